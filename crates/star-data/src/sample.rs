@@ -1,0 +1,56 @@
+//! One annotated face.
+
+use std::path::PathBuf;
+
+use image::RgbImage;
+
+/// One annotated face, in the pixels of its own picture (pixel centres at whole numbers, origin top left).
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The decoded picture.
+    pub image: RgbImage,
+    /// Landmarks `(x, y)` in pixels, in the order of the data set's scheme.
+    pub points: Vec<[f32; 2]>,
+    /// Which landmarks are visible; `None` where the data set does not say.
+    pub visibility: Option<Vec<bool>>,
+    /// The box that the crop is made from.
+    pub face: FaceBox,
+    /// Subset names and attributes of the annotation row.
+    pub tags: Vec<String>,
+    /// The picture's file, or a description of where it came from.
+    pub source: PathBuf,
+}
+
+/// An axis-aligned box in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct FaceBox {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// Width, positive.
+    pub width: f32,
+    /// Height, positive.
+    pub height: f32,
+}
+
+impl FaceBox {
+    /// Pixels that one unit of `scale` stands for in reference-style annotation rows.
+    pub const PIXELS_PER_SCALE: f32 = 200.0;
+
+    /// The square box that a reference-style row `(scale, center_w, center_h)` means: side `200 * scale`.
+    pub fn from_scale_and_centre(scale: f32, centre: [f32; 2]) -> Self {
+        let side = Self::PIXELS_PER_SCALE * scale;
+        Self { x: centre[0] - side / 2.0, y: centre[1] - side / 2.0, width: side, height: side }
+    }
+
+    /// The middle of the box, `(x, y)`.
+    pub fn centre(&self) -> [f32; 2] {
+        [self.x + self.width / 2.0, self.y + self.height / 2.0]
+    }
+
+    /// The longer of width and height.
+    pub fn side(&self) -> f32 {
+        self.width.max(self.height)
+    }
+}
