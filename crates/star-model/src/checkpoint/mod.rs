@@ -1,0 +1,89 @@
+//! Weights on disk: reading foreign files, checking them against a network, and this toolkit's own folder.
+//!
+//! A foreign file (`.safetensors`, or PyTorch's zip format whatever its ending) goes through [`read`], [`infer`] and
+//! [`check`]; [`Folder`] is `model.safetensors` beside a `config.json` that says what is in it.
+
+mod folder;
+mod pickle;
+mod pickle_scan;
+mod safetensors;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use candle_core::{Result, Tensor, bail};
+
+pub use folder::{Architecture, CONFIG_FILE, Folder, FolderConfig, Provenance, WEIGHTS_FILE};
+pub use safetensors::save as save_safetensors;
+pub use shape::{check, expected, infer};
+
+/// Tensors by name, sorted.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// Which weights of a training checkpoint: the network's own, or their moving average.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Key `net`.
+    #[default]
+    Net,
+    /// Key `net_ema`.
+    Ema,
+}
+
+impl Which {
+    /// The key in the checkpoint's top-level dictionary.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Net => "net",
+            Self::Ema => "net_ema",
+        }
+    }
+}
+
+/// Reads the tensors of a weights file, told apart by content: safetensors, or a PyTorch zip checkpoint.
+///
+/// Nothing in a pickle is executed, and one that names anything but tensors and plain containers is refused.
+///
+/// # Errors
+/// Names the file and what is wrong with it: not there, truncated, of another format, hostile.
+pub fn read(path: &Path, which: Which) -> Result<Tensors> {
+    let mut magic = [0; 9];
+    let count = std::fs::File::open(path)
+        .and_then(|mut file| read_up_to(&mut file, &mut magic))
+        .map_err(|error| candle_core::Error::msg(format!("{}: {error}", path.display())))?;
+    let tensors = match &magic[..count] {
+        [] => bail!("{}: the file is empty", path.display()),
+        [b'P', b'K', 3, 4, ..] => pickle::read(path, which),
+        [_, _, _, _, _, _, _, _, b'{'] => safetensors::read(path),
+        [0x80, 2..=5, ..] => bail!(
+            "{}: a bare pickle of PyTorch before 1.6; load and save it again with a newer PyTorch",
+            path.display()
+        ),
+        _ => bail!("{}: neither a safetensors file nor a PyTorch zip checkpoint", path.display()),
+    };
+    let tensors = tensors.map_err(|error| candle_core::Error::msg(format!("{}: {error}", path.display())))?;
+    Ok(without_common_prefix(tensors, "module."))
+}
+
+/// Fills as much of `buffer` as the file has.
+fn read_up_to(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read(&mut buffer[count..])? {
+            0 => break,
+            n => count += n,
+        }
+    }
+    Ok(count)
+}
+
+/// Drops the prefix that PyTorch's data-parallel wrappers put before every name.
+fn without_common_prefix(tensors: Tensors, prefix: &str) -> Tensors {
+    if !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(prefix)) {
+        tensors.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_string(), tensor)).collect()
+    } else {
+        tensors
+    }
+}

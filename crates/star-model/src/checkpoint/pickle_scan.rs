@@ -1,0 +1,258 @@
+//! A dry run over a pickle's instructions that builds nothing: what it would import, how deep and how large it gets.
+//!
+//! candle's reader executes nothing either, but it believes lengths, clones shared objects and nests without bound;
+//! this scan refuses first whatever could hurt. Instruction numbers: CPython's `pickletools`.
+
+use candle_core::{Result, bail};
+
+/// Nesting that a state dictionary never comes near.
+const MAX_DEPTH: u32 = 64;
+
+/// Objects after sharing is undone: a full-size training checkpoint has about 40 thousand.
+const MAX_OBJECTS: u64 = 20_000_000;
+
+/// `(module, names)` that checkpoints refer to; none of them does anything when merely named.
+const HARMLESS: [(&str, &[&str]); 6] = [
+    ("collections", &["OrderedDict", "Counter", "defaultdict"]),
+    ("torch._utils", &["_rebuild_tensor_v2", "_rebuild_parameter"]),
+    ("torch._tensor", &["_rebuild_from_type_v2"]),
+    ("torch.nn.parameter", &["Parameter"]),
+    ("torch", &["Size", "device", "Tensor"]),
+    ("torch.serialization", &["_get_layout"]),
+];
+
+fn harmless(module: &str, name: &str) -> bool {
+    (module == "torch" && name.ends_with("Storage") && name.bytes().all(|b| b.is_ascii_alphanumeric()))
+        || HARMLESS.iter().any(|(m, names)| *m == module && names.contains(&name))
+}
+
+/// Depth and object count of something on the stack.
+#[derive(Clone, Copy)]
+struct Item {
+    depth: u32,
+    objects: u64,
+}
+
+const LEAF: Item = Item { depth: 1, objects: 1 };
+
+impl Item {
+    fn around(self, inner: Item) -> Self {
+        Self { depth: self.depth.max(inner.depth + 1), objects: self.objects.saturating_add(inner.objects) }
+    }
+}
+
+struct Scan<'a> {
+    rest: &'a [u8],
+    stack: Vec<Option<Item>>,
+    memo: std::collections::HashMap<u32, Item>,
+}
+
+/// Walks the whole instruction stream of `data`.
+///
+/// # Errors
+/// On an import that is not a tensor or plain container, on nesting or sizes out of all proportion, on an
+/// instruction that checkpoints do not use, and on a stream that ends early.
+pub(super) fn scan(data: &[u8]) -> Result<()> {
+    let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default() };
+    while scan.step()? {
+        if scan.stack.len() as u64 > MAX_OBJECTS || scan.memo.len() as u64 > MAX_OBJECTS {
+            bail!("refused: the pickle holds more than {MAX_OBJECTS} objects")
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Scan<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        match self.rest.split_at_checked(count) {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Ok(head)
+            }
+            None => bail!("truncated pickle: {count} more bytes expected, {} left", self.rest.len()),
+        }
+    }
+
+    fn number(&mut self, bytes: usize) -> Result<u32> {
+        Ok(self.take(bytes)?.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let length = self.rest.iter().position(|&byte| byte == b'\n');
+        let Some(length) = length else { bail!("truncated pickle: an import has no end") };
+        let line = self.take(length + 1)?;
+        Ok(String::from_utf8_lossy(&line[..length]).trim_end_matches('\r').to_string())
+    }
+
+    fn push(&mut self, item: Item) -> Result<()> {
+        if item.depth > MAX_DEPTH {
+            bail!("refused: the pickle nests deeper than {MAX_DEPTH}")
+        }
+        if item.objects > MAX_OBJECTS {
+            bail!("refused: the pickle unfolds to more than {MAX_OBJECTS} objects")
+        }
+        self.stack.push(Some(item));
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Result<Item> {
+        match self.stack.pop() {
+            Some(Some(item)) => Ok(item),
+            _ => bail!("malformed pickle: an instruction finds nothing to work on"),
+        }
+    }
+
+    /// Replaces the topmost `count` items by one around them.
+    fn wrap(&mut self, count: usize) -> Result<()> {
+        let mut item = LEAF;
+        for _ in 0..count {
+            item = item.around(self.pop()?);
+        }
+        self.push(item)
+    }
+
+    /// Everything above the last mark, as one item; the mark goes too.
+    fn to_mark(&mut self) -> Result<Item> {
+        let mut item = LEAF;
+        loop {
+            match self.stack.pop() {
+                Some(Some(inner)) => item = item.around(inner),
+                Some(None) => return Ok(item),
+                None => bail!("malformed pickle: no mark on the stack"),
+            }
+        }
+    }
+
+    /// Puts `inner` into the container on top of the stack.
+    fn insert(&mut self, inner: Item) -> Result<()> {
+        let container = self.pop()?;
+        self.push(container.around(inner))
+    }
+
+    fn put(&mut self, id: u32) -> Result<()> {
+        let item = self.pop()?;
+        self.memo.insert(id, item);
+        self.push(item)
+    }
+
+    fn get(&mut self, id: u32) -> Result<()> {
+        match self.memo.get(&id) {
+            Some(&item) => self.push(item),
+            None => bail!("malformed pickle: object {id} is used before it is made"),
+        }
+    }
+
+    /// One instruction; false after the last.
+    fn step(&mut self) -> Result<bool> {
+        match self.take(1)?[0] {
+            0x80 => drop(self.take(1)?), // PROTO
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                if !harmless(&module, &name) {
+                    bail!(
+                        "refused: the pickle wants to import `{module}.{name}`, which no weights need; nothing was \
+                         executed. If you trust the file, save its tensors as safetensors"
+                    )
+                }
+                self.push(LEAF)?;
+            }
+            b'q' => {
+                let id = self.number(1)?;
+                self.put(id)?;
+            }
+            b'r' => {
+                let id = self.number(4)?;
+                self.put(id)?;
+            }
+            b'h' => {
+                let id = self.number(1)?;
+                self.get(id)?;
+            }
+            b'j' => {
+                let id = self.number(4)?;
+                self.get(id)?;
+            }
+            b'(' => self.stack.push(None),
+            b'X' => {
+                let length = self.number(4)? as usize;
+                self.take(length)?;
+                self.push(LEAF)?;
+            }
+            0x8a => {
+                let length = self.number(1)? as usize;
+                self.take(length)?;
+                self.push(LEAF)?;
+            }
+            b'J' => self.leaf(4)?,
+            b'M' => self.leaf(2)?,
+            b'K' => self.leaf(1)?,
+            b'G' => self.leaf(8)?,
+            0x88 | 0x89 | b'N' | b')' | b']' | b'}' => self.push(LEAF)?,
+            b'Q' | 0x85 => self.wrap(1)?,
+            0x86 | b'R' | b'b' | 0x81 => self.wrap(2)?,
+            0x87 => self.wrap(3)?,
+            b't' | b'd' => {
+                let item = self.to_mark()?;
+                self.push(item)?;
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.insert(value.around(key))?;
+            }
+            b'a' => {
+                let value = self.pop()?;
+                self.insert(value)?;
+            }
+            b'u' | b'e' => {
+                let items = self.to_mark()?;
+                self.insert(items)?;
+            }
+            b'.' => return Ok(false),
+            code => bail!("refused: pickle instruction {code:#04x} does not occur in weights"),
+        }
+        Ok(true)
+    }
+
+    fn leaf(&mut self, bytes: usize) -> Result<()> {
+        self.take(bytes)?;
+        self.push(LEAF)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(data: &[u8]) -> String {
+        scan(data).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_call_to_the_shell_is_refused_by_name() {
+        // what `pickle.dumps` makes of an object whose __reduce__ is (os.system, ("true",))
+        let data = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.";
+        assert!(refusal(data).contains("`posix.system`"), "{}", refusal(data));
+    }
+
+    #[test]
+    fn lengths_depth_and_doubling_are_bounded() {
+        assert!(refusal(b"\x80\x02X\xff\xff\xff\xff").contains("truncated"));
+        let deep = [vec![b'N'], vec![0x85; 100_000], vec![b'.']].concat();
+        assert!(refusal(&deep).contains("deeper"));
+        // t = (t, t) sixty times: 2^60 objects
+        let mut bomb = vec![b'N'];
+        for _ in 0..60 {
+            bomb.extend([b'q', 0, b'h', 0, 0x86]);
+        }
+        assert!(refusal(&bomb).contains("unfolds"));
+    }
+
+    #[test]
+    fn malformed_streams_are_told() {
+        assert!(refusal(b"\x85.").contains("nothing to work on"));
+        assert!(refusal(b"t.").contains("no mark"));
+        assert!(refusal(b"h\x07.").contains("before it is made"));
+        assert!(refusal(b"N").contains("truncated"));
+        assert!(refusal(b"i").contains("0x69"));
+    }
+}

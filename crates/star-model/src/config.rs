@@ -1,0 +1,164 @@
+//! Typed descriptions of a network and of what it eats.
+
+use candle_core::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// Width of the boundary between the image grid and the heatmap grid: maps are `image_size / MAP_STRIDE` wide.
+pub const MAP_STRIDE: usize = 4;
+
+/// Shape of a stacked hourglass (STAR, CVPR 2023, built on ADNet, ICCV 2021).
+///
+/// ```
+/// use star_model::StackedHourglassConfig;
+///
+/// let config = StackedHourglassConfig::reference(98, vec![vec![0, 1, 2]]);
+/// assert_eq!((config.stacks, config.levels, config.channels), (4, 4, 256));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackedHourglassConfig {
+    /// Number of keypoints `K`.
+    pub keypoints: usize,
+    /// Keypoint indices on each edge; the attention branch has one edge map each. May be empty without attention.
+    pub edges: Vec<Vec<usize>>,
+    /// Number of hourglasses, each with heads of its own.
+    pub stacks: usize,
+    /// Halvings inside an hourglass.
+    pub levels: usize,
+    /// Feature channels inside the hourglasses, even.
+    pub channels: usize,
+    /// Side of the square input in pixels, a multiple of `4 * 2^levels`.
+    pub image_size: usize,
+    /// Whether the stem and the hourglass entries see coordinate channels.
+    pub coord_conv: bool,
+    /// Whether point and edge maps are predicted and gate the heatmaps.
+    pub attention: bool,
+}
+
+impl StackedHourglassConfig {
+    /// The published shape: 4 stacks of 4 levels with 256 channels on 256x256 images.
+    pub fn reference(keypoints: usize, edges: Vec<Vec<usize>>) -> Self {
+        Self {
+            keypoints,
+            edges,
+            stacks: 4,
+            levels: 4,
+            channels: 256,
+            image_size: 256,
+            coord_conv: true,
+            attention: true,
+        }
+    }
+
+    /// Side of the predicted maps.
+    pub fn map_size(&self) -> usize {
+        self.image_size / MAP_STRIDE
+    }
+
+    /// Checks that the numbers describe a network that can be built.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range and what it must be.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value) in [
+            ("keypoints", self.keypoints),
+            ("stacks", self.stacks),
+            ("levels", self.levels),
+            ("image_size", self.image_size),
+        ] {
+            if value == 0 {
+                bail!("{name}: expected at least 1, got 0")
+            }
+        }
+        if self.channels < 2 || self.channels % 2 != 0 {
+            bail!("channels: expected an even number of at least 2, got {}", self.channels)
+        }
+        // 2^levels must fit the map; more levels than bits can never do.
+        let step = u32::try_from(self.levels).ok().and_then(|levels| MAP_STRIDE.checked_shl(levels));
+        match step {
+            Some(step) if step > 0 && self.levels < 16 && self.image_size % step == 0 => {}
+            _ => bail!(
+                "image_size: expected a multiple of {MAP_STRIDE} * 2^levels (levels = {}), got {}",
+                self.levels,
+                self.image_size
+            ),
+        }
+        if self.attention && self.edges.is_empty() {
+            bail!("edges: the attention branch needs at least one edge, got none (set attention = false to go without)")
+        }
+        for (e, edge) in self.edges.iter().enumerate() {
+            if let Some(&point) = edge.iter().find(|&&point| point >= self.keypoints) {
+                bail!("edges[{e}]: expected keypoints below {}, got {point}", self.keypoints)
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Order of the colour channels of a network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Blue, green, red: what OpenCV reads and the reference hourglass was trained on.
+    Bgr,
+    /// Red, green, blue.
+    Rgb,
+}
+
+/// What a network expects of its input, and the size of its maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Side of the square input in pixels.
+    pub image_size: usize,
+    /// Side of the predicted maps.
+    pub map_size: usize,
+    /// Order of the three input channels.
+    pub order: ChannelOrder,
+    /// Subtracted from each channel, in grey levels of 0 to 255, in the order of `order`.
+    pub mean: [f32; 3],
+    /// What the difference is then divided by.
+    pub std: [f32; 3],
+}
+
+impl InputSpec {
+    /// The reference's input: BGR, `(v - 127.5) / 127.5`.
+    pub fn reference(image_size: usize) -> Self {
+        Self {
+            image_size,
+            map_size: image_size / MAP_STRIDE,
+            order: ChannelOrder::Bgr,
+            mean: [127.5; 3],
+            std: [127.5; 3],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_shape_is_valid_and_has_64x64_maps() {
+        let config = StackedHourglassConfig::reference(29, vec![vec![0, 4, 2, 5]]);
+        config.validate().unwrap();
+        assert_eq!(config.map_size(), 64);
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let good = StackedHourglassConfig::reference(29, vec![vec![0]]);
+        let cases = [
+            (StackedHourglassConfig { keypoints: 0, ..good.clone() }, "keypoints"),
+            (StackedHourglassConfig { channels: 7, ..good.clone() }, "channels"),
+            (StackedHourglassConfig { image_size: 100, ..good.clone() }, "image_size"),
+            (StackedHourglassConfig { levels: 70, ..good.clone() }, "image_size"),
+            (StackedHourglassConfig { edges: vec![], ..good.clone() }, "edges"),
+            (StackedHourglassConfig { edges: vec![vec![29]], ..good.clone() }, "edges[0]"),
+        ];
+        for (config, field) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(field), "{field} missing in: {message}");
+        }
+    }
+}

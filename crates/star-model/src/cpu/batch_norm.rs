@@ -1,0 +1,228 @@
+//! Train-mode batch norm, with or without a ReLU behind it, as one sweep forward and two backward.
+//!
+//! Per channel over the `N = B H W` values of a batch: `y = g (x - m) / s + b`, `s = sqrt(v + eps)`, `v` biased.
+//! With `t = (x - m) / s` and the incoming gradient `d` (zero where the ReLU cut):
+//! `db = sum d`, `dg = sum d t`, `dx = g / s * (d - db / N - t * dg / N)` (Ioffe and Szegedy 2015, section 3).
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::slices::{self, Real, for_real};
+
+/// Batch statistics of every channel, in f64.
+#[derive(Clone, Debug)]
+pub(crate) struct Statistics {
+    pub(crate) mean: Vec<f64>,
+    /// Biased.
+    pub(crate) variance: Vec<f64>,
+    /// Values a channel.
+    pub(crate) count: usize,
+}
+
+/// Sums of a plane in f64, taken in short runs of the element type so that the loop vectorises.
+fn sums<T: Real>(plane: &[T], centre: T) -> (f64, f64) {
+    const LANES: usize = 16;
+    let (mut total, mut total_sq) = (0.0, 0.0);
+    for run in plane.chunks(LANES * 16) {
+        let (mut sum, mut sq) = ([T::zero(); LANES], [T::zero(); LANES]);
+        let blocks = run.chunks_exact(LANES);
+        for &value in blocks.remainder() {
+            let d = value - centre;
+            sum[0] += d;
+            sq[0] += d * d;
+        }
+        for block in blocks {
+            for (lane, &value) in block.iter().enumerate() {
+                let d = value - centre;
+                sum[lane] += d;
+                sq[lane] += d * d;
+            }
+        }
+        total += sum.iter().map(|v| v.to_f64()).sum::<f64>();
+        total_sq += sq.iter().map(|v| v.to_f64()).sum::<f64>();
+    }
+    (total, total_sq)
+}
+
+fn statistics_of<T: Real>(x: &[T], (n, c, pixels): (usize, usize, usize)) -> Statistics {
+    let count = n * pixels;
+    let (mean, variance) = (0..c)
+        .into_par_iter()
+        .map(|channel| {
+            let plane = |i: usize| &x[(i * c + channel) * pixels..][..pixels];
+            // Centred on one value of the channel: a large common offset must not cancel away the variance.
+            let centre = if count > 0 { plane(0)[0] } else { T::zero() };
+            let (mut sum, mut sq) = (0.0, 0.0);
+            for i in 0..n {
+                let (s, q) = sums(plane(i), centre);
+                sum += s;
+                sq += q;
+            }
+            let shift = sum / count as f64;
+            (centre.to_f64() + shift, (sq / count as f64 - shift * shift).max(0.0))
+        })
+        .unzip();
+    Statistics { mean, variance, count }
+}
+
+fn sizes(shape: &Shape) -> Result<(usize, usize, usize)> {
+    let (n, c, h, w) = shape.dims4()?;
+    Ok((n, c, h * w))
+}
+
+/// Mean and biased variance of each channel of `x`: `[B, C, H, W]`.
+pub(crate) fn statistics(x: &Tensor) -> Result<Statistics> {
+    let sizes = sizes(x.shape())?;
+    for_real!(x.dtype(), T => slices::with::<T, _>(x, |x| Ok(statistics_of(x, sizes))))
+}
+
+/// The op, carrying the statistics of the batch that it normalises.
+pub(crate) struct BatchNormOp {
+    pub(crate) statistics: Statistics,
+    pub(crate) eps: f64,
+    pub(crate) relu: bool,
+}
+
+impl BatchNormOp {
+    fn inverse_std(&self, channel: usize) -> f64 {
+        1.0 / (self.statistics.variance[channel] + self.eps).sqrt()
+    }
+
+    /// `y = x * scale + shift` for one channel.
+    fn scale_shift<T: Real>(&self, channel: usize, weight: &[T], bias: &[T]) -> (T, T) {
+        let scale = weight[channel].to_f64() * self.inverse_std(channel);
+        (T::from_f64(scale), T::from_f64(bias[channel].to_f64() - scale * self.statistics.mean[channel]))
+    }
+
+    fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], pixels: usize) -> Vec<T> {
+        let c = weight.len();
+        let mut out = vec![T::zero(); x.len()];
+        out.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(pixels)).enumerate().for_each(|(i, (y, x))| {
+            let (scale, shift) = self.scale_shift(i % c, weight, bias);
+            if self.relu {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    let v = x * scale + shift;
+                    *y = if v <= T::zero() { T::zero() } else { v };
+                }
+            } else {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = x * scale + shift;
+                }
+            }
+        });
+        out
+    }
+
+    /// `(dx, dweight, dbias)`.
+    fn backward<T: Real>(
+        &self,
+        (x, weight, dy): (&[T], &[T], &[T]),
+        out: &[T],
+        (n, c, pixels): (usize, usize, usize),
+    ) -> (Vec<T>, Vec<T>, Vec<T>) {
+        let plane = |i: usize, channel: usize| (i * c + channel) * pixels..(i * c + channel + 1) * pixels;
+        let (dw, db): (Vec<f64>, Vec<f64>) = (0..c)
+            .into_par_iter()
+            .map(|channel| {
+                let mean = T::from_f64(self.statistics.mean[channel]);
+                let (mut d_sum, mut dt_sum) = (0.0, 0.0);
+                for i in 0..n {
+                    let range = plane(i, channel);
+                    let (d, dt) =
+                        masked_sums(&dy[range.clone()], &x[range.clone()], &out[range], mean, self.relu);
+                    d_sum += d;
+                    dt_sum += dt;
+                }
+                (dt_sum * self.inverse_std(channel), d_sum)
+            })
+            .unzip();
+        let count = self.statistics.count as f64;
+        let mut dx = vec![T::zero(); x.len()];
+        dx.par_chunks_exact_mut(pixels).enumerate().for_each(|(index, dx)| {
+            let (i, channel) = (index / c, index % c);
+            let range = plane(i, channel);
+            let inverse_std = self.inverse_std(channel);
+            let scale = weight[channel].to_f64() * inverse_std;
+            // dx = scale * d + slope * (x - mean) + offset
+            let slope = T::from_f64(-scale * inverse_std * dw[channel] / count);
+            let offset = T::from_f64(-scale * db[channel] / count);
+            let (scale, mean) = (T::from_f64(scale), T::from_f64(self.statistics.mean[channel]));
+            let values = x[range.clone()].iter().zip(&dy[range.clone()]).zip(&out[range]);
+            for (dx, ((&x, &d), &y)) in dx.iter_mut().zip(values) {
+                let d = if self.relu && y <= T::zero() { T::zero() } else { d };
+                *dx = scale * d + slope * (x - mean) + offset;
+            }
+        });
+        let narrow = |v: Vec<f64>| v.into_iter().map(T::from_f64).collect();
+        (dx, narrow(dw), narrow(db))
+    }
+}
+
+/// `(sum d, sum d (x - mean))` of a plane, `d` zero where a ReLU cut.
+fn masked_sums<T: Real>(dy: &[T], x: &[T], out: &[T], mean: T, relu: bool) -> (f64, f64) {
+    const RUN: usize = 256;
+    const LANES: usize = 16;
+    let (mut total, mut total_t) = (0.0, 0.0);
+    for ((dy, x), out) in dy.chunks(RUN).zip(x.chunks(RUN)).zip(out.chunks(RUN)) {
+        let (mut sum, mut sum_t) = ([T::zero(); LANES], [T::zero(); LANES]);
+        for ((dy, x), out) in dy.chunks(LANES).zip(x.chunks(LANES)).zip(out.chunks(LANES)) {
+            for (lane, ((&d, &x), &y)) in dy.iter().zip(x).zip(out).enumerate() {
+                let d = if relu && y <= T::zero() { T::zero() } else { d };
+                sum[lane] += d;
+                sum_t[lane] += d * (x - mean);
+            }
+        }
+        total += sum.iter().map(|v| v.to_f64()).sum::<f64>();
+        total_t += sum_t.iter().map(|v| v.to_f64()).sum::<f64>();
+    }
+    (total, total_t)
+}
+
+impl CustomOp3 for BatchNormOp {
+    fn name(&self) -> &'static str {
+        "batch-norm-train-cpu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, _, pixels) = sizes(lx.shape())?;
+        for_real!(x.dtype(), T => {
+            let (w, b): (&[T], &[T]) = (slices::of_storage(w, lw)?, slices::of_storage(b, lb)?);
+            Ok(slices::result(self.forward(slices::of_storage(x, lx)?, w, b, pixels), lx.shape().clone()))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        out: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let sizes = sizes(x.shape())?;
+        let device = x.device();
+        for_real!(x.dtype(), T => {
+            let (dx, dw, db) = slices::with::<T, _>(x, |x| {
+                slices::with::<T, _>(weight, |weight| {
+                    slices::with::<T, _>(dy, |dy| {
+                        slices::with::<T, _>(out, |out| Ok(self.backward((x, weight, dy), out, sizes)))
+                    })
+                })
+            })?;
+            Ok((
+                Some(Tensor::from_vec(dx, x.shape(), device)?),
+                Some(Tensor::from_vec(dw, weight.shape(), device)?),
+                Some(Tensor::from_vec(db, bias.shape(), device)?),
+            ))
+        })
+    }
+}

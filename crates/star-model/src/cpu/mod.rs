@@ -1,0 +1,14 @@
+//! CPU fast paths with their own gradients, tested against composed tensor ops.
+//!
+//! Each file holds one operation as plain loops over slices, generic over `f32` and `f64`, and the candle custom
+//! op around it. Callers choose: `layers` uses these where the data lives on the CPU, composed ops elsewhere.
+
+pub(crate) mod batch_norm;
+pub(crate) mod conv;
+mod gemm;
+pub(crate) mod pool;
+mod slices;
+
+pub(crate) mod upsample;
+
+pub(crate) use slices::supported as slices_supported;

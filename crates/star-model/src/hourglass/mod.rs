@@ -1,0 +1,213 @@
+//! The stacked hourglass with coordinate channels and attention maps (ADNet, ICCV 2021), the network of the paper.
+
+mod attention;
+mod residual;
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+
+use crate::config::{InputSpec, StackedHourglassConfig};
+use crate::coord_conv;
+use crate::interpolate::{max_pool_2x2, upsample_add};
+use crate::layers::{Conv2d, ConvNormRelu};
+use crate::model::{LandmarkModel, Stage};
+
+pub(crate) use attention::edge_to_point;
+use attention::{HeadOutput, Heads};
+use residual::Residual;
+
+/// Channels behind the stem and behind its first block, whatever the hourglass width. Reference values.
+const STEM: [usize; 2] = [64, 128];
+
+/// A stacked hourglass; parameter names are the published checkpoints'.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use star_model::{LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig};
+///
+/// let config = StackedHourglassConfig {
+///     stacks: 2, levels: 2, channels: 8, image_size: 32,
+///     ..StackedHourglassConfig::reference(5, vec![vec![0, 1, 2]])
+/// };
+/// let vb = Parameters::new(1).var_builder(DType::F32, &Device::Cpu);
+/// let model = StackedHourglass::new(&config, vb)?;
+/// let stages = model.forward_t(&Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu)?, false)?;
+/// assert_eq!(stages[1].heatmaps.dims(), [1, 5, 8, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub struct StackedHourglass {
+    input: InputSpec,
+    coord_conv: bool,
+    stem: ConvNormRelu,
+    pre: [Residual; 3],
+    stacks: Vec<Stack>,
+}
+
+/// One hourglass with its features, heads and way into the next.
+struct Stack {
+    entry: Option<Conv2d>,
+    hourglass: Hourglass,
+    feature_block: Residual,
+    feature_conv: ConvNormRelu,
+    heads: Heads,
+    merge: Option<Merge>,
+}
+
+/// One level: the branch at full resolution, and the branch at half resolution that goes through the next level.
+struct Hourglass {
+    up1: Residual,
+    low1: Residual,
+    low2: Inner,
+    low3: Residual,
+}
+
+enum Inner {
+    Level(Box<Hourglass>),
+    Bottom(Residual),
+}
+
+/// What a stack hands to the next: 1x1 convolutions of its features and maps, added to the trunk.
+struct Merge {
+    features: Conv2d,
+    heatmaps: Conv2d,
+    aux: Option<(Conv2d, Conv2d)>,
+}
+
+impl Hourglass {
+    fn new(levels: usize, channels: usize, vb: &VarBuilder) -> Result<Self> {
+        let block = |name: &str| Residual::new(channels, channels, vb.pp(name));
+        let low2 = if levels > 1 {
+            Inner::Level(Box::new(Self::new(levels - 1, channels, &vb.pp("low2"))?))
+        } else {
+            Inner::Bottom(block("low2")?)
+        };
+        Ok(Self { up1: block("up1")?, low1: block("low1")?, low2, low3: block("low3")? })
+    }
+
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let up = self.up1.forward_t(x, train)?;
+        let low = self.low1.forward_t(&max_pool_2x2(x)?, train)?;
+        let low = match &self.low2 {
+            Inner::Level(level) => level.forward_t(&low, train)?,
+            Inner::Bottom(block) => block.forward_t(&low, train)?,
+        };
+        upsample_add(&up, &self.low3.forward_t(&low, train)?)
+    }
+}
+
+impl Merge {
+    fn new(config: &StackedHourglassConfig, stack: usize, vb: &VarBuilder) -> Result<Self> {
+        let conv = |name: &str, maps: usize| {
+            Conv2d::new(maps, config.channels, 1, 1, vb.pp(name).pp(stack).pp("conv"))
+        };
+        let aux = if config.attention {
+            Some((conv("merge_pointmaps", config.keypoints)?, conv("merge_edgemaps", config.edges.len())?))
+        } else {
+            None
+        };
+        Ok(Self {
+            features: conv("merge_features", config.channels)?,
+            heatmaps: conv("merge_heatmaps", config.keypoints)?,
+            aux,
+        })
+    }
+
+    fn forward(&self, trunk: &Tensor, features: &Tensor, out: &HeadOutput) -> Result<Tensor> {
+        let mut next = (trunk + self.features.forward(features)?)?;
+        next = (next + self.heatmaps.forward(&out.heatmaps)?)?;
+        if let (Some((points, edges)), Some(aux)) = (&self.aux, &out.stage.aux) {
+            next = ((next + points.forward(&aux.pointmaps)?)? + edges.forward(&aux.edgemaps)?)?;
+        }
+        Ok(next)
+    }
+}
+
+impl Stack {
+    fn new(config: &StackedHourglassConfig, stack: usize, vb: &VarBuilder) -> Result<Self> {
+        let channels = config.channels;
+        let hg = vb.pp("hgs").pp(stack);
+        let entry = if config.coord_conv {
+            // rows, columns, radius; from the second stack on also rows and columns on the boundary
+            let coordinates = if stack == 0 { 3 } else { 5 };
+            Some(Conv2d::new(channels + coordinates, channels, 1, 1, hg.pp("coordconv").pp("conv"))?)
+        } else {
+            None
+        };
+        let merge = if stack + 1 < config.stacks { Some(Merge::new(config, stack, vb)?) } else { None };
+        let features = vb.pp("features").pp(stack);
+        Ok(Self {
+            entry,
+            hourglass: Hourglass::new(config.levels, channels, &hg)?,
+            feature_block: Residual::new(channels, channels, features.pp(0))?,
+            feature_conv: ConvNormRelu::new(channels, channels, 1, 1, features.pp(1))?,
+            heads: Heads::new(config, stack, vb)?,
+            merge,
+        })
+    }
+}
+
+impl StackedHourglass {
+    /// Builds the network on the tensors of `vb`, drawing those that a fresh builder does not have.
+    ///
+    /// # Errors
+    /// When `config` is out of range or a tensor is missing or misshapen; to see all such tensors at once, ask
+    /// [`crate::checkpoint::check`] first.
+    pub fn new(config: &StackedHourglassConfig, vb: VarBuilder) -> Result<Self> {
+        config.validate()?;
+        let pre = vb.pp("pre");
+        let stem_inputs = if config.coord_conv { 6 } else { 3 };
+        Ok(Self {
+            input: InputSpec::reference(config.image_size),
+            coord_conv: config.coord_conv,
+            stem: ConvNormRelu::new(stem_inputs, STEM[0], 7, 2, pre.pp(0))?,
+            // 2 is the pooling, which has no parameters
+            pre: [
+                Residual::new(STEM[0], STEM[1], pre.pp(1))?,
+                Residual::new(STEM[1], STEM[1], pre.pp(3))?,
+                Residual::new(STEM[1], config.channels, pre.pp(4))?,
+            ],
+            stacks: (0..config.stacks).map(|stack| Stack::new(config, stack, &vb)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Stem: image to `[B, C, M, M]`.
+    fn trunk(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        let x = if self.coord_conv { coord_conv::append(images, None)? } else { images.clone() };
+        let x = self.stem.forward_t(&x, train)?;
+        let x = max_pool_2x2(&self.pre[0].forward_t(&x, train)?)?;
+        self.pre[2].forward_t(&self.pre[1].forward_t(&x, train)?, train)
+    }
+}
+
+impl LandmarkModel for StackedHourglass {
+    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
+        let size = self.input.image_size;
+        match images.dims() {
+            [_, 3, h, w] if *h == size && *w == size => {}
+            _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
+        }
+        let mut trunk = self.trunk(images, train)?;
+        let mut stages = Vec::with_capacity(self.stacks.len());
+        let mut boundary: Option<Tensor> = None;
+        for stack in &self.stacks {
+            let entered = match &stack.entry {
+                Some(entry) => entry.forward(&coord_conv::append(&trunk, boundary.as_ref())?)?,
+                None => trunk.clone(),
+            };
+            let features = stack.feature_block.forward_t(&stack.hourglass.forward_t(&entered, train)?, train)?;
+            let features = stack.feature_conv.forward_t(&features, train)?;
+            let out = stack.heads.forward(&features)?;
+            if let Some(merge) = &stack.merge {
+                trunk = merge.forward(&trunk, &features, &out)?;
+                let last = out.heatmaps.dim(1)? - 1;
+                boundary = Some(out.heatmaps.narrow(1, last, 1)?);
+            }
+            stages.push(out.stage);
+        }
+        Ok(stages)
+    }
+
+    fn input(&self) -> &InputSpec {
+        &self.input
+    }
+}

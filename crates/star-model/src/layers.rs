@@ -1,0 +1,112 @@
+//! Convolution, and convolution with batch norm: the bricks that every network here is built of.
+
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use crate::cpu::{conv::Conv2dOp, slices_supported};
+use crate::norm::BatchNorm;
+
+/// A convolution with bias, square kernel and "same" padding of `kernel / 2`.
+pub(crate) struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    op: Conv2dOp,
+}
+
+impl Conv2d {
+    /// `[B, input, H, W] -> [B, output, H / stride, W / stride]`, drawn like PyTorch's default where `vb` is fresh.
+    pub(crate) fn new(input: usize, output: usize, kernel: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+        // Uniform in +-1/sqrt(fan in), weights and biases alike: PyTorch's default for convolutions.
+        let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
+        let init = Init::Uniform { lo: -bound, up: bound };
+        Ok(Self {
+            weight: vb.get_with_hints((output, input, kernel, kernel), "weight", init)?,
+            bias: vb.get_with_hints(output, "bias", init)?,
+            op: Conv2dOp { stride, padding: kernel / 2 },
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if slices_supported(x) {
+            // Loaded weights may be views into a file's strides; the kernel wants them dense.
+            x.contiguous()?.apply_op3(&self.weight.contiguous()?, &self.bias.contiguous()?, self.op)
+        } else {
+            self.forward_composed(x)
+        }
+    }
+
+    fn forward_composed(&self, x: &Tensor) -> Result<Tensor> {
+        let y = x.conv2d(&self.weight, self.op.padding, self.op.stride, 1, 1)?;
+        y.broadcast_add(&self.bias.reshape((1, self.bias.dim(0)?, 1, 1))?)
+    }
+}
+
+/// Convolution, batch norm, ReLU; parameters under `conv` and `bn`.
+pub(crate) struct ConvNormRelu {
+    conv: Conv2d,
+    bn: BatchNorm,
+}
+
+impl ConvNormRelu {
+    pub(crate) fn new(input: usize, output: usize, kernel: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            conv: Conv2d::new(input, output, kernel, stride, vb.pp("conv"))?,
+            bn: BatchNorm::new(output, vb.pp("bn"))?,
+        })
+    }
+
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.bn.forward_t(&self.conv.forward(x)?, train, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+    use crate::Parameters;
+    use crate::gradient_check::{assert_close, check_gradients, noise};
+
+    /// `(input, output, kernel, stride, height, width, batch)`: each kind that the networks use, odd sizes too.
+    const SHAPES: [(usize, usize, usize, usize, usize, usize, usize); 6] = [
+        (3, 4, 1, 1, 5, 6, 2),
+        (2, 3, 3, 1, 5, 4, 3),
+        (2, 3, 3, 2, 6, 6, 1),
+        (3, 2, 7, 2, 8, 10, 2),
+        (2, 2, 3, 1, 1, 2, 11),
+        (1, 2, 7, 1, 3, 2, 1),
+    ];
+
+    #[test]
+    fn the_kernel_agrees_with_candles_convolution() {
+        for (input, output, kernel, stride, h, w, batch) in SHAPES {
+            let conv =
+                Conv2d::new(input, output, kernel, stride, Parameters::new(3).var_builder(DType::F64, &Device::Cpu));
+            let conv = conv.unwrap();
+            let x = noise(&[batch, input, h, w], 7);
+            assert_close(&conv.forward(&x).unwrap(), &conv.forward_composed(&x).unwrap(), 1e-12);
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        for (input, output, kernel, stride, h, w, batch) in SHAPES {
+            let parameters = Parameters::new(4);
+            let vb = parameters.var_builder(DType::F64, &Device::Cpu);
+            let conv = Conv2d::new(input, output, kernel, stride, vb).unwrap();
+            let x = Var::from_tensor(&noise(&[batch, input, h, w], 8)).unwrap();
+            let vars = [x.clone(), parameters.get("weight").unwrap(), parameters.get("bias").unwrap()];
+            check_gradients(&vars, || conv.forward(&x));
+        }
+    }
+
+    #[test]
+    fn strips_of_a_large_image_join_without_a_seam() {
+        // 40 channels x 9 taps x 64 columns is more than one strip of the unfolded image holds
+        let vb = Parameters::new(5).var_builder(DType::F64, &Device::Cpu);
+        let conv = Conv2d::new(40, 2, 3, 1, vb).unwrap();
+        let x = noise(&[1, 40, 48, 64], 6);
+        assert_close(&conv.forward(&x).unwrap(), &conv.forward_composed(&x).unwrap(), 1e-12);
+    }
+}

@@ -1,0 +1,38 @@
+//! What every landmark network offers, whatever its backbone.
+
+use candle_core::{Result, Tensor};
+
+use crate::InputSpec;
+
+/// A network that turns images into one heatmap a keypoint, possibly at several stages.
+pub trait LandmarkModel: Send + Sync {
+    /// Runs the network on `images`: `[B, 3, S, S]`, channel order and scaling as [`LandmarkModel::input`] says.
+    ///
+    /// `train` selects batch statistics in batch norms and updates their running statistics.
+    /// Returns the stages in order; the last one is the prediction.
+    ///
+    /// # Errors
+    /// When the shape, dtype or device of `images` does not fit the network.
+    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>>;
+
+    /// What the network expects of its input and the size of the maps it returns.
+    fn input(&self) -> &InputSpec;
+}
+
+/// The maps of one stage.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Non-negative heatmaps `[B, K, M, M]`: what the loss and the decoder read.
+    pub heatmaps: Tensor,
+    /// Auxiliary maps, where the network has the attention branch.
+    pub aux: Option<AuxMaps>,
+}
+
+/// Auxiliary maps in `[0, 1]` that the attention branch predicts.
+#[derive(Clone, Debug)]
+pub struct AuxMaps {
+    /// One bump a keypoint: `[B, K, M, M]`.
+    pub pointmaps: Tensor,
+    /// One curve an edge: `[B, E, M, M]`.
+    pub edgemaps: Tensor,
+}

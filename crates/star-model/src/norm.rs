@@ -1,0 +1,154 @@
+//! Batch norm that trains on batch statistics, and instance norm over single maps.
+
+use candle_core::{Result, Tensor, Var};
+use candle_nn::{Init, VarBuilder};
+
+use crate::cpu::{batch_norm, slices_supported};
+
+/// Added to a variance before its root: PyTorch's default, which the published checkpoints were trained with.
+const EPS: f64 = 1e-5;
+
+/// Weight of a new batch in the running statistics: PyTorch's default.
+const MOMENTUM: f64 = 0.1;
+
+/// Batch norm over `[B, C, H, W]`, with a ReLU behind it where `relu` is asked for.
+pub(crate) struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Var,
+    running_var: Var,
+}
+
+impl BatchNorm {
+    pub(crate) fn new(channels: usize, vb: VarBuilder) -> Result<Self> {
+        let get = |name: &str, value: f64| vb.get_with_hints(channels, name, Init::Const(value));
+        Ok(Self {
+            weight: get("weight", 1.0)?,
+            bias: get("bias", 0.0)?,
+            running_mean: Var::from_tensor(&get("running_mean", 0.0)?)?,
+            running_var: Var::from_tensor(&get("running_var", 1.0)?)?,
+        })
+    }
+
+    /// Normalises by the batch's own statistics (`train`, which also moves the running ones) or by the running ones.
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
+        if !train {
+            return self.forward_eval(x, relu);
+        }
+        if slices_supported(x) {
+            let x = x.contiguous()?;
+            let statistics = batch_norm::statistics(&x)?;
+            let count = statistics.count;
+            let vector = |values: &[f64]| Tensor::new(values, x.device())?.to_dtype(x.dtype());
+            self.update_running(&vector(&statistics.mean)?, &vector(&statistics.variance)?, count)?;
+            let op = batch_norm::BatchNormOp { statistics, eps: EPS, relu };
+            x.apply_op3(&self.weight, &self.bias, op)
+        } else {
+            self.forward_train_composed(x, relu)
+        }
+    }
+
+    fn forward_train_composed(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
+        let (b, c, h, w) = x.dims4()?;
+        let mean = x.mean_keepdim((0, 2, 3))?;
+        let centred = x.broadcast_sub(&mean)?;
+        let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
+        self.update_running(&mean.detach().reshape(c)?, &variance.detach().reshape(c)?, b * h * w)?;
+        let y = centred.broadcast_div(&(variance + EPS)?.sqrt()?)?;
+        let y = y.broadcast_mul(&channels(&self.weight)?)?.broadcast_add(&channels(&self.bias)?)?;
+        if relu { self::relu(&y) } else { Ok(y) }
+    }
+
+    fn forward_eval(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
+        let inverse = (self.running_var.as_detached_tensor() + EPS)?.sqrt()?.recip()?;
+        let scale = (&self.weight * inverse)?;
+        let shift = (&self.bias - (&scale * self.running_mean.as_detached_tensor())?)?;
+        let y = x.broadcast_mul(&channels(&scale)?)?.broadcast_add(&channels(&shift)?)?;
+        if relu { self::relu(&y) } else { Ok(y) }
+    }
+
+    /// Moves the running statistics towards a batch's; the running variance is the unbiased one, as in PyTorch.
+    fn update_running(&self, mean: &Tensor, variance: &Tensor, count: usize) -> Result<()> {
+        let unbiased = MOMENTUM * count as f64 / (count as f64 - 1.0).max(1.0);
+        let blend = |old: &Var, new: &Tensor, weight: f64| -> Result<()> {
+            old.set(&((old.as_detached_tensor() * (1.0 - MOMENTUM))? + (new * weight)?)?)
+        };
+        blend(&self.running_mean, mean, MOMENTUM)?;
+        blend(&self.running_var, variance, unbiased)
+    }
+}
+
+fn channels(vector: &Tensor) -> Result<Tensor> {
+    vector.reshape((1, vector.dim(0)?, 1, 1))
+}
+
+/// `max(x, 0)` whose gradient is 0 at exactly 0, as PyTorch's is: candle's own passes the gradient on there.
+/// NaN stays NaN.
+pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    x.le(0.0)?.where_cond(&x.zeros_like()?, x)
+}
+
+/// Each map brought to zero mean and unit variance over its own pixels: `[B, K, H, W]`, no learned scale.
+pub(crate) fn instance_norm(x: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim((2, 3))?)?;
+    let variance = centred.sqr()?.mean_keepdim((2, 3))?;
+    centred.broadcast_div(&(variance + EPS)?.sqrt()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::Parameters;
+    use crate::gradient_check::{assert_close, check_gradients, noise};
+
+    fn layer(parameters: &Parameters) -> BatchNorm {
+        let norm = BatchNorm::new(3, parameters.var_builder(DType::F64, &Device::Cpu)).unwrap();
+        parameters.get("weight").unwrap().set(&noise(&[3], 1)).unwrap();
+        parameters.get("bias").unwrap().set(&noise(&[3], 2)).unwrap();
+        norm
+    }
+
+    #[test]
+    fn the_kernel_agrees_with_composed_ops_and_moves_the_same_statistics() {
+        for relu in [false, true] {
+            let (a, b) = (Parameters::new(0), Parameters::new(0));
+            let (fused, composed) = (layer(&a), layer(&b));
+            let x = (noise(&[4, 3, 5, 6], 3) * 2.0).unwrap();
+            let y = fused.forward_t(&x, true, relu).unwrap();
+            assert_close(&y, &composed.forward_train_composed(&x, relu).unwrap(), 1e-12);
+            for name in ["running_mean", "running_var"] {
+                assert_close(&a.get(name).unwrap(), &b.get(name).unwrap(), 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn train_mode_gradients_agree_with_central_differences() {
+        for relu in [false, true] {
+            let parameters = Parameters::new(0);
+            let norm = layer(&parameters);
+            let x = Var::from_tensor(&noise(&[2, 3, 3, 4], 5)).unwrap();
+            let vars = [&x, &parameters.get("weight").unwrap(), &parameters.get("bias").unwrap()].map(Clone::clone);
+            check_gradients(&vars, || norm.forward_t(&x, true, relu));
+        }
+    }
+
+    #[test]
+    fn a_large_offset_does_not_cost_the_variance_its_digits() {
+        let parameters = Parameters::new(0);
+        let norm = BatchNorm::new(1, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+        // values 4096 + (0 or 1): mean 4096.5, variance 0.25, so +-1 after the norm
+        let x: Vec<f32> = (0..64).map(|i| 4096.0 + (i % 2) as f32).collect();
+        let y = norm.forward_t(&Tensor::from_vec(x, (1, 1, 8, 8), &Device::Cpu).unwrap(), true, false).unwrap();
+        let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!((y[0] + 1.0).abs() < 1e-3 && (y[1] - 1.0).abs() < 1e-3, "{:?}", &y[..2]);
+    }
+
+    #[test]
+    fn instance_norm_and_relu_gradients_agree_with_central_differences() {
+        let x = Var::from_tensor(&noise(&[2, 2, 3, 4], 9)).unwrap();
+        check_gradients(&[x.clone()], || relu(&instance_norm(&x)?));
+    }
+}
