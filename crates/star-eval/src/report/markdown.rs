@@ -1,0 +1,98 @@
+//! Reports as Markdown: per cent, and every figure in a row with data set, subset, ruler and threshold.
+
+use crate::report::Report;
+
+/// Printed where there is no finite figure.
+const NONE: &str = "-";
+
+/// One table over several reports (subsets, data sets), a row per threshold; notes follow below.
+pub fn markdown_table(reports: &[Report]) -> String {
+    let mut text = String::from(
+        "| data set | subset | ruler | images | missing | NME % | threshold | FR % | AUC |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for report in reports {
+        for at in &report.thresholds {
+            text += &format!(
+                "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
+                cell(&report.dataset),
+                cell(&report.subset),
+                cell(&report.ruler),
+                report.images,
+                report.missing,
+                percent(report.nme_mean_fraction),
+                threshold(at.threshold_fraction),
+                100.0 * at.failure_rate_fraction,
+                at.auc,
+            );
+        }
+    }
+    for report in reports {
+        for note in caveats(report) {
+            text += &format!("\n- {}: {note}", cell(&report.title()));
+        }
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+impl Report {
+    /// The report as Markdown, errors in per cent of the ruler. Images one by one are left to the JSON form.
+    pub fn to_markdown(&self) -> String {
+        let mut text = format!("## {}\n\n", self.title());
+        text += &format!("Ruler: {} ({}).\n\n", self.ruler, self.ruler_definition);
+        text += &markdown_table(std::slice::from_ref(self));
+        text += "\n| data set | subset | ruler | figure | NME % |\n|---|---|---|---|---:|\n";
+        let start = format!(
+            "| {} | {} | {} |",
+            cell(&self.dataset),
+            cell(&self.subset),
+            cell(&self.ruler)
+        );
+        let mut row =
+            |figure: &str, value| text += &format!("{start} {} | {} |\n", cell(figure), percent(value));
+        row("mean", self.nme_mean_fraction);
+        row("median", self.nme_median_fraction);
+        row("90 % of images within", self.nme_p90_fraction);
+        for group in &self.groups {
+            row(&format!("keypoints of {}", group.name), group.nme_mean_fraction);
+        }
+        text
+    }
+}
+
+/// What a reader must know beside the figures.
+pub(super) fn caveats(report: &Report) -> Vec<String> {
+    let mut caveats = report.notes.clone();
+    if report.missing > 0 {
+        caveats.push(format!(
+            "{} of {} images have no prediction: they count as failures at every threshold, and the mean NME over all images is \
+             infinite; over the {} others it is {} %",
+            report.missing,
+            report.images,
+            report.images - report.missing,
+            percent(report.nme_mean_of_found_fraction),
+        ));
+    }
+    caveats
+}
+
+/// A fraction as per cent with three decimals; one more than papers print.
+pub(super) fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or_else(|| NONE.to_owned(), |value| format!("{:.3}", 100.0 * value))
+}
+
+pub(super) fn threshold(fraction: f64) -> String {
+    if (fraction * 100.0).fract().abs() < 1e-9 {
+        format!("{fraction:.2}")
+    } else {
+        fraction.to_string()
+    }
+}
+
+/// Text that cannot break out of a table cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,118 @@
+//! Figures of one evaluation, never without data set, subset, ruler and threshold.
+
+mod evaluation;
+mod html;
+mod markdown;
+
+use serde::{Deserialize, Serialize};
+
+pub use evaluation::{Evaluation, Group, Setting};
+pub use markdown::markdown_table;
+
+use crate::{Ced, Error, Result};
+
+/// The figures of one evaluation, ready to be stored as JSON or printed.
+///
+/// Errors are **fractions** of the ruler here and in JSON (the field names end in `fraction`) and per cent in Markdown and HTML.
+/// Only an [`Evaluation`] makes reports, so each has its data set, subset, ruler and thresholds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// Name of the data set, such as `WFLW test`.
+    pub dataset: String,
+    /// Name of the subset, such as `full` or `pose`.
+    pub subset: String,
+    /// The name readers know the ruler by, such as `inter-ocular`.
+    pub ruler: String,
+    /// What the ruler measures, as index lists.
+    pub ruler_definition: String,
+    /// Deviations from the plain evaluation, to be printed beside the figures.
+    pub notes: Vec<String>,
+    /// Number of images, with and without prediction.
+    pub images: usize,
+    /// Number of images without a prediction; each is a failure at every threshold.
+    pub missing: usize,
+    /// Mean NME over **all** images; `None` where a prediction is missing, because the mean is then infinite.
+    pub nme_mean_fraction: Option<f64>,
+    /// Mean NME over the images that have a prediction; `None` where none has.
+    pub nme_mean_of_found_fraction: Option<f64>,
+    /// Median NME over all images; `None` where it is infinite.
+    pub nme_median_fraction: Option<f64>,
+    /// 90 % of all images are at most this wrong; `None` where it is infinite.
+    pub nme_p90_fraction: Option<f64>,
+    /// Failure rate and area per threshold.
+    pub thresholds: Vec<AtThreshold>,
+    /// Mean error of named groups of keypoints over the images that have a prediction.
+    pub groups: Vec<GroupError>,
+    /// Mean error of each keypoint over the images that have a prediction; `None` for a keypoint that never had weight.
+    pub keypoint_error_fractions: Vec<Option<f64>>,
+    /// Every image in the order of evaluation.
+    pub per_image: Vec<ImageError>,
+}
+
+/// Failure rate and area at one threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AtThreshold {
+    /// The threshold on NME.
+    pub threshold_fraction: f64,
+    /// Share of images above it, in `[0, 1]`.
+    pub failure_rate_fraction: f64,
+    /// Area under the cumulative curve up to it, over the threshold, exact; in `[0, 1]`.
+    pub auc: f64,
+}
+
+/// Mean error of one named group of keypoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupError {
+    /// The group's name.
+    pub name: String,
+    /// Its keypoints.
+    pub keypoints: Vec<usize>,
+    /// Mean over images of the group's weighted mean error; `None` where no image had any of it.
+    pub nme_mean_fraction: Option<f64>,
+}
+
+/// NME of one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageError {
+    /// The image's name, as handed to the evaluation.
+    pub name: String,
+    /// Its NME; `None` where it has no prediction.
+    pub nme_fraction: Option<f64>,
+}
+
+impl Report {
+    /// The cumulative error distribution of the images.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] and [`Error::ImageError`] for a report read from a file that holds no images or impossible errors.
+    pub fn ced(&self) -> Result<Ced> {
+        Ced::new(
+            self.per_image
+                .iter()
+                .map(|i| i.nme_fraction.unwrap_or(f64::INFINITY))
+                .collect(),
+        )
+    }
+
+    /// Data set, subset and ruler in one line, for titles and legends.
+    pub fn title(&self) -> String {
+        format!("{}, {}, {}", self.dataset, self.subset, self.ruler)
+    }
+
+    /// The report as indented JSON.
+    pub fn to_json(&self) -> String {
+        // Strings, integers and finite or absent floats only: there is nothing in it that JSON cannot hold.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Report::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Json`] with the line and column of what does not fit.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Json {
+            reason: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! The lengths that errors are divided by.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A length taken from the true keypoints of one image; errors are reported as fractions of it.
+///
+/// A ruler is index lists and knows no face: with 98-point WFLW markup the inter-ocular distance is
+/// `Between(vec![60], vec![72])` and the inter-pupil distance `Between(vec![96], vec![97])`; with 68-point iBUG markup they are
+/// `Between(vec![36], vec![45])` and `Between((36..42).collect(), (42..48).collect())`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruler {
+    /// Distance between the mean of the first group of keypoints and the mean of the second.
+    Between(Vec<usize>, Vec<usize>),
+    /// Diagonal `sqrt(w^2 + h^2)` of the tight box around the listed keypoints; an empty list means all keypoints.
+    BoxDiagonal(Vec<usize>),
+    /// Geometric mean `sqrt(w h)` of the sides of the tight box around the listed keypoints; an empty list means all keypoints.
+    BoxGeometricMean(Vec<usize>),
+}
+
+/// The diagonal of the box around all keypoints: the one ruler that fits every scheme.
+impl Default for Ruler {
+    fn default() -> Self {
+        Self::BoxDiagonal(Vec::new())
+    }
+}
+
+impl Ruler {
+    /// Length on `truth`, `(x, y)` per keypoint, in the units of `truth` (pixels, usually); positive and finite.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::Empty`] for index lists that do not fit the truth, [`Error::Truth`] where a keypoint that the
+    /// ruler reads is not finite, [`Error::Degenerate`] where the length is zero.
+    pub fn length(&self, truth: &[[f32; 2]]) -> Result<f64> {
+        let length = match self {
+            Self::Between(first, second) => {
+                let a = self.mean(first, truth)?;
+                let b = self.mean(second, truth)?;
+                (a[0] - b[0]).hypot(a[1] - b[1])
+            }
+            Self::BoxDiagonal(points) => {
+                let [width, height] = self.sides(points, truth)?;
+                width.hypot(height)
+            }
+            Self::BoxGeometricMean(points) => {
+                let [width, height] = self.sides(points, truth)?;
+                (width * height).sqrt()
+            }
+        };
+        if length > 0.0 && length.is_finite() {
+            Ok(length)
+        } else {
+            Err(Error::Degenerate {
+                ruler: self.name(),
+                length,
+            })
+        }
+    }
+
+    /// What is measured, in words that need no knowledge of the scheme: `distance 60 to 72`, `box diagonal`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Between(first, second) => format!("distance {} to {}", end(first), end(second)),
+            Self::BoxDiagonal(points) => format!("box diagonal{}", around(points)),
+            Self::BoxGeometricMean(points) => format!("box geometric mean{}", around(points)),
+        }
+    }
+
+    fn mean(&self, group: &[usize], truth: &[[f32; 2]]) -> Result<[f64; 2]> {
+        if group.is_empty() {
+            return Err(Error::Empty {
+                what: "a group of the ruler",
+                hint: "name at least one keypoint at each end",
+            });
+        }
+        let mut sum = [0.0; 2];
+        for &index in group {
+            let [x, y] = self.point(index, truth)?;
+            sum[0] += x;
+            sum[1] += y;
+        }
+        Ok(sum.map(|s| s / group.len() as f64))
+    }
+
+    fn sides(&self, points: &[usize], truth: &[[f32; 2]]) -> Result<[f64; 2]> {
+        if truth.is_empty() {
+            return Err(Error::Empty {
+                what: "truth",
+                hint: "a box needs keypoints",
+            });
+        }
+        let mut low = [f64::INFINITY; 2];
+        let mut high = [f64::NEG_INFINITY; 2];
+        let mut grow = |point: [f64; 2]| {
+            for axis in 0..2 {
+                low[axis] = low[axis].min(point[axis]);
+                high[axis] = high[axis].max(point[axis]);
+            }
+        };
+        if points.is_empty() {
+            for index in 0..truth.len() {
+                grow(self.point(index, truth)?);
+            }
+        }
+        for &index in points {
+            grow(self.point(index, truth)?);
+        }
+        Ok([high[0] - low[0], high[1] - low[1]])
+    }
+
+    fn point(&self, index: usize, truth: &[[f32; 2]]) -> Result<[f64; 2]> {
+        let value = *truth.get(index).ok_or_else(|| Error::Index {
+            what: format!("ruler \"{}\"", self.name()),
+            index,
+            keypoints: truth.len(),
+        })?;
+        if value.iter().all(|v| v.is_finite()) {
+            Ok(value.map(f64::from))
+        } else {
+            Err(Error::Truth {
+                keypoint: index,
+                value,
+            })
+        }
+    }
+}
+
+fn end(group: &[usize]) -> String {
+    match group {
+        [one] => one.to_string(),
+        many => format!("mean({})", ranges(many)),
+    }
+}
+
+fn around(points: &[usize]) -> String {
+    if points.is_empty() {
+        String::new()
+    } else {
+        format!(" around {}", ranges(points))
+    }
+}
+
+/// `[36, 37, 38, 41]` as `36..38,41`: both ends are in it.
+fn ranges(indices: &[usize]) -> String {
+    let mut text = String::new();
+    for run in indices.chunk_by(|a, b| a + 1 == *b) {
+        let comma = if text.is_empty() { "" } else { "," };
+        let written = match run {
+            [one] => write!(text, "{comma}{one}"),
+            _ => write!(text, "{comma}{}..{}", run[0], run[run.len() - 1]),
+        };
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: f64 = 1e-12;
+
+    #[test]
+    fn between_is_the_distance_of_the_groups_means() {
+        // Means (1, 0) and (4, 4): a 3-4-5 triangle.
+        let truth = [[0.0, 0.0], [2.0, 0.0], [4.0, 4.0]];
+        let length = Ruler::Between(vec![0, 1], vec![2]).length(&truth).unwrap();
+        assert!((length - 5.0).abs() < TOLERANCE);
+    }
+
+    #[test]
+    fn box_rulers_read_all_points_or_the_listed_ones() {
+        // All: 8 wide, 2 high. The first two: 2 wide, 2 high.
+        let truth = [[0.0, 0.0], [2.0, 2.0], [8.0, 1.0]];
+        let geometric = |points| Ruler::BoxGeometricMean(points).length(&truth).unwrap();
+        assert!((geometric(vec![]) - 4.0).abs() < TOLERANCE);
+        assert!((geometric(vec![0, 1]) - 2.0).abs() < TOLERANCE);
+        let diagonal = Ruler::BoxDiagonal(vec![]).length(&truth).unwrap();
+        assert!((diagonal - 68f64.sqrt()).abs() < TOLERANCE);
+    }
+
+    #[test]
+    fn a_ruler_without_length_is_an_error_that_names_it() {
+        let error = Ruler::Between(vec![0], vec![1])
+            .length(&[[3.0, 4.0]; 2])
+            .unwrap_err();
+        assert_eq!(
+            error,
+            Error::Degenerate {
+                ruler: "distance 0 to 1".into(),
+                length: 0.0
+            }
+        );
+        // A flat box has a diagonal but no geometric mean.
+        let flat = [[0.0, 1.0], [4.0, 1.0]];
+        assert!(Ruler::default().length(&flat).is_ok());
+        assert!(matches!(
+            Ruler::BoxGeometricMean(vec![]).length(&flat),
+            Err(Error::Degenerate { .. })
+        ));
+    }
+
+    #[test]
+    fn indices_beyond_the_truth_and_empty_groups_are_refused() {
+        let error = Ruler::Between(vec![60], vec![72])
+            .length(&[[0.0, 0.0]; 68])
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ruler \"distance 60 to 72\" names keypoint 72, but there are only 68 keypoints (0-based)"
+        );
+        let truth = [[0.0, 0.0], [1.0, 0.0]];
+        assert!(matches!(
+            Ruler::Between(vec![], vec![1]).length(&truth),
+            Err(Error::Empty { .. })
+        ));
+        assert!(matches!(Ruler::default().length(&[]), Err(Error::Empty { .. })));
+    }
+
+    #[test]
+    fn truth_that_is_not_finite_is_refused_only_where_it_is_read() {
+        let truth = [[0.0, 0.0], [3.0, 4.0], [f32::NAN, 0.0]];
+        assert!(Ruler::Between(vec![0], vec![1]).length(&truth).is_ok());
+        assert!(matches!(
+            Ruler::default().length(&truth),
+            Err(Error::Truth { keypoint: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn names_say_what_is_measured() {
+        let pupils = Ruler::Between((36..42).collect(), (42..48).collect());
+        assert_eq!(pupils.name(), "distance mean(36..41) to mean(42..47)");
+        assert_eq!(
+            Ruler::BoxDiagonal(vec![0, 1, 2, 9]).name(),
+            "box diagonal around 0..2,9"
+        );
+        assert_eq!(Ruler::BoxGeometricMean(vec![]).name(), "box geometric mean");
+    }
+}

@@ -1,0 +1,87 @@
+//! Laws that hold for all inputs.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use proptest::prelude::*;
+use star_eval::{Ced, Ruler, nme};
+
+/// Coordinates are f32, so a moved shape is rounded at 6e-8 of its size; rulers are at least 1/100 of it.
+const SIMILARITY_RELATIVE: f64 = 1e-3;
+
+fn shape(keypoints: usize) -> impl Strategy<Value = Vec<[f32; 2]>> {
+    prop::collection::vec(prop::array::uniform2(-100f32..100.0), keypoints)
+}
+
+fn errors() -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(prop_oneof![9 => 0f64..0.3, 1 => Just(f64::INFINITY)], 1..60)
+}
+
+fn measure(predicted: &[[f32; 2]], truth: &[[f32; 2]], ruler: &Ruler) -> f64 {
+    nme(predicted, truth, None, ruler.length(truth).unwrap()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn nme_by_a_distance_is_blind_to_similarities(
+        predicted in shape(7), truth in shape(7), angle in 0f64..6.3, scale in 0.2f64..5.0, shift in prop::array::uniform2(-50f64..50.0)
+    ) {
+        let ruler = Ruler::Between(vec![0, 1], vec![5]);
+        prop_assume!(ruler.length(&truth).is_ok_and(|l| l > 2.0));
+        let (sin, cos) = angle.sin_cos();
+        let moved = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> {
+            shape.iter().map(|&[x, y]| {
+                let (x, y) = (scale * f64::from(x), scale * f64::from(y));
+                [(cos * x - sin * y + shift[0]) as f32, (sin * x + cos * y + shift[1]) as f32]
+            }).collect()
+        };
+        let before = measure(&predicted, &truth, &ruler);
+        let after = measure(&moved(&predicted), &moved(&truth), &ruler);
+        prop_assert!((before - after).abs() <= SIMILARITY_RELATIVE * (before + 1e-3), "{before} {after}");
+    }
+
+    #[test]
+    fn equal_weights_are_no_weights(predicted in shape(5), truth in shape(5), weight in 0.1f32..9.0) {
+        let plain = nme(&predicted, &truth, None, 10.0).unwrap();
+        let weighted = nme(&predicted, &truth, Some(&[weight; 5]), 10.0).unwrap();
+        prop_assert!((plain - weighted).abs() <= 1e-9 * plain);
+    }
+
+    #[test]
+    fn a_larger_error_never_raises_the_area_nor_lowers_the_failures(
+        set in errors(), index in 0usize..1000, more in 0f64..0.2, t in 0.001f64..0.3
+    ) {
+        let mut worse = set.clone();
+        worse[index % set.len()] += more;
+        let (before, after) = (Ced::new(set).unwrap(), Ced::new(worse).unwrap());
+        prop_assert!(after.auc(t) <= before.auc(t) + 1e-12);
+        prop_assert!(after.failure_rate(t) >= before.failure_rate(t));
+    }
+
+    #[test]
+    fn areas_and_rates_are_shares_and_order_is_nothing(set in errors(), t in 0f64..0.5, more in 0f64..0.5) {
+        let ced = Ced::new(set.clone()).unwrap();
+        prop_assert!((0.0..=1.0).contains(&ced.auc(t)));
+        prop_assert!((0.0..=1.0).contains(&ced.failure_rate(t)));
+        prop_assert!(ced.failure_rate(t + more) <= ced.failure_rate(t));
+        prop_assert!(ced.auc(t) <= ced.share_within(t) + 1e-12);
+        prop_assert!((ced.failure_rate(t) + ced.share_within(t) - 1.0).abs() < 1e-12);
+        prop_assert_eq!(ced.missing(), set.iter().filter(|e| e.is_infinite()).count());
+        let reversed: Vec<f64> = set.into_iter().rev().collect();
+        prop_assert_eq!(Ced::new(reversed).unwrap(), ced);
+    }
+
+    #[test]
+    fn the_curves_area_is_the_area(set in errors(), t in 0.01f64..0.3) {
+        let ced = Ced::new(set).unwrap();
+        let corners = ced.curve(t);
+        let area: f64 = corners.windows(2).map(|w| (w[1].0 - w[0].0) * (w[0].1 + w[1].1) / 2.0).sum();
+        prop_assert!((area / t - ced.auc(t)).abs() < 1e-9, "{} against {}", area / t, ced.auc(t));
+    }
+
+    #[test]
+    fn quantiles_rise_and_stay_between_the_extremes(set in errors(), a in 0f64..=1.0, b in 0f64..=1.0) {
+        let ced = Ced::new(set).unwrap();
+        let (low, high) = (ced.quantile(a.min(b)).unwrap(), ced.quantile(a.max(b)).unwrap());
+        prop_assert!(low <= high && low >= ced.errors()[0] && high <= ced.errors()[ced.images() - 1]);
+    }
+}
