@@ -24,16 +24,9 @@ impl Ambiguity {
     /// [`Error::Empty`] for 0 keypoints.
     pub fn new(keypoints: usize) -> Result<Self> {
         if keypoints == 0 {
-            return Err(Error::Empty {
-                what: "set of keypoints",
-                hint: "a scheme has at least one",
-            });
+            return Err(Error::Empty { what: "set of keypoints", hint: "a scheme has at least one" });
         }
-        Ok(Self {
-            keypoints,
-            ratios: Vec::new(),
-            nmes: Vec::new(),
-        })
+        Ok(Self { keypoints, ratios: Vec::new(), nmes: Vec::new() })
     }
 
     /// Adds an image: its NME (a fraction, infinity if missing) and each keypoint's two eigenvalues, in either order.
@@ -44,30 +37,17 @@ impl Ambiguity {
     pub fn add(&mut self, nme: f64, eigenvalues: &[[f32; 2]]) -> Result<()> {
         if eigenvalues.len() != self.keypoints {
             let (expected, got) = (self.keypoints, eigenvalues.len());
-            return Err(Error::Length {
-                what: "eigenvalue pairs",
-                expected,
-                got,
-            });
+            return Err(Error::Length { what: "eigenvalue pairs", expected, got });
         }
         if nme.is_nan() || nme < 0.0 {
-            return Err(Error::ImageError {
-                index: self.images(),
-                value: nme,
-            });
+            return Err(Error::ImageError { index: self.images(), value: nme });
         }
         if let Some(&value) = eigenvalues.iter().flatten().find(|l| !l.is_finite() || **l < 0.0) {
             let expected = "a finite number of at least 0";
-            return Err(Error::Range {
-                what: "eigenvalue",
-                expected,
-                value: value.into(),
-            });
+            return Err(Error::Range { what: "eigenvalue", expected, value: value.into() });
         }
         self.ratios.extend(
-            eigenvalues
-                .iter()
-                .map(|&[a, b]| (f64::from(a.max(b)) + EPS) / (f64::from(a.min(b)) + EPS)),
+            eigenvalues.iter().map(|&[a, b]| (f64::from(a.max(b)) + EPS) / (f64::from(a.min(b)) + EPS)),
         );
         self.nmes.push(nme);
         Ok(())
@@ -84,10 +64,7 @@ impl Ambiguity {
     /// [`Error::Empty`] before the first image.
     pub fn per_keypoint(&self) -> Result<Vec<f64>> {
         if self.nmes.is_empty() {
-            return Err(Error::Empty {
-                what: "set of images",
-                hint: "add images first",
-            });
+            return Err(Error::Empty { what: "set of images", hint: "add images first" });
         }
         let mut means = vec![0.0; self.keypoints];
         for row in self.ratios.chunks_exact(self.keypoints) {
@@ -103,10 +80,7 @@ impl Ambiguity {
     pub fn of_group(&self, indices: &[usize]) -> Result<f64> {
         let means = self.per_keypoint()?;
         if indices.is_empty() {
-            return Err(Error::Empty {
-                what: "group",
-                hint: "name at least one keypoint",
-            });
+            return Err(Error::Empty { what: "group", hint: "name at least one keypoint" });
         }
         let mut sum = 0.0;
         for &index in indices {
@@ -142,25 +116,14 @@ impl Ambiguity {
 pub fn spread_over_models(predictions: &[&[[f32; 2]]], length: f64) -> Result<Vec<f64>> {
     let models = predictions.len();
     if models < 2 {
-        return Err(Error::Range {
-            what: "number of models",
-            expected: "at least 2",
-            value: models as f64,
-        });
+        return Err(Error::Range { what: "number of models", expected: "at least 2", value: models as f64 });
     }
     if !(length > 0.0 && length.is_finite()) {
-        return Err(Error::Degenerate {
-            ruler: "given".into(),
-            length,
-        });
+        return Err(Error::Degenerate { ruler: "given".into(), length });
     }
     let keypoints = predictions[0].len();
     if let Some(other) = predictions.iter().find(|p| p.len() != keypoints) {
-        return Err(Error::Length {
-            what: "predicted keypoints",
-            expected: keypoints,
-            got: other.len(),
-        });
+        return Err(Error::Length { what: "predicted keypoints", expected: keypoints, got: other.len() });
     }
     let spread = |k: usize| {
         let axis_variance = |axis: usize| {
@@ -186,10 +149,7 @@ mod tests {
         set.add(0.02, &[[4e-3 - 1e-5, 1e-3 - 1e-5], [0.0, 0.0]]).unwrap();
         set.add(0.10, &[[1e-3 - 1e-5, 2e-3 - 1e-5], [0.5, 0.5]]).unwrap();
         let means = set.per_keypoint().unwrap();
-        assert!(
-            (means[0] - 3.0).abs() < 1e-4 && (means[1] - 1.0).abs() < TOLERANCE,
-            "{means:?}"
-        );
+        assert!((means[0] - 3.0).abs() < 1e-4 && (means[1] - 1.0).abs() < TOLERANCE, "{means:?}");
         assert!((set.of_group(&[0, 1]).unwrap() - 2.0).abs() < 1e-4);
         assert!((set.of_images_with_nme(0.0, 0.03).unwrap() - 2.5).abs() < 1e-4);
         assert!((set.of_images_with_nme(0.08, f64::INFINITY).unwrap() - 1.5).abs() < 1e-4);
@@ -199,23 +159,10 @@ mod tests {
     #[test]
     fn bad_eigenvalues_and_indices_are_refused() {
         let mut set = Ambiguity::new(1).unwrap();
-        assert!(matches!(
-            set.add(0.1, &[[f32::NAN, 1.0]]),
-            Err(Error::Range { .. })
-        ));
+        assert!(matches!(set.add(0.1, &[[f32::NAN, 1.0]]), Err(Error::Range { .. })));
         assert!(matches!(set.add(0.1, &[[-1.0, 1.0]]), Err(Error::Range { .. })));
-        assert!(matches!(
-            set.add(0.1, &[]),
-            Err(Error::Length {
-                expected: 1,
-                got: 0,
-                ..
-            })
-        ));
-        assert!(matches!(
-            set.add(f64::NAN, &[[1.0, 1.0]]),
-            Err(Error::ImageError { .. })
-        ));
+        assert!(matches!(set.add(0.1, &[]), Err(Error::Length { expected: 1, got: 0, .. })));
+        assert!(matches!(set.add(f64::NAN, &[[1.0, 1.0]]), Err(Error::ImageError { .. })));
         assert!(matches!(set.per_keypoint(), Err(Error::Empty { .. })));
         set.add(0.1, &[[1.0, 1.0]]).unwrap();
         assert!(matches!(set.of_group(&[1]), Err(Error::Index { index: 1, .. })));
@@ -228,9 +175,6 @@ mod tests {
         // Second keypoint: both are 5 from the mean (3, 4); over a length of 10 that is 0.5.
         let spread = spread_over_models(&[one, two], 10.0).unwrap();
         assert!(spread[0].abs() < TOLERANCE && (spread[1] - 0.5).abs() < TOLERANCE);
-        assert!(matches!(
-            spread_over_models(&[one], 10.0),
-            Err(Error::Range { .. })
-        ));
+        assert!(matches!(spread_over_models(&[one], 10.0), Err(Error::Range { .. })));
     }
 }

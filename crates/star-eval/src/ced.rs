@@ -30,18 +30,12 @@ impl Ced {
     /// [`Error::Empty`] without images; [`Error::ImageError`] for NaN, which would hide what went wrong, and for negative values.
     pub fn new(mut errors: Vec<f64>) -> Result<Self> {
         if errors.is_empty() {
-            return Err(Error::Empty {
-                what: "list of image errors",
-                hint: "evaluate at least one image",
-            });
+            return Err(Error::Empty { what: "list of image errors", hint: "evaluate at least one image" });
         }
         // `!(e >= 0)` is also true of NaN.
         #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must be found too")]
         if let Some(index) = errors.iter().position(|e| !(*e >= 0.0)) {
-            return Err(Error::ImageError {
-                index,
-                value: errors[index],
-            });
+            return Err(Error::ImageError { index, value: errors[index] });
         }
         errors.sort_by(f64::total_cmp);
         Ok(Self { errors })
@@ -103,9 +97,7 @@ impl Ced {
         }
         // numpy.arange(0, t + step, step) holds this many points.
         let points = ((t + REFERENCE_STEP) / REFERENCE_STEP).ceil() as usize;
-        let shares: Vec<f64> = (0..points)
-            .map(|i| self.share_within(i as f64 * REFERENCE_STEP))
-            .collect();
+        let shares: Vec<f64> = (0..points).map(|i| self.share_within(i as f64 * REFERENCE_STEP)).collect();
         simpson(&shares, REFERENCE_STEP) / t
     }
 
@@ -134,11 +126,7 @@ impl Ced {
         if (0.0..=1.0).contains(&q) {
             Ok(self.interpolate(q))
         } else {
-            Err(Error::Range {
-                what: "quantile",
-                expected: "0 to 1",
-                value: q,
-            })
+            Err(Error::Range { what: "quantile", expected: "0 to 1", value: q })
         }
     }
 
@@ -163,17 +151,10 @@ impl Ced {
 
     fn interpolate(&self, q: f64) -> f64 {
         let position = q * (self.images() - 1) as f64;
-        let (low, high) = (
-            self.errors[position.floor() as usize],
-            self.errors[position.ceil() as usize],
-        );
+        let (low, high) = (self.errors[position.floor() as usize], self.errors[position.ceil() as usize]);
         let fraction = position.fract();
         // Infinity times a fraction of 0 would be NaN.
-        if fraction == 0.0 || low == high {
-            low
-        } else {
-            low + fraction * (high - low)
-        }
+        if fraction == 0.0 || low == high { low } else { low + fraction * (high - low) }
     }
 }
 
@@ -182,17 +163,11 @@ impl Ced {
 fn simpson(values: &[f64], step: f64) -> f64 {
     let n = values.len();
     if n < 3 {
-        return values
-            .windows(2)
-            .map(|pair| (pair[0] + pair[1]) / 2.0 * step)
-            .sum();
+        return values.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0 * step).sum();
     }
     let odd = if n % 2 == 1 { n } else { n - 1 };
-    let whole: f64 = values[..odd]
-        .windows(3)
-        .step_by(2)
-        .map(|w| (w[0] + 4.0 * w[1] + w[2]) * step / 3.0)
-        .sum();
+    let whole: f64 =
+        values[..odd].windows(3).step_by(2).map(|w| (w[0] + 4.0 * w[1] + w[2]) * step / 3.0).sum();
     if odd == n {
         return whole;
     }
@@ -230,9 +205,7 @@ mod tests {
             // With two points only lines are exact, so the curvature is left out there.
             let a = if n == 2 { 0.0 } else { 3.0 };
             let end = (n - 1) as f64;
-            let values: Vec<f64> = (0..n)
-                .map(|i| a * (i * i) as f64 + 2.0 * i as f64 + 1.0)
-                .collect();
+            let values: Vec<f64> = (0..n).map(|i| a * (i * i) as f64 + 2.0 * i as f64 + 1.0).collect();
             let exact = a * end.powi(3) / 3.0 + end * end + end;
             assert!((simpson(&values, 1.0) - exact).abs() < 1e-9, "{n} points");
         }
@@ -261,10 +234,7 @@ mod tests {
     #[test]
     fn nan_negative_and_nothing_are_refused() {
         assert!(matches!(Ced::new(vec![]), Err(Error::Empty { .. })));
-        assert!(matches!(
-            Ced::new(vec![0.1, f64::NAN]),
-            Err(Error::ImageError { index: 1, .. })
-        ));
+        assert!(matches!(Ced::new(vec![0.1, f64::NAN]), Err(Error::ImageError { index: 1, .. })));
         assert_eq!(
             Ced::new(vec![-0.5]).unwrap_err().to_string(),
             "error of image 0 is -0.5: expected at least 0 (infinity stands for \"no prediction\")"
@@ -288,17 +258,7 @@ mod tests {
     #[test]
     fn curve_has_two_corners_a_step_and_both_ends() {
         let corners = ced(&[0.02, 0.02, 0.05, 0.3]).curve(0.1);
-        assert_eq!(
-            corners,
-            [
-                (0.0, 0.0),
-                (0.02, 0.0),
-                (0.02, 0.5),
-                (0.05, 0.5),
-                (0.05, 0.75),
-                (0.1, 0.75)
-            ]
-        );
+        assert_eq!(corners, [(0.0, 0.0), (0.02, 0.0), (0.02, 0.5), (0.05, 0.5), (0.05, 0.75), (0.1, 0.75)]);
         assert_eq!(ced(&[0.0]).curve(0.1), [(0.0, 1.0), (0.1, 1.0)]);
     }
 }

@@ -39,23 +39,13 @@ pub fn keypoint_errors(
 ) -> Result<Vec<f64>> {
     let keypoints = truth.len();
     if keypoints == 0 {
-        return Err(Error::Empty {
-            what: "truth",
-            hint: "an image needs at least one keypoint",
-        });
+        return Err(Error::Empty { what: "truth", hint: "an image needs at least one keypoint" });
     }
     if predicted.len() != keypoints {
-        return Err(Error::Length {
-            what: "predicted keypoints",
-            expected: keypoints,
-            got: predicted.len(),
-        });
+        return Err(Error::Length { what: "predicted keypoints", expected: keypoints, got: predicted.len() });
     }
     if !(length > 0.0 && length.is_finite()) {
-        return Err(Error::Degenerate {
-            ruler: "given".into(),
-            length,
-        });
+        return Err(Error::Degenerate { ruler: "given".into(), length });
     }
     check_weights(weights, keypoints)?;
     let mut errors = Vec::with_capacity(keypoints);
@@ -76,23 +66,13 @@ pub fn keypoint_errors(
 fn check_weights(weights: Option<&[f32]>, keypoints: usize) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
     if weights.len() != keypoints {
-        return Err(Error::Length {
-            what: "weights",
-            expected: keypoints,
-            got: weights.len(),
-        });
+        return Err(Error::Length { what: "weights", expected: keypoints, got: weights.len() });
     }
     if let Some(keypoint) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-        return Err(Error::Weight {
-            keypoint,
-            value: weights[keypoint],
-        });
+        return Err(Error::Weight { keypoint, value: weights[keypoint] });
     }
     if weights.iter().all(|w| *w == 0.0) {
-        return Err(Error::Empty {
-            what: "set of keypoints with weight",
-            hint: "give one a weight above 0",
-        });
+        return Err(Error::Empty { what: "set of keypoints with weight", hint: "give one a weight above 0" });
     }
     Ok(())
 }
@@ -141,35 +121,20 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_the_offending_value() {
         let other = nme(&TRUTH[..1], &TRUTH, None, 1.0).unwrap_err();
-        assert_eq!(
-            other.to_string(),
-            "predicted keypoints: expected 2 entries, got 1"
-        );
+        assert_eq!(other.to_string(), "predicted keypoints: expected 2 entries, got 1");
         let zero = nme(&TRUTH, &TRUTH, None, 0.0).unwrap_err();
         assert!(zero.to_string().contains("has length 0"), "{zero}");
         for length in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(
-                nme(&TRUTH, &TRUTH, None, length),
-                Err(Error::Degenerate { .. })
-            ));
+            assert!(matches!(nme(&TRUTH, &TRUTH, None, length), Err(Error::Degenerate { .. })));
         }
         assert!(matches!(nme(&[], &[], None, 1.0), Err(Error::Empty { .. })));
         let nan_truth = [[0.0, 0.0], [0.0, f32::NAN]];
-        assert!(matches!(
-            nme(&TRUTH, &nan_truth, None, 1.0),
-            Err(Error::Truth { keypoint: 1, .. })
-        ));
-        assert!(matches!(
-            nme(&TRUTH, &TRUTH, Some(&[1.0]), 1.0),
-            Err(Error::Length { got: 1, .. })
-        ));
+        assert!(matches!(nme(&TRUTH, &nan_truth, None, 1.0), Err(Error::Truth { keypoint: 1, .. })));
+        assert!(matches!(nme(&TRUTH, &TRUTH, Some(&[1.0]), 1.0), Err(Error::Length { got: 1, .. })));
         assert!(matches!(
             nme(&TRUTH, &TRUTH, Some(&[1.0, -1.0]), 1.0),
             Err(Error::Weight { keypoint: 1, .. })
         ));
-        assert!(matches!(
-            nme(&TRUTH, &TRUTH, Some(&[0.0, 0.0]), 1.0),
-            Err(Error::Empty { .. })
-        ));
+        assert!(matches!(nme(&TRUTH, &TRUTH, Some(&[0.0, 0.0]), 1.0), Err(Error::Empty { .. })));
     }
 }

@@ -35,10 +35,7 @@ pub fn ced_svg(curves: &[(&str, &Ced)], max: f64) -> Result<String> {
     let series: Vec<(&str, Vec<(f64, f64)>)> = curves
         .iter()
         .map(|(label, ced)| {
-            let corners = ced
-                .curve(max)
-                .into_iter()
-                .map(|(error, share)| (100.0 * error, 100.0 * share));
+            let corners = ced.curve(max).into_iter().map(|(error, share)| (100.0 * error, 100.0 * share));
             (*label, corners.collect())
         })
         .collect();
@@ -66,23 +63,10 @@ pub fn curves_svg(
     y_label: &str,
     series: &[(&str, &[(f64, f64)])],
 ) -> Result<String> {
-    let finite = || {
-        series
-            .iter()
-            .flat_map(|(_, points)| points.iter())
-            .filter(|p| is_finite(p))
-    };
+    let finite = || series.iter().flat_map(|(_, points)| points.iter()).filter(|p| is_finite(p));
     let corner = SeriesLabelPosition::UpperRight;
     let (x, y) = (span(finite().map(|p| p.0)), span(finite().map(|p| p.1)));
-    Frame {
-        title,
-        x_label,
-        y_label,
-        x,
-        y,
-        corner,
-    }
-    .lines(series)
+    Frame { title, x_label, y_label, x, y, corner }.lines(series)
 }
 
 /// One bar per value, at 0, 1, 2 ..., as an SVG document; values that are not finite leave a gap.
@@ -92,35 +76,17 @@ pub fn curves_svg(
 pub fn bars_svg(title: &str, x_label: &str, y_label: &str, values: &[f64]) -> Result<String> {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
     if finite().next().is_none() {
-        return Err(Error::Empty {
-            what: "list of bars",
-            hint: "give at least one finite value",
-        });
+        return Err(Error::Empty { what: "list of bars", hint: "give at least one finite value" });
     }
     let (low, high) = finite().fold((0.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
-    let y = if high > low {
-        (low, high + 0.05 * (high - low))
-    } else {
-        (0.0, 1.0)
-    };
+    let y = if high > low { (low, high + 0.05 * (high - low)) } else { (0.0, 1.0) };
     let x = (-0.5, values.len() as f64 - 0.5);
-    let frame = Frame {
-        title,
-        x_label,
-        y_label,
-        x,
-        y,
-        corner: SeriesLabelPosition::UpperRight,
-    };
+    let frame = Frame { title, x_label, y_label, x, y, corner: SeriesLabelPosition::UpperRight };
     frame.draw(|chart| {
-        let bars = values
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| v.is_finite())
-            .map(|(i, &value)| {
-                let centre = i as f64;
-                Rectangle::new([(centre - 0.4, 0.0), (centre + 0.4, value)], COLOURS[0].filled())
-            });
+        let bars = values.iter().enumerate().filter(|(_, v)| v.is_finite()).map(|(i, &value)| {
+            let centre = i as f64;
+            Rectangle::new([(centre - 0.4, 0.0), (centre + 0.4, value)], COLOURS[0].filled())
+        });
         chart.draw_series(bars).map_err(|e| e.to_string())?;
         Ok(())
     })
@@ -145,10 +111,7 @@ struct Frame<'a> {
 impl Frame<'_> {
     fn lines(&self, series: &[(&str, &[(f64, f64)])]) -> Result<String> {
         if !series.iter().any(|(_, points)| points.iter().any(is_finite)) {
-            return Err(Error::Empty {
-                what: "set of curves",
-                hint: "give at least one finite point",
-            });
+            return Err(Error::Empty { what: "set of curves", hint: "give at least one finite point" });
         }
         self.draw(|chart| {
             for (i, (label, points)) in series.iter().enumerate() {
@@ -167,24 +130,16 @@ impl Frame<'_> {
             }
             let background = WHITE.mix(0.8);
             let mut legend = chart.configure_series_labels();
-            legend
-                .position(self.corner.clone())
-                .background_style(background)
-                .border_style(BLACK.mix(0.3));
-            legend
-                .label_font(("sans-serif", TEXT))
-                .draw()
-                .map_err(|e| e.to_string())
+            legend.position(self.corner.clone()).background_style(background).border_style(BLACK.mix(0.3));
+            legend.label_font(("sans-serif", TEXT)).draw().map_err(|e| e.to_string())
         })
     }
 
     /// Axes and title, then whatever `fill` draws.
     fn draw(&self, fill: impl FnOnce(&mut Chart<'_>) -> std::result::Result<(), String>) -> Result<String> {
         let mut text = String::new();
-        self.draw_into(&mut text, fill).map_err(|reason| Error::Plot {
-            title: self.title.to_owned(),
-            reason,
-        })?;
+        self.draw_into(&mut text, fill)
+            .map_err(|reason| Error::Plot { title: self.title.to_owned(), reason })?;
         Ok(text)
     }
 
@@ -227,10 +182,7 @@ fn tick(value: &f64) -> String {
     if !(1e-3..1e6).contains(&size) {
         return format!("{value:.1e}");
     }
-    format!("{value:.5}")
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
+    format!("{value:.5}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn is_finite(point: &(f64, f64)) -> bool {
@@ -239,16 +191,10 @@ fn is_finite(point: &(f64, f64)) -> bool {
 
 /// Lowest and highest value with a little room; never empty.
 fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
-        (l.min(v), h.max(v))
-    });
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low > high {
         return (0.0, 1.0);
     }
-    let room = if high > low {
-        0.03 * (high - low)
-    } else {
-        low.abs().max(1.0) * 0.5
-    };
+    let room = if high > low { 0.03 * (high - low) } else { low.abs().max(1.0) * 0.5 };
     (low - room, high + room)
 }

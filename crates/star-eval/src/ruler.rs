@@ -54,10 +54,7 @@ impl Ruler {
         if length > 0.0 && length.is_finite() {
             Ok(length)
         } else {
-            Err(Error::Degenerate {
-                ruler: self.name(),
-                length,
-            })
+            Err(Error::Degenerate { ruler: self.name(), length })
         }
     }
 
@@ -88,10 +85,7 @@ impl Ruler {
 
     fn sides(&self, points: &[usize], truth: &[[f32; 2]]) -> Result<[f64; 2]> {
         if truth.is_empty() {
-            return Err(Error::Empty {
-                what: "truth",
-                hint: "a box needs keypoints",
-            });
+            return Err(Error::Empty { what: "truth", hint: "a box needs keypoints" });
         }
         let mut low = [f64::INFINITY; 2];
         let mut high = [f64::NEG_INFINITY; 2];
@@ -121,10 +115,7 @@ impl Ruler {
         if value.iter().all(|v| v.is_finite()) {
             Ok(value.map(f64::from))
         } else {
-            Err(Error::Truth {
-                keypoint: index,
-                value,
-            })
+            Err(Error::Truth { keypoint: index, value })
         }
     }
 }
@@ -137,11 +128,7 @@ fn end(group: &[usize]) -> String {
 }
 
 fn around(points: &[usize]) -> String {
-    if points.is_empty() {
-        String::new()
-    } else {
-        format!(" around {}", ranges(points))
-    }
+    if points.is_empty() { String::new() } else { format!(" around {}", ranges(points)) }
 }
 
 /// `[36, 37, 38, 41]` as `36..38,41`: both ends are in it.
@@ -185,39 +172,23 @@ mod tests {
 
     #[test]
     fn a_ruler_without_length_is_an_error_that_names_it() {
-        let error = Ruler::Between(vec![0], vec![1])
-            .length(&[[3.0, 4.0]; 2])
-            .unwrap_err();
-        assert_eq!(
-            error,
-            Error::Degenerate {
-                ruler: "distance 0 to 1".into(),
-                length: 0.0
-            }
-        );
+        let error = Ruler::Between(vec![0], vec![1]).length(&[[3.0, 4.0]; 2]).unwrap_err();
+        assert_eq!(error, Error::Degenerate { ruler: "distance 0 to 1".into(), length: 0.0 });
         // A flat box has a diagonal but no geometric mean.
         let flat = [[0.0, 1.0], [4.0, 1.0]];
         assert!(Ruler::default().length(&flat).is_ok());
-        assert!(matches!(
-            Ruler::BoxGeometricMean(vec![]).length(&flat),
-            Err(Error::Degenerate { .. })
-        ));
+        assert!(matches!(Ruler::BoxGeometricMean(vec![]).length(&flat), Err(Error::Degenerate { .. })));
     }
 
     #[test]
     fn indices_beyond_the_truth_and_empty_groups_are_refused() {
-        let error = Ruler::Between(vec![60], vec![72])
-            .length(&[[0.0, 0.0]; 68])
-            .unwrap_err();
+        let error = Ruler::Between(vec![60], vec![72]).length(&[[0.0, 0.0]; 68]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "ruler \"distance 60 to 72\" names keypoint 72, but there are only 68 keypoints (0-based)"
         );
         let truth = [[0.0, 0.0], [1.0, 0.0]];
-        assert!(matches!(
-            Ruler::Between(vec![], vec![1]).length(&truth),
-            Err(Error::Empty { .. })
-        ));
+        assert!(matches!(Ruler::Between(vec![], vec![1]).length(&truth), Err(Error::Empty { .. })));
         assert!(matches!(Ruler::default().length(&[]), Err(Error::Empty { .. })));
     }
 
@@ -225,20 +196,14 @@ mod tests {
     fn truth_that_is_not_finite_is_refused_only_where_it_is_read() {
         let truth = [[0.0, 0.0], [3.0, 4.0], [f32::NAN, 0.0]];
         assert!(Ruler::Between(vec![0], vec![1]).length(&truth).is_ok());
-        assert!(matches!(
-            Ruler::default().length(&truth),
-            Err(Error::Truth { keypoint: 2, .. })
-        ));
+        assert!(matches!(Ruler::default().length(&truth), Err(Error::Truth { keypoint: 2, .. })));
     }
 
     #[test]
     fn names_say_what_is_measured() {
         let pupils = Ruler::Between((36..42).collect(), (42..48).collect());
         assert_eq!(pupils.name(), "distance mean(36..41) to mean(42..47)");
-        assert_eq!(
-            Ruler::BoxDiagonal(vec![0, 1, 2, 9]).name(),
-            "box diagonal around 0..2,9"
-        );
+        assert_eq!(Ruler::BoxDiagonal(vec![0, 1, 2, 9]).name(), "box diagonal around 0..2,9");
         assert_eq!(Ruler::BoxGeometricMean(vec![]).name(), "box geometric mean");
     }
 }

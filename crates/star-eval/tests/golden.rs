@@ -24,9 +24,7 @@ fn read(scheme: &str) -> Golden {
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let floats = |name: &str| -> Vec<f32> {
         let data = tensors.tensor(name).unwrap().data();
-        data.chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect()
+        data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     };
     let keypoints = tensors.tensor("truth").unwrap().shape()[1];
     let shapes = |name: &str| -> Vec<Vec<[f32; 2]>> {
@@ -57,27 +55,17 @@ fn agrees_with_the_reference(scheme: &str, ruler: Ruler, threshold: f64, grid_en
         .map(|(p, t)| nme(p, t, None, ruler.length(t).unwrap()).unwrap())
         .collect();
     for (i, (ours, theirs)) in errors.iter().zip(&golden.nmes).enumerate() {
-        assert!(
-            (ours - theirs).abs() <= NME_RELATIVE * theirs,
-            "image {i}: {ours} against {theirs}"
-        );
+        assert!((ours - theirs).abs() <= NME_RELATIVE * theirs, "image {i}: {ours} against {theirs}");
     }
     let figure = |name: &str| golden.figures[name].as_f64().unwrap();
     assert_eq!(figure("threshold"), threshold);
     let ced = Ced::new(errors).unwrap();
     let mean = figure("nme_mean");
-    assert!(
-        (ced.mean() - mean).abs() <= MEAN_RELATIVE * mean,
-        "{} against {mean}",
-        ced.mean()
-    );
+    assert!((ced.mean() - mean).abs() <= MEAN_RELATIVE * mean, "{} against {mean}", ced.mean());
     assert!((ced.failure_rate(threshold) - figure("failure_rate")).abs() < 1e-12);
     let auc = figure("auc");
     let simpson = ced.auc_simpson(threshold);
-    assert!(
-        (simpson - auc).abs() < AUC_ABSOLUTE,
-        "Simpson {simpson} against {auc}"
-    );
+    assert!((simpson - auc).abs() < AUC_ABSOLUTE, "Simpson {simpson} against {auc}");
     // The exact area, taken to where the reference's grid ends, is the same number.
     let exact = ced.auc(grid_end) * grid_end / threshold;
     assert!((exact - auc).abs() < AUC_ABSOLUTE, "exact {exact} against {auc}");

@@ -16,10 +16,7 @@ fn setting() -> Setting {
         ruler_name: "ends".into(),
         ruler: Ruler::Between(vec![0], vec![2]),
         thresholds: vec![0.10, 0.055],
-        groups: vec![Group {
-            name: "middle".into(),
-            keypoints: vec![1],
-        }],
+        groups: vec![Group { name: "middle".into(), keypoints: vec![1] }],
         notes: vec!["compat: reference".into()],
     }
 }
@@ -27,21 +24,10 @@ fn setting() -> Setting {
 /// Errors in px: 3 0 0 -> NME 0.01; 0 18 0 -> 0.06; missing; NaN, so missing too.
 fn evaluation() -> Evaluation {
     let mut evaluation = Evaluation::new(setting()).unwrap();
-    evaluation
-        .add("a", Some(&[[0.0, 3.0], [50.0, 30.0], [100.0, 0.0]]), &TRUTH, None)
-        .unwrap();
-    evaluation
-        .add("b", Some(&[[0.0, 0.0], [50.0, 48.0], [100.0, 0.0]]), &TRUTH, None)
-        .unwrap();
+    evaluation.add("a", Some(&[[0.0, 3.0], [50.0, 30.0], [100.0, 0.0]]), &TRUTH, None).unwrap();
+    evaluation.add("b", Some(&[[0.0, 0.0], [50.0, 48.0], [100.0, 0.0]]), &TRUTH, None).unwrap();
     evaluation.add("c", None, &TRUTH, None).unwrap();
-    evaluation
-        .add(
-            "d",
-            Some(&[[0.0, f32::NAN], [50.0, 30.0], [100.0, 0.0]]),
-            &TRUTH,
-            None,
-        )
-        .unwrap();
+    evaluation.add("d", Some(&[[0.0, f32::NAN], [50.0, 30.0], [100.0, 0.0]]), &TRUTH, None).unwrap();
     evaluation
 }
 
@@ -71,35 +57,17 @@ fn a_report_counts_the_missing_and_keeps_them_out_of_part_means() {
 fn every_figure_stands_beside_data_set_subset_ruler_and_threshold() {
     let report = evaluation().report().unwrap();
     let markdown = report.to_markdown();
-    let rows: Vec<&str> = markdown
-        .lines()
-        .filter(|l| l.starts_with("| ") && !l.starts_with("| data set"))
-        .collect();
+    let rows: Vec<&str> =
+        markdown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| data set")).collect();
     assert_eq!(rows.len(), 2 + 4, "{markdown}");
-    assert!(
-        rows.iter()
-            .all(|row| row.starts_with("| toy & test | full | ends |")),
-        "{markdown}"
-    );
-    assert!(
-        markdown.contains("| 4 | 2 | - | 0.10 | 50.00 | 0.3250 |"),
-        "{markdown}"
-    );
+    assert!(rows.iter().all(|row| row.starts_with("| toy & test | full | ends |")), "{markdown}");
+    assert!(markdown.contains("| 4 | 2 | - | 0.10 | 50.00 | 0.3250 |"), "{markdown}");
     assert!(markdown.contains("| - | 0.055 | 75.00 |"), "{markdown}");
     assert!(markdown.contains("keypoints of middle | 9.000 |"), "{markdown}");
-    assert!(
-        markdown.contains("2 of 4 images have no prediction"),
-        "{markdown}"
-    );
-    assert!(
-        markdown.contains("compat: reference") && markdown.contains("distance 0 to 2"),
-        "{markdown}"
-    );
+    assert!(markdown.contains("2 of 4 images have no prediction"), "{markdown}");
+    assert!(markdown.contains("compat: reference") && markdown.contains("distance 0 to 2"), "{markdown}");
     assert_eq!(
-        markdown_table(&[report.clone(), report])
-            .lines()
-            .filter(|l| l.starts_with("| toy"))
-            .count(),
+        markdown_table(&[report.clone(), report]).lines().filter(|l| l.starts_with("| toy")).count(),
         4
     );
 }
@@ -116,20 +84,11 @@ fn an_evaluation_without_names_or_thresholds_cannot_start() {
         *name = " ".into();
         assert_eq!(Evaluation::new(nameless).unwrap_err(), Error::Unnamed { field });
     }
-    let unset = Setting {
-        thresholds: vec![],
-        ..setting()
-    };
+    let unset = Setting { thresholds: vec![], ..setting() };
     assert!(matches!(Evaluation::new(unset), Err(Error::Empty { .. })));
-    let zero = Setting {
-        thresholds: vec![0.0],
-        ..setting()
-    };
+    let zero = Setting { thresholds: vec![0.0], ..setting() };
     assert!(matches!(Evaluation::new(zero), Err(Error::Range { .. })));
-    assert!(matches!(
-        Evaluation::new(setting()).unwrap().report(),
-        Err(Error::Empty { .. })
-    ));
+    assert!(matches!(Evaluation::new(setting()).unwrap().report(), Err(Error::Empty { .. })));
 }
 
 #[test]
@@ -138,40 +97,18 @@ fn a_refused_image_changes_nothing() {
     let before = evaluation.report().unwrap();
     assert!(evaluation.add("short", None, &TRUTH[..2], None).is_err());
     assert!(evaluation.add("flat", None, &[[1.0, 1.0]; 3], None).is_err());
-    assert!(
-        evaluation
-            .add("weight", None, &TRUTH, Some(&[-1.0, 1.0, 1.0]))
-            .is_err()
-    );
+    assert!(evaluation.add("weight", None, &TRUTH, Some(&[-1.0, 1.0, 1.0])).is_err());
     assert_eq!(evaluation.report().unwrap(), before);
-    let far = Setting {
-        groups: vec![Group {
-            name: "far".into(),
-            keypoints: vec![3],
-        }],
-        ..setting()
-    };
-    let error = Evaluation::new(far)
-        .unwrap()
-        .add("a", None, &TRUTH, None)
-        .unwrap_err();
-    assert_eq!(
-        error,
-        Error::Index {
-            what: "group \"far\"".into(),
-            index: 3,
-            keypoints: 3
-        }
-    );
+    let far = Setting { groups: vec![Group { name: "far".into(), keypoints: vec![3] }], ..setting() };
+    let error = Evaluation::new(far).unwrap().add("a", None, &TRUTH, None).unwrap_err();
+    assert_eq!(error, Error::Index { what: "group \"far\"".into(), index: 3, keypoints: 3 });
 }
 
 #[test]
 fn weights_reach_keypoint_and_group_means() {
     let mut evaluation = Evaluation::new(setting()).unwrap();
     let predicted = [[0.0, 3.0], [9.0, 9.0], [100.0, 1.0]];
-    let nme = evaluation
-        .add("a", Some(&predicted), &TRUTH, Some(&[1.0, 0.0, 1.0]))
-        .unwrap();
+    let nme = evaluation.add("a", Some(&predicted), &TRUTH, Some(&[1.0, 0.0, 1.0])).unwrap();
     assert!((nme - 0.02).abs() < TOLERANCE);
     let report = evaluation.report().unwrap();
     assert_eq!(report.keypoint_error_fractions[1], None);
@@ -197,11 +134,7 @@ fn json_says_fraction_and_comes_back() {
 
 fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
-    document
-        .descendants()
-        .filter_map(|n| n.text())
-        .map(|t| t.trim().to_owned())
-        .collect()
+    document.descendants().filter_map(|n| n.text()).map(|t| t.trim().to_owned()).collect()
 }
 
 fn lines(svg: &str) -> usize {
@@ -218,45 +151,24 @@ fn cumulative_curves_are_well_formed_and_labelled() {
     let two = Ced::new(vec![0.03, 0.05, f64::INFINITY]).unwrap();
     let svg = ced_svg(&[("STAR <0.1> & co", &one), ("other", &two)], 0.1).unwrap();
     let texts = texts(&svg);
-    for wanted in [
-        "NME in % of the ruler",
-        "images within, %",
-        "STAR <0.1> & co",
-        "other",
-    ] {
-        assert!(
-            texts.iter().any(|t| t == wanted),
-            "{wanted:?} is not in {texts:?}"
-        );
+    for wanted in ["NME in % of the ruler", "images within, %", "STAR <0.1> & co", "other"] {
+        assert!(texts.iter().any(|t| t == wanted), "{wanted:?} is not in {texts:?}");
     }
     // Two curves and their two legend strokes.
     assert_eq!(lines(&svg), 4);
     assert!(matches!(ced_svg(&[], 0.1), Err(Error::Empty { .. })));
-    assert!(matches!(
-        ced_svg(&[("a", &two)], f64::NAN),
-        Err(Error::Range { .. })
-    ));
+    assert!(matches!(ced_svg(&[("a", &two)], f64::NAN), Err(Error::Range { .. })));
 }
 
 #[test]
 fn a_point_that_is_not_finite_breaks_the_curve_and_not_the_axes() {
-    let loss = [
-        (0.0, 3.0),
-        (1.0, 2.0),
-        (2.0, f64::NAN),
-        (3.0, f64::INFINITY),
-        (4.0, 1.0),
-        (5.0, 0.5),
-    ];
+    let loss = [(0.0, 3.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, f64::INFINITY), (4.0, 1.0), (5.0, 0.5)];
     let svg = curves_svg("loss", "step", "loss", &[("train", &loss)]).unwrap();
     assert_eq!(lines(&svg), 3, "two pieces and the legend's stroke");
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
     let constant = [(0.0, 2.0), (1.0, 2.0)];
     assert!(curves_svg("loss", "step", "loss", &[("flat", &constant)]).is_ok());
-    assert!(matches!(
-        curves_svg("t", "x", "y", &[("none", &[])]),
-        Err(Error::Empty { .. })
-    ));
+    assert!(matches!(curves_svg("t", "x", "y", &[("none", &[])]), Err(Error::Empty { .. })));
 }
 
 #[test]
@@ -265,9 +177,8 @@ fn bars_and_pages_are_well_formed() {
     values[5] = f64::NAN;
     let svg = bars_svg("ratio", "keypoint", "l_max / l_min", &values).unwrap();
     let document = roxmltree::Document::parse(&svg).unwrap();
-    let bars = document
-        .descendants()
-        .filter(|n| n.has_tag_name("rect") && n.attribute("fill") == Some("#0072B2"));
+    let bars =
+        document.descendants().filter(|n| n.has_tag_name("rect") && n.attribute("fill") == Some("#0072B2"));
     assert_eq!(bars.count(), 97);
     assert!(matches!(bars_svg("t", "x", "y", &[]), Err(Error::Empty { .. })));
     let html = evaluation().report().unwrap().to_html().unwrap();

@@ -34,19 +34,12 @@ pub struct Group {
 
 impl Setting {
     fn validate(&self) -> Result<()> {
-        let names = [
-            ("dataset", &self.dataset),
-            ("subset", &self.subset),
-            ("ruler_name", &self.ruler_name),
-        ];
+        let names = [("dataset", &self.dataset), ("subset", &self.subset), ("ruler_name", &self.ruler_name)];
         if let Some((field, _)) = names.into_iter().find(|(_, name)| name.trim().is_empty()) {
             return Err(Error::Unnamed { field });
         }
         if self.thresholds.is_empty() {
-            return Err(Error::Empty {
-                what: "list of thresholds",
-                hint: "0.10 is usual for WFLW",
-            });
+            return Err(Error::Empty { what: "list of thresholds", hint: "0.10 is usual for WFLW" });
         }
         if let Some(&value) = self.thresholds.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
             return Err(Error::Range {
@@ -89,12 +82,7 @@ impl Evaluation {
     pub fn new(setting: Setting) -> Result<Self> {
         setting.validate()?;
         let groups = vec![[0.0; 2]; setting.groups.len()];
-        Ok(Self {
-            setting,
-            images: Vec::new(),
-            keypoints: Vec::new(),
-            groups,
-        })
+        Ok(Self { setting, images: Vec::new(), keypoints: Vec::new(), groups })
     }
 
     /// Number of images added.
@@ -117,20 +105,12 @@ impl Evaluation {
     ) -> Result<f64> {
         if !self.keypoints.is_empty() && self.keypoints.len() != truth.len() {
             let (expected, got) = (self.keypoints.len(), truth.len());
-            return Err(Error::Length {
-                what: "keypoints of the truth",
-                expected,
-                got,
-            });
+            return Err(Error::Length { what: "keypoints of the truth", expected, got });
         }
         for group in &self.setting.groups {
             if let Some(&index) = group.keypoints.iter().find(|k| **k >= truth.len()) {
                 let what = format!("group {:?}", group.name);
-                return Err(Error::Index {
-                    what,
-                    index,
-                    keypoints: truth.len(),
-                });
+                return Err(Error::Index { what, index, keypoints: truth.len() });
             }
         }
         let length = self.setting.ruler.length(truth)?;
@@ -148,10 +128,7 @@ impl Evaluation {
         if nme.is_finite() {
             self.add_parts(&errors, weights);
         }
-        self.images.push(ImageError {
-            name: name.into(),
-            nme_fraction: finite(nme),
-        });
+        self.images.push(ImageError { name: name.into(), nme_fraction: finite(nme) });
         Ok(nme)
     }
 
@@ -164,12 +141,7 @@ impl Evaluation {
         for (group, sums) in self.setting.groups.iter().zip(&mut self.groups) {
             let total: f64 = group.keypoints.iter().map(|&k| weight(k)).sum();
             if total > 0.0 {
-                sums[0] += group
-                    .keypoints
-                    .iter()
-                    .map(|&k| weight(k) * errors[k])
-                    .sum::<f64>()
-                    / total;
+                sums[0] += group.keypoints.iter().map(|&k| weight(k) * errors[k]).sum::<f64>() / total;
                 sums[1] += 1.0;
             }
         }
@@ -180,27 +152,18 @@ impl Evaluation {
     /// # Errors
     /// [`Error::Empty`] without images.
     pub fn report(&self) -> Result<Report> {
-        let errors = self
-            .images
-            .iter()
-            .map(|i| i.nme_fraction.unwrap_or(f64::INFINITY))
-            .collect();
+        let errors = self.images.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect();
         let ced = Ced::new(errors)?;
         let at = |&threshold_fraction: &f64| AtThreshold {
             threshold_fraction,
             failure_rate_fraction: ced.failure_rate(threshold_fraction),
             auc: ced.auc(threshold_fraction),
         };
-        let groups = self
-            .setting
-            .groups
-            .iter()
-            .zip(&self.groups)
-            .map(|(group, sums)| GroupError {
-                name: group.name.clone(),
-                keypoints: group.keypoints.clone(),
-                nme_mean_fraction: ratio(sums),
-            });
+        let groups = self.setting.groups.iter().zip(&self.groups).map(|(group, sums)| GroupError {
+            name: group.name.clone(),
+            keypoints: group.keypoints.clone(),
+            nme_mean_fraction: ratio(sums),
+        });
         Ok(Report {
             dataset: self.setting.dataset.clone(),
             subset: self.setting.subset.clone(),

@@ -29,21 +29,10 @@ impl Report {
             ];
             rows += &format!("<tr><td>{}</td></tr>\n", cells.join("</td><td>"));
         }
-        let notes: String = caveats(self)
-            .iter()
-            .map(|note| format!("<p>{}</p>\n", escape(note)))
-            .collect();
-        let max = self
-            .thresholds
-            .iter()
-            .map(|at| at.threshold_fraction)
-            .fold(0.0, f64::max);
+        let notes: String = caveats(self).iter().map(|note| format!("<p>{}</p>\n", escape(note))).collect();
+        let max = self.thresholds.iter().map(|at| at.threshold_fraction).fold(0.0, f64::max);
         let ced = ced_svg(&[(&self.title(), &self.ced()?)], max)?;
-        let bars: Vec<f64> = self
-            .keypoint_error_fractions
-            .iter()
-            .map(|e| 100.0 * e.unwrap_or(0.0))
-            .collect();
+        let bars: Vec<f64> = self.keypoint_error_fractions.iter().map(|e| 100.0 * e.unwrap_or(0.0)).collect();
         let bars = bars_svg(
             &format!("Error per keypoint: {}", self.title()),
             "keypoint",
@@ -59,8 +48,5 @@ impl Report {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

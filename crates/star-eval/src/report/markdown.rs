@@ -45,12 +45,7 @@ impl Report {
         text += &format!("Ruler: {} ({}).\n\n", self.ruler, self.ruler_definition);
         text += &markdown_table(std::slice::from_ref(self));
         text += "\n| data set | subset | ruler | figure | NME % |\n|---|---|---|---|---:|\n";
-        let start = format!(
-            "| {} | {} | {} |",
-            cell(&self.dataset),
-            cell(&self.subset),
-            cell(&self.ruler)
-        );
+        let start = format!("| {} | {} | {} |", cell(&self.dataset), cell(&self.subset), cell(&self.ruler));
         let mut row =
             |figure: &str, value| text += &format!("{start} {} | {} |\n", cell(figure), percent(value));
         row("mean", self.nme_mean_fraction);
@@ -85,11 +80,7 @@ pub(super) fn percent(fraction: Option<f64>) -> String {
 }
 
 pub(super) fn threshold(fraction: f64) -> String {
-    if (fraction * 100.0).fract().abs() < 1e-9 {
-        format!("{fraction:.2}")
-    } else {
-        fraction.to_string()
-    }
+    if (fraction * 100.0).fract().abs() < 1e-9 { format!("{fraction:.2}") } else { fraction.to_string() }
 }
 
 /// Text that cannot break out of a table cell.

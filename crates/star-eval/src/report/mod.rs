@@ -87,12 +87,7 @@ impl Report {
     /// # Errors
     /// [`Error::Empty`] and [`Error::ImageError`] for a report read from a file that holds no images or impossible errors.
     pub fn ced(&self) -> Result<Ced> {
-        Ced::new(
-            self.per_image
-                .iter()
-                .map(|i| i.nme_fraction.unwrap_or(f64::INFINITY))
-                .collect(),
-        )
+        Ced::new(self.per_image.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect())
     }
 
     /// Data set, subset and ruler in one line, for titles and legends.
@@ -111,8 +106,6 @@ impl Report {
     /// # Errors
     /// [`Error::Json`] with the line and column of what does not fit.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::Json {
-            reason: error.to_string(),
-        })
+        serde_json::from_str(text).map_err(|error| Error::Json { reason: error.to_string() })
     }
 }
