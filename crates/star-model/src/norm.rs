@@ -1,9 +1,10 @@
 //! Batch norm that trains on batch statistics, and instance norm over single maps.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
-use crate::cpu::{batch_norm, slices_supported};
+use crate::cpu::batch_norm::{self, BatchNormOp, Statistics};
+use crate::cpu::slices_supported;
 
 /// Added to a variance before its root: PyTorch's default, which the published checkpoints were trained with.
 const EPS: f64 = 1e-5;
@@ -32,20 +33,26 @@ impl BatchNorm {
 
     /// Normalises by the batch's own statistics (`train`, which also moves the running ones) or by the running ones.
     pub(crate) fn forward_t(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
-        if !train {
-            return self.forward_eval(x, relu);
+        match (slices_supported(x), train) {
+            (true, _) => self.forward_fused(&x.contiguous()?, train, relu),
+            (false, true) => self.forward_train_composed(x, relu),
+            (false, false) => self.forward_eval_composed(x, relu),
         }
-        if slices_supported(x) {
-            let x = x.contiguous()?;
-            let statistics = batch_norm::statistics(&x)?;
-            let count = statistics.count;
+    }
+
+    fn forward_fused(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
+        let statistics = if train {
+            let statistics = batch_norm::statistics(x)?;
             let vector = |values: &[f64]| Tensor::new(values, x.device())?.to_dtype(x.dtype());
-            self.update_running(&vector(&statistics.mean)?, &vector(&statistics.variance)?, count)?;
-            let op = batch_norm::BatchNormOp { statistics, eps: EPS, relu };
-            x.apply_op3(&self.weight, &self.bias, op)
+            let (mean, variance) = (vector(&statistics.mean)?, vector(&statistics.variance)?);
+            self.update_running(&mean, &variance, statistics.count)?;
+            statistics
         } else {
-            self.forward_train_composed(x, relu)
-        }
+            let values = |running: &Var| running.as_detached_tensor().to_dtype(DType::F64)?.to_vec1();
+            let count = x.elem_count() / x.dim(1)?;
+            Statistics { mean: values(&self.running_mean)?, variance: values(&self.running_var)?, count }
+        };
+        x.apply_op3(&self.weight, &self.bias, BatchNormOp { statistics, of_batch: train, eps: EPS, relu })
     }
 
     fn forward_train_composed(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
@@ -59,7 +66,7 @@ impl BatchNorm {
         if relu { self::relu(&y) } else { Ok(y) }
     }
 
-    fn forward_eval(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
+    fn forward_eval_composed(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
         let inverse = (self.running_var.as_detached_tensor() + EPS)?.sqrt()?.recip()?;
         let scale = (&self.weight * inverse)?;
         let shift = (&self.bias - (&scale * self.running_mean.as_detached_tensor())?)?;
@@ -97,7 +104,7 @@ pub(crate) fn instance_norm(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     use super::*;
     use crate::Parameters;
@@ -121,17 +128,19 @@ mod tests {
             for name in ["running_mean", "running_var"] {
                 assert_close(&a.get(name).unwrap(), &b.get(name).unwrap(), 1e-12);
             }
+            let y = fused.forward_t(&x, false, relu).unwrap();
+            assert_close(&y, &composed.forward_eval_composed(&x, relu).unwrap(), 1e-12);
         }
     }
 
     #[test]
-    fn train_mode_gradients_agree_with_central_differences() {
-        for relu in [false, true] {
+    fn gradients_agree_with_central_differences_in_both_modes() {
+        for (train, relu) in [(true, false), (true, true), (false, false), (false, true)] {
             let parameters = Parameters::new(0);
             let norm = layer(&parameters);
             let x = Var::from_tensor(&noise(&[2, 3, 3, 4], 5)).unwrap();
             let vars = [&x, &parameters.get("weight").unwrap(), &parameters.get("bias").unwrap()].map(Clone::clone);
-            check_gradients(&vars, || norm.forward_t(&x, true, relu));
+            check_gradients(&vars, || norm.forward_t(&x, train, relu));
         }
     }
 

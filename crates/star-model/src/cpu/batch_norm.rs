@@ -1,8 +1,9 @@
-//! Train-mode batch norm, with or without a ReLU behind it, as one sweep forward and two backward.
+//! Batch norm, with or without a ReLU behind it, as one sweep forward and two backward.
 //!
 //! Per channel over the `N = B H W` values of a batch: `y = g (x - m) / s + b`, `s = sqrt(v + eps)`, `v` biased.
 //! With `t = (x - m) / s` and the incoming gradient `d` (zero where the ReLU cut):
 //! `db = sum d`, `dg = sum d t`, `dx = g / s * (d - db / N - t * dg / N)` (Ioffe and Szegedy 2015, section 3).
+//! With running statistics, which do not depend on the batch, `dx = g / s * d`.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
@@ -10,7 +11,7 @@ use rayon::prelude::*;
 
 use super::slices::{self, Real, for_real};
 
-/// Batch statistics of every channel, in f64.
+/// Mean and variance of every channel, in f64.
 #[derive(Clone, Debug)]
 pub(crate) struct Statistics {
     pub(crate) mean: Vec<f64>,
@@ -77,9 +78,11 @@ pub(crate) fn statistics(x: &Tensor) -> Result<Statistics> {
     for_real!(x.dtype(), T => slices::with::<T, _>(x, |x| Ok(statistics_of(x, sizes))))
 }
 
-/// The op, carrying the statistics of the batch that it normalises.
+/// The op, carrying the statistics that it normalises by.
 pub(crate) struct BatchNormOp {
     pub(crate) statistics: Statistics,
+    /// Whether the statistics are those of the very batch, so that a gradient flows through them.
+    pub(crate) of_batch: bool,
     pub(crate) eps: f64,
     pub(crate) relu: bool,
 }
@@ -145,8 +148,9 @@ impl BatchNormOp {
             let inverse_std = self.inverse_std(channel);
             let scale = weight[channel].to_f64() * inverse_std;
             // dx = scale * d + slope * (x - mean) + offset
-            let slope = T::from_f64(-scale * inverse_std * dw[channel] / count);
-            let offset = T::from_f64(-scale * db[channel] / count);
+            let through = if self.of_batch { scale / count } else { 0.0 };
+            let slope = T::from_f64(-through * inverse_std * dw[channel]);
+            let offset = T::from_f64(-through * db[channel]);
             let (scale, mean) = (T::from_f64(scale), T::from_f64(self.statistics.mean[channel]));
             let values = x[range.clone()].iter().zip(&dy[range.clone()]).zip(&out[range]);
             for (dx, ((&x, &d), &y)) in dx.iter_mut().zip(values) {
@@ -181,7 +185,7 @@ fn masked_sums<T: Real>(dy: &[T], x: &[T], out: &[T], mean: T, relu: bool) -> (f
 
 impl CustomOp3 for BatchNormOp {
     fn name(&self) -> &'static str {
-        "batch-norm-train-cpu"
+        "batch-norm-cpu"
     }
 
     fn cpu_fwd(
