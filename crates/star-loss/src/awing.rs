@@ -1,0 +1,114 @@
+//! Adaptive Wing loss for maps whose target is a map (Wang et al., ICCV 2019).
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::surrogate::with_slope;
+
+/// Constants of [`awing`]; the default is the reference's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AwingConfig {
+    /// Height of the logarithm.
+    pub omega: f64,
+    /// Residual at which the logarithm becomes a line.
+    pub theta: f64,
+    /// Curvature of the logarithm.
+    pub epsilon: f64,
+    /// Exponent at a target of 0; at a target `t` it is `alpha - t`.
+    pub alpha: f64,
+    /// Pixels whose 3x3 neighbourhood reaches `threshold` in the target weigh `weight + 1`, the others 1.
+    pub weight: f64,
+    /// See `weight`.
+    pub threshold: f64,
+}
+
+impl Default for AwingConfig {
+    fn default() -> Self {
+        Self { omega: 14.0, theta: 0.5, epsilon: 1.0, alpha: 2.1, weight: 10.0, threshold: 0.2 }
+    }
+}
+
+impl AwingConfig {
+    /// Checks every number; [`awing`] calls it.
+    ///
+    /// # Errors
+    /// Names the setting and its value.
+    pub fn validate(&self) -> Result<()> {
+        let positive =
+            [("omega", self.omega), ("theta", self.theta), ("epsilon", self.epsilon), ("alpha", self.alpha)];
+        for (name, value) in positive {
+            if !(value.is_finite() && value > 0.0) {
+                bail!("awing {name}: expected a positive finite number, got {value}")
+            }
+        }
+        // Targets reach 1, and the slope at a residual of 0 is finite for exponents above 1.
+        if self.alpha <= 2.0 {
+            bail!("awing alpha: expected more than 2, got {}", self.alpha)
+        }
+        if !(self.weight.is_finite() && self.weight >= 0.0) {
+            bail!("awing weight: expected a finite number >= 0, got {}", self.weight)
+        }
+        if !self.threshold.is_finite() {
+            bail!("awing threshold: expected a finite number, got {}", self.threshold)
+        }
+        Ok(())
+    }
+}
+
+/// Adaptive Wing between maps `[B, C, H, W]`, mean over all pixels: a scalar.
+///
+/// With `d = |target - output|` and `n = alpha - target` a pixel costs `omega ln(1 + (d / epsilon)^n)` below `theta` and
+/// `A d - C` above, both joined smoothly. No gradient passes to `target`, which lies in `[0, 1]`.
+///
+/// # Errors
+/// When the shapes differ, have not four axes, or a setting is out of range.
+pub fn awing(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
+    config.validate()?;
+    if output.rank() != 4 {
+        bail!("output: expected [B, C, H, W], got {:?}", output.shape())
+    }
+    if output.dims() != target.dims() {
+        bail!("target: expected {:?}, got {:?}", output.dims(), target.dims())
+    }
+    let output = output.to_dtype(crate::moments::working_dtype(output.dtype())?)?;
+    let target = target.detach().to_dtype(output.dtype())?;
+    let weight =
+        dilate3x3(&target)?.ge(config.threshold)?.to_dtype(output.dtype())?.affine(config.weight, 1.0)?;
+    let [price, slope] = price(&(output.detach() - &target)?, &target, config)?;
+    with_slope(&(price * &weight)?, &output, &(slope * weight)?)?.mean_all()
+}
+
+/// Price and its derivative by the residual.
+fn price(residual: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<[Tensor; 2]> {
+    let AwingConfig { omega, theta, epsilon, alpha, .. } = *config;
+    let distance = residual.abs()?;
+    let sign = residual.sign()?;
+    let exponent = target.affine(-1.0, alpha)?;
+    // (d / epsilon)^(n - 1), with a logarithm that is finite at 0.
+    let ratio = distance.affine(1.0 / epsilon, 0.0)?.maximum(1e-30)?;
+    let lower = (ratio.log()? * exponent.affine(1.0, -1.0)?)?.exp()?;
+    let power = (&lower * &ratio)?;
+    let curve = power.affine(1.0, 1.0)?.log()?.affine(omega, 0.0)?;
+    let curve_slope = ((&lower * &exponent)? / power.affine(1.0, 1.0)?)?.affine(omega / epsilon, 0.0)?;
+
+    let lower = (exponent.affine(1.0, -1.0)? * (theta / epsilon).ln())?.exp()?;
+    let power = lower.affine(theta / epsilon, 0.0)?;
+    let line_slope = ((&lower * &exponent)? / power.affine(1.0, 1.0)?)?.affine(omega / epsilon, 0.0)?;
+    let offset = (line_slope.affine(theta, 0.0)? - power.affine(1.0, 1.0)?.log()?.affine(omega, 0.0)?)?;
+    let line = ((&line_slope * &distance)? - offset)?;
+
+    let near = distance.lt(theta)?;
+    let price = near.where_cond(&curve, &line)?;
+    let slope = (near.where_cond(&curve_slope, &line_slope)? * sign)?;
+    Ok([price, slope])
+}
+
+/// Largest value of each 3x3 neighbourhood, borders repeated.
+fn dilate3x3(maps: &Tensor) -> Result<Tensor> {
+    let mut maps = maps.clone();
+    for axis in [2, 3] {
+        let n = maps.dim(axis)?;
+        let padded = maps.pad_with_same(axis, 1, 1)?;
+        maps = maps.maximum(&padded.narrow(axis, 0, n)?)?.maximum(&padded.narrow(axis, 2, n)?)?;
+    }
+    Ok(maps)
+}

@@ -1,0 +1,118 @@
+//! What a residual costs: L1, L2, smooth-L1 and Wing.
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::surrogate::full_like;
+
+/// Squared norms are raised to this before the root is taken, so that the root has a finite slope. Reference value.
+const SQUARED_FLOOR: f64 = 1e-6;
+
+/// The price of a residual `x` (one number) or of a vector with Euclidean norm `r = sqrt(max(r2, 1e-6))`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Distance {
+    /// `|x|`; robust, with a constant pull even next to the target.
+    L1,
+    /// `x^2`; smooth and rotation-invariant, dominated by the worst keypoints.
+    L2,
+    /// `0.5 / scale * r2` where `r < scale`, else `r - 0.5 * scale`.
+    SmoothL1 {
+        /// Where the parabola ends, in units of the coordinates.
+        scale: f64,
+    },
+    /// `omega * ln(1 + r / epsilon)` where `r < omega`, else `r - C`, continuous at `omega` (Feng et al., CVPR 2018).
+    Wing {
+        /// Where the logarithm ends, in units of the coordinates.
+        omega: f64,
+        /// Curvature of the logarithm.
+        epsilon: f64,
+    },
+}
+
+impl Distance {
+    /// L1.
+    #[must_use]
+    pub const fn l1() -> Self {
+        Self::L1
+    }
+
+    /// L2.
+    #[must_use]
+    pub const fn l2() -> Self {
+        Self::L2
+    }
+
+    /// Smooth-L1 with the reference's `scale = 0.01`, which is 0.3 pixels of a 64-wide map.
+    #[must_use]
+    pub const fn smooth_l1() -> Self {
+        Self::SmoothL1 { scale: 0.01 }
+    }
+
+    /// Wing with the reference's `omega = 0.01`, `epsilon = 2`.
+    #[must_use]
+    pub const fn wing() -> Self {
+        Self::Wing { omega: 0.01, epsilon: 2.0 }
+    }
+
+    /// Checks that every constant is positive and finite.
+    ///
+    /// # Errors
+    /// Names the constant and its value.
+    pub fn validate(&self) -> Result<()> {
+        let constants: &[(&str, f64)] = match self {
+            Self::L1 | Self::L2 => &[],
+            Self::SmoothL1 { scale } => &[("smooth-L1 scale", *scale)],
+            Self::Wing { omega, epsilon } => &[("wing omega", *omega), ("wing epsilon", *epsilon)],
+        };
+        for (name, value) in constants {
+            if !(value.is_finite() && *value > 0.0) {
+                bail!("{name}: expected a positive finite number, got {value}")
+            }
+        }
+        Ok(())
+    }
+
+    /// Value and derivative at each element of `x`, both outside the graph.
+    pub(crate) fn of(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+        if matches!(self, Self::L1) {
+            return Ok([x.abs()?, x.sign()?]);
+        }
+        let [value, slope] = self.of_squared(&x.sqr()?)?;
+        Ok([value, (slope * x)?.affine(2.0, 0.0)?])
+    }
+
+    /// Value and derivative at each squared norm of `r2`, both outside the graph.
+    pub(crate) fn of_squared(&self, r2: &Tensor) -> Result<[Tensor; 2]> {
+        let r2 = r2.detach();
+        let r = r2.maximum(SQUARED_FLOOR)?.sqrt()?;
+        // d sqrt(max(r2, floor)) / d r2
+        let root_slope = (r2.ge(SQUARED_FLOOR)?.to_dtype(r.dtype())? / r.affine(2.0, 0.0)?)?;
+        match *self {
+            Self::L1 => Ok([r, root_slope]),
+            Self::L2 => Ok([r2.clone(), r2.ones_like()?]),
+            Self::SmoothL1 { scale } => {
+                let near = r2.lt(scale * scale)?;
+                let value = near.where_cond(&r2.affine(0.5 / scale, 0.0)?, &r.affine(1.0, -0.5 * scale)?)?;
+                let slope = near.where_cond(&full_like(&r2, 0.5 / scale)?, &root_slope)?;
+                Ok([value, slope])
+            }
+            Self::Wing { omega, epsilon } => {
+                let offset = omega - omega * (omega / epsilon).ln_1p();
+                let near = r.lt(omega)?;
+                let log = ln_1p(&r.affine(1.0 / epsilon, 0.0)?)?.affine(omega, 0.0)?;
+                let value = near.where_cond(&log, &r.affine(1.0, -offset)?)?;
+                let log_slope = r.affine(1.0, epsilon)?.recip()?.affine(omega, 0.0)?;
+                let slope = (near.where_cond(&log_slope, &r.ones_like()?)? * root_slope)?;
+                Ok([value, slope])
+            }
+        }
+    }
+}
+
+/// `ln(1 + x)` for `x > 0` without the loss of digits at small `x` (Kahan's correction).
+fn ln_1p(x: &Tensor) -> Result<Tensor> {
+    let u = x.affine(1.0, 1.0)?;
+    let difference = u.affine(1.0, -1.0)?;
+    let lost = difference.eq(0.0)?;
+    let safe = lost.where_cond(&x.ones_like()?, &difference)?;
+    lost.where_cond(x, &((u.log()? * x)? / safe)?)
+}
