@@ -51,8 +51,8 @@ fn objective(stages: &[Stage], inputs: &HashMap<String, Tensor>) -> Result<(Tens
         let config = AwingConfig::default();
         let parts = [
             (star(&stage.heatmaps, &inputs["landmarks"])?, 1.0),
-            (awing(&aux.edgemaps, &inputs["edgemap"], &config)?, AUX_WEIGHT),
             (awing(&aux.pointmaps, &inputs["pointmap"], &config)?, AUX_WEIGHT),
+            (awing(&aux.edgemaps, &inputs["edgemap"], &config)?, AUX_WEIGHT),
         ];
         let stage_weight = 2f64.powi(i as i32 + 1 - stages.len() as i32);
         for (term, weight) in parts {
@@ -166,8 +166,9 @@ fn four_adam_steps_follow_the_reference_in_f64() {
 
 #[test]
 fn running_statistics_move_as_the_references_do() {
-    // The golden statistics are those after 12 steps. The stem's depend on the input and its own weights alone, which
-    // Adam moves by 1e-3 a step in either trajectory, so they agree loosely even where the later steps are chaotic.
+    // The golden statistics are those after 12 steps, when the trajectories have parted (see above), so they agree
+    // only as far as the batches' own statistics do; a wrong momentum would be off by half their norm.
+    const TOLERANCE: f64 = 6e-2;
     let run = Run::new(DType::F64);
     let mut optimizer = run.optimizer();
     for _ in 0..12 {
@@ -177,6 +178,6 @@ fn running_statistics_move_as_the_references_do() {
     for (name, expected) in tensors("train_steps.final_bn.safetensors") {
         let (ours, theirs) = (flat(&run.parameters.get(&name).unwrap()), flat(&expected));
         let error = norm(ours.iter().zip(&theirs).map(|(a, b)| a - b)) / norm(theirs);
-        assert!(error <= 2e-2, "{name}: off by {error:e} of its norm");
+        assert!(error <= TOLERANCE, "{name}: off by {error:e} of its norm");
     }
 }
