@@ -1,0 +1,50 @@
+//! Paints a placed face: background, what is behind it, the face, what is before it, light.
+
+mod canvas;
+mod face;
+mod light;
+mod look;
+mod scene;
+
+use image::RgbImage;
+use rand_chacha::ChaCha8Rng;
+
+use canvas::Canvas;
+use look::Look;
+
+use super::figure::Figure;
+use super::shape::on_face;
+
+/// A painted picture and what is known of it.
+pub(super) struct Painting {
+    pub(super) image: RgbImage,
+    /// Which landmarks no fringe and no patch covers.
+    pub(super) visibility: Vec<bool>,
+    pub(super) badly_lit: bool,
+    pub(super) makeup: bool,
+    pub(super) blurred: bool,
+}
+
+/// Paints `figure` in a square picture of `size` pixels; `None` where no such picture can be allocated.
+pub(super) fn paint(figure: &Figure, size: u32, rng: &mut ChaCha8Rng) -> Option<Painting> {
+    let look = Look::draw(rng);
+    let mut canvas = Canvas::new(size)?;
+    scene::background(&mut canvas, rng);
+    scene::behind(&mut canvas, figure, &look);
+    face::face(&mut canvas, figure, &look, rng);
+    scene::fringe(&mut canvas, figure, &look, rng);
+    if look.glasses {
+        scene::glasses(&mut canvas, figure, rng);
+    }
+    scene::patches(&mut canvas, figure, &look, rng);
+    let visibility = figure.landmarks.iter().map(|&p| !canvas.is_hidden(p)).collect();
+    let centre = figure.place(on_face(0.0, 0.4, 0.0));
+    let image = light::photograph(&canvas, &look, centre, figure.pixels(1.0), rng);
+    Some(Painting {
+        image,
+        visibility,
+        badly_lit: look.is_badly_lit(),
+        makeup: look.makeup,
+        blurred: look.blur > 0,
+    })
+}
