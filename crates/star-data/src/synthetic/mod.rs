@@ -4,6 +4,19 @@
 //! the ridge and base of the nose, the irises. People, expressions, poses, light, hair, glasses and occlusions vary. Labels are the
 //! truth plus noise that is large along the landmark's edge and small across it ([`Annotator`]), drawn once per image.
 //! The faces are for tests, examples and experiments on ambiguity without any licence; they are no substitute for photographs.
+//!
+//! ```
+//! use star_data::Dataset;
+//! use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
+//!
+//! let faces = SyntheticFaces::new(SyntheticConfig { count: 10, seed: 7, ..Default::default() })?;
+//! let sample = faces.get(3)?;
+//! assert_eq!((sample.image.width(), sample.points.len()), (160, 98));
+//! // Labels miss the truth along the jaw more than across it.
+//! let sigma = faces.sigmas(3)[8];
+//! assert!(sigma.tangential > 6.0 * sigma.normal);
+//! # Ok::<(), star_data::Error>(())
+//! ```
 
 mod annotator;
 mod figure;
@@ -104,7 +117,7 @@ impl SyntheticFaces {
     /// As [`SyntheticConfig::validate`].
     pub fn new(config: SyntheticConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, scheme: Scheme::wflw98() })
+        Ok(Self { config, scheme: Scheme::named("wflw98")? })
     }
 
     /// The configuration.
@@ -153,7 +166,7 @@ impl SyntheticFaces {
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.scheme.edges().iter().map(|edge| (edge.points.as_slice(), edge.closed)))
+        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.closed)))
     }
 
     /// One of the face's random streams.

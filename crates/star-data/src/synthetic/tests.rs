@@ -127,10 +127,7 @@ fn tangents_have_length_one_and_follow_the_edge() {
 fn the_mean_face_mirrors_onto_itself_by_the_schemes_flip_pairs() {
     let points = Shape::mean().landmarks();
     assert_eq!(points.len(), KEYPOINTS);
-    let mut partner: Vec<usize> = (0..KEYPOINTS).collect();
-    for &[a, b] in Scheme::wflw98().flip_pairs() {
-        (partner[a], partner[b]) = (b, a);
-    }
+    let partner = Scheme::named("wflw98").unwrap().flip_permutation();
     for (k, &p) in partner.iter().enumerate() {
         let ([x, y, z], [mx, my, mz]) = (points[k], points[p]);
         assert!((x + mx).abs() < MODEL_TOLERANCE, "x of {k} and {p}: {x} {mx}");

@@ -86,7 +86,11 @@ impl Canvas {
         let gradient =
             RadialGradient::new(middle, 0.0, middle, radius, stops, SpreadMode::Pad, Transform::identity());
         if let Some(shader) = gradient {
-            self.shade(circle(centre, radius), shader, mask);
+            // Its rim has no colour, so it needs no smoothing.
+            let paint = Paint { anti_alias: false, ..paint(shader) };
+            if let Some(path) = circle(centre, radius) {
+                self.pixmap.fill_path(&path, &paint, FillRule::Winding, to_corners(), mask);
+            }
         }
     }
 
