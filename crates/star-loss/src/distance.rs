@@ -71,6 +71,31 @@ impl Distance {
         Ok(())
     }
 
+    /// Value and derivative at one number.
+    pub(crate) fn at(&self, x: f64) -> [f64; 2] {
+        if matches!(self, Self::L1) {
+            return [x.abs(), if x == 0.0 { 0.0 } else { x.signum() }];
+        }
+        let [value, slope] = self.at_squared(x * x);
+        [value, 2.0 * x * slope]
+    }
+
+    /// Value and derivative at one squared norm.
+    pub(crate) fn at_squared(&self, r2: f64) -> [f64; 2] {
+        let r = r2.max(SQUARED_FLOOR).sqrt();
+        let root_slope = if r2 >= SQUARED_FLOOR { 0.5 / r } else { 0.0 };
+        match *self {
+            Self::L1 => [r, root_slope],
+            Self::L2 => [r2, 1.0],
+            Self::SmoothL1 { scale } if r2 < scale * scale => [0.5 / scale * r2, 0.5 / scale],
+            Self::SmoothL1 { scale } => [r - 0.5 * scale, root_slope],
+            Self::Wing { omega, epsilon } if r < omega => {
+                [omega * (r / epsilon).ln_1p(), omega / (epsilon + r) * root_slope]
+            }
+            Self::Wing { omega, epsilon } => [r - (omega - omega * (omega / epsilon).ln_1p()), root_slope],
+        }
+    }
+
     /// Value and derivative at each element of `x`, both outside the graph.
     pub(crate) fn of(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         if matches!(self, Self::L1) {

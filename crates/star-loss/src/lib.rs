@@ -1,19 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
 mod awing;
+mod composed;
 mod config;
 mod distance;
 pub mod eigen2;
+mod fused;
+mod grid;
 pub mod moments;
 mod reduce;
 mod restriction;
 mod star;
 mod surrogate;
 
+pub use activation::Activation;
 pub use awing::{AwingConfig, awing};
 pub use config::{Form, StarLossConfig};
 pub use distance::Distance;
 pub use eigen2::SymEigen2;
+pub use grid::Grid;
 pub use reduce::Reduction;
 pub use restriction::Restriction;
 pub use star::{StarLoss, StarTerms, star};

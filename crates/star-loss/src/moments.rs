@@ -3,13 +3,15 @@
 //! `p = h / max(sum h, 1e-6)`, `mu = sum p c`, `Sigma = sum p (c - mu)(c - mu)^T / (V1 - V2 / V1)` with `V1 = sum p + 1e-5` and
 //! `V2 = sum p^2 + 1e-5`. The grid runs over `[-1, 1]` with its ends on the outer pixel centres; an axis one pixel long is at 0.
 //!
-//! Sums run over pixel offsets from the centre of the map, exact in every dtype, and second moments about the mean from row and
-//! column sums: raw second moments in f32 would lose a sharp peak near the border to cancellation.
+//! A map with less mass than 1e-6 is not normalised further, as in the reference: its mean tends to the middle of the map, and once
+//! its `V1 - V2 / V1` falls below half of 1e-5 (less than 0.5 % of that mass; the reference divides by negative numbers there) the
+//! divisor stops and no gradient passes through the covariance. Every other map, one-hot and one-row maps included, has
+//! `V1 - V2 / V1 >= 1e-5` and its true gradient.
 
-use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 use crate::eigen2::Entries;
-use crate::surrogate::indicator;
+use crate::{Activation, Grid, composed, fused};
 
 /// A map with less mass than this is not normalised further. Reference value.
 pub(crate) const MASS_FLOOR: f64 = 1e-6;
@@ -19,22 +21,95 @@ pub(crate) const MASS_EPS: f64 = 1e-5;
 /// no covariance to speak of: the divisor stops here and no gradient passes through the covariance.
 pub(crate) const DIVISOR_FLOOR: f64 = 0.5 * MASS_EPS;
 
-/// Centre of mass of each heatmap: `[B, K, H, W] -> [B, K, 2]`, x then y, in `[-1, 1]`.
+/// Centre of mass of each heatmap: `[B, K, H, W] -> [B, K, 2]`, x then y, in `[-1, 1]` on [`Grid::CornerAligned`].
 ///
 /// Heatmaps are non-negative. The centre of an all-zero map is the middle of the map. Half precision is computed in f32.
 ///
 /// # Errors
 /// When `heatmaps` has not four axes, an empty map or an integer dtype.
 pub fn soft_argmax(heatmaps: &Tensor) -> Result<Tensor> {
-    Sums::of(heatmaps)?.means()
+    Ok(Moments::new(heatmaps, Grid::default(), Activation::NonNegative)?.means)
 }
 
-/// Unbiased weighted covariance of each heatmap: `[B, K, H, W] -> [B, K, 2, 2]`, rows and columns x then y.
+/// Unbiased weighted covariance of each heatmap: `[B, K, H, W] -> [B, K, 2, 2]`, rows and columns x then y, on
+/// [`Grid::CornerAligned`].
 ///
 /// # Errors
 /// As [`soft_argmax`].
 pub fn covariance(heatmaps: &Tensor) -> Result<Tensor> {
-    Sums::of(heatmaps)?.covariances()?.join()
+    Ok(Moments::new(heatmaps, Grid::default(), Activation::NonNegative)?.covariances)
+}
+
+/// Mean and covariance of each heatmap, f32 or f64, in the graph.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// `[B, K, 2]`, x then y.
+    pub means: Tensor,
+    /// `[B, K, 2, 2]`, symmetric.
+    pub covariances: Tensor,
+}
+
+impl Moments {
+    /// Of maps `[B, K, H, W]` on a grid, after an activation.
+    ///
+    /// # Errors
+    /// As [`soft_argmax`].
+    pub fn new(heatmaps: &Tensor, grid: Grid, activation: Activation) -> Result<Self> {
+        let dtype = working_dtype(heatmaps.dtype())?;
+        let packed = packed(heatmaps, grid, activation, Path::Fastest)?;
+        let means = packed.narrow(2, 0, 2)?.to_dtype(dtype)?;
+        let covariances = entries(&packed)?.join()?.to_dtype(dtype)?;
+        Ok(Self { means, covariances })
+    }
+}
+
+/// Covariances `L L^T` from the entries `[.., 3]` of Cholesky factors `L = [[exp(a), 0], [b, exp(c)]]`, as a coordinate head
+/// predicts them freely: `[.., 3] -> [.., 2, 2]`.
+///
+/// # Errors
+/// When the last axis is not 3 long.
+pub fn covariance_from_cholesky(factors: &Tensor) -> Result<Tensor> {
+    let axis = factors.rank().saturating_sub(1);
+    if factors.dims().last() != Some(&3) {
+        bail!("factors: expected [.., 3], got {:?}", factors.shape())
+    }
+    let entry = |i: usize| factors.narrow(axis, i, 1)?.squeeze(axis);
+    let (a, b, c) = (entry(0)?.exp()?, entry(1)?, entry(2)?.exp()?);
+    let off_diagonal = (&a * &b)?;
+    Entries { a: a.sqr()?, b: off_diagonal, c: (b.sqr()? + c.sqr()?)? }.join()
+}
+
+/// Which code computes the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Sweeps on the CPU, candle ops elsewhere.
+    Fastest,
+    /// Candle ops everywhere.
+    Composed,
+}
+
+impl Path {
+    pub(crate) fn sweeps(self, tensor: &Tensor) -> bool {
+        self == Self::Fastest && tensor.device().is_cpu()
+    }
+}
+
+/// `[B, K, 5]`: mean x, y and covariance xx, xy, yy; f64 from sweeps, the working dtype from candle ops.
+pub(crate) fn packed(heatmaps: &Tensor, grid: Grid, activation: Activation, path: Path) -> Result<Tensor> {
+    let (_, _, h, w) = map_dims(heatmaps)?;
+    working_dtype(heatmaps.dtype())?;
+    let (maps, relu) = activation.split(heatmaps)?;
+    if path.sweeps(heatmaps) {
+        fused::moments(&maps, [grid.axis(w), grid.axis(h)], relu)
+    } else {
+        composed::moments(&maps, grid, relu)
+    }
+}
+
+/// The covariances of packed moments, each entry `[B, K]`.
+pub(crate) fn entries(packed: &Tensor) -> Result<Entries> {
+    let entry = |i: usize| packed.narrow(2, i, 1)?.squeeze(2);
+    Ok(Entries { a: entry(2)?, b: entry(3)?, c: entry(4)? })
 }
 
 /// The dtype in which maps of `dtype` are summed.
@@ -55,112 +130,4 @@ pub(crate) fn map_dims(heatmaps: &Tensor) -> Result<(usize, usize, usize, usize)
         bail!("heatmaps: expected at least one pixel, got {:?}", heatmaps.shape())
     }
     Ok((b, k, h, w))
-}
-
-/// Normalised row and column sums, `N = B * K` maps.
-pub(crate) struct Sums {
-    batch: (usize, usize),
-    x: Axis,
-    y: Axis,
-    /// `sum_j p_ij`: `[N, H]`.
-    rows: Tensor,
-    /// `sum_j p_ij x_j`: `[N, H]`.
-    rows_x: Tensor,
-    /// `sum_i p_ij`: `[N, W]`.
-    columns: Tensor,
-    /// `sum p` and `sum p^2`: `[N, 1]`.
-    mass: Tensor,
-    squares: Tensor,
-}
-
-/// One axis of the map: offsets from the centre in pixels, and the length of a pixel.
-struct Axis {
-    /// `[1, n]`.
-    offsets: Tensor,
-    step: f64,
-}
-
-impl Axis {
-    fn new(n: usize, dtype: DType, device: &Device) -> Result<Self> {
-        let offsets: Vec<f64> = (0..n).map(|i| i as f64 - 0.5 * (n - 1) as f64).collect();
-        let offsets = Tensor::from_vec(offsets, (1, n), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?;
-        // On an axis of one pixel the offset is 0; a step of 0 would cut the map from candle's graph.
-        Ok(Self { offsets, step: if n > 1 { 2.0 / (n - 1) as f64 } else { 1.0 } })
-    }
-}
-
-impl Sums {
-    pub(crate) fn of(heatmaps: &Tensor) -> Result<Self> {
-        let (b, k, h, w) = map_dims(heatmaps)?;
-        let dtype = working_dtype(heatmaps.dtype())?;
-        let n = b * k;
-        let (x, y) = (Axis::new(w, dtype, heatmaps.device())?, Axis::new(h, dtype, heatmaps.device())?);
-        let maps = heatmaps.to_dtype(dtype)?.contiguous()?.reshape((n, h, w))?;
-        // Huge maps are brought to a largest value of 1 so that sums and squares stay finite; the moments do not change.
-        let peak = maps.detach().reshape((n, h * w))?.max_keepdim(D::Minus1)?.maximum(1.0)?;
-        let maps = maps.broadcast_mul(&peak.recip()?.reshape((n, 1, 1))?)?;
-
-        let ones = Tensor::ones((1, w), dtype, heatmaps.device())?;
-        let row_basis = Tensor::cat(&[&ones, &x.offsets], 0)?.t()?.contiguous()?;
-        let row_sums = maps.reshape((n * h, w))?.matmul(&row_basis)?.reshape((n, h, 2))?;
-        let rows = row_sums.narrow(2, 0, 1)?.squeeze(2)?;
-        let rows_x = row_sums.narrow(2, 1, 1)?.squeeze(2)?;
-        let columns = Tensor::ones((n, 1, h), dtype, heatmaps.device())?.matmul(&maps)?.squeeze(1)?;
-        let squares = maps.sqr()?.reshape((n, h * w))?.sum_keepdim(1)?;
-
-        let mass = rows.sum_keepdim(1)?;
-        // A map with a value above 1 has mass 1 or more after scaling, so the floor needs none.
-        let dead = mass.le(MASS_FLOOR)?;
-        let floor = crate::surrogate::full_like(&mass, MASS_FLOOR)?;
-        let inverse = dead.where_cond(&floor, &mass)?.recip()?;
-        Ok(Self {
-            batch: (b, k),
-            x,
-            y,
-            rows: rows.broadcast_mul(&inverse)?,
-            rows_x: rows_x.broadcast_mul(&inverse)?,
-            columns: columns.broadcast_mul(&inverse)?,
-            mass: (mass * &inverse)?,
-            squares: (squares * inverse.sqr()?)?,
-        })
-    }
-
-    /// Mean in pixels from the centre, `[N, 1]` for x and y.
-    fn offsets(&self) -> Result<[Tensor; 2]> {
-        let x = self.columns.broadcast_mul(&self.x.offsets)?.sum_keepdim(1)?;
-        let y = self.rows.broadcast_mul(&self.y.offsets)?.sum_keepdim(1)?;
-        Ok([x, y])
-    }
-
-    /// `[B, K, 2]`.
-    pub(crate) fn means(&self) -> Result<Tensor> {
-        let [x, y] = self.offsets()?;
-        let (b, k) = self.batch;
-        Tensor::cat(&[x.affine(self.x.step, 0.0)?, y.affine(self.y.step, 0.0)?], 1)?.reshape((b, k, 2))
-    }
-
-    /// The three entries, each `[B, K]`.
-    pub(crate) fn covariances(&self) -> Result<Entries> {
-        let [mean_x, mean_y] = self.offsets()?;
-        let dx = self.x.offsets.broadcast_sub(&mean_x)?;
-        let dy = self.y.offsets.broadcast_sub(&mean_y)?;
-        let xx = (&self.columns * dx.sqr()?)?.sum_keepdim(1)?;
-        let yy = (&self.rows * dy.sqr()?)?.sum_keepdim(1)?;
-        let xy = ((&self.rows_x - self.rows.broadcast_mul(&mean_x)?)? * dy)?.sum_keepdim(1)?;
-
-        let v1 = self.mass.affine(1.0, MASS_EPS)?;
-        let v2 = self.squares.affine(1.0, MASS_EPS)?;
-        let divisor = (&v1 - (v2 / &v1)?)?;
-        let alive = divisor.gt(DIVISOR_FLOOR)?;
-        let floor = crate::surrogate::full_like(&divisor, DIVISOR_FLOOR)?;
-        let inverse = alive.where_cond(&divisor, &floor)?.recip()?;
-        let alive = indicator(&alive, &xx)?;
-        let entry = |sum: &Tensor, scale: f64| -> Result<Tensor> {
-            let entry = (sum * &inverse)?.affine(scale, 0.0)?;
-            let kept = (entry.detach() + crate::surrogate::linear(&entry, &alive)?)?;
-            kept.reshape(self.batch)
-        };
-        let (sx, sy) = (self.x.step, self.y.step);
-        Ok(Entries { a: entry(&xx, sx * sx)?, b: entry(&xy, sx * sy)?, c: entry(&yy, sy * sy)? })
-    }
 }

@@ -1,11 +1,11 @@
 //! The STAR loss.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, Var, bail};
 
-use crate::eigen2::{Entries, Frame};
-use crate::moments::Sums;
-use crate::surrogate::with_slope;
-use crate::{Distance, Form, Reduction, StarLossConfig};
+use crate::eigen2::Entries;
+use crate::fused::Kernel;
+use crate::moments::{Path, map_dims, packed, working_dtype};
+use crate::{Activation, Grid, Reduction, StarLossConfig, composed, fused};
 
 /// The STAR loss with the reference's settings: a scalar from heatmaps `[B, K, H, W] >= 0` and targets `[B, K, 2]` in `[-1, 1]`.
 ///
@@ -19,6 +19,9 @@ pub fn star(heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
 #[derive(Debug, Clone)]
 pub struct StarLoss {
     config: StarLossConfig,
+    grid: Grid,
+    activation: Activation,
+    path: Path,
 }
 
 /// Prices of each keypoint before reduction, f32 or f64.
@@ -52,7 +55,7 @@ impl StarLoss {
     /// As [`StarLossConfig::validate`].
     pub fn new(config: StarLossConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config })
+        Ok(Self { config, grid: Grid::default(), activation: Activation::default(), path: Path::Fastest })
     }
 
     /// The settings.
@@ -61,16 +64,43 @@ impl StarLoss {
         &self.config
     }
 
+    /// Reads maps on another grid than [`Grid::CornerAligned`]; targets must be on it too.
+    #[must_use]
+    pub fn with_grid(mut self, grid: Grid) -> Self {
+        self.grid = grid;
+        self
+    }
+
+    /// Takes raw maps through an activation first.
+    ///
+    /// # Errors
+    /// When the temperature is out of range.
+    pub fn with_activation(mut self, activation: Activation) -> Result<Self> {
+        activation.validate()?;
+        self.activation = activation;
+        Ok(self)
+    }
+
+    /// Uses candle ops on the CPU too, as on every other device: slower, for tests of the CPU path.
+    #[must_use]
+    pub fn composed(mut self) -> Self {
+        self.path = Path::Composed;
+        self
+    }
+
     /// Prices heatmaps `[B, K, H, W] >= 0` against targets `[B, K, 2]`, x then y.
     ///
     /// # Errors
     /// When a shape or dtype is not as stated.
     pub fn forward(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<StarTerms> {
-        let sums = Sums::of(heatmaps)?;
-        self.price(&sums.means()?, &sums.covariances()?, targets)
+        let moments = packed(heatmaps, self.grid, self.activation, self.path)?;
+        self.price(&moments, targets, working_dtype(heatmaps.dtype())?)
     }
 
     /// The same loss on means `[B, K, 2]` and covariances `[B, K, 2, 2]` that some other head predicts.
+    ///
+    /// Covariances count by the mean of their off-diagonal entries and should be positive semi-definite:
+    /// [`covariance_from_cholesky`](crate::moments::covariance_from_cholesky) makes them so. A negative eigenvalue is priced as 0.
     ///
     /// # Errors
     /// When a shape or dtype is not as stated.
@@ -84,102 +114,111 @@ impl StarLoss {
         if covariances.dims() != [b, k, 2, 2] {
             bail!("covariances: expected [{b}, {k}, 2, 2], got {:?}", covariances.shape())
         }
-        let dtype = crate::moments::working_dtype(means.dtype())?;
-        self.price(&means.to_dtype(dtype)?, &Entries::split(&covariances.to_dtype(dtype)?)?, targets)
+        let dtype = working_dtype(means.dtype())?;
+        let compute = if self.path.sweeps(means) { DType::F64 } else { dtype };
+        let Entries { a, b, c } = Entries::split(&covariances.to_dtype(compute)?)?;
+        let covariances = Tensor::stack(&[a, b, c], 2)?;
+        let moments = Tensor::cat(&[means.to_dtype(compute)?, covariances], 2)?;
+        self.price(&moments, targets, dtype)
     }
 
-    fn price(&self, means: &Tensor, covariances: &Entries, targets: &Tensor) -> Result<StarTerms> {
-        let (b, k, _) = means.dims3()?;
-        if targets.dims() != [b, k, 2] {
-            bail!("targets: expected [{b}, {k}, 2], got {:?}", targets.shape())
-        }
-        let targets = targets.to_dtype(means.dtype())?;
-        // A target that is not finite must not reach the gradient: it is priced at the mean, and the price replaced by NaN.
-        let known = (&targets - &targets)?.eq(0.0)?;
-        let residual = (known.where_cond(&targets, &means.detach())? - means)?;
-        let lost = (targets.detach() - targets.detach())?.sum(2)?;
-
-        let frame = Frame::of(covariances)?;
-        let [l1, l2] = frame.values()?;
-        let restriction = self.config.restriction.price(&l1, &l2)?;
-        let distance = Axes::new(self, &frame, &residual, [l1, l2])?.distance(self)?;
-        let known = lost.eq(0.0)?;
-        let distance = known.where_cond(&distance, &lost)?;
-        Ok(StarTerms { distance, restriction, means: means.clone() })
-    }
-}
-
-/// The residual in the frame of one distribution; each tensor `[B, K]`.
-struct Axes<'a> {
-    frame: &'a Frame,
-    /// `e_i = v_i . e`.
-    e: [Tensor; 2],
-    /// `s_i = sqrt(l_i + eps)`.
-    s: [Tensor; 2],
-    /// `1 / s_i`, outside the graph where the restriction says so.
-    gain: [Tensor; 2],
-}
-
-impl<'a> Axes<'a> {
-    fn new(loss: &StarLoss, frame: &'a Frame, residual: &Tensor, values: [Tensor; 2]) -> Result<Self> {
-        let StarLossConfig { restriction, eps, .. } = loss.config;
-        let (ex, ey) = (residual.narrow(2, 0, 1)?.squeeze(2)?, residual.narrow(2, 1, 1)?.squeeze(2)?);
-        let [v1, v2] = frame.axes()?;
-        let e = [((&v1[0] * &ex)? + (&v1[1] * &ey)?)?, ((&v2[0] * &ex)? + (&v2[1] * &ey)?)?];
-        let root = |l: &Tensor| -> Result<Tensor> {
-            // Below 0 by rounding, or by a covariance that is none: priced as 0, with the slope of 0.
-            let positive = with_slope(&l.maximum(0.0)?, l, &l.ones_like()?)?;
-            positive.affine(1.0, eps)?.sqrt()
-        };
-        let s = [root(&values[0])?, root(&values[1])?];
-        let gain = [s[0].recip()?, s[1].recip()?];
-        let gain = if restriction.detaches() { gain.map(|g| g.detach()) } else { gain };
-        Ok(Self { frame, e, s, gain })
-    }
-
-    fn distance(&self, loss: &StarLoss) -> Result<Tensor> {
-        let StarLossConfig { form, distance, .. } = loss.config;
-        let ([e1, e2], [g1, g2], [s1, s2]) = (&self.e, &self.gain, &self.s);
-        // The price with fixed axes, and `u_i = dF/de_i / gain_i^n`, where n is 1 per axis and 2 whitened.
-        let (price, [u1, u2]) = match (form, distance) {
-            (Form::PerAxis, _) => {
-                let ([d1, u1], [d2, u2]) = (distance.of(e1)?, distance.of(e2)?);
-                let price = ((with_slope(&d1, e1, &u1)? * g1)? + (with_slope(&d2, e2, &u2)? * g2)?)?;
-                (price, [u1, u2])
-            }
-            (Form::Whitened, Distance::L1 | Distance::L2) => {
-                let (w1, w2) = ((e1 * g1)?, (e2 * g2)?);
-                let ([d1, p1], [d2, p2]) = (distance.of(&w1)?, distance.of(&w2)?);
-                let price = (with_slope(&d1, &w1, &p1)? + with_slope(&d2, &w2, &p2)?)?.affine(0.5, 0.0)?;
-                (price, [(p1 * s1)?.affine(0.5, 0.0)?, (p2 * s2)?.affine(0.5, 0.0)?])
-            }
-            (Form::Whitened, Distance::SmoothL1 { .. } | Distance::Wing { .. }) => {
-                let norm = ((e1 * g1)?.sqr()? + (e2 * g2)?.sqr()?)?;
-                let [d, slope] = distance.of_squared(&norm)?;
-                let twice = slope.affine(2.0, 0.0)?;
-                (with_slope(&d, &norm, &slope)?, [(&twice * e1)?, (&twice * e2)?])
-            }
-        };
-        price + self.turning(loss, &u1, &u2)?
-    }
-
-    /// Zero in value; the derivative of the price by the angle of the axes.
+    /// Loss and its gradient by the heatmaps without candle's graph: each map is swept twice while it is in the cache.
     ///
-    /// With `A = e1 u2`, `B = e2 u1` and `c_i` the power of the gain, `dF/dt = A c2 - B c1` and `dt = n' . (dd, db) / 2r`. The part
-    /// `(A + B)(c2 - c1) / 2r` is finite, since `c2 - c1` has the factor `r`; the part `(A - B)(c2 + c1) / 2r` is not, except where
-    /// the price is rotation-invariant (`A = B`), and takes the bounded `1 / r`.
-    fn turning(&self, loss: &StarLoss, u1: &Tensor, u2: &Tensor) -> Result<Tensor> {
-        let [e1, e2] = [self.e[0].detach(), self.e[1].detach()];
-        let [s1, s2] = [self.s[0].detach(), self.s[1].detach()];
-        let (a, b) = ((e1 * u2.detach())?, (e2 * u1.detach())?);
-        let product = (&s1 * &s2)?;
-        let (sum, slope) = match loss.config.form {
-            Form::PerAxis => ((s1.recip()? + s2.recip()?)?, (&product * (&s1 + &s2)?)?.recip()?),
-            Form::Whitened => ((s1.sqr()?.recip()? + s2.sqr()?.recip()?)?, product.sqr()?.recip()?),
-        };
-        let scale = self.frame.mean.detach().abs()?.affine(1.0, loss.config.eps)?;
-        let regular = ((&a + &b)? * slope)?.affine(-0.5, 0.0)?;
-        let singular = ((((&a - &b)? * sum)? * self.frame.inverse_radius(&scale)?)?).affine(0.25, 0.0)?;
-        (regular + singular)? * self.frame.turn()?
+    /// The scalar is what `forward(..)?.reduce(weights, how)` gives. candle's `backward` adds every gradient to a tensor of zeros,
+    /// which costs more than the loss; this does not. On other devices than the CPU, and with softmax, it runs `backward`.
+    ///
+    /// # Errors
+    /// As [`StarLoss::forward`] and [`StarTerms::reduce`].
+    pub fn loss_and_gradient(
+        &self,
+        heatmaps: &Tensor,
+        targets: &Tensor,
+        weights: Option<&Tensor>,
+        how: Reduction,
+    ) -> Result<(Tensor, Tensor)> {
+        let heatmaps = heatmaps.detach().contiguous()?;
+        if let Some(kernel) = self.kernel(&heatmaps, targets, weights, how)? {
+            let (loss, gradient) = kernel.fresh(&heatmaps)?;
+            return Ok((self.scalar(loss, &heatmaps)?, gradient));
+        }
+        let heatmaps = Var::from_tensor(&heatmaps)?;
+        let loss = self.forward(&heatmaps, targets)?.reduce(weights, how)?;
+        match loss.backward()?.remove(&heatmaps) {
+            Some(gradient) => Ok((loss.detach(), gradient)),
+            None => bail!("heatmaps: no gradient reached {:?}", heatmaps.shape()),
+        }
     }
+
+    /// [`StarLoss::loss_and_gradient`] into a tensor of the caller, of the shape and dtype of `heatmaps`: no allocation of that size.
+    ///
+    /// # Errors
+    /// As there; also when `gradient` does not fit, shares its storage with `heatmaps`, or the loss does not run as a kernel.
+    pub fn loss_and_gradient_into(
+        &self,
+        heatmaps: &Tensor,
+        targets: &Tensor,
+        weights: Option<&Tensor>,
+        how: Reduction,
+        gradient: &Tensor,
+    ) -> Result<Tensor> {
+        let heatmaps = heatmaps.detach().contiguous()?;
+        let Some(kernel) = self.kernel(&heatmaps, targets, weights, how)? else {
+            bail!(
+                "loss_and_gradient_into: expected the CPU path and no softmax, got {self:?} on {:?}",
+                heatmaps.device()
+            )
+        };
+        let loss = kernel.reused(&heatmaps, gradient)?;
+        self.scalar(loss, &heatmaps)
+    }
+
+    fn kernel(
+        &self,
+        heatmaps: &Tensor,
+        targets: &Tensor,
+        weights: Option<&Tensor>,
+        how: Reduction,
+    ) -> Result<Option<Kernel<'_>>> {
+        let (b, k, h, w) = map_dims(heatmaps)?;
+        working_dtype(heatmaps.dtype())?;
+        if !self.path.sweeps(heatmaps) || matches!(self.activation, Activation::Softmax { .. }) {
+            return Ok(None);
+        }
+        expect_targets(targets, b, k)?;
+        let doubles = |t: &Tensor| t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        let weights = match weights {
+            Some(weights) if weights.dims() != [b, k] => {
+                bail!("weights: expected [{b}, {k}], got {:?}", weights.shape())
+            }
+            other => other.map(doubles).transpose()?,
+        };
+        let grid = ([self.grid.axis(w), self.grid.axis(h)], self.activation == Activation::Relu);
+        Kernel::new(&self.config, grid, [b, k, h, w], doubles(targets)?, weights, how).map(Some)
+    }
+
+    fn scalar(&self, loss: f64, heatmaps: &Tensor) -> Result<Tensor> {
+        Tensor::new(loss, heatmaps.device())?.to_dtype(working_dtype(heatmaps.dtype())?)
+    }
+
+    fn price(&self, moments: &Tensor, targets: &Tensor, dtype: DType) -> Result<StarTerms> {
+        let (b, k, _) = moments.dims3()?;
+        expect_targets(targets, b, k)?;
+        let means = moments.narrow(2, 0, 2)?.to_dtype(dtype)?;
+        let targets = targets.to_dtype(moments.dtype())?;
+        let [distance, restriction] = if self.path.sweeps(moments) {
+            let prices = fused::prices(moments, &targets, &self.config)?;
+            let price = |i: usize| prices.narrow(2, i, 1)?.squeeze(2)?.to_dtype(dtype);
+            [price(0)?, price(1)?]
+        } else {
+            composed::prices(moments, &targets, &self.config)?
+        };
+        Ok(StarTerms { distance, restriction, means })
+    }
+}
+
+fn expect_targets(targets: &Tensor, b: usize, k: usize) -> Result<()> {
+    if targets.dims() != [b, k, 2] {
+        bail!("targets: expected [{b}, {k}, 2], got {:?}", targets.shape())
+    }
+    Ok(())
 }

@@ -1,0 +1,11 @@
+//! The CPU path: moments, prices and gradients by hand-written sweeps instead of candle ops.
+
+mod access;
+mod kernel;
+mod keypoint;
+mod map;
+mod op;
+mod sweep;
+
+pub(crate) use kernel::Kernel;
+pub(crate) use op::{moments, prices};

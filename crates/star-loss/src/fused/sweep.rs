@@ -1,0 +1,262 @@
+//! The two sweeps over one map: seven sums, and the gradient.
+//!
+//! Sums are kept in f64 over pixel offsets from the middle of the map: for f32 maps every product but `h^2 x^2` is exact. The
+//! loops are written in lanes that the compiler turns into vectors, and compiled three times: for any machine, for AVX2 with FMA
+//! and for AVX-512, chosen when the program runs.
+
+/// A float that maps are stored in.
+pub(crate) trait Real: Copy + Send + Sync + PartialOrd + 'static {
+    const ZERO: Self;
+    /// Largest finite number.
+    const LIMIT: f64;
+    fn wide(self) -> f64;
+    fn narrow(x: f64) -> Self;
+    fn times(self, by: Self) -> Self;
+    /// `self * by + add`, rounded once if `FMA`.
+    fn times_add<const FMA: bool>(self, by: Self, add: Self) -> Self;
+}
+
+macro_rules! real {
+    ($t:ty) => {
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+            const LIMIT: f64 = <$t>::MAX as f64;
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            fn narrow(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn times(self, by: Self) -> Self {
+                self * by
+            }
+            #[inline(always)]
+            fn times_add<const FMA: bool>(self, by: Self, add: Self) -> Self {
+                if FMA { self.mul_add(by, add) } else { self * by + add }
+            }
+        }
+    };
+}
+real!(f32);
+real!(f64);
+
+/// Raw sums over one map, `x` and `y` in pixels from its middle.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Sums {
+    pub(crate) mass: f64,
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) xx: f64,
+    pub(crate) xy: f64,
+    pub(crate) yy: f64,
+    pub(crate) squares: f64,
+}
+
+/// The gradient of one map: `k + kx dx + ky dy + kxx dx^2 + kxy dx dy + kyy dy^2 + kp p`, with `dx`, `dy` in pixels from the mean
+/// and `p = h * scale`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Quadratic {
+    pub(crate) mean: [f64; 2],
+    pub(crate) k: f64,
+    pub(crate) kx: f64,
+    pub(crate) ky: f64,
+    pub(crate) kxx: f64,
+    pub(crate) kxy: f64,
+    pub(crate) kyy: f64,
+    pub(crate) kp: f64,
+    pub(crate) scale: f64,
+}
+
+/// Which instructions the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    pub(crate) fn detect() -> Self {
+        Self::all().pop().unwrap_or(Self::Portable)
+    }
+
+    /// Every level this machine can run, the best last.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut levels = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let fma =
+                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+            if fma {
+                levels.push(Self::Avx2);
+            }
+            if fma && std::arch::is_x86_feature_detected!("avx512f") {
+                levels.push(Self::Avx512);
+            }
+        }
+        levels
+    }
+}
+
+/// Offsets of the pixels of an axis from its middle.
+pub(crate) fn offsets(n: usize) -> Vec<f64> {
+    (0..n).map(|i| i as f64 - crate::grid::middle(n)).collect()
+}
+
+#[inline(always)]
+fn sums_in_lanes<T: Real, const RELU: bool, const LANES: usize, const FMA: bool>(
+    map: &[T],
+    xs: &[f64],
+) -> Sums {
+    let width = xs.len();
+    let middle = crate::grid::middle(map.len() / width);
+    let [mut mass, mut x, mut y, mut xx, mut xy, mut yy, mut squares] = [[0f64; LANES]; 7];
+    for (i, row) in map.chunks_exact(width).enumerate() {
+        let (mut row_mass, mut row_x) = ([0f64; LANES], [0f64; LANES]);
+        let mut add = |lane: usize, h: T, u: f64| {
+            let h = h.wide();
+            let h = if RELU && h < 0.0 { 0.0 } else { h };
+            let hu = h * u;
+            row_mass[lane] += h;
+            row_x[lane] += hu;
+            xx[lane] = hu.times_add::<FMA>(u, xx[lane]);
+            squares[lane] = h.times_add::<FMA>(h, squares[lane]);
+        };
+        let (cells, us) = (row.chunks_exact(LANES), xs.chunks_exact(LANES));
+        let (last_cells, last_us) = (cells.remainder(), us.remainder());
+        for (cells, us) in cells.zip(us) {
+            for lane in 0..LANES {
+                add(lane, cells[lane], us[lane]);
+            }
+        }
+        for (lane, (h, u)) in last_cells.iter().zip(last_us).enumerate() {
+            add(lane, *h, *u);
+        }
+        let v = i as f64 - middle;
+        for lane in 0..LANES {
+            mass[lane] += row_mass[lane];
+            x[lane] += row_x[lane];
+            y[lane] = row_mass[lane].times_add::<FMA>(v, y[lane]);
+            yy[lane] = (row_mass[lane] * v).times_add::<FMA>(v, yy[lane]);
+            xy[lane] = row_x[lane].times_add::<FMA>(v, xy[lane]);
+        }
+    }
+    let total = |lanes: [f64; LANES]| lanes.iter().sum();
+    Sums {
+        mass: total(mass),
+        x: total(x),
+        y: total(y),
+        xx: total(xx),
+        xy: total(xy),
+        yy: total(yy),
+        squares: total(squares),
+    }
+}
+
+#[inline(always)]
+fn gradient_by_rows<T: Real, const RELU: bool, const FMA: bool>(
+    map: &[T],
+    q: &Quadratic,
+    dx: &[T],
+    out: &mut [T],
+) {
+    let width = dx.len();
+    let middle = crate::grid::middle(map.len() / width);
+    let (kxx, kp, scale) = (T::narrow(q.kxx), T::narrow(q.kp), T::narrow(q.scale));
+    for (i, (row, out)) in map.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+        let dy = i as f64 - middle - q.mean[1];
+        let constant = T::narrow(q.k + dy * (q.ky + dy * q.kyy));
+        let linear = T::narrow(q.kx + dy * q.kxy);
+        for ((h, dx), out) in row.iter().zip(dx).zip(out) {
+            let polynomial = dx.times_add::<FMA>(dx.times_add::<FMA>(kxx, linear), constant);
+            let g = kp.times_add::<FMA>(h.times(scale), polynomial);
+            *out = if RELU && *h <= T::ZERO { T::ZERO } else { g };
+        }
+    }
+}
+
+macro_rules! compiled_for {
+    ($sums:ident, $gradient:ident, $lanes:literal, $features:literal) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $features)]
+        fn $sums<T: Real, const RELU: bool>(map: &[T], xs: &[f64]) -> Sums {
+            sums_in_lanes::<T, RELU, $lanes, true>(map, xs)
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $features)]
+        fn $gradient<T: Real, const RELU: bool>(map: &[T], q: &Quadratic, dx: &[T], out: &mut [T]) {
+            gradient_by_rows::<T, RELU, true>(map, q, dx, out);
+        }
+    };
+}
+compiled_for!(sums_avx2, gradient_avx2, 8, "avx2,fma");
+compiled_for!(sums_avx512, gradient_avx512, 16, "avx512f,avx2,fma");
+
+/// Sums over one map `[H, W]` with the column offsets `xs`; with `RELU` negative values count as 0.
+pub(crate) fn sums<T: Real, const RELU: bool>(level: Level, map: &[T], xs: &[f64]) -> Sums {
+    match level {
+        Level::Portable => sums_in_lanes::<T, RELU, 4, false>(map, xs),
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        Level::Avx2 => unsafe { sums_avx2::<T, RELU>(map, xs) },
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        Level::Avx512 => unsafe { sums_avx512::<T, RELU>(map, xs) },
+    }
+}
+
+/// Writes the gradient of one map; `dx` is scratch of the width of the map.
+pub(crate) fn gradient<T: Real, const RELU: bool>(
+    level: Level,
+    map: &[T],
+    q: &Quadratic,
+    xs: &[f64],
+    dx: &mut Vec<T>,
+    out: &mut [T],
+) {
+    dx.clear();
+    dx.extend(xs.iter().map(|x| T::narrow(x - q.mean[0])));
+    let q = &q.within(T::LIMIT, xs.len(), map.len() / xs.len());
+    match level {
+        Level::Portable => gradient_by_rows::<T, RELU, false>(map, q, dx, out),
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        Level::Avx2 => unsafe { gradient_avx2::<T, RELU>(map, q, dx, out) },
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        Level::Avx512 => unsafe { gradient_avx512::<T, RELU>(map, q, dx, out) },
+    }
+}
+
+impl Quadratic {
+    /// The same, shrunk as a whole if an entry of the gradient could leave the range of its dtype.
+    fn within(&self, limit: f64, width: usize, height: usize) -> Self {
+        let (x, y) = (width as f64, height as f64);
+        let linear = self.kx.abs().max(self.kxx.abs() * x).max(self.kxy.abs() * y);
+        let largest = linear * x + self.k.abs() + self.kp.abs() + y * (self.ky.abs() + y * self.kyy.abs());
+        let bound = 0.125 * limit;
+        if largest <= bound {
+            return *self;
+        }
+        let by = bound / largest.min(f64::MAX);
+        let mut shrunk = *self;
+        for k in [
+            &mut shrunk.k,
+            &mut shrunk.kx,
+            &mut shrunk.ky,
+            &mut shrunk.kxx,
+            &mut shrunk.kxy,
+            &mut shrunk.kyy,
+            &mut shrunk.kp,
+        ] {
+            *k *= by;
+        }
+        shrunk
+    }
+}
