@@ -1,9 +1,18 @@
-//! Keypoint data sets as plain numbers: schemes, readers, crops, targets and a deterministic loader.
+#![doc = include_str!("../README.md")]
 
+pub mod affine;
+pub mod augment;
+pub mod crop;
 pub mod dataset;
+pub mod decode;
 pub mod error;
+pub mod formats;
+pub mod loader;
 pub mod sample;
 pub mod scheme;
+pub mod synthetic;
+pub mod target;
+pub mod warp;
 
 pub use dataset::Dataset;
 pub use error::{Error, Result};

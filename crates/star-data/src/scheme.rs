@@ -1,1 +1,225 @@
-//! Placeholder.
+//! Keypoint schemes: how many points, which lie on one edge, which swap under a mirror, what errors are divided by.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The built-in schemes; facts of the reference (see the table's head).
+const TABLES: &str = include_str!("tables/schemes.toml");
+
+/// A curve through keypoints, in drawing order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// Name, such as `contour`.
+    pub name: String,
+    /// Whether the last point joins the first.
+    pub closed: bool,
+    /// Indices of the keypoints along the curve.
+    pub points: Vec<usize>,
+}
+
+/// The length that a scheme's errors are divided by unless asked otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefaultRuler {
+    /// Between the groups of `inter_ocular`.
+    InterOcular,
+    /// Between the groups of `inter_pupil`.
+    InterPupil,
+    /// Diagonal of the box around the true points: fits any scheme.
+    #[default]
+    BoxDiagonal,
+}
+
+/// A keypoint scheme.
+///
+/// ```
+/// use star_data::Scheme;
+///
+/// let scheme = Scheme::named("wflw").unwrap();
+/// assert_eq!((scheme.keypoints, scheme.edges.len()), (98, 9));
+/// assert_eq!(scheme.flip_permutation()[60], 72);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheme {
+    /// Name, such as `wflw98`.
+    pub name: String,
+    /// Other names that [`Scheme::named`] knows it by.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Number of keypoints.
+    pub keypoints: usize,
+    /// The two groups whose means are the outer eye corners, where the scheme has them.
+    #[serde(default)]
+    pub inter_ocular: Option<[Vec<usize>; 2]>,
+    /// The two groups whose means are the eye centres, where the scheme has them.
+    #[serde(default)]
+    pub inter_pupil: Option<[Vec<usize>; 2]>,
+    /// What errors are divided by unless asked otherwise.
+    #[serde(default)]
+    pub ruler: DefaultRuler,
+    /// NME above which an image usually counts as failed, a fraction.
+    #[serde(default = "default_threshold")]
+    pub threshold: f64,
+    /// Pairs of keypoints that swap under a mirror.
+    #[serde(default)]
+    pub flip_pairs: Vec<[usize; 2]>,
+    /// Curves through the keypoints.
+    #[serde(default)]
+    pub edges: Vec<Edge>,
+}
+
+fn default_threshold() -> f64 {
+    0.10
+}
+
+#[derive(Deserialize)]
+struct Tables {
+    scheme: Vec<Scheme>,
+}
+
+impl Scheme {
+    /// The built-in schemes: `wflw98`, `face300w68`, `cofw29`.
+    pub fn built_in() -> Vec<Scheme> {
+        // The table is part of the program and its reading is tested; without it there are no schemes.
+        toml::from_str::<Tables>(TABLES).map(|tables| tables.scheme).unwrap_or_default()
+    }
+
+    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case.
+    ///
+    /// # Errors
+    /// [`Error::UnknownScheme`], listing the names there are.
+    pub fn named(name: &str) -> Result<Self> {
+        let wanted = name.to_lowercase();
+        let all = Self::built_in();
+        let known = all.iter().map(|scheme| scheme.name.clone()).collect::<Vec<_>>().join(", ");
+        all.into_iter()
+            .find(|scheme| scheme.name == wanted || scheme.aliases.contains(&wanted))
+            .ok_or(Error::UnknownScheme { name: name.to_string(), known })
+    }
+
+    /// A scheme of one's own from TOML: the fields of this struct, of which `name` and `keypoints` are needed.
+    ///
+    /// # Errors
+    /// [`Error::SchemeFile`] with line and field, or as [`Scheme::validate`].
+    pub fn from_toml_file(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+        let scheme: Self = toml::from_str(&text)
+            .map_err(|error| Error::SchemeFile { path: path.to_path_buf(), reason: error.to_string() })?;
+        scheme.validate()?;
+        Ok(scheme)
+    }
+
+    /// Checks that all parts fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Scheme`] with the first field that does not.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field: &str, expected: String, got: String| {
+            Err(Error::Scheme { name: self.name.clone(), field: field.to_string(), expected, got })
+        };
+        if self.keypoints == 0 {
+            return fail("keypoints", "at least 1".into(), "0".into());
+        }
+        if !(self.threshold.is_finite() && self.threshold > 0.0) {
+            return fail("threshold", "a positive fraction".into(), self.threshold.to_string());
+        }
+        let groups = |ends: &Option<[Vec<usize>; 2]>| ends.clone().into_iter().flatten().collect::<Vec<_>>();
+        let lists = self
+            .edges
+            .iter()
+            .map(|edge| (format!("edge `{}`", edge.name), edge.points.clone()))
+            .chain(groups(&self.inter_ocular).into_iter().map(|group| ("inter_ocular".into(), group)))
+            .chain(groups(&self.inter_pupil).into_iter().map(|group| ("inter_pupil".into(), group)))
+            .chain(self.flip_pairs.iter().map(|pair| ("flip_pairs".into(), pair.to_vec())));
+        for (field, points) in lists {
+            if points.is_empty() {
+                return fail(&field, "at least one keypoint".into(), "none".into());
+            }
+            if let Some(point) = points.iter().find(|&&point| point >= self.keypoints) {
+                return fail(&field, format!("keypoints below {}", self.keypoints), point.to_string());
+            }
+        }
+        let mut seen = HashSet::new();
+        for &[a, b] in &self.flip_pairs {
+            if a == b || !seen.insert(a) || !seen.insert(b) {
+                return fail("flip_pairs", "each keypoint in one pair at most".into(), format!("[{a}, {b}]"));
+            }
+        }
+        let missing = match self.ruler {
+            DefaultRuler::InterOcular => self.inter_ocular.is_none(),
+            DefaultRuler::InterPupil => self.inter_pupil.is_none(),
+            DefaultRuler::BoxDiagonal => false,
+        };
+        if missing {
+            return fail("ruler", "one whose keypoints are given".into(), format!("{:?}", self.ruler));
+        }
+        Ok(())
+    }
+
+    /// Keypoint indices on each edge: what a network's attention branch is built from.
+    pub fn edge_points(&self) -> Vec<Vec<usize>> {
+        self.edges.iter().map(|edge| edge.points.clone()).collect()
+    }
+
+    /// Index of the keypoint that each keypoint becomes under a mirror.
+    pub fn flip_permutation(&self) -> Vec<usize> {
+        let mut permutation: Vec<usize> = (0..self.keypoints).collect();
+        for &[a, b] in &self.flip_pairs {
+            permutation.swap(a, b);
+        }
+        permutation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_schemes_are_whole() {
+        let counts: Vec<(String, usize, usize)> =
+            Scheme::built_in().iter().map(|s| (s.name.clone(), s.keypoints, s.edges.len())).collect();
+        let expected = [("wflw98", 98, 9), ("face300w68", 68, 9), ("cofw29", 29, 7)];
+        assert_eq!(counts, expected.map(|(name, k, e)| (name.to_string(), k, e)));
+        for scheme in Scheme::built_in() {
+            scheme.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn aliases_are_known_in_any_case_and_unknown_names_list_the_known() {
+        assert_eq!(Scheme::named("300VW").unwrap().name, "face300w68");
+        let message = Scheme::named("wflw99").unwrap_err().to_string();
+        assert!(message.contains("wflw99") && message.contains("cofw29"), "{message}");
+    }
+
+    #[test]
+    fn mirroring_twice_is_no_change() {
+        for scheme in Scheme::built_in() {
+            let permutation = scheme.flip_permutation();
+            assert!((0..scheme.keypoints).all(|k| permutation[permutation[k]] == k));
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_named() {
+        let good = Scheme::named("cofw29").unwrap();
+        let cases = [
+            (Scheme { keypoints: 0, ..good.clone() }, "keypoints"),
+            (Scheme { flip_pairs: vec![[0, 1], [1, 2]], ..good.clone() }, "flip_pairs"),
+            (Scheme { keypoints: 20, ..good.clone() }, "edge"),
+            (Scheme { inter_pupil: None, ..good.clone() }, "ruler"),
+            (Scheme { threshold: 0.0, ..good.clone() }, "threshold"),
+        ];
+        for (scheme, field) in cases {
+            let message = scheme.validate().unwrap_err().to_string();
+            assert!(message.contains(field), "{field} missing in: {message}");
+        }
+    }
+}

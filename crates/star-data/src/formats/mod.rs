@@ -1,0 +1,4 @@
+//! Annotations as they lie on disk, one file a form.
+
+pub mod pts;
+pub mod tsv;
