@@ -1,2 +1,58 @@
-//! Placeholder.
-fn main() {}
+//! The program behind `cargo xtask`: everything this repository does to itself.
+
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use workspace::Workspace;
+
+/// What the repository does to itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check everything, cheapest first: format, tidiness, lints, tests, docs, and a crate outside the workspace
+    #[command(visible_alias = "ci")]
+    Test(test::Args),
+    /// Check the invariants of ARCHITECTURE.md that text can check
+    Tidy,
+}
+
+fn run(command: &Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Test(args) => test::run(args, &workspace),
+        Command::Tidy => tidy::run(&workspace),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
