@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var, bail};
 
 /// Steps and their size: enough for the loss to halve.
-const STEPS: usize = 40;
+const STEPS: usize = 60;
 const RATE: f64 = 20.0;
 
 fn main() -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::workspace::Workspace;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     fs::create_dir(folder.path().join("src"))?;
     fs::write(folder.path().join("src/main.rs"), PROGRAM)?;
     fs::write(folder.path().join("Cargo.toml"), manifest)?;
-    // The same versions as the workspace, so that nothing is fetched and what is built already is used again.
+    // The same versions as the workspace, so that nothing is fetched.
     fs::copy(workspace.root.join("Cargo.lock"), folder.path().join("Cargo.lock"))?;
 
     let trained = cargo(workspace, folder.path(), &["run", "--offline"])?;
@@ -44,49 +44,20 @@ fn cargo(workspace: &Workspace, folder: &Path, arguments: &[&str]) -> Result<boo
 }
 
 /// A manifest with star-loss by path and candle in the version that `root`, the workspace's manifest, names.
+///
+/// Below this crate candle has fewer features than in the workspace, so it is built again: unoptimised, which is quickest.
 fn manifest(root: &str, path: &Path) -> Result<String> {
     let root: Table = root.parse().context("Cargo.toml")?;
-    let shared = root["workspace"].get("dependencies").context("Cargo.toml: no [workspace.dependencies]")?;
-    let candle =
-        shared.get("candle-core").context("Cargo.toml: candle-core is not in [workspace.dependencies]")?;
-    let loss =
-        Table::from_iter([("path".into(), path.join("crates/star-loss").display().to_string().into())]);
-    let text = |value: &str| toml::Value::from(value);
-    let mut manifest = Table::from_iter([
-        (
-            "package".to_string(),
-            Table::from_iter([
-                ("name".to_string(), text(NAME)),
-                ("version".to_string(), text("0.0.0")),
-                ("edition".to_string(), text("2024")),
-            ])
-            .into(),
-        ),
-        (
-            "dependencies".to_string(),
-            Table::from_iter([
-                ("candle-core".to_string(), candle.clone()),
-                ("star-loss".to_string(), loss.into()),
-            ])
-            .into(),
-        ),
-        ("workspace".to_string(), Table::new().into()),
-    ]);
-    if let Some(dev) = root.get("profile").and_then(|profiles| profiles.get("dev")) {
-        manifest.insert(
-            "profile".to_string(),
-            Table::from_iter([("dev".to_string(), known(dev.clone()))]).into(),
-        );
-    }
-    Ok(toml::to_string(&manifest)?)
-}
-
-/// `profile` without settings for packages that are not below star-loss, of which cargo would warn.
-fn known(mut profile: toml::Value) -> toml::Value {
-    if let Some(packages) = profile.get_mut("package").and_then(toml::Value::as_table_mut) {
-        packages.retain(|name, _| name == "*" || name == "star-loss");
-    }
-    profile
+    let shared = root.get("workspace").and_then(|workspace| workspace.get("dependencies"));
+    let candle = shared
+        .and_then(|dependencies| dependencies.get("candle-core"))
+        .context("Cargo.toml: candle-core is not in [workspace.dependencies]")?;
+    let path = Value::from(path.join("crates/star-loss").to_string_lossy().into_owned());
+    Ok(format!(
+        "[package]\nname = \"{NAME}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+         [dependencies]\ncandle-core = {candle}\nstar-loss = {{ path = {path} }}\n\n\
+         [workspace]\n\n[profile.dev]\nopt-level = 0\ndebug = false\n"
+    ))
 }
 
 #[cfg(test)]
@@ -94,16 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manifest_takes_versions_and_profile_from_the_workspace() {
-        let root = "[workspace.dependencies]\ncandle-core = { version = \"9.8.7\", default-features = false }\n\
-                    [profile.dev]\nopt-level = 1\n[profile.dev.package.\"*\"]\nopt-level = 3\n\
-                    [profile.dev.package.star-model]\nopt-level = 3\n";
+    fn the_manifest_takes_the_candle_version_from_the_workspace() {
+        let root =
+            "[workspace.dependencies]\ncandle-core = { version = \"9.8.7\", default-features = false }\n";
         let manifest: Table = manifest(root, Path::new("checkout")).unwrap().parse().unwrap();
         assert_eq!(manifest["dependencies"]["candle-core"]["version"].as_str(), Some("9.8.7"));
         let loss = manifest["dependencies"]["star-loss"]["path"].as_str().unwrap();
         assert!(Path::new(loss).ends_with("crates/star-loss"), "{loss}");
-        assert_eq!(manifest["profile"]["dev"]["opt-level"].as_integer(), Some(1));
-        assert!(manifest["profile"]["dev"]["package"].get("star-model").is_none());
         assert!(manifest["workspace"].as_table().is_some_and(Table::is_empty));
     }
 
