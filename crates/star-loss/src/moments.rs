@@ -57,7 +57,7 @@ impl Moments {
     pub fn new(heatmaps: &Tensor, grid: Grid, activation: Activation) -> Result<Self> {
         let dtype = working_dtype(heatmaps.dtype())?;
         let packed = packed(heatmaps, grid, activation, Path::Fastest)?;
-        let means = packed.narrow(2, 0, 2)?.to_dtype(dtype)?;
+        let means = packed.narrow(2, 0, 2)?.to_dtype(dtype)?.contiguous()?;
         let covariances = entries(&packed)?.join()?.to_dtype(dtype)?;
         Ok(Self { means, covariances })
     }

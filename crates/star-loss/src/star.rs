@@ -203,11 +203,11 @@ impl StarLoss {
     fn price(&self, moments: &Tensor, targets: &Tensor, dtype: DType) -> Result<StarTerms> {
         let (b, k, _) = moments.dims3()?;
         expect_targets(targets, b, k)?;
-        let means = moments.narrow(2, 0, 2)?.to_dtype(dtype)?;
+        let means = moments.narrow(2, 0, 2)?.to_dtype(dtype)?.contiguous()?;
         let targets = targets.to_dtype(moments.dtype())?;
         let [distance, restriction] = if self.path.sweeps(moments) {
             let prices = fused::prices(moments, &targets, &self.config)?;
-            let price = |i: usize| prices.narrow(2, i, 1)?.squeeze(2)?.to_dtype(dtype);
+            let price = |i: usize| prices.narrow(2, i, 1)?.squeeze(2)?.to_dtype(dtype)?.contiguous();
             [price(0)?, price(1)?]
         } else {
             composed::prices(moments, &targets, &self.config)?

@@ -4,14 +4,19 @@ use candle_core::WithDType;
 use rayon::prelude::*;
 
 use super::map::{Axes, MapMoments};
-use super::sweep::{Level, Quadratic, Real, gradient, offsets};
+use super::sweep::{Level, Quadratic, Real, gradient, offsets, stream};
 
 /// Reading and writing one map of element type `D`.
 pub(crate) trait Access<D> {
     type Work: Real;
     fn read<'a>(map: &'a [D], scratch: &'a mut Vec<Self::Work>) -> &'a [Self::Work];
-    /// Lets `fill` write a map into `out`.
-    fn write(out: &mut [D], scratch: &mut Vec<Self::Work>, fill: impl FnOnce(&mut [Self::Work]));
+    /// Lets `fill` write a map into `out`, past the caches if `streamed`.
+    fn write(
+        out: &mut [D],
+        scratch: &mut Vec<Self::Work>,
+        streamed: bool,
+        fill: impl FnOnce(&mut [Self::Work]),
+    );
 }
 
 /// f32 and f64, where they lie.
@@ -22,8 +27,13 @@ impl<R: Real> Access<R> for Direct {
     fn read<'a>(map: &'a [R], _: &'a mut Vec<R>) -> &'a [R] {
         map
     }
-    fn write(out: &mut [R], _: &mut Vec<R>, fill: impl FnOnce(&mut [R])) {
-        fill(out);
+    fn write(out: &mut [R], scratch: &mut Vec<R>, streamed: bool, fill: impl FnOnce(&mut [R])) {
+        if !streamed {
+            return fill(out);
+        }
+        scratch.resize(out.len(), R::ZERO);
+        fill(scratch);
+        stream(scratch, out);
     }
 }
 
@@ -37,7 +47,7 @@ impl<D: WithDType> Access<D> for Converted {
         scratch.extend(map.iter().map(|h| h.to_f64() as f32));
         scratch
     }
-    fn write(out: &mut [D], scratch: &mut Vec<f32>, fill: impl FnOnce(&mut [f32])) {
+    fn write(out: &mut [D], scratch: &mut Vec<f32>, _: bool, fill: impl FnOnce(&mut [f32])) {
         scratch.clear();
         scratch.resize(out.len(), 0.0);
         fill(scratch);
@@ -56,8 +66,10 @@ pub(crate) struct Sweeper {
     pub(crate) axes: Axes,
     pub(crate) relu: bool,
     pub(crate) level: Level,
+    /// Write gradients past the caches: right for memory that is mapped already and larger than they are.
+    pub(crate) streamed: bool,
     area: usize,
-    xs: Vec<f64>,
+    offsets: [Vec<f64>; 2],
 }
 
 /// Buffers of one thread.
@@ -75,7 +87,18 @@ impl<W> Default for Scratch<W> {
 
 impl Sweeper {
     pub(crate) fn new(axes: Axes, relu: bool, height: usize, width: usize) -> Self {
-        Self { axes, relu, level: Level::detect(), area: height * width, xs: offsets(width) }
+        Self {
+            axes,
+            relu,
+            level: Level::detect(),
+            streamed: false,
+            area: height * width,
+            offsets: [offsets(width), offsets(height)],
+        }
+    }
+
+    fn offsets(&self) -> [&[f64]; 2] {
+        [&self.offsets[0], &self.offsets[1]]
     }
 
     pub(crate) fn moments_of<D, A: Access<D>>(
@@ -85,9 +108,9 @@ impl Sweeper {
     ) -> MapMoments {
         let map = A::read(map, &mut scratch.read);
         if self.relu {
-            MapMoments::of::<A::Work, true>(self.level, map, &self.xs, &self.axes)
+            MapMoments::of::<A::Work, true>(self.level, map, self.offsets(), &self.axes)
         } else {
-            MapMoments::of::<A::Work, false>(self.level, map, &self.xs, &self.axes)
+            MapMoments::of::<A::Work, false>(self.level, map, self.offsets(), &self.axes)
         }
     }
 
@@ -99,11 +122,11 @@ impl Sweeper {
         scratch: &mut Scratch<A::Work>,
     ) {
         let map = A::read(map, &mut scratch.read);
-        A::write(out, &mut scratch.write, |out| {
+        A::write(out, &mut scratch.write, self.streamed, |out| {
             if self.relu {
-                gradient::<A::Work, true>(self.level, map, q, &self.xs, &mut scratch.dx, out);
+                gradient::<A::Work, true>(self.level, map, q, self.offsets(), &mut scratch.dx, out);
             } else {
-                gradient::<A::Work, false>(self.level, map, q, &self.xs, &mut scratch.dx, out);
+                gradient::<A::Work, false>(self.level, map, q, self.offsets(), &mut scratch.dx, out);
             }
         });
     }

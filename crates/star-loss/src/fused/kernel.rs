@@ -80,7 +80,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// As [`Kernel::run`], into the storage of a tensor of the same shape and dtype.
-    pub(crate) fn reused(&self, heatmaps: &Tensor, gradient: &Tensor) -> Result<f64> {
+    pub(crate) fn reused(mut self, heatmaps: &Tensor, gradient: &Tensor) -> Result<f64> {
         if gradient.dims() != heatmaps.dims() || gradient.dtype() != heatmaps.dtype() {
             let (expected, got) = (heatmaps.dims(), gradient.dims());
             bail!(
@@ -89,11 +89,16 @@ impl<'a> Kernel<'a> {
                 gradient.dtype()
             )
         }
-        let op = IntoOp { kernel: self, loss: std::cell::Cell::new(0.0) };
+        let bytes = heatmaps.elem_count() * heatmaps.dtype().size_in_bytes();
+        self.sweeper.streamed = bytes > CACHED_BYTES;
+        let op = IntoOp { kernel: &self, loss: std::cell::Cell::new(0.0) };
         gradient.inplace_op2(heatmaps, &op)?;
         Ok(op.loss.get())
     }
 }
+
+/// Gradients above this do not stay in the second-level caches of one or two cores.
+const CACHED_BYTES: usize = 4 << 20;
 
 struct IntoOp<'a> {
     kernel: &'a Kernel<'a>,

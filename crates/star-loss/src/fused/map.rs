@@ -27,30 +27,34 @@ pub(crate) struct MapMoments {
 }
 
 impl MapMoments {
-    pub(crate) fn of<T: Real, const RELU: bool>(level: Level, map: &[T], xs: &[f64], axes: &Axes) -> Self {
-        let raw = sums::<T, RELU>(level, map, xs);
+    pub(crate) fn of<T: Real, const RELU: bool>(
+        level: Level,
+        map: &[T],
+        [xs, ys]: [&[f64]; 2],
+        axes: &Axes,
+    ) -> Self {
+        let raw = sums::<T, RELU>(level, map, xs, ys);
         if raw.squares.is_finite() && raw.xx.is_finite() && raw.yy.is_finite() {
             return Self::new(&raw, 1.0, axes);
         }
         // Only f64 maps above 1e150 come here: bring the largest value to 1.
         let peak = map.iter().fold(1.0f64, |m, h| m.max(h.wide()));
         let scaled: Vec<f64> = map.iter().map(|h| h.wide() / peak).collect();
-        Self::new(&sums::<f64, RELU>(level, &scaled, xs), peak, axes)
+        Self::new(&sums::<f64, RELU>(level, &scaled, xs, ys), peak, axes)
     }
 
     /// `peak` is what the map was divided by before it was summed.
     fn new(raw: &Sums, peak: f64, axes: &Axes) -> Self {
-        let inverse = 1.0 / raw.mass.max(MASS_FLOOR);
-        let mass = raw.mass * inverse;
-        let squares = raw.squares * inverse * inverse;
-        let offset = [raw.x * inverse, raw.y * inverse];
-        let [mx, my] = offset;
-        // sum p (c - mu)(c - mu)^T = sum p c c^T - (2 - sum p) mu mu^T
-        let spread = 2.0 - if raw.mass > MASS_FLOOR { 1.0 } else { mass };
+        let norm = raw.mass.max(MASS_FLOOR);
+        let (mass, squares) = (raw.mass / norm, raw.squares / norm / norm);
+        let [mx, my] = [raw.x / norm, raw.y / norm];
+        // sum h (u - mx)(v - my) = (sum huv - mx sum hv) - my (sum hu - mx sum h): 0 without rounding for a one-hot f32 map, and
+        // a covariance divides by as little as 1e-5.
+        let (rest_x, rest_y) = ((-mx).mul_add(raw.mass, raw.x), (-my).mul_add(raw.mass, raw.y));
         let central = [
-            raw.xx * inverse - spread * mx * mx,
-            raw.xy * inverse - spread * mx * my,
-            raw.yy * inverse - spread * my * my,
+            ((-mx).mul_add(raw.x, raw.xx) - mx * rest_x) / norm,
+            ((-mx).mul_add(raw.y, raw.xy) - my * rest_x) / norm,
+            ((-my).mul_add(raw.y, raw.yy) - my * rest_y) / norm,
         ];
         let v1 = mass + MASS_EPS;
         let divisor = (v1 - (squares + MASS_EPS) / v1).max(DIVISOR_FLOOR);
@@ -64,10 +68,10 @@ impl MapMoments {
                 central[1] * units[1] / divisor,
                 (central[2] * units[2] / divisor).max(0.0),
             ],
-            inverse_mass: inverse / peak,
+            inverse_mass: 1.0 / norm / peak,
             mass,
             squares,
-            offset,
+            offset: [mx, my],
             divisor,
         }
     }

@@ -112,50 +112,61 @@ pub(crate) fn offsets(n: usize) -> Vec<f64> {
 fn sums_in_lanes<T: Real, const RELU: bool, const LANES: usize, const FMA: bool>(
     map: &[T],
     xs: &[f64],
+    ys: &[f64],
 ) -> Sums {
     let width = xs.len();
-    let middle = crate::grid::middle(map.len() / width);
     let [mut mass, mut x, mut y, mut xx, mut xy, mut yy, mut squares] = [[0f64; LANES]; 7];
-    for (i, row) in map.chunks_exact(width).enumerate() {
+    let mut tail = Sums::default();
+    for (row, v) in map.chunks_exact(width).zip(ys) {
         let (mut row_mass, mut row_x) = ([0f64; LANES], [0f64; LANES]);
-        let mut add = |lane: usize, h: T, u: f64| {
-            let h = h.wide();
-            let h = if RELU && h < 0.0 { 0.0 } else { h };
-            let hu = h * u;
-            row_mass[lane] += h;
-            row_x[lane] += hu;
-            xx[lane] = hu.times_add::<FMA>(u, xx[lane]);
-            squares[lane] = h.times_add::<FMA>(h, squares[lane]);
-        };
         let (cells, us) = (row.chunks_exact(LANES), xs.chunks_exact(LANES));
         let (last_cells, last_us) = (cells.remainder(), us.remainder());
         for (cells, us) in cells.zip(us) {
             for lane in 0..LANES {
-                add(lane, cells[lane], us[lane]);
+                let h = positive::<T, RELU>(cells[lane]);
+                let hu = h * us[lane];
+                row_mass[lane] += h;
+                row_x[lane] += hu;
+                xx[lane] = hu.times_add::<FMA>(us[lane], xx[lane]);
+                squares[lane] = h.times_add::<FMA>(h, squares[lane]);
             }
         }
-        for (lane, (h, u)) in last_cells.iter().zip(last_us).enumerate() {
-            add(lane, *h, *u);
-        }
-        let v = i as f64 - middle;
         for lane in 0..LANES {
             mass[lane] += row_mass[lane];
             x[lane] += row_x[lane];
-            y[lane] = row_mass[lane].times_add::<FMA>(v, y[lane]);
-            yy[lane] = (row_mass[lane] * v).times_add::<FMA>(v, yy[lane]);
-            xy[lane] = row_x[lane].times_add::<FMA>(v, xy[lane]);
+            y[lane] = row_mass[lane].times_add::<FMA>(*v, y[lane]);
+            yy[lane] = (row_mass[lane] * v).times_add::<FMA>(*v, yy[lane]);
+            xy[lane] = row_x[lane].times_add::<FMA>(*v, xy[lane]);
+        }
+        // Apart from the lanes: an index into them would put them into memory.
+        for (h, u) in last_cells.iter().zip(last_us) {
+            let h = positive::<T, RELU>(*h);
+            let hu = h * u;
+            tail.mass += h;
+            tail.x += hu;
+            tail.y += h * v;
+            tail.xx += hu * u;
+            tail.xy += hu * v;
+            tail.yy += h * v * v;
+            tail.squares += h * h;
         }
     }
-    let total = |lanes: [f64; LANES]| lanes.iter().sum();
+    let total = |lanes: [f64; LANES]| lanes.iter().sum::<f64>();
     Sums {
-        mass: total(mass),
-        x: total(x),
-        y: total(y),
-        xx: total(xx),
-        xy: total(xy),
-        yy: total(yy),
-        squares: total(squares),
+        mass: total(mass) + tail.mass,
+        x: total(x) + tail.x,
+        y: total(y) + tail.y,
+        xx: total(xx) + tail.xx,
+        xy: total(xy) + tail.xy,
+        yy: total(yy) + tail.yy,
+        squares: total(squares) + tail.squares,
     }
+}
+
+#[inline(always)]
+fn positive<T: Real, const RELU: bool>(h: T) -> f64 {
+    let h = h.wide();
+    if RELU && h < 0.0 { 0.0 } else { h }
 }
 
 #[inline(always)]
@@ -163,13 +174,14 @@ fn gradient_by_rows<T: Real, const RELU: bool, const FMA: bool>(
     map: &[T],
     q: &Quadratic,
     dx: &[T],
+    ys: &[f64],
     out: &mut [T],
 ) {
     let width = dx.len();
-    let middle = crate::grid::middle(map.len() / width);
     let (kxx, kp, scale) = (T::narrow(q.kxx), T::narrow(q.kp), T::narrow(q.scale));
-    for (i, (row, out)) in map.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
-        let dy = i as f64 - middle - q.mean[1];
+    // Offsets come from a table: a conversion from integers in this loop waits for the row before.
+    for ((row, out), y) in map.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(ys) {
+        let dy = y - q.mean[1];
         let constant = T::narrow(q.k + dy * (q.ky + dy * q.kyy));
         let linear = T::narrow(q.kx + dy * q.kxy);
         for ((h, dx), out) in row.iter().zip(dx).zip(out) {
@@ -184,31 +196,68 @@ macro_rules! compiled_for {
     ($sums:ident, $gradient:ident, $lanes:literal, $features:literal) => {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
-        fn $sums<T: Real, const RELU: bool>(map: &[T], xs: &[f64]) -> Sums {
-            sums_in_lanes::<T, RELU, $lanes, true>(map, xs)
+        fn $sums<T: Real, const RELU: bool>(map: &[T], xs: &[f64], ys: &[f64]) -> Sums {
+            sums_in_lanes::<T, RELU, $lanes, true>(map, xs, ys)
         }
 
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
-        fn $gradient<T: Real, const RELU: bool>(map: &[T], q: &Quadratic, dx: &[T], out: &mut [T]) {
-            gradient_by_rows::<T, RELU, true>(map, q, dx, out);
+        fn $gradient<T: Real, const RELU: bool>(
+            map: &[T],
+            q: &Quadratic,
+            dx: &[T],
+            ys: &[f64],
+            out: &mut [T],
+        ) {
+            gradient_by_rows::<T, RELU, true>(map, q, dx, ys, out);
         }
     };
 }
 compiled_for!(sums_avx2, gradient_avx2, 8, "avx2,fma");
 compiled_for!(sums_avx512, gradient_avx512, 16, "avx512f,avx2,fma");
 
-/// Sums over one map `[H, W]` with the column offsets `xs`; with `RELU` negative values count as 0.
-pub(crate) fn sums<T: Real, const RELU: bool>(level: Level, map: &[T], xs: &[f64]) -> Sums {
+/// Sums over one map `[H, W]` with the column and row offsets `xs` and `ys`; with `RELU` negative values count as 0.
+pub(crate) fn sums<T: Real, const RELU: bool>(level: Level, map: &[T], xs: &[f64], ys: &[f64]) -> Sums {
     match level {
-        Level::Portable => sums_in_lanes::<T, RELU, 4, false>(map, xs),
+        Level::Portable => sums_in_lanes::<T, RELU, 4, false>(map, xs, ys),
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
-        Level::Avx2 => unsafe { sums_avx2::<T, RELU>(map, xs) },
+        Level::Avx2 => unsafe { sums_avx2::<T, RELU>(map, xs, ys) },
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
-        Level::Avx512 => unsafe { sums_avx512::<T, RELU>(map, xs) },
+        Level::Avx512 => unsafe { sums_avx512::<T, RELU>(map, xs, ys) },
     }
+}
+
+/// Copies past the caches, for outputs that are larger than these: a plain store would first read what it overwrites.
+#[cfg(target_arch = "x86_64")]
+#[expect(
+    unsafe_code,
+    reason = "stores that bypass the cache exist as intrinsics alone; sizes and alignment are checked here"
+)]
+pub(crate) fn stream<T: Real>(from: &[T], to: &mut [T]) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    const WIDTH: usize = size_of::<__m128i>();
+    let aligned = to.as_ptr().cast::<u8>().align_offset(WIDTH) == 0;
+    if from.len() != to.len() || !size_of_val(from).is_multiple_of(WIDTH) || !aligned {
+        return to.copy_from_slice(from);
+    }
+    let vectors = size_of_val(from) / WIDTH;
+    let (from, to) = (from.as_ptr().cast::<__m128i>(), to.as_mut_ptr().cast::<__m128i>());
+    // SAFETY: both slices hold `vectors` whole vectors of plain floats, `to` is aligned, SSE2 is part of x86-64, and the fence
+    // orders these stores before what other threads do next.
+    unsafe {
+        for i in 0..vectors {
+            _mm_stream_si128(to.add(i), _mm_loadu_si128(from.add(i)));
+        }
+        _mm_sfence();
+    }
+}
+
+/// Plain copy where the machine has no such stores.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn stream<T: Real>(from: &[T], to: &mut [T]) {
+    to.copy_from_slice(from);
 }
 
 /// Writes the gradient of one map; `dx` is scratch of the width of the map.
@@ -216,21 +265,21 @@ pub(crate) fn gradient<T: Real, const RELU: bool>(
     level: Level,
     map: &[T],
     q: &Quadratic,
-    xs: &[f64],
+    [xs, ys]: [&[f64]; 2],
     dx: &mut Vec<T>,
     out: &mut [T],
 ) {
     dx.clear();
     dx.extend(xs.iter().map(|x| T::narrow(x - q.mean[0])));
-    let q = &q.within(T::LIMIT, xs.len(), map.len() / xs.len());
+    let q = &q.within(T::LIMIT, xs.len(), ys.len());
     match level {
-        Level::Portable => gradient_by_rows::<T, RELU, false>(map, q, dx, out),
+        Level::Portable => gradient_by_rows::<T, RELU, false>(map, q, dx, ys, out),
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
-        Level::Avx2 => unsafe { gradient_avx2::<T, RELU>(map, q, dx, out) },
+        Level::Avx2 => unsafe { gradient_avx2::<T, RELU>(map, q, dx, ys, out) },
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
-        Level::Avx512 => unsafe { gradient_avx512::<T, RELU>(map, q, dx, out) },
+        Level::Avx512 => unsafe { gradient_avx512::<T, RELU>(map, q, dx, ys, out) },
     }
 }
 
