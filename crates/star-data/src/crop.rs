@@ -60,14 +60,19 @@ impl FaceBox {
     /// [`Error::Degenerate`] where the points have no extent or are not finite.
     pub fn around(points: &[[f32; 2]]) -> Result<Self> {
         let bounds = |axis: usize| {
-            points.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), p| (low.min(p[axis]), high.max(p[axis])))
+            points.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), p| {
+                (low.min(p[axis]), high.max(p[axis]))
+            })
         };
         let ((x0, x1), (y0, y1)) = (bounds(0), bounds(1));
         let finite = points.iter().flatten().all(|v| v.is_finite());
         let (x0, x1, y0, y1) = (x0.floor(), x1.ceil(), y0.floor(), y1.ceil());
         let side = (x1 - x0).max(y1 - y0);
         if !(finite && side > 0.0 && side.is_finite()) {
-            return Err(Error::Degenerate { what: "box around landmarks", got: format!("x {x0}..{x1}, y {y0}..{y1}") });
+            return Err(Error::Degenerate {
+                what: "box around landmarks",
+                got: format!("x {x0}..{x1}, y {y0}..{y1}"),
+            });
         }
         let centre = [(x0 + x1) / 2.0, (y0 + y1) / 2.0];
         Ok(Self::from_scale_and_centre(side / Self::PIXELS_PER_SCALE, centre))

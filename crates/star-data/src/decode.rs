@@ -84,7 +84,9 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // Find the next marker: 0xff and a byte that is neither fill nor a stuffed zero.
-        let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) else { return false };
+        let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) else {
+            return false;
+        };
         at += offset + 1;
         match bytes.get(at) {
             None => return false,

@@ -4,9 +4,9 @@
 //! workers changes nothing, and an epoch can be entered at any batch.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -126,7 +126,7 @@ impl LoaderConfig {
                 return Err(Error::Config { field, expected: "at least 1".into(), got: "0".into() });
             }
         }
-        if self.image_size % self.map_size != 0 {
+        if !self.image_size.is_multiple_of(self.map_size) {
             let expected = format!("a divisor of image_size {}", self.image_size);
             return Err(Error::Config { field: "map_size", expected, got: self.map_size.to_string() });
         }
@@ -163,7 +163,11 @@ impl Loader {
             .num_threads(config.workers)
             .thread_name(|i| format!("star-loader-{i}"))
             .build()
-            .map_err(|error| Error::Config { field: "workers", expected: "threads".into(), got: error.to_string() })?;
+            .map_err(|error| Error::Config {
+                field: "workers",
+                expected: "threads".into(),
+                got: error.to_string(),
+            })?;
         Ok(Self { dataset, config: Arc::new(config), pool: Arc::new(pool) })
     }
 
@@ -227,7 +231,11 @@ impl Batches {
             let (sender, receiver) = sync_channel(1);
             self.pool.spawn(move || {
                 let make = |&index: &usize| match stop.load(Ordering::Relaxed) {
-                    true => Err(Error::Config { field: "loader", expected: "a reader".into(), got: "none".into() }),
+                    true => Err(Error::Config {
+                        field: "loader",
+                        expected: "a reader".into(),
+                        got: "none".into(),
+                    }),
                     false => item(dataset.as_ref(), &config, epoch, index),
                 };
                 let items: Result<Vec<Item>> = indices.par_iter().map(make).collect();
@@ -246,7 +254,11 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Self::Item> {
         let receiver = self.waiting.pop_front()?;
         self.fill();
-        let lost = |_| Error::Config { field: "loader", expected: "a batch".into(), got: "a worker that panicked".into() };
+        let lost = |_| Error::Config {
+            field: "loader",
+            expected: "a batch".into(),
+            got: "a worker that panicked".into(),
+        };
         Some(receiver.recv().map_err(lost).and_then(|batch| batch))
     }
 }
@@ -269,7 +281,9 @@ fn item(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64, index: usize) 
     let k = scheme.keypoints;
     let (mut points, mut weights, mut pixels) = (vec![0f32; 2 * k], vec![0f32; k], vec![[f32::NAN; 2]; k]);
     for (to, from) in permutation.into_iter().enumerate() {
-        let Some(&point) = sample.points.get(from).filter(|p| p.iter().all(|v| v.is_finite())) else { continue };
+        let Some(&point) = sample.points.get(from).filter(|p| p.iter().all(|v| v.is_finite())) else {
+            continue;
+        };
         let hidden = sample.visibility.as_ref().is_some_and(|seen| !seen.get(from).copied().unwrap_or(true));
         weights[to] = if hidden && config.only_visible { 0.0 } else { 1.0 };
         pixels[to] = crop.apply(point);
@@ -277,7 +291,8 @@ fn item(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64, index: usize) 
         let normal = if config.clamp { normal.map(|v| v.clamp(-1.0, 1.0)) } else { normal };
         points[2 * to..2 * to + 2].copy_from_slice(&normal);
     }
-    let (pointmaps, edgemaps) = if config.targets { maps(&pixels, scheme, config) } else { Default::default() };
+    let (pointmaps, edgemaps) =
+        if config.targets { maps(&pixels, scheme, config) } else { Default::default() };
     Ok(Item { image: image.into_raw(), points, weights, pointmaps, edgemaps, crop, index })
 }
 
@@ -314,7 +329,9 @@ fn maps(pixels: &[[f32; 2]], scheme: &Scheme, config: &LoaderConfig) -> (Vec<f32
 }
 
 fn stack(items: Vec<Item>, config: &LoaderConfig, scheme: &Scheme) -> Batch {
-    let concat = |part: fn(&Item) -> &[f32]| items.iter().flat_map(|item| part(item).iter().copied()).collect::<Vec<f32>>();
+    let concat = |part: fn(&Item) -> &[f32]| {
+        items.iter().flat_map(|item| part(item).iter().copied()).collect::<Vec<f32>>()
+    };
     let maps = |part: fn(&Item) -> &[f32]| config.targets.then(|| concat(part));
     Batch {
         images: items.iter().flat_map(|item| item.image.iter().copied()).collect(),

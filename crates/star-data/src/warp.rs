@@ -15,7 +15,11 @@ use crate::{Error, Result};
 pub fn warp(image: &RgbImage, map: &Affine, size: usize) -> Result<RgbImage> {
     let side = u32::try_from(size).ok().filter(|&side| side > 0 && side <= 1 << 14);
     let Some(side) = side else {
-        return Err(Error::Config { field: "crop size", expected: "1 to 16384 pixels".into(), got: size.to_string() });
+        return Err(Error::Config {
+            field: "crop size",
+            expected: "1 to 16384 pixels".into(),
+            got: size.to_string(),
+        });
     };
     let [[a, b, c], [d, e, f]] = map.inverse()?.matrix();
     let (width, height) = (image.width() as usize, image.height() as usize);

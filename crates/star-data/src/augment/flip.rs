@@ -6,7 +6,12 @@ use crate::{FaceBox, Scheme};
 /// Points of a mirrored picture `width` pixels wide: each at `width - 1 - x`, left and right exchanging their indices.
 pub fn flip_points(points: &[[f32; 2]], scheme: &Scheme, width: u32) -> Vec<[f32; 2]> {
     let mirror = Affine::mirror(f64::from(width));
-    scheme.flip_permutation().iter().filter_map(|&k| points.get(k)).map(|&point| mirror.apply(point)).collect()
+    scheme
+        .flip_permutation()
+        .iter()
+        .filter_map(|&k| points.get(k))
+        .map(|&point| mirror.apply(point))
+        .collect()
 }
 
 /// The box in a mirrored picture `width` pixels wide.

@@ -243,7 +243,10 @@ mod tests {
         let mut step = RgbImage::from_fn(9, 9, |x, _| Rgb([if x < 4 { 0 } else { 90 }; 3]));
         box_blur(&mut step, 3);
         // column 3 sees columns 2, 3, 4: 90 / 3
-        assert_eq!((step.get_pixel(3, 4).0[0], step.get_pixel(4, 4).0[0], step.get_pixel(5, 4).0[0]), (30, 60, 90));
+        assert_eq!(
+            (step.get_pixel(3, 4).0[0], step.get_pixel(4, 4).0[0], step.get_pixel(5, 4).0[0]),
+            (30, 60, 90)
+        );
     }
 
     #[test]

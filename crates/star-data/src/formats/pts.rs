@@ -24,12 +24,17 @@ fn parse(text: &str, path: &Path) -> Result<Vec<[f32; 2]>> {
         expected: expected.to_string(),
         got: format!("`{}`", got.chars().take(60).collect::<String>()),
     };
-    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate().filter(|(_, line)| {
-        !line.is_empty() && !line.starts_with("//")
-    });
+    let mut lines = text
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .map(str::trim)
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with("//"));
     let mut declared = None;
     let open = loop {
-        let Some((i, line)) = lines.next() else { return Err(error(text.lines().count(), "{", "an opening brace", "the end")) };
+        let Some((i, line)) = lines.next() else {
+            return Err(error(text.lines().count(), "{", "an opening brace", "the end"));
+        };
         if line == "{" {
             break i;
         }
@@ -93,12 +98,16 @@ impl PtsDataset {
         let (files, images) = if annotations.is_dir() {
             (files_in(annotations)?, images)
         } else {
-            let folder = annotations.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder =
+                annotations.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
             (vec![annotations.to_path_buf()], if images.is_dir() { images } else { folder })
         };
         let faces = files.iter().map(|file| face(file, images, &scheme)).collect::<Result<Vec<_>>>()?;
         if faces.is_empty() {
-            return Err(Error::Empty { path: annotations.to_path_buf(), expected: ".pts files beside their pictures".into() });
+            return Err(Error::Empty {
+                path: annotations.to_path_buf(),
+                expected: ".pts files beside their pictures".into(),
+            });
         }
         Ok(Self { faces, scheme })
     }
@@ -119,7 +128,13 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn face(file: &Path, images: &Path, scheme: &Scheme) -> Result<Face> {
     let points = read(file)?;
-    let row = |field, expected: String, got: String| Error::Row { path: file.to_path_buf(), line: 1, field, expected, got };
+    let row = |field, expected: String, got: String| Error::Row {
+        path: file.to_path_buf(),
+        line: 1,
+        field,
+        expected,
+        got,
+    };
     if points.len() != scheme.keypoints {
         let expected = format!("{} points of scheme `{}`", scheme.keypoints, scheme.name);
         return Err(row("points", expected, points.len().to_string()));
@@ -170,7 +185,9 @@ mod tests {
 
     #[test]
     fn points_are_made_zero_based_and_written_one_based() {
-        let points = parse("version: 1\r\nn_points:  2\r\n{\r\n1 2\r\n1.5e1 20.25\r\n}\r\n", Path::new("a.pts")).unwrap();
+        let points =
+            parse("version: 1\r\nn_points:  2\r\n{\r\n1 2\r\n1.5e1 20.25\r\n}\r\n", Path::new("a.pts"))
+                .unwrap();
         assert_eq!(points, [[0.0, 1.0], [14.0, 19.25]]);
         assert_eq!(parse(&format(&points), Path::new("a.pts")).unwrap(), points);
     }

@@ -102,7 +102,10 @@ impl Dataset for TsvDataset {
 }
 
 fn empty(path: &Path) -> Error {
-    Error::Empty { path: path.to_path_buf(), expected: "rows of image, 5 points, all points, scale, center_w, center_h".into() }
+    Error::Empty {
+        path: path.to_path_buf(),
+        expected: "rows of image, 5 points, all points, scale, center_w, center_h".into(),
+    }
 }
 
 /// Good rows, and what is wrong with the others.
@@ -132,7 +135,8 @@ fn read(path: &Path, scheme: &Scheme) -> Result<(Vec<TsvRow>, Vec<Error>)> {
 /// A header has no digit in its columns of numbers; a damaged row of data does.
 fn is_header(line: &[u8]) -> bool {
     let mut columns = line.split(|&b| b == b'\t').skip(1).filter(|column| !column.is_empty()).peekable();
-    columns.peek().is_some() && columns.all(|column| column[0].is_ascii_alphabetic() && !column.contains(&b','))
+    columns.peek().is_some()
+        && columns.all(|column| column[0].is_ascii_alphabetic() && !column.contains(&b','))
 }
 
 struct Parser<'a> {
@@ -149,11 +153,16 @@ impl Parser<'_> {
 
     fn row(&self, line: &[u8]) -> Result<TsvRow> {
         let text = std::str::from_utf8(line).map_err(|error| {
-            self.error("row", "UTF-8 text", format!("an invalid byte after {} characters", error.valid_up_to()))
+            self.error(
+                "row",
+                "UTF-8 text",
+                format!("an invalid byte after {} characters", error.valid_up_to()),
+            )
         })?;
         let columns: Vec<&str> = text.split('\t').map(str::trim).collect();
         if !(6..=7).contains(&columns.len()) {
-            let expected = "6 or 7 tab-separated: image, 5 points, all points, scale, center_w, center_h[, tags]";
+            let expected =
+                "6 or 7 tab-separated: image, 5 points, all points, scale, center_w, center_h[, tags]";
             return Err(self.error("columns", expected, columns.len().to_string()));
         }
         self.points("landmarks_5pts", columns[1], 5)?;
@@ -208,12 +217,23 @@ impl Parser<'_> {
 ///
 /// # Errors
 /// [`Error::Degenerate`] where the points have no extent.
-pub fn format_row(image: &Path, five: &[[f32; 2]; 5], points: &[[f32; 2]], tags: &[String]) -> Result<String> {
+pub fn format_row(
+    image: &Path,
+    five: &[[f32; 2]; 5],
+    points: &[[f32; 2]],
+    tags: &[String],
+) -> Result<String> {
     let face = FaceBox::around(points)?;
-    let list = |points: &[[f32; 2]]| points.iter().map(|[x, y]| format!("{x},{y}")).collect::<Vec<_>>().join(",");
+    let list =
+        |points: &[[f32; 2]]| points.iter().map(|[x, y]| format!("{x},{y}")).collect::<Vec<_>>().join(",");
     let [x, y] = face.centre();
     let image = image.to_string_lossy().replace('\\', "/");
-    let mut row = format!("{image}\t{}\t{}\t{}\t{x}\t{y}", list(five), list(points), face.side() / FaceBox::PIXELS_PER_SCALE);
+    let mut row = format!(
+        "{image}\t{}\t{}\t{}\t{x}\t{y}",
+        list(five),
+        list(points),
+        face.side() / FaceBox::PIXELS_PER_SCALE
+    );
     if !tags.is_empty() {
         let _ = write!(row, "\t{}", tags.join(","));
     }
@@ -306,7 +326,8 @@ mod tests {
 
     #[test]
     fn foreign_prefixes_and_windows_separators_are_cut() {
-        for image in ["a/b.png", "a\\b.png", "./rawImages/a/b.png", "\\\\host\\share\\x\\rawImages\\a\\b.png"] {
+        for image in ["a/b.png", "a\\b.png", "./rawImages/a/b.png", "\\\\host\\share\\x\\rawImages\\a\\b.png"]
+        {
             let set = open(row().replace("a/b.png", image).as_bytes()).unwrap();
             assert_eq!(set.rows()[0].image, Path::new("a/b.png"), "{image}");
         }
@@ -332,7 +353,10 @@ mod tests {
         ];
         for (bad, what, got) in cases {
             let message = refusal(&format!("{}\n{bad}\n", row()));
-            assert!(message.contains("line 2: ") && message.contains(what) && message.contains(got), "{message}");
+            assert!(
+                message.contains("line 2: ") && message.contains(what) && message.contains(got),
+                "{message}"
+            );
         }
     }
 
@@ -368,13 +392,16 @@ mod tests {
         std::fs::write(dir.path().join("bad.png"), b"no picture").unwrap();
         let path = dir.path().join("faces.tsv");
         let line = |image: &str, x: &str| format!("{image}\t{FIVE}\t{x},2,3,4,5,6\t0.05\t4\t4\n");
-        let text = [line("good.png", "1"), line("good.png", "1"), line("bad.png", "1"), line("none.png", "1")].concat();
+        let text =
+            [line("good.png", "1"), line("good.png", "1"), line("bad.png", "1"), line("none.png", "1")]
+                .concat();
         std::fs::write(&path, text + &line("good.png", "500") + "broken\n").unwrap();
         let (set, mut problems) = TsvDataset::open_lenient(&path, dir.path(), scheme()).unwrap();
         let mut rows = 0;
         problems.extend(check(&set, &path, || rows += 1));
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        for part in ["line 6: columns", "line 2: row", "line 3: image", "line 4: image", "line 5: landmarks"] {
+        for part in ["line 6: columns", "line 2: row", "line 3: image", "line 4: image", "line 5: landmarks"]
+        {
             assert!(text.iter().any(|t| t.contains(part)), "{part} missing in {text:?}");
         }
         assert_eq!((problems.len(), rows), (5, 5));

@@ -14,5 +14,5 @@ pub use spline::{SAMPLES_PER_SPAN, through};
 /// of `f`, whatever lies between.
 pub(crate) fn taps(map: usize, factor: usize) -> [usize; 2] {
     let middle = map * factor + factor / 2;
-    if factor % 2 == 0 { [middle - 1, middle] } else { [middle, middle] }
+    if factor.is_multiple_of(2) { [middle - 1, middle] } else { [middle, middle] }
 }
