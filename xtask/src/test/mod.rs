@@ -7,7 +7,7 @@ mod tally;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 
 use crate::tidy;
@@ -74,9 +74,13 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         }
         println!("== {}: {}", step.name(), step.claim());
         let start = Instant::now();
-        let outcome = step
-            .run(workspace)
-            .with_context(|| format!("step failed; alone: cargo xtask test --step {}", step.name()))?;
+        let outcome = step.run(workspace).map_err(|error| {
+            let name = step.name();
+            anyhow!(
+                "step {name} failed: {error:#}
+to repeat it alone: cargo xtask test --step {name}"
+            )
+        })?;
         let seconds = start.elapsed().as_secs_f64();
         match outcome {
             Outcome::Held => println!("{}: ok in {seconds:.1} s\n", step.name()),
