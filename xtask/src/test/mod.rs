@@ -76,10 +76,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         let start = Instant::now();
         let outcome = step.run(workspace).map_err(|error| {
             let name = step.name();
-            anyhow!(
-                "step {name} failed: {error:#}
-to repeat it alone: cargo xtask test --step {name}"
-            )
+            anyhow!("step {name} failed: {error:#}\nto repeat it alone: cargo xtask test --step {name}")
         })?;
         let seconds = start.elapsed().as_secs_f64();
         match outcome {
