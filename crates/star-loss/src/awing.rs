@@ -62,6 +62,11 @@ impl AwingConfig {
 /// # Errors
 /// When the shapes differ, have not four axes, or a setting is out of range.
 pub fn awing(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
+    awing_maps(output, target, config)?.mean_all()
+}
+
+/// As [`awing`], before the mean: `[B, C, H, W]`.
+pub(crate) fn awing_maps(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
     config.validate()?;
     if output.rank() != 4 {
         bail!("output: expected [B, C, H, W], got {:?}", output.shape())
@@ -74,7 +79,7 @@ pub fn awing(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<T
     let weight =
         dilate3x3(&target)?.ge(config.threshold)?.to_dtype(output.dtype())?.affine(config.weight, 1.0)?;
     let [price, slope] = price(&(output.detach() - &target)?, &target, config)?;
-    with_slope(&(price * &weight)?, &output, &(slope * weight)?)?.mean_all()
+    with_slope(&(price * &weight)?, &output, &(slope * weight)?)
 }
 
 /// Price and its derivative by the residual.
