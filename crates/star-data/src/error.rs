@@ -85,6 +85,16 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// Code that reads or prepares a sample panicked in a worker.
+    #[error("{}: preparing sample {index} panicked: {reason} (a fault of the program or of the data set's reader)", path.display())]
+    Panicked {
+        /// Where the sample comes from.
+        path: PathBuf,
+        /// Its index.
+        index: usize,
+        /// The panic's message.
+        reason: String,
+    },
     /// A sample that does not exist.
     #[error("sample {index}: the data set has {len}")]
     Index {

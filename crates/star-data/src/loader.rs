@@ -3,10 +3,11 @@
 //! The order of an epoch depends on (seed, epoch), everything that happens to a sample on (seed, epoch, index). So the number of
 //! workers changes nothing, and an epoch can be entered at any batch.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -63,6 +64,17 @@ impl Batch {
     }
 }
 
+/// What becomes of a sample that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreadable {
+    /// Its batch is an error; later batches still come.
+    #[default]
+    Fail,
+    /// Its batch is one smaller, [`Loader::unreadable`] tells. A batch of nothing else is passed over.
+    Skip,
+}
+
 /// What a loader prepares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderConfig {
@@ -84,6 +96,8 @@ pub struct LoaderConfig {
     pub clamp: bool,
     /// Give hidden landmarks weight 0. Off as in the reference: annotators place hidden points too.
     pub only_visible: bool,
+    /// What becomes of a sample that cannot be read.
+    pub unreadable: Unreadable,
     /// Seed of order and augmentation.
     pub seed: u64,
     /// Worker threads; 0 for one a core.
@@ -105,6 +119,7 @@ impl LoaderConfig {
             targets: false,
             clamp: false,
             only_visible: false,
+            unreadable: Unreadable::Fail,
             seed: 0,
             workers: 0,
             prefetch: 2,
@@ -130,7 +145,7 @@ impl LoaderConfig {
             let expected = format!("a divisor of image_size {}", self.image_size);
             return Err(Error::Config { field: "map_size", expected, got: self.map_size.to_string() });
         }
-        Ok(())
+        self.augmentation.validate()
     }
 }
 
@@ -139,6 +154,7 @@ pub struct Loader {
     dataset: Arc<dyn Dataset>,
     config: Arc<LoaderConfig>,
     pool: Arc<rayon::ThreadPool>,
+    unreadable: Arc<Mutex<BTreeMap<usize, Error>>>,
 }
 
 /// One sample of a batch.
@@ -156,9 +172,11 @@ impl Loader {
     /// A loader over `dataset` with threads of its own.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting out of range, or threads that cannot be had.
+    /// [`Error::Config`] for a setting out of range or threads that cannot be had, [`Error::Scheme`] for a scheme whose parts do
+    /// not fit each other.
     pub fn new(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Result<Self> {
         config.validate()?;
+        dataset.scheme().validate()?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.workers)
             .thread_name(|i| format!("star-loader-{i}"))
@@ -168,13 +186,18 @@ impl Loader {
                 expected: "threads".into(),
                 got: error.to_string(),
             })?;
-        Ok(Self { dataset, config: Arc::new(config), pool: Arc::new(pool) })
+        Ok(Self { dataset, config: Arc::new(config), pool: Arc::new(pool), unreadable: Arc::default() })
     }
 
     /// Number of batches in every epoch.
     pub fn batches_per_epoch(&self) -> usize {
         let (samples, batch) = (self.dataset.len(), self.config.batch_size);
         if self.config.drop_last { samples / batch } else { samples.div_ceil(batch) }
+    }
+
+    /// Index and trouble of every sample left out so far under [`Unreadable::Skip`], in the order of their indices.
+    pub fn unreadable(&self) -> Vec<(usize, String)> {
+        locked(&self.unreadable).iter().map(|(&index, error)| (index, error.to_string())).collect()
     }
 
     /// The batches of `epoch` from `first_batch` on. Dropping the iterator stops the workers.
@@ -187,6 +210,7 @@ impl Loader {
             dataset: self.dataset.clone(),
             config: self.config.clone(),
             pool: self.pool.clone(),
+            unreadable: self.unreadable.clone(),
             order,
             epoch,
             next: first_batch,
@@ -211,6 +235,7 @@ pub struct Batches {
     dataset: Arc<dyn Dataset>,
     config: Arc<LoaderConfig>,
     pool: Arc<rayon::ThreadPool>,
+    unreadable: Arc<Mutex<BTreeMap<usize, Error>>>,
     order: Vec<usize>,
     epoch: u64,
     next: usize,
@@ -227,19 +252,23 @@ impl Batches {
             let end = (start + self.config.batch_size).min(self.order.len());
             let indices = self.order[start..end].to_vec();
             let (dataset, config, stop) = (self.dataset.clone(), self.config.clone(), self.stop.clone());
-            let epoch = self.epoch;
+            let (epoch, unreadable) = (self.epoch, self.unreadable.clone());
             let (sender, receiver) = sync_channel(1);
             self.pool.spawn(move || {
-                let make = |&index: &usize| match stop.load(Ordering::Relaxed) {
-                    true => Err(Error::Config {
-                        field: "loader",
-                        expected: "a reader".into(),
-                        got: "none".into(),
-                    }),
-                    false => item(dataset.as_ref(), &config, epoch, index),
+                let make = |&index: &usize| {
+                    // Nobody wants the batch any more.
+                    if stop.load(Ordering::Relaxed) {
+                        None
+                    } else {
+                        Some(guarded(dataset.as_ref(), &config, epoch, index))
+                    }
                 };
-                let items: Result<Vec<Item>> = indices.par_iter().map(make).collect();
-                // The iterator may be gone; then nobody wants the batch.
+                let Some(items) = indices.par_iter().map(make).collect::<Option<Vec<_>>>() else { return };
+                let items = match config.unreadable {
+                    Unreadable::Fail => items.into_iter().collect::<Result<Vec<Item>>>(),
+                    Unreadable::Skip => Ok(readable(items, &indices, &unreadable)),
+                };
+                // The iterator may be gone by now.
                 let _ = sender.send(items.map(|items| stack(items, &config, dataset.scheme())));
             });
             self.waiting.push_back(receiver);
@@ -252,14 +281,19 @@ impl Iterator for Batches {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let receiver = self.waiting.pop_front()?;
-        self.fill();
-        let lost = |_| Error::Config {
-            field: "loader",
-            expected: "a batch".into(),
-            got: "a worker that panicked".into(),
-        };
-        Some(receiver.recv().map_err(lost).and_then(|batch| batch))
+        loop {
+            let receiver = self.waiting.pop_front()?;
+            self.fill();
+            let lost = |_| Error::Config {
+                field: "loader",
+                expected: "a batch".into(),
+                got: "a worker that died".into(),
+            };
+            let batch = receiver.recv().map_err(lost).and_then(|batch| batch);
+            if !batch.as_ref().is_ok_and(|batch| batch.batch == 0) {
+                return Some(batch);
+            }
+        }
     }
 }
 
@@ -267,6 +301,38 @@ impl Drop for Batches {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// [`item`], with a panic made an error: in a worker thread it would end the program.
+fn guarded(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64, index: usize) -> Result<Item> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| item(dataset, config, epoch, index))).unwrap_or_else(
+        |panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let reason = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+            Err(Error::Panicked {
+                path: dataset.source(index),
+                index,
+                reason: reason.unwrap_or_else(|| "no message".into()),
+            })
+        },
+    )
+}
+
+/// The items that could be prepared; the others are put down in `unreadable`.
+fn readable(
+    items: Vec<Result<Item>>,
+    indices: &[usize],
+    unreadable: &Mutex<BTreeMap<usize, Error>>,
+) -> Vec<Item> {
+    let keep = |(item, &index): (Result<Item>, &usize)| {
+        item.map_err(|error| locked(unreadable).insert(index, error)).ok()
+    };
+    items.into_iter().zip(indices).filter_map(keep).collect()
+}
+
+/// The map, also where a thread died while it held it: an insertion leaves it whole.
+fn locked(map: &Mutex<BTreeMap<usize, Error>>) -> MutexGuard<'_, BTreeMap<usize, Error>> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn item(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64, index: usize) -> Result<Item> {
@@ -329,12 +395,10 @@ fn maps(pixels: &[[f32; 2]], scheme: &Scheme, config: &LoaderConfig) -> (Vec<f32
 }
 
 fn stack(items: Vec<Item>, config: &LoaderConfig, scheme: &Scheme) -> Batch {
-    let concat = |part: fn(&Item) -> &[f32]| {
-        items.iter().flat_map(|item| part(item).iter().copied()).collect::<Vec<f32>>()
-    };
+    let concat = |part: fn(&Item) -> &[f32]| items.iter().map(part).collect::<Vec<_>>().concat();
     let maps = |part: fn(&Item) -> &[f32]| config.targets.then(|| concat(part));
     Batch {
-        images: items.iter().flat_map(|item| item.image.iter().copied()).collect(),
+        images: items.iter().map(|item| item.image.as_slice()).collect::<Vec<_>>().concat(),
         points: concat(|item| &item.points),
         weights: concat(|item| &item.weights),
         pointmaps: maps(|item| &item.pointmaps),
