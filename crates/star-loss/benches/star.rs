@@ -28,7 +28,8 @@ fn case() -> Case {
         let (mx, my) = (8.0 + (n * 7 % 48) as f32, 8.0 + (n * 13 % 48) as f32);
         (0..h * w).map(move |i| {
             let (dx, dy) = ((i % w) as f32 - mx, (i / w) as f32 - my);
-            (-(dx * dx) / 8.0 - dy * dy / 3.0).exp()
+            // Cut off as a ReLU does.
+            ((-(dx * dx) / 8.0 - dy * dy / 3.0).exp() - 1e-4).max(0.0)
         })
     };
     let values: Vec<f32> = (0..b * k).flat_map(map).collect();
@@ -82,12 +83,8 @@ fn read_read_write(maps: &[f32], out: &mut [f32]) {
             lanes.iter().sum::<f32>()
         })
         .sum();
-    let scale = black_box(sum) * 1e-9;
-    maps.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK)).for_each(|(maps, out)| {
-        for (h, out) in maps.iter().zip(out) {
-            *out = h * scale;
-        }
-    });
+    black_box(sum);
+    maps.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK)).for_each(|(maps, out)| out.copy_from_slice(maps));
     black_box(out);
 }
 

@@ -9,6 +9,9 @@ pub(crate) trait Real: Copy + Send + Sync + PartialOrd + 'static {
     const ZERO: Self;
     /// Largest finite number.
     const LIMIT: f64;
+    /// Masses up to this count as 0 in the gradient's last term, where they are nothing beside the others: a product with a
+    /// subnormal number takes some hundred cycles, and the tails of a Gaussian map are full of them.
+    const TINY: Self;
     fn wide(self) -> f64;
     fn narrow(x: f64) -> Self;
     fn times(self, by: Self) -> Self;
@@ -17,10 +20,11 @@ pub(crate) trait Real: Copy + Send + Sync + PartialOrd + 'static {
 }
 
 macro_rules! real {
-    ($t:ty) => {
+    ($t:ty, $tiny:literal) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const LIMIT: f64 = <$t>::MAX as f64;
+            const TINY: Self = $tiny;
             #[inline(always)]
             fn wide(self) -> f64 {
                 self as f64
@@ -40,8 +44,8 @@ macro_rules! real {
         }
     };
 }
-real!(f32);
-real!(f64);
+real!(f32, 1e-30);
+real!(f64, 1e-290);
 
 /// Raw sums over one map, `x` and `y` in pixels from its middle.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -186,7 +190,8 @@ fn gradient_by_rows<T: Real, const RELU: bool, const FMA: bool>(
         let linear = T::narrow(q.kx + dy * q.kxy);
         for ((h, dx), out) in row.iter().zip(dx).zip(out) {
             let polynomial = dx.times_add::<FMA>(dx.times_add::<FMA>(kxx, linear), constant);
-            let g = kp.times_add::<FMA>(h.times(scale), polynomial);
+            let mass = if *h > T::TINY { *h } else { T::ZERO };
+            let g = kp.times_add::<FMA>(mass.times(scale), polynomial);
             *out = if RELU && *h <= T::ZERO { T::ZERO } else { g };
         }
     }
