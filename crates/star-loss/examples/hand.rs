@@ -17,7 +17,7 @@ use star_loss::{Restriction, StarLoss, StarLossConfig};
 
 const KEYPOINTS: usize = 21;
 const SIZE: usize = 32;
-const STEPS: usize = 600;
+const STEPS: usize = 2400;
 const ANNOTATORS: usize = 4;
 /// Standard deviations of the annotators along and across a finger.
 const ALONG: f64 = 0.10;
@@ -84,7 +84,7 @@ fn train(loss: &dyn HeatmapLoss, points: &[[f64; 2]], fingers: &[[f64; 2]]) -> R
         let step_size = 0.1 / c1;
         let direction = (&mean / square.affine(1.0 / c2, 0.0)?.sqrt()?.affine(1.0, 1e-12)?)?;
         logits.set(&(logits.as_tensor() - direction.affine(step_size, 0.0)?)?)?;
-        if step % 200 == 0 {
+        if step % 800 == 0 {
             println!("  step {step}: {:.4}", value.to_scalar::<f64>()?);
         }
     }

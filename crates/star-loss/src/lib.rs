@@ -8,6 +8,8 @@ mod distance;
 pub mod eigen2;
 mod fused;
 mod grid;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 pub mod losses;
 pub mod moments;
 mod reduce;

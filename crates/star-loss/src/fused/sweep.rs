@@ -5,7 +5,9 @@
 //! and for AVX-512, chosen when the program runs.
 
 /// A float that maps are stored in.
-pub(crate) trait Real: Copy + Send + Sync + PartialOrd + 'static {
+pub(crate) trait Real:
+    Copy + Send + Sync + PartialOrd + std::ops::Neg<Output = Self> + 'static
+{
     const ZERO: Self;
     /// Largest finite number.
     const LIMIT: f64;
@@ -190,7 +192,7 @@ fn gradient_by_rows<T: Real, const RELU: bool, const FMA: bool>(
         let linear = T::narrow(q.kx + dy * q.kxy);
         for ((h, dx), out) in row.iter().zip(dx).zip(out) {
             let polynomial = dx.times_add::<FMA>(dx.times_add::<FMA>(kxx, linear), constant);
-            let mass = if *h > T::TINY { *h } else { T::ZERO };
+            let mass = if *h > T::TINY || *h < -T::TINY { *h } else { T::ZERO };
             let g = kp.times_add::<FMA>(mass.times(scale), polynomial);
             *out = if RELU && *h <= T::ZERO { T::ZERO } else { g };
         }
