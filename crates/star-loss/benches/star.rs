@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device, Tensor, Var};
 use criterion::{Criterion, criterion_group};
 use rayon::prelude::*;
-use star_loss::{Reduction, StarLoss, StarLossConfig};
+use star_loss::losses::gaussian_targets;
+use star_loss::{AwingConfig, Grid, Reduction, StarLoss, StarLossConfig, awing};
 
 const SHAPE: (usize, usize, usize, usize) = (32, 98, 64, 64);
 const ROUNDS: usize = 15;
@@ -20,6 +21,8 @@ struct Case {
     heatmaps: Var,
     targets: Tensor,
     gradient: Tensor,
+    /// Bumps at the targets, cut off below 1 %.
+    points: Tensor,
 }
 
 fn case() -> Case {
@@ -35,10 +38,14 @@ fn case() -> Case {
     let values: Vec<f32> = (0..b * k).flat_map(map).collect();
     let heatmaps = Var::from_vec(values, SHAPE, &Device::Cpu).unwrap();
     let targets: Vec<f32> = (0..2 * b * k).map(|i| (i as f32 * 0.37).sin() * 0.8).collect();
+    let targets = Tensor::from_vec(targets, (b, k, 2), &Device::Cpu).unwrap();
+    let points = gaussian_targets(&targets, (h, w), Grid::default(), 1.5).unwrap();
+    let points = points.ge(0.01).unwrap().to_dtype(DType::F32).unwrap().mul(&points).unwrap();
     Case {
+        points,
         loss: StarLoss::new(StarLossConfig::default()).unwrap(),
         gradient: Tensor::zeros(SHAPE, DType::F32, &Device::Cpu).unwrap(),
-        targets: Tensor::from_vec(targets, (b, k, 2), &Device::Cpu).unwrap(),
+        targets,
         heatmaps,
     }
 }
@@ -53,6 +60,12 @@ impl Case {
     fn backward(&self, loss: &StarLoss) {
         let loss =
             loss.forward(&self.heatmaps, &self.targets).unwrap().reduce(None, Reduction::Mean).unwrap();
+        black_box(loss.backward().unwrap());
+    }
+
+    /// Adaptive Wing, forward and backward, against targets that are mostly 0.
+    fn awing(&self) {
+        let loss = awing(&self.heatmaps, &self.points, &AwingConfig::default()).unwrap();
         black_box(loss.backward().unwrap());
     }
 
@@ -100,6 +113,7 @@ fn series(criterion: &mut Criterion) {
     group.bench_function("gradient-fresh", |bench| bench.iter(|| case.fresh()));
     group.bench_function("forward", |bench| bench.iter(|| case.forward()));
     group.bench_function("backward", |bench| bench.iter(|| case.backward(&case.loss)));
+    group.bench_function("awing-backward", |bench| bench.iter(|| case.awing()));
     let composed = case.loss.clone().composed();
     group.bench_function("backward-composed", |bench| bench.iter(|| case.backward(&composed)));
     group.finish();
@@ -112,7 +126,7 @@ fn ratios() {
     let case = case();
     let maps = case.heatmaps.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let mut out = vec![0f32; maps.len()];
-    let names = ["bound", "gradient-reused", "gradient-fresh", "forward", "backward"];
+    let names = ["bound", "gradient-reused", "gradient-fresh", "forward", "backward", "awing-backward"];
     let mut times = vec![Vec::new(); names.len()];
     for round in 0..=ROUNDS {
         for (i, times) in times.iter_mut().enumerate() {
@@ -122,7 +136,8 @@ fn ratios() {
                 1 => case.reused(),
                 2 => case.fresh(),
                 3 => case.forward(),
-                _ => case.backward(&case.loss),
+                4 => case.backward(&case.loss),
+                _ => case.awing(),
             }
             // The first round warms up.
             if round > 0 {

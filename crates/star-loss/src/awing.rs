@@ -62,24 +62,33 @@ impl AwingConfig {
 /// # Errors
 /// When the shapes differ, have not four axes, or a setting is out of range.
 pub fn awing(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
-    awing_maps(output, target, config)?.mean_all()
+    awing_means(output, target, config)?.mean_all()
 }
 
-/// As [`awing`], before the mean: `[B, C, H, W]`.
-pub(crate) fn awing_maps(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
+/// As [`awing`], the mean of each map: `[B, C]`.
+pub(crate) fn awing_means(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
     config.validate()?;
-    if output.rank() != 4 {
-        bail!("output: expected [B, C, H, W], got {:?}", output.shape())
-    }
+    let (_, _, h, w) = crate::moments::map_dims_of("output", output)?;
     if output.dims() != target.dims() {
         bail!("target: expected {:?}, got {:?}", output.dims(), target.dims())
     }
     let output = output.to_dtype(crate::moments::working_dtype(output.dtype())?)?;
     let target = target.detach().to_dtype(output.dtype())?;
+    if output.device().is_cpu() {
+        return crate::fused::awing_means(&output, &target, config)?.to_dtype(output.dtype());
+    }
+    composed(&output, &target, config)?
+        .reshape(((), h * w))?
+        .mean(1)?
+        .reshape((output.dim(0)?, output.dim(1)?))
+}
+
+/// The price of each pixel by candle ops.
+fn composed(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
     let weight =
-        dilate3x3(&target)?.ge(config.threshold)?.to_dtype(output.dtype())?.affine(config.weight, 1.0)?;
-    let [price, slope] = price(&(output.detach() - &target)?, &target, config)?;
-    with_slope(&(price * &weight)?, &output, &(slope * weight)?)
+        dilate3x3(target)?.ge(config.threshold)?.to_dtype(output.dtype())?.affine(config.weight, 1.0)?;
+    let [price, slope] = price(&(output.detach() - target)?, target, config)?;
+    with_slope(&(price * &weight)?, output, &(slope * weight)?)
 }
 
 /// Price and its derivative by the residual.
@@ -116,4 +125,31 @@ fn dilate3x3(maps: &Tensor) -> Result<Tensor> {
         maps = maps.maximum(&padded.narrow(axis, 0, n)?)?.maximum(&padded.narrow(axis, 2, n)?)?;
     }
     Ok(maps)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor, Var};
+
+    use super::{AwingConfig, awing, composed};
+
+    #[test]
+    fn sweeps_and_candle_ops_price_alike() -> candle_core::Result<()> {
+        let config = AwingConfig { epsilon: 0.7, theta: 0.3, ..Default::default() };
+        for shape in [(2, 3, 9, 7), (1, 2, 1, 5), (1, 1, 6, 1)] {
+            let output = Var::from_tensor(&Tensor::rand(-0.2f64, 1.0, shape, &Device::Cpu)?)?;
+            let target = Tensor::rand(-1f64, 1.0, shape, &Device::Cpu)?.relu()?;
+            let (ours, theirs) =
+                (awing(&output, &target, &config)?, composed(&output, &target, &config)?.mean_all()?);
+            let (a, b) = (ours.to_scalar::<f64>()?, theirs.to_scalar::<f64>()?);
+            assert!((a - b).abs() < 1e-12 * b, "{a} against {b}");
+            let (ours, theirs) = (ours.backward()?, theirs.backward()?);
+            let (Some(a), Some(b)) = (ours.get(&output), theirs.get(&output)) else {
+                candle_core::bail!("no gradient")
+            };
+            let error = (a - b)?.abs()?.max_all()?.to_scalar::<f64>()?;
+            assert!(error < 1e-12 * b.abs()?.max_all()?.to_scalar::<f64>()?, "{error:e}");
+        }
+        Ok(())
+    }
 }

@@ -123,11 +123,14 @@ pub(crate) fn working_dtype(dtype: DType) -> Result<DType> {
 
 /// Checks `[B, K, H, W]` with at least one pixel.
 pub(crate) fn map_dims(heatmaps: &Tensor) -> Result<(usize, usize, usize, usize)> {
-    let &[b, k, h, w] = heatmaps.dims() else {
-        bail!("heatmaps: expected [B, K, H, W], got {:?}", heatmaps.shape())
-    };
+    map_dims_of("heatmaps", heatmaps)
+}
+
+/// As [`map_dims`], under another name in the error.
+pub(crate) fn map_dims_of(name: &str, maps: &Tensor) -> Result<(usize, usize, usize, usize)> {
+    let &[b, k, h, w] = maps.dims() else { bail!("{name}: expected [B, K, H, W], got {:?}", maps.shape()) };
     if b * k * h * w == 0 {
-        bail!("heatmaps: expected at least one pixel, got {:?}", heatmaps.shape())
+        bail!("{name}: expected at least one pixel, got {:?}", maps.shape())
     }
     Ok((b, k, h, w))
 }

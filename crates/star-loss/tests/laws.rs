@@ -291,4 +291,17 @@ proptest! {
         assert_near(&[c], &[a], SAME)?;
         assert_near(&gc, &ga, 1e-5)?;
     }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit(batch in batches(0.0..1.0), config in configs()) {
+        let loss = StarLoss::new(config).unwrap();
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let maps = batch.maps().repeat((1, 20, 1, 1)).unwrap();
+            let targets = batch.targets().repeat((1, 20, 1)).unwrap();
+            let both = pool.install(|| loss.loss_and_gradient(&maps, &targets, None, Reduction::Mean).unwrap());
+            (double(&both.0), doubles(&both.1))
+        };
+        prop_assert_eq!(run(1), run(3));
+    }
 }

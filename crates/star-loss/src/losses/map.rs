@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor, bail};
 
 use super::{HeatmapLoss, Known};
-use crate::awing::{AwingConfig, awing_maps};
+use crate::awing::{AwingConfig, awing_means};
 use crate::moments::working_dtype;
 use crate::{Activation, Grid};
 
@@ -96,6 +96,6 @@ impl HeatmapLoss for AwingMapLoss {
         let known = Known::new(heatmaps, targets)?;
         let maps = self.activation.apply(heatmaps)?;
         let bumps = gaussian(&known.targets, maps.dims4()?, self.grid, self.sigma)?;
-        known.mark(&awing_maps(&maps, &bumps, &self.config)?.flatten_from(2)?.mean(D::Minus1)?)
+        known.mark(&awing_means(&maps, &bumps, &self.config)?)
     }
 }
