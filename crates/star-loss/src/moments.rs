@@ -3,10 +3,10 @@
 //! `p = h / max(sum h, 1e-6)`, `mu = sum p c`, `Sigma = sum p (c - mu)(c - mu)^T / (V1 - V2 / V1)` with `V1 = sum p + 1e-5` and
 //! `V2 = sum p^2 + 1e-5`. The grid runs over `[-1, 1]` with its ends on the outer pixel centres; an axis one pixel long is at 0.
 //!
-//! A map with less mass than 1e-6 is not normalised further, as in the reference: its mean tends to the middle of the map, and once
-//! its `V1 - V2 / V1` falls below half of 1e-5 (at a mass of 7e-7 for a one-hot map, of 3e-9 for a wide one; the reference divides by
-//! negative numbers further down) the divisor stops and no gradient passes through the covariance. Every other map, one-hot and one-row maps included, has
-//! `V1 - V2 / V1 >= 1e-5` and its true gradient.
+//! A map with less mass than 1e-6 is not normalised further, as in the reference: its mean tends to the middle of the map. Once its
+//! `V1 - V2 / V1` falls below half of 1e-5 (at a mass of 7e-7 for a one-hot map, of 3e-9 for a wide one; further down the reference
+//! divides by negative numbers) the divisor stops and no gradient passes through the covariance. Every map of more mass, one-hot
+//! and one-row maps included, has `V1 - V2 / V1 >= 1e-5` and its true gradient.
 
 use candle_core::{DType, Result, Tensor, bail};
 
