@@ -1,1 +1,110 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+pub mod args;
+pub mod batch;
+pub mod config;
+pub mod detect;
+pub mod evaluate;
+pub mod faces;
+pub mod landmarks;
+pub mod output;
+pub mod overlay;
+pub mod predict;
+pub mod progress;
+pub mod score;
+pub mod source;
+pub mod train;
+pub mod weights;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+
+use args::{Cli, Command, DataCommand, TrainArgs};
+
+/// Exit code of a run that was stopped with Ctrl-C and can be resumed: 128 + SIGINT, as shells expect.
+const STOPPED: u8 = 130;
+
+/// Carries out a command line.
+///
+/// # Errors
+/// With everything a person needs to put it right: file, line, field, expected, got.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Convert(args) => weights::convert(&args)?,
+        Command::Predict(args) => return predict::run(&args),
+        Command::Eval(args) => evaluate::run(&args)?,
+        Command::Score(args) => score::run(&args)?,
+        Command::Train(args) => return train(&args),
+        Command::Data { command: DataCommand::Check(args) } => return source::check(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "star", &mut std::io::stdout());
+        }
+        Command::Man { dir } => {
+            output::make_dir(&dir)?;
+            clap_mangen::generate_to(Cli::command(), &dir)
+                .with_context(|| format!("writing manual pages into {}", dir.display()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn train(args: &TrainArgs) -> Result<ExitCode> {
+    if args.example {
+        output::write_text(Path::new("-"), &config::TrainConfig::example()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // clap lets neither be missing without --example.
+    let (Some(path), Some(out)) = (&args.config, &args.out) else {
+        anyhow::bail!("--config and --out are needed")
+    };
+    let config = config::TrainConfig::read(path)?;
+    let base = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let options = train::Options { resume: args.resume, stop: stop_on_ctrl_c()?, label: String::new() };
+    match train::run(&config, base, out, &options)? {
+        train::Outcome::Finished(best) => {
+            if let Some(best) = best {
+                let which = if best.ema { "average of the weights" } else { "weights" };
+                eprintln!(
+                    "done: best validation NME {:.3} % in epoch {} ({which}), in {}",
+                    100.0 * best.nme,
+                    best.epoch + 1,
+                    out.join("best").display()
+                );
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        train::Outcome::Stopped => {
+            eprintln!(
+                "stopped; the state is saved. Go on with: star train --config {} --out {} --resume",
+                path.display(),
+                out.display()
+            );
+            Ok(ExitCode::from(STOPPED))
+        }
+    }
+}
+
+/// A flag that Ctrl-C (or a polite kill) sets; a second one ends the program at once.
+///
+/// # Errors
+/// When a handler is installed already.
+pub fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(STOPPED));
+        }
+        eprintln!("stopping after this step; once more to stop at once");
+    })
+    .context("installing the Ctrl-C handler")?;
+    Ok(stop)
+}

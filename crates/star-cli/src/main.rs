@@ -1,2 +1,16 @@
-//! Placeholder.
-fn main() {}
+//! The `star` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use star_cli::args::Cli;
+
+fn main() -> ExitCode {
+    match star_cli::run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

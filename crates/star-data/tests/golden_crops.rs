@@ -3,6 +3,8 @@
 //! `golden/targets_300w.safetensors` holds all of the reference's output but the photographs themselves; where those are at hand
 //! (`shared/real-faces` beside the project) the warped pixels are compared too.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::path::{Path, PathBuf};
 
 use half::f16;

@@ -1,5 +1,7 @@
 //! The loader's laws: worker count and point of entry change nothing, epochs differ, errors come through.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::sync::Arc;
 
 use star_data::augment::Augmentation;

@@ -84,7 +84,9 @@ impl StackedHourglassConfig {
             ),
         }
         if self.attention && self.edges.is_empty() {
-            bail!("edges: the attention branch needs at least one edge, got none (set attention = false to go without)")
+            bail!(
+                "edges: the attention branch needs at least one edge, got none (set attention = false to go without)"
+            )
         }
         for (e, edge) in self.edges.iter().enumerate() {
             if let Some(&point) = edge.iter().find(|&&point| point >= self.keypoints) {

@@ -20,7 +20,8 @@ pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
 /// Largest absolute difference at most `tolerance`.
 pub(crate) fn assert_close(a: &Tensor, b: &Tensor, tolerance: f64) {
     assert_eq!(a.shape(), b.shape());
-    let worst = (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+    let worst =
+        (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
     assert!(worst <= tolerance, "largest difference {worst:e}, allowed {tolerance:e}");
 }
 
@@ -43,7 +44,10 @@ pub(crate) fn check_gradients(vars: &[Var], f: impl Fn() -> Result<Tensor>) {
             let numeric = (at(STEP) - at(-STEP)) / (2.0 * STEP);
             at(0.0);
             let allowed = TOLERANCE * (1.0 + numeric.abs());
-            assert!((gradient - numeric).abs() <= allowed, "variable {v} element {i}: {gradient} against {numeric}");
+            assert!(
+                (gradient - numeric).abs() <= allowed,
+                "variable {v} element {i}: {gradient} against {numeric}"
+            );
         }
     }
 }

@@ -119,7 +119,8 @@ impl SimpleBackend for Parameters {
 
 /// FNV-1a: a stable hash, so that a seed means the same weights on every machine and release.
 fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn draw(shape: Shape, name: &str, init: Init, seed: u64) -> Result<Tensor> {
@@ -135,7 +136,9 @@ fn draw(shape: Shape, name: &str, init: Init, seed: u64) -> Result<Tensor> {
             let normal = |rng: &mut ChaCha8Rng| -> f64 { StandardNormal.sample(rng) };
             (0..count).map(|_| mean + stdev * normal(&mut rng)).collect()
         }
-        Init::Kaiming { .. } => bail!("{name}: layers here state their bounds as Init::Uniform, got {init:?}"),
+        Init::Kaiming { .. } => {
+            bail!("{name}: layers here state their bounds as Init::Uniform, got {init:?}")
+        }
     };
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
@@ -169,7 +172,10 @@ mod tests {
         for name in ["bn.weight", "bn.running_var", "bn.running_mean"] {
             vb.get(1, name).unwrap();
         }
-        assert_eq!(parameters.trainable().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["bn.weight"]);
+        assert_eq!(
+            parameters.trainable().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["bn.weight"]
+        );
         assert_eq!(parameters.all().len(), 3);
     }
 }

@@ -47,7 +47,8 @@ fn max_pool_composed(x: &Tensor) -> Result<Tensor> {
 /// [`upsample_add`] by a broadcast, on any device.
 fn upsample_add_composed(base: &Tensor, low: &Tensor) -> Result<Tensor> {
     let (b, c, h, w) = low.dims4()?;
-    let low = low.reshape((b, c, h, 1, w, 1))?.broadcast_as((b, c, h, 2, w, 2))?.reshape((b, c, 2 * h, 2 * w))?;
+    let low =
+        low.reshape((b, c, h, 1, w, 1))?.broadcast_as((b, c, h, 2, w, 2))?.reshape((b, c, 2 * h, 2 * w))?;
     base + low
 }
 
@@ -94,9 +95,14 @@ mod tests {
     fn two_branches_accumulate_their_gradients_through_an_upsampling() {
         let low = var(&[1.0], &[1, 1, 1, 1]);
         let base = Tensor::zeros((1, 1, 2, 2), DType::F64, &Device::Cpu).unwrap();
-        let y = (upsample_add(&base, &low).unwrap().sum_all().unwrap() + low.sqr().unwrap().sum_all().unwrap()).unwrap();
+        let y = (upsample_add(&base, &low).unwrap().sum_all().unwrap()
+            + low.sqr().unwrap().sum_all().unwrap())
+        .unwrap();
         // d/dx (4 x + x^2) at 1
-        assert_eq!(y.backward().unwrap().get(&low).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap(), [6.0]);
+        assert_eq!(
+            y.backward().unwrap().get(&low).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap(),
+            [6.0]
+        );
     }
 
     #[test]

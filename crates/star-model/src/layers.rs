@@ -15,7 +15,13 @@ pub(crate) struct Conv2d {
 
 impl Conv2d {
     /// `[B, input, H, W] -> [B, output, H / stride, W / stride]`, drawn like PyTorch's default where `vb` is fresh.
-    pub(crate) fn new(input: usize, output: usize, kernel: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+    pub(crate) fn new(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         // Uniform in +-1/sqrt(fan in), weights and biases alike: PyTorch's default for convolutions.
         let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
         let init = Init::Uniform { lo: -bound, up: bound };
@@ -48,7 +54,13 @@ pub(crate) struct ConvNormRelu {
 }
 
 impl ConvNormRelu {
-    pub(crate) fn new(input: usize, output: usize, kernel: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+    pub(crate) fn new(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         Ok(Self {
             conv: Conv2d::new(input, output, kernel, stride, vb.pp("conv"))?,
             bn: BatchNorm::new(output, vb.pp("bn"))?,
@@ -81,8 +93,13 @@ mod tests {
     #[test]
     fn the_kernel_agrees_with_candles_convolution() {
         for (input, output, kernel, stride, h, w, batch) in SHAPES {
-            let conv =
-                Conv2d::new(input, output, kernel, stride, Parameters::new(3).var_builder(DType::F64, &Device::Cpu));
+            let conv = Conv2d::new(
+                input,
+                output,
+                kernel,
+                stride,
+                Parameters::new(3).var_builder(DType::F64, &Device::Cpu),
+            );
             let conv = conv.unwrap();
             let x = noise(&[batch, input, h, w], 7);
             assert_close(&conv.forward(&x).unwrap(), &conv.forward_composed(&x).unwrap(), 1e-12);

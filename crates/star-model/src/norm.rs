@@ -139,7 +139,8 @@ mod tests {
             let parameters = Parameters::new(0);
             let norm = layer(&parameters);
             let x = Var::from_tensor(&noise(&[2, 3, 3, 4], 5)).unwrap();
-            let vars = [&x, &parameters.get("weight").unwrap(), &parameters.get("bias").unwrap()].map(Clone::clone);
+            let vars =
+                [&x, &parameters.get("weight").unwrap(), &parameters.get("bias").unwrap()].map(Clone::clone);
             check_gradients(&vars, || norm.forward_t(&x, train, relu));
         }
     }
@@ -150,7 +151,8 @@ mod tests {
         let norm = BatchNorm::new(1, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
         // values 4096 + (0 or 1): mean 4096.5, variance 0.25, so +-1 after the norm
         let x: Vec<f32> = (0..64).map(|i| 4096.0 + (i % 2) as f32).collect();
-        let y = norm.forward_t(&Tensor::from_vec(x, (1, 1, 8, 8), &Device::Cpu).unwrap(), true, false).unwrap();
+        let y =
+            norm.forward_t(&Tensor::from_vec(x, (1, 1, 8, 8), &Device::Cpu).unwrap(), true, false).unwrap();
         let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((y[0] + 1.0).abs() < 1e-3 && (y[1] - 1.0).abs() < 1e-3, "{:?}", &y[..2]);
     }

@@ -1,5 +1,7 @@
 //! Checkpoints in the reference's own file format, and files that are wrong in every way.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -15,7 +17,8 @@ fn small() -> Folder {
 }
 
 fn same(a: &Tensor, b: &Tensor) -> bool {
-    let values = |t: &Tensor| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let values =
+        |t: &Tensor| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
     a.dims() == b.dims() && values(a) == values(b)
 }
 
@@ -43,7 +46,9 @@ fn the_average_is_another_set_of_tensors_with_the_same_names() {
 fn the_shape_of_the_network_is_read_off_its_tensors() {
     let tensors = checkpoint::read(&golden("hourglass_cofw_small.pkl"), Which::Net).unwrap();
     let config = checkpoint::infer(&tensors, 64).unwrap();
-    let StackedHourglassConfig { keypoints, ref edges, stacks, levels, channels, coord_conv, attention, .. } = config;
+    let StackedHourglassConfig {
+        keypoints, ref edges, stacks, levels, channels, coord_conv, attention, ..
+    } = config;
     assert_eq!((keypoints, edges.len(), stacks, levels, channels), (29, 7, 4, 3, 16));
     assert!(coord_conv && attention);
     // the right eyebrow, as a set: 0, 4, 2, 5
@@ -57,8 +62,12 @@ fn the_full_size_network_uses_the_published_names_and_shapes() {
     let mut published = std::collections::BTreeMap::new();
     for line in table.lines() {
         let columns: Vec<&str> = line.split('\t').collect();
-        let shape: Vec<usize> =
-            columns[2].trim_matches(['[', ']']).split(", ").filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect();
+        let shape: Vec<usize> = columns[2]
+            .trim_matches(['[', ']'])
+            .split(", ")
+            .filter(|s| !s.is_empty())
+            .map(|s| s.parse().unwrap())
+            .collect();
         published.insert(columns[0].to_string(), shape);
     }
     assert_eq!(published.len(), 1450);
@@ -69,7 +78,9 @@ fn the_full_size_network_uses_the_published_names_and_shapes() {
     }
     let unused: Vec<&String> = published.keys().filter(|name| !expected.contains_key(*name)).collect();
     assert!(unused.iter().all(|name| {
-        name.contains("skip_layer") || name.ends_with("num_batches_tracked") || name.starts_with("e2h_transform")
+        name.contains("skip_layer")
+            || name.ends_with("num_batches_tracked")
+            || name.starts_with("e2h_transform")
     }));
     // 13.48 M parameters are executed for 98 points (the paper counts 13.37 M for 68).
     let trained: usize = expected
@@ -98,7 +109,10 @@ fn every_misfit_is_listed_at_once() {
     let config = checkpoint::infer(&tensors, 64).unwrap();
     tensors.remove("pre.0.conv.bias");
     tensors.remove("hgs.2.up1.bn2.running_var");
-    tensors.insert("pre.1.conv1.conv.weight".into(), Tensor::zeros((1, 2, 3, 3), DType::F32, &Device::Cpu).unwrap());
+    tensors.insert(
+        "pre.1.conv1.conv.weight".into(),
+        Tensor::zeros((1, 2, 3, 3), DType::F32, &Device::Cpu).unwrap(),
+    );
     tensors.insert("classifier.weight".into(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap());
     let message = checkpoint::check(&tensors, &config).unwrap_err().to_string();
     for part in [
@@ -144,11 +158,15 @@ fn damaged_and_foreign_files_are_named_errors() {
 /// A zip file with one stored entry `m/data.pkl`, written by hand: local header, directory, end record.
 fn zip_of(data: &[u8]) -> Vec<u8> {
     let crc = !data.iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
+        )
     });
     let name = b"m/data.pkl";
     let size = (data.len() as u32).to_le_bytes();
-    let common = [&[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..], &crc.to_le_bytes(), &size, &size, &[10, 0, 0, 0]].concat();
+    let common =
+        [&[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..], &crc.to_le_bytes(), &size, &size, &[10, 0, 0, 0]].concat();
     let local = [&b"PK\x03\x04"[..], &common, name, data].concat();
     let directory = [&b"PK\x01\x02\x14\x00"[..], &common, &[0; 14], name].concat();
     let end = [

@@ -1,5 +1,7 @@
 //! The network against numbers of the method's reference implementation.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,8 @@ fn assert_close(name: &str, ours: &Tensor, theirs: &Tensor) {
 
 #[test]
 fn every_stack_agrees_with_the_reference() {
-    let folder = Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
+    let folder =
+        Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
     let model = folder.model(DType::F32, &Device::Cpu).unwrap();
     let io: HashMap<String, Tensor> =
         candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), &Device::Cpu).unwrap();
@@ -46,7 +49,8 @@ fn every_stack_agrees_with_the_reference() {
 
 #[test]
 fn an_image_of_the_wrong_size_is_an_error_with_both_shapes() {
-    let folder = Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
+    let folder =
+        Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
     let model = folder.model(DType::F32, &Device::Cpu).unwrap();
     let images = Tensor::zeros((1, 3, 64, 32), DType::F32, &Device::Cpu).unwrap();
     let message = model.forward_t(&images, false).unwrap_err().to_string();

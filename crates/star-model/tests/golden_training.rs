@@ -2,6 +2,8 @@
 //!
 //! Later steps are chaotic (weights perturbed by 1e-12 differ by 1e-4 at step 6), so steps 0 to 3 are compared.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use star_loss::{AwingConfig, awing, star};
 use star_model::checkpoint::{self, Which};
-use star_model::{LandmarkModel, Parameters, Stage, StackedHourglass};
+use star_model::{LandmarkModel, Parameters, StackedHourglass, Stage};
 
 /// Weight of each auxiliary term beside the STAR term.
 const AUX_WEIGHT: f64 = 10.0;
@@ -56,7 +58,7 @@ fn objective(stages: &[Stage], inputs: &HashMap<String, Tensor>) -> Result<(Tens
         ];
         let stage_weight = 2f64.powi(i as i32 + 1 - stages.len() as i32);
         for (term, weight) in parts {
-            terms.push(term.to_dtype(DType::F64)?.to_scalar::<f64>()? );
+            terms.push(term.to_dtype(DType::F64)?.to_scalar::<f64>()?);
             let weighted = (term * (weight * stage_weight))?;
             total = Some(match total {
                 Some(sum) => (sum + weighted)?,
@@ -78,7 +80,8 @@ impl Run {
         let weights = checkpoint::read(&golden("hourglass_cofw_small.pkl"), Which::Net).unwrap();
         let config = checkpoint::infer(&weights, 64).unwrap();
         let used = checkpoint::expected(&config).unwrap();
-        let weights: BTreeMap<_, _> = weights.into_iter().filter(|(name, _)| used.contains_key(name)).collect();
+        let weights: BTreeMap<_, _> =
+            weights.into_iter().filter(|(name, _)| used.contains_key(name)).collect();
         let parameters = Parameters::from_tensors(&weights, dtype, &Device::Cpu, 0).unwrap();
         let model = StackedHourglass::new(&config, parameters.var_builder(dtype, &Device::Cpu)).unwrap();
         let inputs = tensors("train_steps.inputs.safetensors");
@@ -152,14 +155,23 @@ fn four_adam_steps_follow_the_reference_in_f64() {
     for (i, expected) in expected_steps().iter().take(4).enumerate() {
         let (total, terms) = run.forward();
         let ours = total.to_scalar::<f64>().unwrap();
-        assert!((ours / expected.total - 1.0).abs() <= 1e-6, "step {i}: total {ours}, expected {}", expected.total);
+        assert!(
+            (ours / expected.total - 1.0).abs() <= 1e-6,
+            "step {i}: total {ours}, expected {}",
+            expected.total
+        );
         for (t, (ours, theirs)) in terms.iter().zip(&expected.terms).enumerate() {
             // Terms are a thousandth of the total each, so the total's absolute tolerance is too generous for them.
             assert!((ours / theirs - 1.0).abs() <= 1e-5, "step {i}, term {t}: {ours}, expected {theirs}");
         }
         let gradients = total.backward().unwrap();
-        let ours = norm(run.parameters.trainable().iter().flat_map(|(_, var)| flat(gradients.get(var).unwrap())));
-        assert!((ours / expected.grad_norm - 1.0).abs() <= 1e-5, "step {i}: gradient norm {ours}, expected {}", expected.grad_norm);
+        let ours =
+            norm(run.parameters.trainable().iter().flat_map(|(_, var)| flat(gradients.get(var).unwrap())));
+        assert!(
+            (ours / expected.grad_norm - 1.0).abs() <= 1e-5,
+            "step {i}: gradient norm {ours}, expected {}",
+            expected.grad_norm
+        );
         optimizer.step(&gradients).unwrap();
     }
 }

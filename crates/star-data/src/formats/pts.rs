@@ -95,22 +95,25 @@ impl PtsDataset {
     /// # Errors
     /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first file that is wrong or has no picture.
     pub fn open(annotations: &Path, images: &Path, scheme: Scheme) -> Result<Self> {
-        let (files, images) = if annotations.is_dir() {
-            (files_in(annotations)?, images)
-        } else {
-            let folder =
-                annotations.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            (vec![annotations.to_path_buf()], if images.is_dir() { images } else { folder })
-        };
+        let files = files(annotations)?;
         let faces = files.iter().map(|file| face(file, images, &scheme)).collect::<Result<Vec<_>>>()?;
-        if faces.is_empty() {
-            return Err(Error::Empty {
-                path: annotations.to_path_buf(),
-                expected: ".pts files beside their pictures".into(),
-            });
-        }
         Ok(Self { faces, scheme })
     }
+}
+
+/// The `.pts` files of a folder by name, or the one file that `path` is.
+///
+/// # Errors
+/// [`Error::Io`] where the folder cannot be read, [`Error::Empty`] where it holds none.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let files = if path.is_dir() { files_in(path)? } else { vec![path.to_path_buf()] };
+    if files.is_empty() {
+        return Err(Error::Empty {
+            path: path.to_path_buf(),
+            expected: ".pts files beside their pictures".into(),
+        });
+    }
+    Ok(files)
 }
 
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {

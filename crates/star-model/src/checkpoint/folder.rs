@@ -124,9 +124,16 @@ impl Folder {
     ///
     /// # Errors
     /// When the file cannot be read or holds another kind of network.
-    pub fn import(path: &Path, which: Which, scheme: &str, image_size: usize, written_by: &str) -> Result<Self> {
+    pub fn import(
+        path: &Path,
+        which: Which,
+        scheme: &str,
+        image_size: usize,
+        written_by: &str,
+    ) -> Result<Self> {
         let tensors = read(path, which)?;
-        let with_path = |error: candle_core::Error| candle_core::Error::msg(format!("{}: {error}", path.display()));
+        let with_path =
+            |error: candle_core::Error| candle_core::Error::msg(format!("{}: {error}", path.display()));
         let architecture = Architecture::StackedHourglass(infer(&tensors, image_size).map_err(with_path)?);
         let source = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let provenance =

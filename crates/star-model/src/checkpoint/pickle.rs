@@ -28,8 +28,8 @@ struct Entry {
 
 pub(super) fn read(path: &Path, which: Which) -> Result<Tensors> {
     let file = std::io::BufReader::new(std::fs::File::open(path)?);
-    let mut archive =
-        ZipArchive::new(file).map_err(|e| candle_core::Error::msg(format!("not a whole zip file ({e}); truncated?")))?;
+    let mut archive = ZipArchive::new(file)
+        .map_err(|e| candle_core::Error::msg(format!("not a whole zip file ({e}); truncated?")))?;
     let (prefix, root) = root_object(&mut archive)?;
     let mut tensors = Tensors::new();
     let mut cache: Option<(String, Vec<u8>)> = None;
@@ -54,7 +54,8 @@ fn root_object(archive: &mut Archive) -> Result<(String, Object)> {
     let names: Vec<String> = (0..archive.len())
         .filter_map(|i| archive.name_for_index(i)?.ok().map(|name| name.into_owned()))
         .collect();
-    let Some(name) = names.iter().find(|name| name.as_str() == "data.pkl" || name.ends_with("/data.pkl")) else {
+    let Some(name) = names.iter().find(|name| name.as_str() == "data.pkl" || name.ends_with("/data.pkl"))
+    else {
         bail!("a zip file without `data.pkl`: not a PyTorch checkpoint")
     };
     let entry = archive.by_name(name).map_err(candle_core::Error::wrap)?;
@@ -87,7 +88,11 @@ fn state_dict(root: Object, which: Which) -> Result<Vec<(Object, Object)>> {
         Object::Unicode(name) => Some(name.as_str()),
         _ => None,
     });
-    bail!("no `{}` in the checkpoint; it holds: {}", which.key(), keys.take(20).collect::<Vec<_>>().join(", "))
+    bail!(
+        "no `{}` in the checkpoint; it holds: {}",
+        which.key(),
+        keys.take(20).collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Reads `torch._utils._rebuild_tensor_v2((storage, key, device, count), offset, shape, stride, ...)` off an object;
@@ -135,7 +140,8 @@ fn size(object: &Object) -> Result<usize> {
         Object::Long(value) => *value,
         _ => -1,
     };
-    usize::try_from(value).map_err(|_| candle_core::Error::msg("malformed tensor entry: a size is no whole number"))
+    usize::try_from(value)
+        .map_err(|_| candle_core::Error::msg("malformed tensor entry: a size is no whole number"))
 }
 
 fn sizes(object: &Object) -> Result<Vec<usize>> {
@@ -167,9 +173,10 @@ fn tensor(name: &str, entry: &Entry, bytes: &[u8]) -> Result<Tensor> {
     }
     let flat = Tensor::from_raw_buffer(&bytes[..stored * width], entry.dtype, &[stored], &Device::Cpu)?;
     let flat = flat.narrow(0, entry.offset.min(stored), stored - entry.offset.min(stored))?;
-    let dense = entry.stride.iter().zip(&entry.shape).rev().try_fold(1usize, |expected, (&stride, &n)| {
-        (n == 1 || stride == expected).then_some(expected * n)
-    });
+    let dense =
+        entry.stride.iter().zip(&entry.shape).rev().try_fold(1usize, |expected, (&stride, &n)| {
+            (n == 1 || stride == expected).then_some(expected * n)
+        });
     if dense.is_some() {
         return flat.narrow(0, 0, count)?.reshape(entry.shape.as_slice())?.force_contiguous();
     }
@@ -194,7 +201,8 @@ mod tests {
 
     #[test]
     fn dense_transposed_and_offset_views_are_read() {
-        let read = |e: &Entry| tensor("t", e, &bytes()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let read =
+            |e: &Entry| tensor("t", e, &bytes()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(read(&entry(&[2, 3], &[3, 1], 0)), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(read(&entry(&[3, 2], &[1, 3], 0)), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(read(&entry(&[2], &[1], 4)), [4.0, 5.0]);

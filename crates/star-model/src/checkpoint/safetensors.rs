@@ -25,6 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Tensors> {
 /// # Errors
 /// When the folder cannot be written to; an earlier file at `path` is then left as it was.
 pub fn save(tensors: &Tensors, path: &Path) -> Result<()> {
-    let tensors: HashMap<String, _> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+    let tensors: HashMap<String, _> =
+        tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
     super::folder::write_renamed(path, |temporary| candle_core::safetensors::save(&tensors, temporary))
 }

@@ -27,9 +27,8 @@ pub fn infer(tensors: &Tensors, image_size: usize) -> Result<StackedHourglassCon
     let channels = dim("out_heatmaps.0.conv.weight", 1)?;
     let stem_inputs = dim("pre.0.conv.weight", 1)?;
     let stacks = (0..).take_while(|i| tensors.contains_key(&format!("out_heatmaps.{i}.conv.weight"))).count();
-    let depth = |levels: &usize| {
-        tensors.contains_key(&format!("hgs.0{}.up1.bn1.weight", ".low2".repeat(*levels)))
-    };
+    let depth =
+        |levels: &usize| tensors.contains_key(&format!("hgs.0{}.up1.bn1.weight", ".low2".repeat(*levels)));
     let levels = (0..).take_while(depth).count();
     let config = StackedHourglassConfig {
         keypoints,
@@ -73,7 +72,9 @@ pub fn expected(config: &StackedHourglassConfig) -> Result<BTreeMap<String, Vec<
 /// Whether a network may leave `name` unread: blocks that the reference allocates and never uses, counters, and the
 /// edge-to-point transform, which follows from the edges.
 fn may_be_surplus(name: &str) -> bool {
-    name.contains(".skip_layer.") || name.ends_with(".num_batches_tracked") || name.starts_with("e2h_transform.")
+    name.contains(".skip_layer.")
+        || name.ends_with(".num_batches_tracked")
+        || name.starts_with("e2h_transform.")
 }
 
 /// Holds tensors against a network's shape.
@@ -98,7 +99,11 @@ pub fn check(tensors: &Tensors, config: &StackedHourglassConfig) -> Result<()> {
     if config.attention && tensors.contains_key("e2h_transform.weight") {
         let stored = edges(tensors, config.keypoints)?;
         let sorted = |edges: &[Vec<usize>]| -> Vec<Vec<usize>> {
-            edges.iter().map(|edge| edge.iter().copied().collect::<std::collections::BTreeSet<_>>()).map(|set| set.into_iter().collect()).collect()
+            edges
+                .iter()
+                .map(|edge| edge.iter().copied().collect::<std::collections::BTreeSet<_>>())
+                .map(|set| set.into_iter().collect())
+                .collect()
         };
         if sorted(&stored) != sorted(&config.edges) {
             problems.push("e2h_transform.weight: its edges are not those of the scheme".to_string());

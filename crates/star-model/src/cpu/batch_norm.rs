@@ -101,19 +101,21 @@ impl BatchNormOp {
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], pixels: usize) -> Vec<T> {
         let c = weight.len();
         let mut out = vec![T::zero(); x.len()];
-        out.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(pixels)).enumerate().for_each(|(i, (y, x))| {
-            let (scale, shift) = self.scale_shift(i % c, weight, bias);
-            if self.relu {
-                for (y, &x) in y.iter_mut().zip(x) {
-                    let v = x * scale + shift;
-                    *y = if v <= T::zero() { T::zero() } else { v };
+        out.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(pixels)).enumerate().for_each(
+            |(i, (y, x))| {
+                let (scale, shift) = self.scale_shift(i % c, weight, bias);
+                if self.relu {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        let v = x * scale + shift;
+                        *y = if v <= T::zero() { T::zero() } else { v };
+                    }
+                } else {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = x * scale + shift;
+                    }
                 }
-            } else {
-                for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x * scale + shift;
-                }
-            }
-        });
+            },
+        );
         out
     }
 

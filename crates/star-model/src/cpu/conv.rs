@@ -45,7 +45,9 @@ impl Sizes {
         let (n, c, h, w) = x.dims4()?;
         let (o, wc, k, k2) = weight.dims4()?;
         if wc != c || k != k2 {
-            candle_core::bail!("conv2d: a square weight [O, {c}, k, k] expected for input {x:?}, got {weight:?}")
+            candle_core::bail!(
+                "conv2d: a square weight [O, {c}, k, k] expected for input {x:?}, got {weight:?}"
+            )
         }
         if h + 2 * op.padding < k || w + 2 * op.padding < k {
             candle_core::bail!("conv2d: input {x:?} is smaller than the {k}x{k} kernel")
@@ -103,7 +105,9 @@ fn unfold<T: Real>(s: &Sizes, image: &[T], rows: std::ops::Range<usize>, columns
                     if s.stride == 1 {
                         out[first..last].copy_from_slice(&source[start..start + last - first]);
                     } else {
-                        for (value, &from) in out[first..last].iter_mut().zip(source[start..].iter().step_by(s.stride)) {
+                        for (value, &from) in
+                            out[first..last].iter_mut().zip(source[start..].iter().step_by(s.stride))
+                        {
                             *value = from;
                         }
                     }
@@ -134,7 +138,9 @@ fn fold<T: Real>(s: &Sizes, columns: &[T], rows: std::ops::Range<usize>, image: 
                             *sum += value;
                         }
                     } else {
-                        for (sum, &value) in target[start..].iter_mut().step_by(s.stride).zip(&from[first..last]) {
+                        for (sum, &value) in
+                            target[start..].iter_mut().step_by(s.stride).zip(&from[first..last])
+                        {
                             *sum += value;
                         }
                     }

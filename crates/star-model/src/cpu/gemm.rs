@@ -59,7 +59,10 @@ pub(crate) fn gemm<T: Real>(
     assert!(d.len() >= dm.span() && a.len() >= am.span() && b.len() >= bm.span(), "gemm: slice too short");
     let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
     let stride = |n: usize| n as isize;
-    #[expect(unsafe_code, reason = "the gemm crate takes pointers; sizes and strides were checked just above")]
+    #[expect(
+        unsafe_code,
+        reason = "the gemm crate takes pointers; sizes and strides were checked just above"
+    )]
     // SAFETY: every element that the strides reach lies inside its slice (asserted), `d` is borrowed mutably and so
     // overlaps neither input, and `T` is f32 or f64, which gemm supports.
     unsafe {

@@ -52,7 +52,12 @@ impl CustomOp2 for UpsampleAdd {
     ) -> Result<(CpuStorage, Shape)> {
         let (n, c, h, w) = ll.shape().dims4()?;
         if lb.shape().dims() != [n, c, 2 * h, 2 * w] {
-            candle_core::bail!("upsample: expected base [{n}, {c}, {}, {}], got {:?}", 2 * h, 2 * w, lb.shape())
+            candle_core::bail!(
+                "upsample: expected base [{n}, {c}, {}, {}], got {:?}",
+                2 * h,
+                2 * w,
+                lb.shape()
+            )
         }
         for_real!(base.dtype(), T => {
             let out = forward::<T>(slices::of_storage(base, lb)?, slices::of_storage(low, ll)?, (h, w));

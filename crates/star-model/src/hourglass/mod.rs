@@ -194,7 +194,8 @@ impl LandmarkModel for StackedHourglass {
                 Some(entry) => entry.forward(&coord_conv::append(&trunk, boundary.as_ref())?)?,
                 None => trunk.clone(),
             };
-            let features = stack.feature_block.forward_t(&stack.hourglass.forward_t(&entered, train)?, train)?;
+            let features =
+                stack.feature_block.forward_t(&stack.hourglass.forward_t(&entered, train)?, train)?;
             let features = stack.feature_conv.forward_t(&features, train)?;
             let out = stack.heads.forward(&features)?;
             if let Some(merge) = &stack.merge {

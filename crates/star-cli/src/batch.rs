@@ -1,0 +1,106 @@
+//! The one door from plain numbers into tensors.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+use star_data::loader::Batch;
+use star_model::{ChannelOrder, InputSpec};
+
+/// A batch as a network and its loss want it.
+pub struct Tensors {
+    /// `[B, 3, S, S]`, channel order and scaling of the network's input.
+    pub images: Tensor,
+    /// True landmarks `[B, K, 2]` in `[-1, 1]`.
+    pub points: Tensor,
+    /// What each landmark's loss is multiplied by: `[B, K]`.
+    pub weights: Tensor,
+    /// Auxiliary targets, where the loader made them.
+    pub maps: Option<MapTargets>,
+}
+
+/// Targets of the attention branch.
+pub struct MapTargets {
+    /// `[B, K, M, M]`
+    pub pointmaps: Tensor,
+    /// `[B, E, M, M]`
+    pub edgemaps: Tensor,
+}
+
+/// RGB bytes `[B, S, S, 3]` as the network's input `[B, 3, S, S]`.
+///
+/// # Errors
+/// When the number of bytes does not fit.
+pub fn images(
+    pixels: &[u8],
+    size: usize,
+    input: &InputSpec,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
+    let plane = size * size;
+    if plane == 0 || pixels.len() % (3 * plane) != 0 {
+        bail!("images: expected a multiple of {size} * {size} * 3 bytes, got {}", pixels.len())
+    }
+    // Source channel of each of the network's channels, and a table of what each byte becomes there.
+    let source = match input.order {
+        ChannelOrder::Rgb => [0, 1, 2],
+        ChannelOrder::Bgr => [2, 1, 0],
+    };
+    let table: Vec<[f32; 256]> =
+        (0..3).map(|c| std::array::from_fn(|byte| (byte as f32 - input.mean[c]) / input.std[c])).collect();
+    let mut values = vec![0f32; pixels.len()];
+    for (image, out) in pixels.chunks_exact(3 * plane).zip(values.chunks_exact_mut(3 * plane)) {
+        for ((out, &from), table) in out.chunks_exact_mut(plane).zip(&source).zip(&table) {
+            for (value, pixel) in out.iter_mut().zip(image.chunks_exact(3)) {
+                *value = table[usize::from(pixel[from])];
+            }
+        }
+    }
+    Tensor::from_vec(values, (pixels.len() / (3 * plane), 3, size, size), device)?.to_dtype(dtype)
+}
+
+/// A whole batch as tensors.
+///
+/// # Errors
+/// When the batch's image size is not the network's.
+pub fn tensors(batch: &Batch, input: &InputSpec, dtype: DType, device: &Device) -> Result<Tensors> {
+    let (b, k, e, m) = (batch.batch, batch.keypoints, batch.edges, batch.map_size);
+    if batch.size != input.image_size {
+        bail!("batch: expected images of {} px, got {} px", input.image_size, batch.size)
+    }
+    let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, device)?.to_dtype(dtype);
+    let maps = match (&batch.pointmaps, &batch.edgemaps) {
+        (Some(points), Some(edges)) => Some(MapTargets {
+            pointmaps: tensor(points, &[b, k, m, m])?,
+            edgemaps: tensor(edges, &[b, e, m, m])?,
+        }),
+        _ => None,
+    };
+    Ok(Tensors {
+        images: images(&batch.images, batch.size, input, dtype, device)?,
+        points: tensor(&batch.points, &[b, k, 2])?,
+        weights: tensor(&batch.weights, &[b, k])?,
+        maps,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_reordered_and_scaled_as_the_network_wants() {
+        // one 1x1 image: red 255, green 127.5 -> not a byte, so 0; blue 51
+        let input = InputSpec::reference(4);
+        let x = images(&[255, 0, 51], 1, &input, DType::F32, &Device::Cpu).unwrap();
+        // blue, green, red: (51 - 127.5) / 127.5 = -0.6, -1, 1
+        assert_eq!(x.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [-0.6, -1.0, 1.0]);
+        let rgb = InputSpec { order: ChannelOrder::Rgb, mean: [0.0; 3], std: [255.0, 1.0, 51.0], ..input };
+        let x = images(&[255, 0, 51], 1, &rgb, DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(x.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_cut_image_is_refused() {
+        let message = images(&[0; 11], 2, &InputSpec::reference(4), DType::F32, &Device::Cpu).unwrap_err();
+        assert!(message.to_string().contains("11"));
+    }
+}

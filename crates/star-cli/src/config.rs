@@ -1,0 +1,377 @@
+//! The training file: what a person writes in TOML, and what it means.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use star_data::augment::Augmentation;
+use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
+use star_data::{Dataset, Scheme};
+use star_loss::{Distance, Form, Restriction, StarLossConfig};
+use star_model::StackedHourglassConfig;
+
+use crate::args::Format;
+use crate::source;
+use crate::train::schedule::StepSchedule;
+
+/// A training run. Every field but `scheme` and `data.train` has a default: the recipe of the published models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Keypoint scheme by name, or a TOML file beside this one.
+    pub scheme: String,
+    /// Seed of weights, data order and augmentation.
+    #[serde(default)]
+    pub seed: u64,
+    /// Passes over the training set.
+    #[serde(default = "default_epochs")]
+    pub epochs: usize,
+    /// Faces a step.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: usize,
+    /// Images after which a value's weight in the moving average of the weights has halved.
+    #[serde(default = "default_ema_half_life")]
+    pub ema_half_life: f64,
+    /// Minutes between saved states inside an epoch; states are saved after every epoch too.
+    #[serde(default = "default_save_minutes")]
+    pub save_minutes: f64,
+    /// Threads that read and warp images; 0 for all cores. Changes no result.
+    #[serde(default)]
+    pub workers: usize,
+    /// Where the faces are.
+    pub data: DataSection,
+    /// Shape of the network.
+    #[serde(default)]
+    pub model: ModelSection,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: LossSection,
+    /// Learning rate.
+    #[serde(default)]
+    pub schedule: StepSchedule,
+    /// Random changes to training images.
+    #[serde(default)]
+    pub augmentation: Augmentation,
+}
+
+fn default_epochs() -> usize {
+    500
+}
+
+fn default_batch_size() -> usize {
+    16
+}
+
+fn default_ema_half_life() -> f64 {
+    10_000.0
+}
+
+fn default_save_minutes() -> f64 {
+    5.0
+}
+
+/// Training and validation faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// Faces to train on.
+    pub train: SourceSection,
+    /// Faces to choose the best epoch by. Without it, a share of the training faces is held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<SourceSection>,
+    /// Share of the training faces held out where there is no validation set.
+    #[serde(default = "default_holdout")]
+    pub holdout: f64,
+}
+
+fn default_holdout() -> f64 {
+    0.1
+}
+
+/// One set of annotated faces. Relative paths start from the folder of the training file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "lowercase", deny_unknown_fields)]
+pub enum SourceSection {
+    /// Rows of image, 5 points, all points, scale and centre.
+    Tsv {
+        /// The annotation file.
+        annotations: PathBuf,
+        /// Folder that image paths start from; default: the folder of the annotations.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        images: Option<PathBuf>,
+    },
+    /// iBUG .pts files beside their images.
+    Pts {
+        /// Their folder.
+        annotations: PathBuf,
+        /// Folder with the images; default: the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        images: Option<PathBuf>,
+    },
+    /// Generated faces.
+    Synthetic(SyntheticConfig),
+}
+
+impl SourceSection {
+    /// Opens the faces; relative paths start from `base`.
+    ///
+    /// # Errors
+    /// When they cannot be read or are none.
+    pub fn open(&self, base: &Path, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
+        let (format, annotations, images) = match self {
+            Self::Tsv { annotations, images } => (Format::Tsv, annotations, images),
+            Self::Pts { annotations, images } => (Format::Pts, annotations, images),
+            Self::Synthetic(config) => {
+                let faces = SyntheticFaces::new(config.clone())?;
+                ensure!(
+                    faces.scheme().name == scheme.name,
+                    "data: synthetic faces follow scheme `{}`, the run `{}`",
+                    faces.scheme().name,
+                    scheme.name
+                );
+                return Ok(Arc::new(faces));
+            }
+        };
+        let images = images.as_ref().map(|images| base.join(images));
+        source::open_parts(format, &base.join(annotations), images.as_deref(), scheme)
+    }
+}
+
+/// Shape of the stacked hourglass. Defaults: the published one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// Number of hourglasses.
+    pub stacks: usize,
+    /// Halvings inside each.
+    pub levels: usize,
+    /// Feature channels.
+    pub channels: usize,
+    /// Side of the input in pixels; maps are a quarter of it.
+    pub image_size: usize,
+    /// Coordinate channels at the stem and at each hourglass.
+    pub coord_conv: bool,
+    /// Point and edge maps that gate the heatmaps.
+    pub attention: bool,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        let StackedHourglassConfig { stacks, levels, channels, image_size, coord_conv, attention, .. } =
+            StackedHourglassConfig::reference(1, vec![vec![0]]);
+        Self { stacks, levels, channels, image_size, coord_conv, attention }
+    }
+}
+
+impl ModelSection {
+    /// The network for `scheme`.
+    pub fn network(&self, scheme: &Scheme) -> StackedHourglassConfig {
+        StackedHourglassConfig {
+            keypoints: scheme.keypoints,
+            edges: scheme.edge_points(),
+            stacks: self.stacks,
+            levels: self.levels,
+            channels: self.channels,
+            image_size: self.image_size,
+            coord_conv: self.coord_conv,
+            attention: self.attention,
+        }
+    }
+}
+
+/// What the landmark term is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// STAR, one distance a principal axis (the paper's formula).
+    StarPerAxis,
+    /// STAR, one distance of the whitened error.
+    StarWhitened,
+    /// Soft-argmax regression: the distance of the error itself.
+    Plain,
+}
+
+/// Name of a distance, with the reference's constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DistanceName {
+    /// Smooth-L1, scale 0.01.
+    SmoothL1,
+    /// Absolute.
+    L1,
+    /// Squared.
+    L2,
+    /// Wing, omega 0.01, epsilon 2.
+    Wing,
+}
+
+/// How the network is kept from inflating its distributions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestrictionName {
+    /// The eigenvalues are added to the loss.
+    Value,
+    /// No gradient flows through the eigenvalues.
+    Detach,
+    /// Nothing: for ablations.
+    None,
+}
+
+/// What is minimised. Defaults: the published models'.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossSection {
+    /// The landmark term.
+    pub kind: LossKind,
+    /// Its distance.
+    pub distance: DistanceName,
+    /// Restriction of the eigenvalues; unused by the plain loss.
+    pub restriction: RestrictionName,
+    /// Weight of the value restriction.
+    pub restriction_weight: f64,
+    /// Weight of the landmark term.
+    pub landmark_weight: f64,
+    /// Weight of each auxiliary term (point maps, edge maps).
+    pub aux_weight: f64,
+}
+
+impl Default for LossSection {
+    fn default() -> Self {
+        Self {
+            kind: LossKind::StarPerAxis,
+            distance: DistanceName::SmoothL1,
+            restriction: RestrictionName::Value,
+            restriction_weight: 1.0,
+            landmark_weight: 1.0,
+            aux_weight: 10.0,
+        }
+    }
+}
+
+impl LossSection {
+    /// The distance with the reference's constants.
+    pub fn distance(&self) -> Distance {
+        match self.distance {
+            DistanceName::SmoothL1 => Distance::smooth_l1(),
+            DistanceName::L1 => Distance::L1,
+            DistanceName::L2 => Distance::L2,
+            DistanceName::Wing => Distance::wing(),
+        }
+    }
+
+    /// The STAR loss that this describes; `None` for the plain loss.
+    pub fn star(&self) -> Option<StarLossConfig> {
+        let form = match self.kind {
+            LossKind::StarPerAxis => Form::PerAxis,
+            LossKind::StarWhitened => Form::Whitened,
+            LossKind::Plain => return None,
+        };
+        let restriction = match self.restriction {
+            RestrictionName::Value => Restriction::Value { weight: self.restriction_weight },
+            RestrictionName::Detach => Restriction::Detach,
+            RestrictionName::None => Restriction::None,
+        };
+        Some(StarLossConfig { form, distance: self.distance(), restriction, ..Default::default() })
+    }
+}
+
+impl TrainConfig {
+    /// Reads and checks a training file.
+    ///
+    /// # Errors
+    /// Names the file, and the line and field that is wrong.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let config: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        config.validate().with_context(|| path.display().to_string())?;
+        Ok(config)
+    }
+
+    /// Checks that the numbers describe a run that can be done.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
+            ensure!(value > 0, "{name}: expected at least 1, got 0");
+        }
+        for (name, value) in [
+            ("ema_half_life", self.ema_half_life),
+            ("save_minutes", self.save_minutes),
+            ("schedule.learning_rate", self.schedule.learning_rate),
+            ("schedule.gamma", self.schedule.gamma),
+        ] {
+            ensure!(value.is_finite() && value > 0.0, "{name}: expected a positive number, got {value}");
+        }
+        for (name, value) in [
+            ("loss.restriction_weight", self.loss.restriction_weight),
+            ("loss.landmark_weight", self.loss.landmark_weight),
+            ("loss.aux_weight", self.loss.aux_weight),
+        ] {
+            ensure!(
+                value.is_finite() && value >= 0.0,
+                "{name}: expected a number of at least 0, got {value}"
+            );
+        }
+        if self.data.validation.is_none() && !(self.data.holdout > 0.0 && self.data.holdout < 1.0) {
+            bail!("data.holdout: expected a share between 0 and 1, got {}", self.data.holdout)
+        }
+        Ok(())
+    }
+
+    /// The scheme of the run; a TOML file is looked for from `base`.
+    ///
+    /// # Errors
+    /// When there is no such scheme.
+    pub fn scheme(&self, base: &Path) -> Result<Scheme> {
+        if self.scheme.ends_with(".toml") {
+            return crate::weights::scheme(&base.join(&self.scheme).to_string_lossy());
+        }
+        crate::weights::scheme(&self.scheme)
+    }
+
+    /// A configuration with every setting at its default, as TOML.
+    ///
+    /// # Errors
+    /// Never in practice: the defaults can be written.
+    pub fn example() -> Result<String> {
+        let config: Self = toml::from_str(
+            "scheme = \"wflw98\"\n[data.train]\nformat = \"tsv\"\nannotations = \"train.tsv\"\nimages = \"images\"\n",
+        )?;
+        Ok(format!(
+            "# Every setting of `star train` at its default: the recipe of the published models.\n{}",
+            toml::to_string_pretty(&config)?
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_valid_configuration() {
+        let config: TrainConfig = toml::from_str(&TrainConfig::example().unwrap()).unwrap();
+        config.validate().unwrap();
+        assert_eq!((config.epochs, config.model.stacks, config.loss.aux_weight), (500, 4, 10.0));
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named_with_its_line() {
+        let text =
+            "scheme = \"cofw29\"\nepocs = 3\n[data.train]\nformat = \"tsv\"\nannotations = \"a.tsv\"\n";
+        let message = toml::from_str::<TrainConfig>(text).unwrap_err().to_string();
+        assert!(message.contains("line 2") && message.contains("epocs"), "{message}");
+    }
+
+    #[test]
+    fn out_of_range_numbers_are_named() {
+        let mut config: TrainConfig = toml::from_str(&TrainConfig::example().unwrap()).unwrap();
+        config.schedule.learning_rate = -1.0;
+        assert!(config.validate().unwrap_err().to_string().contains("schedule.learning_rate"));
+        config.schedule.learning_rate = 1.0;
+        config.data.holdout = 1.0;
+        assert!(config.validate().unwrap_err().to_string().contains("data.holdout"));
+    }
+}

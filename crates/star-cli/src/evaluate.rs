@@ -1,0 +1,166 @@
+//! Running a network over a data set and scoring what it finds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use star_data::loader::{Loader, LoaderConfig};
+use star_data::scheme::DefaultRuler;
+use star_data::{Dataset, FaceBox, Scheme};
+use star_eval::{Evaluation, Report, Ruler, Setting};
+
+use crate::args::{EvalArgs, MetricArgs, RulerName};
+use crate::faces::{self, Face};
+use crate::landmarks::{Landmarks, Predictor};
+use crate::{output, progress, source, weights};
+
+/// One face of a data set: the truth and what the network made of it, in pixels of its picture.
+pub struct Scored {
+    /// Index in the data set.
+    pub index: usize,
+    /// True landmarks.
+    pub truth: Vec<[f32; 2]>,
+    /// 1 where a landmark counts, 0 where it does not.
+    pub weights: Vec<f32>,
+    /// What the network found.
+    pub landmarks: Landmarks,
+}
+
+/// Runs the network over every face of `dataset`, in order, calling `each` after every batch with the number done.
+///
+/// # Errors
+/// When a sample cannot be read, or the network fails.
+pub fn run_over(
+    predictor: &Predictor,
+    dataset: Arc<dyn Dataset>,
+    batch_size: usize,
+    mut each: impl FnMut(usize),
+) -> Result<Vec<Scored>> {
+    let count = dataset.len();
+    let config =
+        LoaderConfig { clamp: false, ..LoaderConfig::evaluation(batch_size, predictor.image_size()) };
+    let loader = Loader::new(dataset, config)?;
+    let mut scored = Vec::with_capacity(count);
+    for batch in loader.epoch(0, 0) {
+        let batch = batch?;
+        let found = predictor.crops(&batch.images, &batch.crops)?;
+        let k = batch.keypoints;
+        for (i, landmarks) in found.into_iter().enumerate() {
+            scored.push(Scored {
+                index: batch.indices[i],
+                truth: batch.points_in_image(i)?,
+                weights: batch.weights[i * k..(i + 1) * k].to_vec(),
+                landmarks,
+            });
+        }
+        each(scored.len());
+    }
+    Ok(scored)
+}
+
+/// A ruler of `scheme` by name, or its own default; with the name that readers know it by.
+///
+/// # Errors
+/// When the scheme does not have such a ruler.
+pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'static str)> {
+    let name = name.unwrap_or(match scheme.ruler {
+        DefaultRuler::InterOcular => RulerName::InterOcular,
+        DefaultRuler::InterPupil => RulerName::InterPupil,
+        DefaultRuler::BoxDiagonal => RulerName::BoxDiagonal,
+    });
+    let between = |ends: &Option<[Vec<usize>; 2]>, what: &'static str| match ends {
+        Some([a, b]) => Ok((Ruler::Between(a.clone(), b.clone()), what)),
+        None => {
+            bail!("scheme `{}` has no {what} ruler: choose --ruler box-diagonal or box-mean", scheme.name)
+        }
+    };
+    match name {
+        RulerName::InterOcular => between(&scheme.inter_ocular, "inter-ocular"),
+        RulerName::InterPupil => between(&scheme.inter_pupil, "inter-pupil"),
+        RulerName::BoxDiagonal => Ok((Ruler::BoxDiagonal(Vec::new()), "box diagonal")),
+        RulerName::BoxMean => Ok((Ruler::BoxGeometricMean(Vec::new()), "box geometric mean")),
+    }
+}
+
+/// What figures are printed with: data set, subset, ruler, thresholds and the scheme's edges as groups.
+///
+/// # Errors
+/// When the scheme does not have the ruler asked for.
+pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
+    let (ruler, ruler_name) = ruler(scheme, args.ruler)?;
+    let name = || {
+        let file = annotations.file_name().unwrap_or(annotations.as_os_str());
+        let dir = annotations.parent().and_then(Path::file_name);
+        dir.map_or(Path::new(file).to_path_buf(), |dir| Path::new(dir).join(file))
+            .to_string_lossy()
+            .into_owned()
+    };
+    Ok(Setting {
+        dataset: args.dataset.clone().unwrap_or_else(name),
+        subset: args.subset.clone(),
+        ruler_name: ruler_name.to_string(),
+        ruler,
+        thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
+        groups: groups(scheme),
+        notes: Vec::new(),
+    })
+}
+
+/// The scheme's edges as groups of keypoints to report on their own.
+pub fn groups(scheme: &Scheme) -> Vec<star_eval::Group> {
+    let group = |edge: &star_data::scheme::Edge| star_eval::Group {
+        name: edge.name.replace('_', " "),
+        keypoints: edge.points.clone(),
+    };
+    scheme.edges.iter().map(group).collect()
+}
+
+/// Prints a report as the arguments ask.
+///
+/// # Errors
+/// When the JSON file cannot be written.
+pub fn print(report: &Report, args: &MetricArgs) -> Result<()> {
+    match &args.json {
+        Some(path) if path == Path::new("-") => output::write_text(path, &report.to_json()),
+        Some(path) => {
+            output::write_text(path, &report.to_json())?;
+            output::write_text(Path::new("-"), &report.to_markdown())
+        }
+        None => output::write_text(Path::new("-"), &report.to_markdown()),
+    }
+}
+
+/// Runs `star eval`.
+///
+/// # Errors
+/// When weights or data cannot be read, or the results not written.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let (folder, scheme) = weights::open(&args.weights)?;
+    let dataset = source::open(&args.source, &scheme)?;
+    let predictor = Predictor::new(
+        folder.model(candle_core::DType::F32, &candle_core::Device::Cpu)?,
+        candle_core::DType::F32,
+        &candle_core::Device::Cpu,
+    );
+    let mut evaluation = Evaluation::new(setting(&args.metrics, &scheme, &args.source.annotations)?)?;
+    let bar = progress::bar(dataset.len(), "faces");
+    let scored =
+        run_over(&predictor, dataset.clone(), args.weights.batch_size, |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let mut predicted = Vec::with_capacity(scored.len());
+    for face in scored {
+        let name = dataset.source(face.index).to_string_lossy().into_owned();
+        evaluation
+            .add(name.clone(), Some(&face.landmarks.points), &face.truth, Some(&face.weights))
+            .with_context(|| format!("{name} (row {})", face.index))?;
+        if args.predictions.is_some() {
+            let tight = FaceBox::around(&face.truth)?;
+            let row = Some(face.index);
+            predicted.push(Face { row, ..Face::new(Path::new(&name), &scheme.name, tight, face.landmarks) });
+        }
+    }
+    if let Some(path) = &args.predictions {
+        output::write_text(path, &faces::to_json(&predicted)?)?;
+    }
+    print(&evaluation.report()?, &args.metrics)
+}

@@ -1,0 +1,111 @@
+//! Pictures with boxes, edges, points and ellipses drawn in.
+
+use anyhow::{Context, Result};
+use image::RgbImage;
+use star_data::Scheme;
+use tiny_skia::{Color, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
+
+use crate::faces::Face;
+
+const BOX: [u8; 4] = [255, 255, 255, 160];
+const EDGE: [u8; 4] = [80, 200, 255, 140];
+const ELLIPSE: [u8; 4] = [255, 120, 40, 150];
+const POINT: [u8; 4] = [120, 255, 80, 255];
+
+/// Ellipses are drawn at this many standard deviations.
+const DEVIATIONS: f32 = 1.0;
+
+/// Draws `faces` into a copy of `image`; returns PNG bytes.
+///
+/// # Errors
+/// When the picture is too large to draw on.
+pub fn draw(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Vec<u8>> {
+    let (width, height) = image.dimensions();
+    let mut canvas = Pixmap::new(width, height).context("the picture is too large to draw on")?;
+    for (to, from) in canvas.pixels_mut().iter_mut().zip(image.pixels()) {
+        let [r, g, b] = from.0;
+        // Opaque, so premultiplied and plain colours are the same.
+        if let Some(colour) = PremultipliedColorU8::from_rgba(r, g, b, 255) {
+            *to = colour;
+        }
+    }
+    for face in faces {
+        draw_face(&mut canvas, face, scheme);
+    }
+    canvas.encode_png().context("encoding the drawn picture")
+}
+
+fn draw_face(canvas: &mut Pixmap, face: &Face, scheme: &Scheme) {
+    // Line width grows with the face so that a small preview shows the same picture.
+    let unit = (face.face.side() / 200.0).clamp(0.4, 6.0);
+    if let Some(rect) = Rect::from_xywh(face.face.x, face.face.y, face.face.width, face.face.height) {
+        stroke(canvas, &PathBuilder::from_rect(rect), BOX, unit, Transform::identity());
+    }
+    for edge in &scheme.edges {
+        let mut path = PathBuilder::new();
+        for (i, &point) in edge.points.iter().enumerate() {
+            let Some(&[x, y]) = face.points.get(point) else { continue };
+            if i == 0 { path.move_to(x, y) } else { path.line_to(x, y) }
+        }
+        if edge.closed {
+            path.close();
+        }
+        if let Some(path) = path.finish() {
+            stroke(canvas, &path, EDGE, 0.8 * unit, Transform::identity());
+        }
+    }
+    for (&[x, y], ellipse) in face.points.iter().zip(&face.ellipses) {
+        let (rx, ry) = (ellipse.major * DEVIATIONS, ellipse.minor * DEVIATIONS);
+        let Some(oval) = Rect::from_xywh(-rx, -ry, 2.0 * rx, 2.0 * ry).and_then(PathBuilder::from_oval)
+        else {
+            continue;
+        };
+        let place = Transform::from_rotate(ellipse.angle).post_translate(x, y);
+        if let Some(oval) = oval.transform(place) {
+            stroke(canvas, &oval, ELLIPSE, 0.6 * unit, Transform::identity());
+        }
+    }
+    for &[x, y] in &face.points {
+        if let Some(dot) = PathBuilder::from_circle(x, y, 1.3 * unit) {
+            canvas.fill_path(&dot, &paint(POINT), Default::default(), Transform::identity(), None);
+        }
+    }
+}
+
+fn paint([r, g, b, a]: [u8; 4]) -> Paint<'static> {
+    let mut paint = Paint { anti_alias: true, ..Default::default() };
+    paint.set_color(Color::from_rgba8(r, g, b, a));
+    paint
+}
+
+fn stroke(canvas: &mut Pixmap, path: &tiny_skia::Path, colour: [u8; 4], width: f32, transform: Transform) {
+    canvas.stroke_path(path, &paint(colour), &Stroke { width, ..Default::default() }, transform, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landmarks::{Ellipse, Landmarks};
+    use star_data::FaceBox;
+
+    #[test]
+    fn a_point_is_drawn_where_it_is_and_the_rest_stays_as_it_was() {
+        let image = RgbImage::from_pixel(60, 40, image::Rgb([10, 20, 30]));
+        let landmarks = Landmarks {
+            points: vec![[30.0, 20.0]; 29],
+            ellipses: vec![Ellipse { major: 4.0, minor: 2.0, angle: 0.0 }; 29],
+        };
+        let face = Face::new(
+            "x".as_ref(),
+            "cofw29",
+            FaceBox { x: 15.0, y: 5.0, width: 30.0, height: 30.0 },
+            landmarks,
+        );
+        let png = draw(&image, &[face], &Scheme::named("cofw29").unwrap()).unwrap();
+        let drawn = image::load_from_memory(&png).unwrap().to_rgb8();
+        assert_eq!(drawn.dimensions(), (60, 40));
+        let green = drawn.get_pixel(30, 20).0;
+        assert!(green[1] > 150 && green[1] > green[0], "{green:?}");
+        assert_eq!(drawn.get_pixel(2, 2).0, [10, 20, 30]);
+    }
+}

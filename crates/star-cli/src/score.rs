@@ -1,0 +1,143 @@
+//! `star score`: predictions against the truth, without a model.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use star_data::formats::tsv::TsvDataset;
+use star_eval::Evaluation;
+
+use crate::args::ScoreArgs;
+use crate::faces::{self, Face};
+use crate::{evaluate, weights};
+
+/// Runs `star score`.
+///
+/// # Errors
+/// When a file cannot be read, or a prediction does not fit the scheme.
+pub fn run(args: &ScoreArgs) -> Result<()> {
+    let scheme = weights::scheme(&args.scheme)?;
+    let truth = TsvDataset::open(&args.truth, Path::new("."), scheme.clone())?;
+    let predicted = faces::read(&args.predictions, scheme.keypoints, &scheme.name)?;
+    let rows: Vec<Row> = truth
+        .rows()
+        .iter()
+        .map(|row| Row { image: row.image.to_string_lossy().into_owned(), points: &row.points })
+        .collect();
+    let matched = match_faces(&rows, &predicted);
+    let used = matched.iter().flatten().count();
+    let mut evaluation = Evaluation::new(evaluate::setting(&args.metrics, &scheme, &args.truth)?)?;
+    for (i, (row, face)) in rows.iter().zip(&matched).enumerate() {
+        let points = face.map(|face| predicted[face].points.as_slice());
+        evaluation.add(row.image.clone(), points, row.points, None).with_context(|| format!("row {i}"))?;
+    }
+    if used < predicted.len() {
+        eprintln!(
+            "{} of {} predicted faces are of no annotated face and left out",
+            predicted.len() - used,
+            predicted.len()
+        );
+    }
+    if used < rows.len() {
+        eprintln!(
+            "{} of {} annotated faces have no prediction: counted as failures",
+            rows.len() - used,
+            rows.len()
+        );
+    }
+    evaluate::print(&evaluation.report()?, &args.metrics)
+}
+
+struct Row<'a> {
+    image: String,
+    points: &'a [[f32; 2]],
+}
+
+/// The predicted face of each annotated one: by row index where the predictions carry one, else within the same
+/// picture the pairs whose landmarks lie closest, each face used once.
+fn match_faces(rows: &[Row], faces: &[Face]) -> Vec<Option<usize>> {
+    let mut matched = vec![None; rows.len()];
+    let mut by_image: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, face) in faces.iter().enumerate() {
+        match face.row {
+            Some(row) if row < rows.len() && same_image(&rows[row].image, &face.image) => {
+                matched[row] = Some(i)
+            }
+            _ => by_image.entry(file_name(&face.image)).or_default().push(i),
+        }
+    }
+    let mut pairs = Vec::new();
+    for (r, row) in rows.iter().enumerate().filter(|(r, _)| matched[*r].is_none()) {
+        for &f in by_image.get(&file_name(&row.image)).into_iter().flatten() {
+            if same_image(&row.image, &faces[f].image) {
+                pairs.push((mean_distance(row.points, &faces[f].points), r, f));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut taken = vec![false; faces.len()];
+    for (distance, r, f) in pairs {
+        // Farther apart than the face is large: another face of the picture.
+        if matched[r].is_none() && !taken[f] && distance <= extent(rows[r].points) {
+            matched[r] = Some(f);
+            taken[f] = true;
+        }
+    }
+    matched
+}
+
+fn file_name(path: &str) -> String {
+    path.rsplit(['/', '\\']).next().unwrap_or(path).to_string()
+}
+
+/// Whether two paths name one picture: equal, or one ends with the other at a folder's border.
+fn same_image(a: &str, b: &str) -> bool {
+    let (a, b) = (a.replace('\\', "/"), b.replace('\\', "/"));
+    let (long, short) = if a.len() >= b.len() { (&a, &b) } else { (&b, &a) };
+    long.strip_suffix(short.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+}
+
+fn mean_distance(a: &[[f32; 2]], b: &[[f32; 2]]) -> f64 {
+    let total: f64 = a.iter().zip(b).map(|(p, q)| f64::from((p[0] - q[0]).hypot(p[1] - q[1]))).sum();
+    total / a.len().max(1) as f64
+}
+
+/// Longer side of the box around points.
+fn extent(points: &[[f32; 2]]) -> f64 {
+    let side = |axis: usize| {
+        let values = points.iter().map(|p| p[axis]);
+        values.clone().fold(f32::MIN, f32::max) - values.fold(f32::MAX, f32::min)
+    };
+    f64::from(side(0).max(side(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landmarks::Landmarks;
+    use star_data::FaceBox;
+
+    fn face(image: &str, at: f32, row: Option<usize>) -> Face {
+        let landmarks = Landmarks { points: vec![[at, at], [at + 10.0, at + 10.0]], ellipses: Vec::new() };
+        let place = FaceBox { x: at, y: at, width: 10.0, height: 10.0 };
+        Face { row, ..Face::new(image.as_ref(), "two", place, landmarks) }
+    }
+
+    #[test]
+    fn faces_of_one_picture_are_told_apart_by_where_they_are() {
+        let (near, far) = ([[0.0, 0.0], [10.0, 10.0]], [[100.0, 100.0], [110.0, 110.0]]);
+        let rows =
+            [Row { image: "a/x.jpg".into(), points: &near }, Row { image: "a/x.jpg".into(), points: &far }];
+        let faces =
+            [face("pictures/a/x.jpg", 101.0, None), face("x.jpg", 1.0, None), face("b/x.jpg", 0.0, None)];
+        assert_eq!(match_faces(&rows, &faces), [Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn a_face_elsewhere_in_the_picture_is_no_prediction() {
+        let truth = [[0.0, 0.0], [10.0, 10.0]];
+        let rows = [Row { image: "x.jpg".into(), points: &truth }];
+        assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, None)]), [None]);
+        assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, Some(0))]), [Some(0)]);
+    }
+}
