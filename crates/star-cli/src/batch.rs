@@ -36,7 +36,7 @@ pub fn images(
     device: &Device,
 ) -> Result<Tensor> {
     let plane = size * size;
-    if plane == 0 || pixels.len() % (3 * plane) != 0 {
+    if plane == 0 || !pixels.len().is_multiple_of(3 * plane) {
         bail!("images: expected a multiple of {size} * {size} * 3 bytes, got {}", pixels.len())
     }
     // Source channel of each of the network's channels, and a table of what each byte becomes there.

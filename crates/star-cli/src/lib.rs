@@ -26,6 +26,11 @@ use clap::CommandFactory;
 
 use args::{Cli, Command, DataCommand, TrainArgs};
 
+/// The examples of the repository's front page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct FrontPage;
+
 /// Exit code of a run that was stopped with Ctrl-C and can be resumed: 128 + SIGINT, as shells expect.
 const STOPPED: u8 = 130;
 

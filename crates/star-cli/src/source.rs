@@ -43,7 +43,8 @@ pub fn open_parts(
             Arc::new(TsvDataset::open(annotations, images.unwrap_or(folder_of(annotations)), scheme.clone())?)
         }
         Format::Pts => {
-            Arc::new(PtsDataset::open(annotations, images.unwrap_or(annotations), scheme.clone())?)
+            let beside = if annotations.is_dir() { annotations } else { folder_of(annotations) };
+            Arc::new(PtsDataset::open(annotations, images.unwrap_or(beside), scheme.clone())?)
         }
     })
 }

@@ -1,6 +1,8 @@
 //! Time of a forward pass and of a training step (forward and backward, no optimiser), named
 //! `kind/stacks x levels x channels/batch x image size`.
 
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop")]
+
 use std::hint::black_box;
 
 use candle_core::{DType, Device, Tensor};

@@ -70,13 +70,13 @@ impl StackedHourglassConfig {
                 bail!("{name}: expected at least 1, got 0")
             }
         }
-        if self.channels < 2 || self.channels % 2 != 0 {
+        if self.channels < 2 || !self.channels.is_multiple_of(2) {
             bail!("channels: expected an even number of at least 2, got {}", self.channels)
         }
         // 2^levels must fit the map; more levels than bits can never do.
         let step = u32::try_from(self.levels).ok().and_then(|levels| MAP_STRIDE.checked_shl(levels));
         match step {
-            Some(step) if step > 0 && self.levels < 16 && self.image_size % step == 0 => {}
+            Some(step) if step > 0 && self.levels < 16 && self.image_size.is_multiple_of(step) => {}
             _ => bail!(
                 "image_size: expected a multiple of {MAP_STRIDE} * 2^levels (levels = {}), got {}",
                 self.levels,

@@ -1,5 +1,7 @@
 //! Central differences in f64, for the tests of every op that is trained through.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use candle_core::{Device, Result, Tensor, Var};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};

@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
                 terms[0],
                 terms[1]
             ));
-            if self.position.step % LOG_EVERY == 0 {
+            if self.position.step.is_multiple_of(LOG_EVERY) {
                 self.log.step(&StepRecord::new(epoch, self.position.step, rate, &terms))?;
             }
             let stop = options.stop.load(Ordering::SeqCst);

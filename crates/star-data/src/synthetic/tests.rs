@@ -1,3 +1,5 @@
+//! What the drawn faces promise: determinism, exact truth, noise as configured, features where the truth is.
+
 use rand::RngExt;
 use rayon::prelude::*;
 

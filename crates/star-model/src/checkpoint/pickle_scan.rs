@@ -112,7 +112,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Everything above the last mark, as one item; the mark goes too.
-    fn to_mark(&mut self) -> Result<Item> {
+    fn pop_to_mark(&mut self) -> Result<Item> {
         let mut item = LEAF;
         loop {
             match self.stack.pop() {
@@ -192,7 +192,7 @@ impl<'a> Scan<'a> {
             0x86 | b'R' | b'b' | 0x81 => self.wrap(2)?,
             0x87 => self.wrap(3)?,
             b't' | b'd' => {
-                let item = self.to_mark()?;
+                let item = self.pop_to_mark()?;
                 self.push(item)?;
             }
             b's' => {
@@ -204,7 +204,7 @@ impl<'a> Scan<'a> {
                 self.insert(value)?;
             }
             b'u' | b'e' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.insert(items)?;
             }
             b'.' => return Ok(false),

@@ -13,11 +13,15 @@ pub(crate) struct MaxPool2x2;
 fn winner<T: Real>(block: [T; 4]) -> usize {
     let mut best = 0;
     for i in 1..4 {
-        if block[i] > block[best] || block[i] != block[i] && block[best] == block[best] {
+        if block[i] > block[best] || is_nan(block[i]) && !is_nan(block[best]) {
             best = i;
         }
     }
     best
+}
+
+fn is_nan<T: Real>(value: T) -> bool {
+    value.partial_cmp(&value).is_none()
 }
 
 fn block<T: Real>(plane: &[T], w: usize, y: usize, x: usize) -> [T; 4] {

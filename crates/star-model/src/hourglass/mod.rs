@@ -63,7 +63,7 @@ struct Hourglass {
 
 enum Inner {
     Level(Box<Hourglass>),
-    Bottom(Residual),
+    Bottom(Box<Residual>),
 }
 
 /// What a stack hands to the next: 1x1 convolutions of its features and maps, added to the trunk.
@@ -79,7 +79,7 @@ impl Hourglass {
         let low2 = if levels > 1 {
             Inner::Level(Box::new(Self::new(levels - 1, channels, &vb.pp("low2"))?))
         } else {
-            Inner::Bottom(block("low2")?)
+            Inner::Bottom(Box::new(block("low2")?))
         };
         Ok(Self { up1: block("up1")?, low1: block("low1")?, low2, low3: block("low3")? })
     }
