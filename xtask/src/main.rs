@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask`: everything this repository does to itself.
 
+mod reproduce;
 mod test;
 mod tidy;
 mod workspace;
@@ -23,6 +24,8 @@ enum Command {
     /// Check everything, cheapest first: format, tidiness, lints, tests, docs, and a crate outside the workspace
     #[command(visible_alias = "ci")]
     Test(test::Args),
+    /// Train with and without STAR on generated ambiguous faces and print the table; needs no network and no data
+    ReproducePaper(reproduce::Args),
     /// Check the invariants of ARCHITECTURE.md that text can check
     Tidy,
 }
@@ -31,6 +34,7 @@ fn run(command: &Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Test(args) => test::run(args, &workspace),
+        Command::ReproducePaper(args) => reproduce::run(args, &workspace),
         Command::Tidy => tidy::run(&workspace),
     }
 }

@@ -1,0 +1,383 @@
+//! The program from outside: what it writes, and what it says when something is wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use star_data::formats::tsv::format_row;
+use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
+use star_data::{Dataset, Scheme};
+
+fn golden(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-model/tests/golden").join(name);
+    path.to_string_lossy().into_owned()
+}
+
+fn star(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_star")).args(arguments).current_dir(dir).output().unwrap()
+}
+
+/// Runs a command that must succeed; returns its standard output.
+fn ok(dir: &Path, arguments: &[&str]) -> String {
+    let output = star(dir, arguments);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with code 1; returns its standard error.
+fn refused(dir: &Path, arguments: &[&str]) -> String {
+    let output = star(dir, arguments);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+    assert!(!error.contains("panicked"), "{error}");
+    error
+}
+
+fn assert_contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` missing in: {text}");
+    }
+}
+
+/// Rows of 29 points (the first ones of drawn faces, which is shape enough) with their pictures, in COFW's scheme.
+fn cofw_set(dir: &Path, count: usize) {
+    let config = SyntheticConfig { count, image_size: 96, labels: Labels::Exact, ..Default::default() };
+    let faces = SyntheticFaces::new(config).unwrap();
+    let mut text = String::new();
+    for i in 0..count {
+        let sample = faces.get(i).unwrap();
+        let image = PathBuf::from(format!("face{i}.png"));
+        sample.image.save(dir.join(&image)).unwrap();
+        let points: Vec<[f32; 2]> = (0..29).map(|k| sample.points[3 * k]).collect();
+        text += &(format_row(&image, &[[0.0; 2]; 5], &points, &[]).unwrap() + "\n");
+    }
+    std::fs::write(dir.join("faces.tsv"), text).unwrap();
+}
+
+fn converted(dir: &Path) {
+    ok(dir, &["convert", &golden("hourglass_cofw_small.pkl"), "w", "--image-size", "64"]);
+}
+
+#[test]
+fn convert_infers_scheme_and_shape_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    let config = std::fs::read_to_string(dir.path().join("w/config.json")).unwrap();
+    assert_contains(
+        &config,
+        &["\"scheme\": \"cofw29\"", "\"levels\": 3", "\"source\": \"hourglass_cofw_small.pkl\""],
+    );
+    assert_eq!(std::fs::read_dir(dir.path().join("w")).unwrap().count(), 2);
+}
+
+#[test]
+fn predict_writes_json_and_drawn_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 2);
+    let boxes = ["--box", "10,10,60,60", "--box", "20,20,50,50"];
+    let arguments =
+        [&["predict", "face0.png", "face1.png", "--weights", "w", "--json", "-", "--out", "o"][..], &boxes]
+            .concat();
+    let faces: Vec<serde_json::Value> = serde_json::from_str(&ok(dir.path(), &arguments)).unwrap();
+    assert_eq!(faces.len(), 4);
+    assert_eq!(
+        (faces[0]["image"].as_str(), faces[0]["scheme"].as_str()),
+        (Some("face0.png"), Some("cofw29"))
+    );
+    assert_eq!(faces[1]["box"]["x"].as_f64(), Some(20.0));
+    for face in &faces {
+        assert_eq!(
+            (face["points"].as_array().unwrap().len(), face["ellipse"].as_array().unwrap().len()),
+            (29, 29)
+        );
+        let ellipse = &face["ellipse"][0];
+        assert!(ellipse["major"].as_f64().unwrap() >= ellipse["minor"].as_f64().unwrap());
+    }
+    assert!(dir.path().join("o/face0.png").is_file() && dir.path().join("o/face1.png").is_file());
+}
+
+#[test]
+fn a_bare_checkpoint_predicts_like_its_converted_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 1);
+    let run = |weights: &[&str]| {
+        ok(dir.path(), &[&["predict", "face0.png", "--box", "10,10,60,60", "--weights"], weights].concat())
+    };
+    let file = golden("hourglass_cofw_small.pkl");
+    assert_eq!(run(&["w"]), run(&[&file, "--image-size", "64"]));
+    // The golden file's average equals its weights, so what tells them apart is what the folder says it holds.
+    ok(dir.path(), &["convert", &file, "ema", "--image-size", "64", "--ema"]);
+    assert_contains(
+        &std::fs::read_to_string(dir.path().join("ema/config.json")).unwrap(),
+        &["\"which\": \"net_ema\""],
+    );
+}
+
+#[test]
+fn eval_and_score_of_its_predictions_print_the_same_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 3);
+    let eval = ok(
+        dir.path(),
+        &[
+            "eval",
+            "--annotations",
+            "faces.tsv",
+            "--weights",
+            "w",
+            "--dataset",
+            "drawn",
+            "--predictions",
+            "p.json",
+        ],
+    );
+    let score = ok(
+        dir.path(),
+        &[
+            "score",
+            "--truth",
+            "faces.tsv",
+            "--predictions",
+            "p.json",
+            "--scheme",
+            "cofw29",
+            "--dataset",
+            "drawn",
+        ],
+    );
+    // Truth goes through normalised f32 coordinates in eval, so figures agree as printed.
+    assert_eq!(eval, score);
+    assert_contains(&eval, &["drawn", "full", "inter-pupil", "0.10", "NME", "FR", "AUC"]);
+    let other = ok(
+        dir.path(),
+        &[
+            "eval",
+            "--annotations",
+            "faces.tsv",
+            "--weights",
+            "w",
+            "--ruler",
+            "box-diagonal",
+            "--threshold",
+            "0.2",
+        ],
+    );
+    assert_contains(&other, &["box diagonal", "0.20"]);
+}
+
+#[test]
+fn images_that_cannot_be_read_are_named_and_the_others_still_done() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 1);
+    let mut jpeg = Vec::new();
+    let picture = image::RgbImage::from_pixel(64, 64, image::Rgb([9, 80, 200]));
+    image::codecs::jpeg::JpegEncoder::new(&mut jpeg).encode_image(&picture).unwrap();
+    std::fs::write(dir.path().join("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
+    let arguments = [
+        "predict",
+        "none.png",
+        "cut.jpg",
+        "face0.png",
+        "--weights",
+        "w",
+        "--box",
+        "10,10,60,60",
+        "--json",
+        "f.json",
+    ];
+    let error = refused(dir.path(), &arguments);
+    assert_contains(
+        &error,
+        &["none.png", "cut.jpg: not a readable picture: truncated JPEG", "2 of 3 images"],
+    );
+    let faces: Vec<serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(dir.path().join("f.json")).unwrap()).unwrap();
+    assert_eq!(faces.len(), 1);
+}
+
+#[test]
+fn damaged_annotations_are_named_with_file_line_field_and_what_was_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 1);
+    let good = std::fs::read_to_string(dir.path().join("faces.tsv")).unwrap();
+    let columns: Vec<&str> = good.trim_end().split('\t').collect();
+    let joined = |replaced: usize, value: &str| {
+        let mut columns = columns.clone();
+        columns[replaced] = value;
+        columns.join("\t")
+    };
+    let cases = [
+        (columns[..5].join("\t"), "columns: expected 6 or 7"),
+        (joined(3, "wide"), "scale: expected a finite number, got `wide`"),
+        (joined(2, "1,2,3,4"), "landmarks: expected 58 numbers (29 points), got 4 numbers"),
+    ];
+    for (row, part) in cases {
+        std::fs::write(dir.path().join("bad.tsv"), format!("{good}{row}\n")).unwrap();
+        let error = refused(dir.path(), &["eval", "--annotations", "bad.tsv", "--weights", "w"]);
+        assert_contains(&error, &["bad.tsv: line 2", part]);
+        let output = star(dir.path(), &["data", "check", "--annotations", "bad.tsv", "--scheme", "cofw"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_contains(&String::from_utf8_lossy(&output.stdout), &[part, "1 faces, 1 problems"]);
+    }
+    std::fs::write(dir.path().join("empty.tsv"), "").unwrap();
+    assert_contains(
+        &refused(dir.path(), &["eval", "--annotations", "empty.tsv", "--weights", "w"]),
+        &["empty"],
+    );
+    std::fs::create_dir(dir.path().join("none")).unwrap();
+    let arguments = ["eval", "--format", "pts", "--annotations", "none", "--weights", "w"];
+    assert_contains(&refused(dir.path(), &arguments), &["none", "empty"]);
+    assert_contains(
+        &ok(dir.path(), &["data", "check", "--annotations", "faces.tsv", "--scheme", "cofw"]),
+        &["1 faces, 0 problems"],
+    );
+}
+
+#[test]
+fn weights_of_another_scheme_damaged_or_hostile_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    let predict = |weights: &str, scheme: &[&str]| {
+        refused(dir.path(), &[&["predict", "x.png", "--weights", weights], scheme].concat())
+    };
+    assert_contains(&predict("w", &["--scheme", "wflw98"]), &["29 keypoints", "wflw98", "98"]);
+    assert_contains(&predict("w", &["--scheme", "wflw99"]), &["no scheme `wflw99`", "wflw98"]);
+    assert_contains(&predict("nowhere", &[]), &["nowhere"]);
+    let whole = std::fs::read(golden("hourglass_cofw_small.weights.safetensors")).unwrap();
+    std::fs::write(dir.path().join("cut.safetensors"), &whole[..whole.len() / 3]).unwrap();
+    assert_contains(&predict("cut.safetensors", &[]), &["cut.safetensors", "truncated"]);
+    let witness = dir.path().join("ran");
+    let command = format!("touch {}", witness.display());
+    let pickle = [
+        &b"\x80\x02cposix\nsystem\nX"[..],
+        &(command.len() as u32).to_le_bytes(),
+        command.as_bytes(),
+        b"\x85R.",
+    ];
+    let mut file = zip::ZipWriter::new(std::fs::File::create(dir.path().join("hostile.pkl")).unwrap());
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    file.start_file("m/data.pkl", stored).unwrap();
+    std::io::Write::write_all(&mut file, &pickle.concat()).unwrap();
+    file.finish().unwrap();
+    let error = refused(dir.path(), &["convert", "hostile.pkl", "out"]);
+    assert_contains(&error, &["hostile.pkl", "posix.system", "nothing was executed"]);
+    assert!(!witness.exists() && !dir.path().join("out").exists());
+}
+
+const CONFIG: &str = r#"
+scheme = "wflw98"
+seed = 3
+epochs = 2
+batch_size = 4
+ema_half_life = 10
+[data.train]
+format = "synthetic"
+count = 16
+image_size = 64
+[data.validation]
+format = "synthetic"
+count = 4
+seed = 9
+image_size = 64
+[model]
+stacks = 1
+levels = 1
+channels = 8
+image_size = 32
+"#;
+
+fn bytes(dir: &Path, path: &str) -> Vec<u8> {
+    std::fs::read(dir.join(path)).unwrap()
+}
+
+#[test]
+fn a_training_resumed_ends_with_the_same_bits_and_its_weights_can_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("two.toml"), CONFIG).unwrap();
+    std::fs::write(dir.path().join("one.toml"), CONFIG.replace("epochs = 2", "epochs = 1")).unwrap();
+    ok(dir.path(), &["train", "--config", "two.toml", "--out", "whole"]);
+    ok(dir.path(), &["train", "--config", "one.toml", "--out", "parts"]);
+    let error = refused(dir.path(), &["train", "--config", "two.toml", "--out", "parts"]);
+    assert_contains(&error, &["already holds a run", "--resume"]);
+    ok(dir.path(), &["train", "--config", "two.toml", "--out", "parts", "--resume"]);
+    assert_eq!(
+        bytes(dir.path(), "whole/last/model.safetensors"),
+        bytes(dir.path(), "parts/last/model.safetensors")
+    );
+    let log = std::fs::read_to_string(dir.path().join("whole/metrics.jsonl")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("\"kind\":\"epoch\"")).count(), 2);
+
+    std::fs::write(dir.path().join("other.toml"), CONFIG.replace("seed = 3", "seed = 4")).unwrap();
+    let error = refused(dir.path(), &["train", "--config", "other.toml", "--out", "parts", "--resume"]);
+    assert_contains(&error, &["configuration differs"]);
+
+    let picture = SyntheticFaces::new(SyntheticConfig::default()).unwrap().get(0).unwrap().image;
+    picture.save(dir.path().join("face.png")).unwrap();
+    let json = ok(dir.path(), &["predict", "face.png", "--weights", "whole/best", "--box", "30,30,90,90"]);
+    let faces: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(faces[0]["points"].as_array().unwrap().len(), Scheme::named("wflw").unwrap().keypoints);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_training_stopped_by_a_signal_resumes_to_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = CONFIG.replace("epochs = 2", "epochs = 30").replace("count = 16", "count = 32");
+    std::fs::write(dir.path().join("run.toml"), config).unwrap();
+    let start = |out: &str, resume: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_star"));
+        command.args(["train", "--config", "run.toml", "--out", out]).current_dir(dir.path());
+        if resume {
+            command.arg("--resume");
+        }
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let log = dir.path().join("parts/metrics.jsonl");
+    let mut child = start("parts", false);
+    // Once the first epoch is on record the run is well under way.
+    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("\"kind\":\"epoch\"")) {
+        assert!(child.try_wait().unwrap().is_none(), "the training ended before it could be stopped");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(start("parts", true).wait().unwrap().success());
+    assert!(start("whole", false).wait().unwrap().success());
+    assert_eq!(
+        bytes(dir.path(), "whole/last/model.safetensors"),
+        bytes(dir.path(), "parts/last/model.safetensors")
+    );
+    let records = |out: &str| {
+        std::fs::read_to_string(dir.path().join(out).join("metrics.jsonl")).unwrap().lines().count()
+    };
+    assert_eq!(records("whole"), records("parts"));
+}
+
+#[test]
+fn a_training_file_that_is_wrong_is_named_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), CONFIG.replace("epochs", "epocs")).unwrap();
+    let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
+    assert_contains(&error, &["bad.toml", "line 4", "epocs"]);
+    std::fs::write(dir.path().join("bad.toml"), CONFIG.replace("levels = 1", "levels = 9")).unwrap();
+    let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
+    assert_contains(&error, &["image_size", "multiple"]);
+}
+
+#[test]
+fn completions_manual_pages_and_the_example_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_contains(&ok(dir.path(), &["completions", "bash"]), &["_star()"]);
+    ok(dir.path(), &["man", "man"]);
+    assert!(dir.path().join("man/star-predict.1").is_file());
+    assert_contains(&ok(dir.path(), &["train", "--example"]), &["[data.train]", "batch_size = 16"]);
+    assert_contains(&ok(dir.path(), &["predict", "--help"]), &["--weights", "--box", "--json"]);
+}
