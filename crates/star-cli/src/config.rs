@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use star_data::augment::Augmentation;
+use star_data::dataset::Cached;
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Scheme};
 use star_loss::{Distance, Form, Restriction, StarLossConfig};
@@ -130,7 +131,8 @@ impl SourceSection {
                     faces.scheme().name,
                     scheme.name
                 );
-                return Ok(Arc::new(faces));
+                // Every epoch sees the same faces, and they take longer to draw than to keep.
+                return Ok(Arc::new(Cached::new(Arc::new(faces))));
             }
         };
         let images = images.as_ref().map(|images| base.join(images));

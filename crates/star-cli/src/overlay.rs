@@ -8,8 +8,8 @@ use tiny_skia::{Color, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, S
 use crate::faces::Face;
 
 const BOX: [u8; 4] = [255, 255, 255, 160];
-const EDGE: [u8; 4] = [80, 200, 255, 140];
-const ELLIPSE: [u8; 4] = [255, 120, 40, 150];
+const EDGE: [u8; 4] = [60, 190, 255, 200];
+const ELLIPSE: [u8; 4] = [255, 110, 30, 210];
 const POINT: [u8; 4] = [120, 255, 80, 255];
 
 /// Ellipses are drawn at this many standard deviations.
@@ -36,8 +36,8 @@ pub fn draw(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Vec<u8>
 }
 
 fn draw_face(canvas: &mut Pixmap, face: &Face, scheme: &Scheme) {
-    // Line width grows with the face so that a small preview shows the same picture.
-    let unit = (face.face.side() / 200.0).clamp(0.4, 6.0);
+    // Line width grows with the face so that a small preview shows the same picture; below a pixel nothing is seen.
+    let unit = (face.face.side() / 200.0).clamp(0.9, 6.0);
     if let Some(rect) = Rect::from_xywh(face.face.x, face.face.y, face.face.width, face.face.height) {
         stroke(canvas, &PathBuilder::from_rect(rect), BOX, unit, Transform::identity());
     }

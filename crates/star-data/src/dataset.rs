@@ -1,7 +1,7 @@
 //! What every source of annotated faces offers.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -75,5 +75,110 @@ impl Dataset for Subset {
     fn get(&self, index: usize) -> Result<Sample> {
         let len = self.indices.len();
         self.inner.get(*self.indices.get(index).ok_or(Error::Index { index, len })?)
+    }
+}
+
+/// Another data set whose samples are kept in memory once they have been read: for sets that are small, or slow to make.
+pub struct Cached {
+    inner: Arc<dyn Dataset>,
+    samples: Vec<OnceLock<Sample>>,
+}
+
+impl Cached {
+    /// Nothing is read before it is asked for.
+    pub fn new(inner: Arc<dyn Dataset>) -> Self {
+        let samples = (0..inner.len()).map(|_| OnceLock::new()).collect();
+        Self { inner, samples }
+    }
+}
+
+impl Dataset for Cached {
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn scheme(&self) -> &Scheme {
+        self.inner.scheme()
+    }
+
+    fn source(&self, index: usize) -> PathBuf {
+        self.inner.source(index)
+    }
+
+    fn get(&self, index: usize) -> Result<Sample> {
+        let slot = self.samples.get(index).ok_or(Error::Index { index, len: self.samples.len() })?;
+        if let Some(sample) = slot.get() {
+            return Ok(sample.clone());
+        }
+        // Two threads may read the same sample at once; both read the same.
+        let sample = self.inner.get(index)?;
+        Ok(slot.get_or_init(|| sample).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use image::RgbImage;
+
+    use super::*;
+    use crate::FaceBox;
+
+    struct Counting {
+        reads: AtomicUsize,
+        scheme: Scheme,
+    }
+
+    impl Dataset for Counting {
+        fn len(&self) -> usize {
+            10
+        }
+
+        fn scheme(&self) -> &Scheme {
+            &self.scheme
+        }
+
+        fn get(&self, index: usize) -> Result<Sample> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            Ok(Sample {
+                image: RgbImage::new(1, 1),
+                points: vec![[index as f32, 0.0]],
+                visibility: None,
+                face: FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0 },
+                tags: Vec::new(),
+                source: PathBuf::new(),
+            })
+        }
+    }
+
+    fn counting() -> Arc<Counting> {
+        let scheme = Scheme::named("cofw29").unwrap();
+        Arc::new(Counting { reads: AtomicUsize::new(0), scheme })
+    }
+
+    #[test]
+    fn a_cached_sample_is_read_once_and_a_missing_one_is_an_error() {
+        let inner = counting();
+        let cached = Cached::new(inner.clone());
+        for _ in 0..3 {
+            assert_eq!(cached.get(4).unwrap().points, [[4.0, 0.0]]);
+        }
+        assert_eq!(inner.reads.load(Ordering::SeqCst), 1);
+        assert!(cached.get(10).is_err());
+    }
+
+    #[test]
+    fn a_split_shares_every_sample_out_once() {
+        let (held, kept) = Subset::split(counting(), 3, 7);
+        let mut all: Vec<f32> = [&held, &kept]
+            .into_iter()
+            .flat_map(|set| (0..set.len()).map(|i| set.get(i).unwrap().points[0][0]).collect::<Vec<_>>())
+            .collect();
+        assert_eq!((held.len(), kept.len()), (3, 7));
+        all.sort_by(f32::total_cmp);
+        assert_eq!(all, (0..10).map(|i| i as f32).collect::<Vec<_>>());
+        let (again, _) = Subset::split(counting(), 3, 7);
+        assert_eq!(again.indices, held.indices);
     }
 }

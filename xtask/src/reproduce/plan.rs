@@ -82,7 +82,7 @@ impl Plan {
             scheme: "wflw98".to_string(),
             seed,
             epochs: self.epochs,
-            batch_size: 16,
+            batch_size: 8,
             // The reference's 10 000 images suit its 3.75 million; this run sees 12 thousand.
             ema_half_life: 500.0,
             save_minutes: 1.0,
