@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var};
 
 /// Adam (Kingma and Ba 2015) without weight decay, which the published models were trained without.
 pub struct Adam {
@@ -205,20 +205,6 @@ impl InplaceOp2 for Update {
     ) -> candle_core::Result<()> {
         on_floats!(self.name(), a, la, b, lb, apply_update, self)
     }
-}
-
-/// Sum of squares of every gradient, square-rooted: `NaN` where any gradient is not finite.
-///
-/// # Errors
-/// When a gradient cannot be read back.
-pub fn gradient_norm(vars: &[(String, Var)], gradients: &GradStore) -> Result<f64> {
-    let mut total = 0.0;
-    for (_, var) in vars {
-        if let Some(gradient) = gradients.get(var) {
-            total += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        }
-    }
-    Ok(total.sqrt())
 }
 
 #[cfg(test)]

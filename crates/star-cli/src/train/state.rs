@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use star_model::checkpoint::{self, Tensors, Which};
 
@@ -143,17 +142,9 @@ impl State {
     }
 }
 
-/// Whether every value of a tensor is finite.
-///
-/// # Errors
-/// When the tensor cannot be read back.
-pub fn is_finite(tensor: &Tensor) -> Result<bool> {
-    Ok(tensor.to_dtype(candle_core::DType::F64)?.sum_all()?.to_scalar::<f64>()?.is_finite())
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     use super::*;
 

@@ -8,6 +8,7 @@ mod pickle;
 mod pickle_scan;
 mod safetensors;
 mod shape;
+mod whole_file;
 
 use std::collections::BTreeMap;
 use std::io::Read;

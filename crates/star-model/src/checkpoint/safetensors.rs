@@ -27,5 +27,5 @@ pub(super) fn read(path: &Path) -> Result<Tensors> {
 pub fn save(tensors: &Tensors, path: &Path) -> Result<()> {
     let tensors: HashMap<String, _> =
         tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-    super::folder::write_renamed(path, |temporary| candle_core::safetensors::save(&tensors, temporary))
+    super::whole_file::write_renamed(path, |temporary| candle_core::safetensors::save(&tensors, temporary))
 }
