@@ -1,0 +1,74 @@
+//! `star eval` and `star score`: rulers, thresholds, names.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{SourceArgs, WeightsArgs};
+
+/// Length that errors are divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RulerName {
+    /// Between the outer eye corners
+    InterOcular,
+    /// Between the eye centres
+    InterPupil,
+    /// Diagonal of the box around the true landmarks
+    BoxDiagonal,
+    /// Geometric mean of the sides of that box
+    BoxMean,
+}
+
+/// What errors are divided by and which errors count as failures.
+#[derive(Debug, Args)]
+pub struct MetricArgs {
+    /// Length that errors are divided by [default: the scheme's]
+    #[arg(long, value_enum)]
+    pub ruler: Option<RulerName>,
+    /// NME above which an image counts as failed, a fraction; may be given several times [default: the scheme's]
+    #[arg(long = "threshold", value_name = "T")]
+    pub thresholds: Vec<f64>,
+    /// Name of the data set to print beside the figures [default: the annotation file's name]
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// Name of the subset to print beside the figures
+    #[arg(long, default_value = "full", value_name = "NAME")]
+    pub subset: String,
+    /// File for the whole report as JSON, `-` for standard output instead of the table
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<PathBuf>,
+}
+
+/// Arguments of `star eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The annotated images.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Weights to run.
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// Metrics to print.
+    #[command(flatten)]
+    pub metrics: MetricArgs,
+    /// File for the predictions, as `star predict --json` writes them
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+}
+
+/// Arguments of `star score`.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Annotations with the truth, TSV
+    #[arg(long, value_name = "TSV")]
+    pub truth: PathBuf,
+    /// Predictions as `star predict --json` or `star eval --predictions` writes them
+    #[arg(long, value_name = "JSON")]
+    pub predictions: PathBuf,
+    /// Keypoint scheme by name or TOML file
+    #[arg(long)]
+    pub scheme: String,
+    /// Metrics to print.
+    #[command(flatten)]
+    pub metrics: MetricArgs,
+}

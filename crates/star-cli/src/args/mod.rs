@@ -1,0 +1,74 @@
+//! The command line: what a person types, before any of it is looked at; one file a group of commands.
+
+mod data;
+mod eval;
+mod predict;
+mod train;
+mod weights;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use data::*;
+pub use eval::*;
+pub use predict::*;
+pub use train::*;
+pub use weights::*;
+
+/// Keypoint localisation around the STAR loss: convert weights, find landmarks, score, train.
+///
+/// Landmarks from a photograph, with weights converted once:
+///
+///   star convert WFLW.pkl weights/wflw
+///   star predict face.jpg --weights weights/wflw --out drawn
+#[derive(Debug, Parser)]
+#[command(name = "star", version, verbatim_doc_comment)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands of `star`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Convert a published checkpoint (.pkl, .pth, .safetensors) into a folder that every other command takes
+    Convert(ConvertArgs),
+    /// Find the landmarks of every face in photographs
+    Predict(PredictArgs),
+    /// Run weights over an annotated data set and print NME, FR and AUC
+    Eval(EvalArgs),
+    /// Score a file of predictions against the truth, without a model
+    Score(ScoreArgs),
+    /// Train a network on annotated faces or any other keypoints
+    Train(TrainArgs),
+    /// Look at data sets
+    Data {
+        /// What to do with the data set.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell, such as bash, zsh or fish.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder
+    Man {
+        /// Folder for the pages; made if missing.
+        dir: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

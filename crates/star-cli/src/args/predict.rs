@@ -1,0 +1,62 @@
+//! `star predict`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::WeightsArgs;
+
+/// Arguments of `star predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Photographs: JPEG, PNG, PPM or PGM
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// Weights to run.
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// A face's box in pixels instead of the detector, landmark-tight; may be given several times
+    #[arg(long = "box", value_name = "X,Y,W,H", value_parser = parse_box, allow_hyphen_values = true)]
+    pub boxes: Vec<[f32; 4]>,
+    /// Folder for the pictures with points and ellipses drawn in; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// File for the JSON, `-` for standard output [default: standard output unless --out is given]
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<PathBuf>,
+    /// Smallest detection score that counts as a face: lower finds more faces and more that are none
+    #[arg(long, default_value_t = 2.0, value_name = "S")]
+    pub min_score: f64,
+}
+
+fn parse_box(text: &str) -> Result<[f32; 4], String> {
+    let values: Vec<f32> = text
+        .split(',')
+        .map(|v| {
+            v.trim().parse().map_err(|_| format!("`{v}` is no number; expected x,y,width,height in pixels"))
+        })
+        .collect::<Result<_, _>>()?;
+    let values: [f32; 4] = values
+        .try_into()
+        .map_err(|v: Vec<f32>| format!("expected four numbers x,y,width,height, got {}", v.len()))?;
+    if values.iter().all(|v| v.is_finite()) && values[2] > 0.0 && values[3] > 0.0 {
+        Ok(values)
+    } else {
+        Err("width and height must be positive, all four numbers finite".to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_four_numbers_with_a_positive_size() {
+        assert_eq!(parse_box("-3, 4.5,10,20").unwrap(), [-3.0, 4.5, 10.0, 20.0]);
+        for (bad, hint) in
+            [("1,2,3", "four numbers"), ("1,2,x,4", "`x`"), ("1,2,0,4", "positive"), ("nan,0,1,1", "finite")]
+        {
+            assert!(parse_box(bad).unwrap_err().contains(hint), "{bad}");
+        }
+    }
+}
