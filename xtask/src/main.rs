@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match run(&Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", star_cli::failure::describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use star_data::augment::Augmentation;
 use star_data::dataset::Cached;
@@ -13,8 +14,10 @@ use star_loss::{Distance, Form, Restriction, StarLossConfig};
 use star_model::StackedHourglassConfig;
 
 use crate::args::Format;
+use crate::device::DeviceName;
 use crate::source;
-use crate::train::schedule::StepSchedule;
+use crate::train::optimizer::OptimizerSection;
+use crate::train::schedule::Schedule;
 
 /// A training run. Every field but `scheme` and `data.train` has a default: the recipe of the published models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,27 @@ pub struct TrainConfig {
     /// Faces a step.
     #[serde(default = "default_batch_size")]
     pub batch_size: usize,
+    /// Batches whose gradients are averaged into one step.
+    #[serde(default = "default_accumulate")]
+    pub accumulate: usize,
+    /// Largest norm of a step's gradient; a longer one is scaled down to it. Without it none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Epochs without a better validation after which the run ends. Without it all are done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<usize>,
+    /// Weights to start from, a folder or a file; tensors of another shape, such as the heads of another scheme, are drawn anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// Where to compute: `cpu`, `cuda`, `cuda:1`, `metal`.
+    #[serde(default)]
+    pub device: DeviceName,
+    /// Numbers to compute with.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Also write TensorBoard event files, into `tensorboard/`.
+    #[serde(default)]
+    pub tensorboard: bool,
     /// Images after which a value's weight in the moving average of the weights has halved.
     #[serde(default = "default_ema_half_life")]
     pub ema_half_life: f64,
@@ -50,7 +74,10 @@ pub struct TrainConfig {
     pub loss: LossSection,
     /// Learning rate.
     #[serde(default)]
-    pub schedule: StepSchedule,
+    pub schedule: Schedule,
+    /// What moves the weights.
+    #[serde(default)]
+    pub optimizer: OptimizerSection,
     /// Random changes to training images.
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -62,6 +89,31 @@ fn default_epochs() -> usize {
 
 fn default_batch_size() -> usize {
     16
+}
+
+fn default_accumulate() -> usize {
+    1
+}
+
+/// Numbers that a training computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits: the published models'.
+    #[default]
+    F32,
+    /// 64 bits, to check gradients and runs against each other.
+    F64,
+}
+
+impl Precision {
+    /// The tensor type.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F64 => DType::F64,
+        }
+    }
 }
 
 fn default_ema_half_life() -> f64 {
@@ -295,16 +347,22 @@ impl TrainConfig {
     /// # Errors
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
-        for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
+        for (name, value) in
+            [("epochs", self.epochs), ("batch_size", self.batch_size), ("accumulate", self.accumulate)]
+        {
             ensure!(value > 0, "{name}: expected at least 1, got 0");
         }
         for (name, value) in [
             ("ema_half_life", self.ema_half_life),
             ("save_minutes", self.save_minutes),
-            ("schedule.learning_rate", self.schedule.learning_rate),
-            ("schedule.gamma", self.schedule.gamma),
+            ("clip_norm", self.clip_norm.unwrap_or(1.0)),
         ] {
             ensure!(value.is_finite() && value > 0.0, "{name}: expected a positive number, got {value}");
+        }
+        self.schedule.validate()?;
+        self.optimizer.validate()?;
+        if self.early_stop == Some(0) {
+            bail!("early_stop: expected at least 1 epoch, got 0; leave it out to do all epochs")
         }
         for (name, value) in [
             ("loss.restriction_weight", self.loss.restriction_weight),

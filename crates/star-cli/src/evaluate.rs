@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use candle_core::DType;
 use star_data::loader::{Loader, LoaderConfig};
 use star_data::scheme::DefaultRuler;
 use star_data::{Dataset, FaceBox, Scheme};
@@ -137,11 +138,8 @@ pub fn print(report: &Report, args: &MetricArgs) -> Result<()> {
 pub fn run(args: &EvalArgs) -> Result<()> {
     let (folder, scheme) = weights::open(&args.weights)?;
     let dataset = source::open(&args.source, &scheme)?;
-    let predictor = Predictor::new(
-        folder.model(candle_core::DType::F32, &candle_core::Device::Cpu)?,
-        candle_core::DType::F32,
-        &candle_core::Device::Cpu,
-    );
+    let device = args.weights.device.open()?;
+    let predictor = Predictor::new(folder.model(DType::F32, &device)?, DType::F32, &device);
     let mut evaluation = Evaluation::new(setting(&args.metrics, &scheme, &args.source.annotations)?)?;
     let bar = progress::bar(dataset.len(), "faces");
     let scored =

@@ -4,8 +4,10 @@ pub mod args;
 pub mod batch;
 pub mod config;
 pub mod detect;
+pub mod device;
 pub mod evaluate;
 pub mod faces;
+pub mod failure;
 pub mod landmarks;
 pub mod output;
 pub mod overlay;
@@ -63,15 +65,17 @@ fn train(args: &TrainArgs) -> Result<ExitCode> {
         output::write_text(Path::new("-"), &config::TrainConfig::example()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    // clap lets neither be missing without --example.
-    let (Some(path), Some(out)) = (&args.config, &args.out) else {
-        anyhow::bail!("--config and --out are needed")
-    };
+    let path = args.config.as_ref().context("--config is needed")?;
     let config = config::TrainConfig::read(path)?;
     let base = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
+    if args.dry_run {
+        output::write_text(Path::new("-"), &train::estimate(&config, base)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let out = args.out.as_ref().context("--out is needed")?;
     let options = train::Options { resume: args.resume, stop: stop_on_ctrl_c()?, label: String::new() };
     match train::run(&config, base, out, &options)? {
         train::Outcome::Finished(best) => {

@@ -25,6 +25,19 @@ pub fn write_renamed(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("writing {}", path.display()))
 }
 
+/// Brings the names in a folder to disk, so that a rename in it survives a loss of power.
+///
+/// # Errors
+/// Names the folder.
+pub fn sync_dir(dir: &Path) -> Result<()> {
+    // Elsewhere than on Unix a folder cannot be opened as a file.
+    if cfg!(unix) {
+        let file = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+        file.with_context(|| format!("bringing {} to disk", dir.display()))?;
+    }
+    Ok(())
+}
+
 /// Temporary files are made for their owner alone; results are for everybody, as a plain `create` would make them.
 #[cfg(unix)]
 fn readable_by_others(file: &std::fs::File) -> std::io::Result<()> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Device};
+use candle_core::DType;
 use image::RgbImage;
 use indicatif::ProgressBar;
 use star_data::{FaceBox, Scheme, decode};
@@ -14,7 +14,7 @@ use crate::args::PredictArgs;
 use crate::detect::FaceDetector;
 use crate::faces::{self, Face};
 use crate::landmarks::Predictor;
-use crate::{output, overlay, progress, weights};
+use crate::{failure, output, overlay, progress, weights};
 
 /// Where the faces of a picture come from.
 enum Boxes {
@@ -41,7 +41,8 @@ impl Boxes {
 /// When the weights cannot be opened or the results not written.
 pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     let (folder, scheme) = weights::open(&args.weights)?;
-    let predictor = Predictor::new(folder.model(DType::F32, &Device::Cpu)?, DType::F32, &Device::Cpu);
+    let device = args.weights.device.open()?;
+    let predictor = Predictor::new(folder.model(DType::F32, &device)?, DType::F32, &device);
     let boxes = if args.boxes.is_empty() {
         Boxes::Detector(Box::new(FaceDetector::new(args.min_score)?))
     } else {
@@ -67,7 +68,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
             }
             Err(error) => {
                 failed += 1;
-                bar.suspend(|| eprintln!("error: {error:#}"));
+                bar.suspend(|| eprintln!("error: {}", failure::describe(&error)));
             }
         }
         bar.inc(1);

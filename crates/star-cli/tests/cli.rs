@@ -2,44 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::path::{Path, PathBuf};
+
+use star_data::Dataset;
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
-use star_data::{Dataset, Scheme};
 
-fn golden(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-model/tests/golden").join(name);
-    path.to_string_lossy().into_owned()
-}
-
-fn star(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_star")).args(arguments).current_dir(dir).output().unwrap()
-}
-
-/// Runs a command that must succeed; returns its standard output.
-fn ok(dir: &Path, arguments: &[&str]) -> String {
-    let output = star(dir, arguments);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {error}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs a command that must fail with code 1; returns its standard error.
-fn refused(dir: &Path, arguments: &[&str]) -> String {
-    let output = star(dir, arguments);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
-    assert!(!error.contains("panicked"), "{error}");
-    error
-}
-
-fn assert_contains(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` missing in: {text}");
-    }
-}
+use common::{assert_contains, golden, ok, refused, star};
 
 /// Rows of 29 points (the first ones of drawn faces, which is shape enough) with their pictures, in COFW's scheme.
 fn cofw_set(dir: &Path, count: usize) {
@@ -269,107 +240,6 @@ fn weights_of_another_scheme_damaged_or_hostile_are_refused() {
     let error = refused(dir.path(), &["convert", "hostile.pkl", "out"]);
     assert_contains(&error, &["hostile.pkl", "posix.system", "nothing was executed"]);
     assert!(!witness.exists() && !dir.path().join("out").exists());
-}
-
-const CONFIG: &str = r#"
-scheme = "wflw98"
-seed = 3
-epochs = 2
-batch_size = 4
-ema_half_life = 10
-[data.train]
-format = "synthetic"
-count = 16
-image_size = 64
-[data.validation]
-format = "synthetic"
-count = 4
-seed = 9
-image_size = 64
-[model]
-stacks = 1
-levels = 1
-channels = 8
-image_size = 32
-"#;
-
-fn bytes(dir: &Path, path: &str) -> Vec<u8> {
-    std::fs::read(dir.join(path)).unwrap()
-}
-
-#[test]
-fn a_training_resumed_ends_with_the_same_bits_and_its_weights_can_be_used() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("two.toml"), CONFIG).unwrap();
-    std::fs::write(dir.path().join("one.toml"), CONFIG.replace("epochs = 2", "epochs = 1")).unwrap();
-    ok(dir.path(), &["train", "--config", "two.toml", "--out", "whole"]);
-    ok(dir.path(), &["train", "--config", "one.toml", "--out", "parts"]);
-    let error = refused(dir.path(), &["train", "--config", "two.toml", "--out", "parts"]);
-    assert_contains(&error, &["already holds a run", "--resume"]);
-    ok(dir.path(), &["train", "--config", "two.toml", "--out", "parts", "--resume"]);
-    assert_eq!(
-        bytes(dir.path(), "whole/last/model.safetensors"),
-        bytes(dir.path(), "parts/last/model.safetensors")
-    );
-    let log = std::fs::read_to_string(dir.path().join("whole/metrics.jsonl")).unwrap();
-    assert_eq!(log.lines().filter(|line| line.contains("\"kind\":\"epoch\"")).count(), 2);
-
-    std::fs::write(dir.path().join("other.toml"), CONFIG.replace("seed = 3", "seed = 4")).unwrap();
-    let error = refused(dir.path(), &["train", "--config", "other.toml", "--out", "parts", "--resume"]);
-    assert_contains(&error, &["configuration differs"]);
-
-    let picture = SyntheticFaces::new(SyntheticConfig::default()).unwrap().get(0).unwrap().image;
-    picture.save(dir.path().join("face.png")).unwrap();
-    let json = ok(dir.path(), &["predict", "face.png", "--weights", "whole/best", "--box", "30,30,90,90"]);
-    let faces: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
-    assert_eq!(faces[0]["points"].as_array().unwrap().len(), Scheme::named("wflw").unwrap().keypoints);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_training_stopped_by_a_signal_resumes_to_the_same_bits() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = CONFIG.replace("epochs = 2", "epochs = 30").replace("count = 16", "count = 32");
-    std::fs::write(dir.path().join("run.toml"), config).unwrap();
-    let start = |out: &str, resume: bool| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_star"));
-        command.args(["train", "--config", "run.toml", "--out", out]).current_dir(dir.path());
-        if resume {
-            command.arg("--resume");
-        }
-        command.stderr(std::process::Stdio::null()).spawn().unwrap()
-    };
-    let log = dir.path().join("parts/metrics.jsonl");
-    let mut child = start("parts", false);
-    // Once the first epoch is on record the run is well under way.
-    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("\"kind\":\"epoch\"")) {
-        assert!(child.try_wait().unwrap().is_none(), "the training ended before it could be stopped");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(start("parts", true).wait().unwrap().success());
-    assert!(start("whole", false).wait().unwrap().success());
-    assert_eq!(
-        bytes(dir.path(), "whole/last/model.safetensors"),
-        bytes(dir.path(), "parts/last/model.safetensors")
-    );
-    let records = |out: &str| {
-        std::fs::read_to_string(dir.path().join(out).join("metrics.jsonl")).unwrap().lines().count()
-    };
-    assert_eq!(records("whole"), records("parts"));
-}
-
-#[test]
-fn a_training_file_that_is_wrong_is_named_with_its_line() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("bad.toml"), CONFIG.replace("epochs", "epocs")).unwrap();
-    let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
-    assert_contains(&error, &["bad.toml", "line 4", "epocs"]);
-    std::fs::write(dir.path().join("bad.toml"), CONFIG.replace("levels = 1", "levels = 9")).unwrap();
-    let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
-    assert_contains(&error, &["image_size", "multiple"]);
 }
 
 #[test]

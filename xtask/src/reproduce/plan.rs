@@ -1,10 +1,13 @@
 //! What is trained: one small network, two losses, equal budgets.
 
 use serde::{Deserialize, Serialize};
+use star_cli::config::Precision;
 use star_cli::config::{
     DataSection, DistanceName, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
 };
-use star_cli::train::schedule::StepSchedule;
+use star_cli::device::DeviceName;
+use star_cli::train::optimizer::OptimizerSection;
+use star_cli::train::schedule::{Decay, Schedule};
 use star_data::augment::{Augmentation, Blur, Flip, Gamma, Grey, Noise, Occlusion, Similarity};
 use star_data::synthetic::{Labels, SyntheticConfig};
 
@@ -83,6 +86,13 @@ impl Plan {
             seed,
             epochs: self.epochs,
             batch_size: 8,
+            accumulate: 1,
+            clip_norm: None,
+            early_stop: None,
+            init_from: None,
+            device: DeviceName::Cpu,
+            precision: Precision::F32,
+            tensorboard: false,
             // The reference's 10 000 images suit its 3.75 million; this run sees 12 thousand.
             ema_half_life: 500.0,
             save_minutes: 1.0,
@@ -94,11 +104,15 @@ impl Plan {
             },
             model: ModelSection { stacks: 1, levels: 3, channels: 64, image_size: 64, ..Default::default() },
             loss: LossSection { kind, distance: DistanceName::SmoothL1, ..Default::default() },
-            schedule: StepSchedule {
+            schedule: Schedule {
                 learning_rate: 1e-3,
-                milestones: vec![self.epochs * 7 / 10, self.epochs * 9 / 10],
-                gamma: 0.1,
+                warmup_epochs: 0.0,
+                decay: Decay::Step {
+                    milestones: vec![self.epochs * 7 / 10, self.epochs * 9 / 10],
+                    gamma: 0.1,
+                },
             },
+            optimizer: OptimizerSection::default(),
             augmentation: augmentation(),
         }
     }

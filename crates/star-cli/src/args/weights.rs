@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::device::DeviceName;
+
 /// Arguments of `star convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
@@ -37,6 +39,9 @@ pub struct WeightsArgs {
     /// Of a weights file, take the moving average
     #[arg(long)]
     pub ema: bool,
+    /// Where to compute: cpu, cuda, cuda:N or metal
+    #[arg(long, default_value_t = DeviceName::Cpu, value_name = "NAME")]
+    pub device: DeviceName,
     /// Faces that go through the network together
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub batch_size: usize,

@@ -9,6 +9,7 @@ use star_eval::Report;
 
 use super::objective::TERMS;
 use super::state::Position;
+use super::steps::Seen;
 
 /// The loss terms by name, unweighted, of the last stack.
 pub type Terms = std::collections::BTreeMap<String, f64>;
@@ -36,14 +37,17 @@ pub struct StepRecord {
     pub step: usize,
     /// Learning rate.
     pub learning_rate: f64,
-    /// Loss terms of the step's batch.
+    /// Loss terms, means over the step's batches.
     pub terms: Terms,
+    /// Norm of the gradient, before it was clipped.
+    pub gradient_norm: f64,
 }
 
 impl StepRecord {
     /// A record of `step`; `epoch` counted from 0.
-    pub fn new(epoch: usize, step: usize, learning_rate: f64, values: &[f64]) -> Self {
-        Self { epoch: epoch + 1, step, learning_rate, terms: terms(values) }
+    pub(super) fn new(epoch: usize, step: usize, learning_rate: f64, seen: &Seen) -> Self {
+        let (terms, gradient_norm) = (terms(&seen.terms), seen.gradient_norm);
+        Self { epoch: epoch + 1, step, learning_rate, terms, gradient_norm }
     }
 }
 
@@ -199,13 +203,17 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
 mod tests {
     use super::*;
 
+    fn seen() -> Seen {
+        Seen { terms: vec![1.0; TERMS.len()], gradient_norm: 1.0 }
+    }
+
     #[test]
     fn reopening_drops_what_a_resumed_run_will_make_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         let mut log = Log::open(&path, 0).unwrap();
         for step in [10, 20, 30] {
-            log.step(&StepRecord::new(0, step, 1e-3, &[1.0; 5])).unwrap();
+            log.step(&StepRecord::new(0, step, 1e-3, &seen())).unwrap();
         }
         drop(log);
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"st").unwrap();

@@ -1,18 +1,27 @@
 //! A run's state on disk: everything that a resumed run needs to end with the same weights.
 //!
-//! `OUT/state/step-N/` holds weights, average, optimiser moments and a description. A state is written under a
-//! temporary name and renamed when whole, so whatever bears the final name can be trusted; the last two are kept.
+//! `OUT/state/step-N/` holds weights, average, optimiser state and a description, and the checksums of these files. A state is
+//! written under a temporary name, brought to disk and renamed when whole; the last two are kept. A file that is not what its
+//! checksum says makes the state damaged, and the one before it is taken.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use star_model::checkpoint::{self, Tensors, Which};
 
 use crate::output;
 
 /// States kept on disk.
 const KEEP: usize = 2;
+
+/// SHA-256 of every other file of a state, by name.
+const CHECKSUMS: &str = "checksums.json";
+
+/// Where the run is.
+const POSITION: &str = "position.json";
 
 /// Where a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,8 +59,8 @@ pub struct State {
     pub model: Tensors,
     /// Their moving average.
     pub ema: Tensors,
-    /// Optimiser moments.
-    pub moments: Tensors,
+    /// What the optimiser keeps beside each variable.
+    pub optimizer: Tensors,
 }
 
 fn folder(out: &Path) -> PathBuf {
@@ -86,18 +95,32 @@ impl State {
                 std::fs::remove_dir_all(&temporary)?;
             }
             std::fs::create_dir_all(&temporary)?;
-            for (file, tensors) in [("model", &self.model), ("ema", &self.ema), ("moments", &self.moments)] {
-                checkpoint::save_safetensors(tensors, &temporary.join(file).with_extension("safetensors"))?;
+            for (part, tensors) in
+                [("model", &self.model), ("ema", &self.ema), ("optimizer", &self.optimizer)]
+            {
+                checkpoint::save_safetensors(tensors, &temporary.join(file_of(part)))?;
             }
             let position = serde_json::to_string_pretty(&self.position)?;
-            output::write_renamed(&temporary.join("position.json"), position.as_bytes())?;
+            output::write_renamed(&temporary.join(POSITION), position.as_bytes())?;
+            let sums: BTreeMap<String, String> = files()
+                .map(|file| Ok((file.clone(), checksum(&temporary.join(file))?)))
+                .collect::<Result<_>>()?;
+            output::write_renamed(
+                &temporary.join(CHECKSUMS),
+                serde_json::to_string_pretty(&sums)?.as_bytes(),
+            )?;
+            output::sync_dir(&temporary)?;
             if whole.exists() {
                 std::fs::remove_dir_all(&whole)?;
             }
             std::fs::rename(&temporary, &whole)?;
-            Ok(())
+            output::sync_dir(&states)
         };
-        write().with_context(|| format!("saving the state {}", whole.display()))?;
+        write().with_context(|| {
+            // What there is of it is of no use, and in the way of a full disk.
+            let _ = std::fs::remove_dir_all(&temporary);
+            format!("saving the state {}", whole.display())
+        })?;
         let steps = steps(out);
         for step in &steps[..steps.len().saturating_sub(KEEP)] {
             let old = states.join(format!("step-{step:08}"));
@@ -122,7 +145,7 @@ impl State {
                     }
                     return Ok(state);
                 }
-                Err(error) => problems.push(format!("{error:#}")),
+                Err(error) => problems.push(crate::failure::describe(&error)),
             }
         }
         if problems.is_empty() {
@@ -132,14 +155,46 @@ impl State {
     }
 
     fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("position.json");
+        let path = dir.join(CHECKSUMS);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let sums: BTreeMap<String, String> =
+            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        for file in files() {
+            let path = dir.join(&file);
+            ensure!(
+                sums.get(&file) == Some(&checksum(&path)?),
+                "{}: damaged: its SHA-256 is not the one in {CHECKSUMS}",
+                path.display()
+            );
+        }
+        let path = dir.join(POSITION);
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let position = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        let tensors = |name: &str| -> Result<Tensors> {
-            Ok(checkpoint::read(&dir.join(name).with_extension("safetensors"), Which::Net)?)
-        };
-        Ok(Self { position, model: tensors("model")?, ema: tensors("ema")?, moments: tensors("moments")? })
+        let tensors =
+            |name: &str| -> Result<Tensors> { Ok(checkpoint::read(&dir.join(file_of(name)), Which::Net)?) };
+        Ok(Self {
+            position,
+            model: tensors("model")?,
+            ema: tensors("ema")?,
+            optimizer: tensors("optimizer")?,
+        })
     }
+}
+
+fn file_of(part: &str) -> String {
+    format!("{part}.safetensors")
+}
+
+/// The files of a state that have a checksum.
+fn files() -> impl Iterator<Item = String> {
+    ["model", "ema", "optimizer"].into_iter().map(file_of).chain([POSITION.to_string()])
+}
+
+fn checksum(path: &Path) -> Result<String> {
+    let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).with_context(|| path.display().to_string())?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -152,7 +207,7 @@ mod tests {
         let tensors =
             || Tensors::from([("w".to_string(), Tensor::new(&[step as f32], &Device::Cpu).unwrap())]);
         let position = Position { step, ..Default::default() };
-        State { position, model: tensors(), ema: tensors(), moments: tensors() }
+        State { position, model: tensors(), ema: tensors(), optimizer: tensors() }
     }
 
     #[test]
@@ -165,8 +220,12 @@ mod tests {
         assert_eq!(State::load(dir.path()).unwrap().position.step, 3);
         let newest = folder(dir.path()).join("step-00000003/model.safetensors");
         let bytes = std::fs::read(&newest).unwrap();
-        std::fs::write(&newest, &bytes[..bytes.len() - 2]).unwrap();
-        assert_eq!(State::load(dir.path()).unwrap().position.step, 2);
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() - 2] ^= 1;
+        for damaged in [&bytes[..bytes.len() - 2], &flipped, &[]] {
+            std::fs::write(&newest, damaged).unwrap();
+            assert_eq!(State::load(dir.path()).unwrap().position.step, 2);
+        }
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! Where to compute, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+
+/// `cpu`, `cuda`, `cuda:N` or `metal`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceName {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// A CUDA card by its number.
+    Cuda(usize),
+    /// Apple's graphics.
+    Metal,
+}
+
+impl DeviceName {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When this build or this machine does not have it.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) if !cfg!(feature = "cuda") => {
+                bail!("device {self}: this program was built without CUDA: build it with --features cuda")
+            }
+            Self::Metal if !cfg!(feature = "metal") => {
+                bail!("device {self}: this program was built without Metal: build it with --features metal")
+            }
+            Self::Cuda(number) => Device::new_cuda(number).with_context(|| format!("device {self}")),
+            Self::Metal => Device::new_metal(0).with_context(|| format!("device {self}")),
+        }
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            None if text == "metal" => Ok(Self::Metal),
+            Some(("cuda", number)) if number.parse::<usize>().is_ok() => {
+                Ok(Self::Cuda(number.parse().unwrap_or_default()))
+            }
+            _ => Err(format!("no device `{text}`: expected cpu, cuda, cuda:N or metal")),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Metal => f.write_str("metal"),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<DeviceName> for String {
+    fn from(name: DeviceName) -> Self {
+        name.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written_alike_and_others_refused() {
+        for name in ["cpu", "cuda:0", "cuda:3", "metal"] {
+            assert_eq!(name.parse::<DeviceName>().unwrap().to_string(), name);
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
+        for name in ["gpu", "cuda:", "cuda:x", "cpu:1", ""] {
+            assert!(name.parse::<DeviceName>().unwrap_err().contains("cuda:N"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_the_build_lacks_says_how_to_get_it() {
+        if !cfg!(feature = "cuda") {
+            let message = DeviceName::Cuda(0).open().unwrap_err().to_string();
+            assert!(message.contains("--features cuda"), "{message}");
+        }
+    }
+}

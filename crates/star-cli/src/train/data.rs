@@ -1,0 +1,47 @@
+//! The faces of a run, and how they are loaded.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use star_data::dataset::Subset;
+use star_data::loader::LoaderConfig;
+use star_data::{Dataset, Scheme};
+use star_model::InputSpec;
+
+use crate::config::TrainConfig;
+
+/// The training faces without those held out, and the validation faces.
+pub(super) fn sets(
+    config: &TrainConfig,
+    base: &Path,
+    scheme: &Scheme,
+) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+    let train = config.data.train.open(base, scheme).context("data.train")?;
+    if let Some(source) = &config.data.validation {
+        return Ok((train, source.open(base, scheme).context("data.validation")?));
+    }
+    let held = ((train.len() as f64 * config.data.holdout).round() as usize).max(1);
+    ensure!(
+        train.len() > held,
+        "data.train: {} faces are too few to hold {held} out for validation",
+        train.len()
+    );
+    let (held, kept) = Subset::split(train, held, config.seed);
+    Ok((Arc::new(kept), Arc::new(held)))
+}
+
+/// How training faces are prepared for a network with this input; `aux` where it predicts point and edge maps.
+pub(super) fn loader_config(config: &TrainConfig, input: &InputSpec, aux: bool) -> LoaderConfig {
+    LoaderConfig {
+        map_size: input.map_size,
+        shuffle: true,
+        drop_last: true,
+        augmentation: config.augmentation.clone(),
+        targets: aux && config.loss.aux_weight > 0.0,
+        clamp: true,
+        seed: config.seed,
+        workers: config.workers,
+        ..LoaderConfig::evaluation(config.batch_size, input.image_size)
+    }
+}
