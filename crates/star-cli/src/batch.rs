@@ -1,5 +1,7 @@
 //! The one door from plain numbers into tensors.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Result, Tensor, bail};
 use star_data::loader::Batch;
 use star_model::{ChannelOrder, InputSpec};
@@ -80,6 +82,30 @@ pub fn tensors(batch: &Batch, input: &InputSpec, dtype: DType, device: &Device) 
         weights: tensor(&batch.weights, &[b, k])?,
         maps,
     })
+}
+
+/// A batch as it was loaded, by name, to be saved for study: `images` are bytes `[B, S, S, 3]`, RGB.
+///
+/// # Errors
+/// When a part has not the size that the batch says.
+pub fn as_loaded(batch: &Batch) -> Result<BTreeMap<String, Tensor>> {
+    let (b, k, s, m) = (batch.batch, batch.keypoints, batch.size, batch.map_size);
+    let device = &Device::Cpu;
+    let indices: Vec<i64> = batch.indices.iter().map(|&i| i as i64).collect();
+    let mut tensors = BTreeMap::from([
+        ("images".to_string(), Tensor::from_slice(&batch.images, (b, s, s, 3), device)?),
+        ("points".to_string(), Tensor::from_slice(&batch.points, (b, k, 2), device)?),
+        ("weights".to_string(), Tensor::from_slice(&batch.weights, (b, k), device)?),
+        ("indices".to_string(), Tensor::from_vec(indices, b, device)?),
+    ]);
+    for (name, maps, count) in
+        [("pointmaps", &batch.pointmaps, k), ("edgemaps", &batch.edgemaps, batch.edges)]
+    {
+        if let Some(maps) = maps {
+            tensors.insert(name.to_string(), Tensor::from_slice(maps, (b, count, m, m), device)?);
+        }
+    }
+    Ok(tensors)
 }
 
 #[cfg(test)]

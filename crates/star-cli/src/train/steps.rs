@@ -1,11 +1,9 @@
 //! The steps of one epoch.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
 use star_data::loader::Batch;
 use star_model::checkpoint;
@@ -117,38 +115,17 @@ impl Run<'_> {
             batch.indices.iter().map(|&i| self.faces.source(i).display().to_string()).collect();
         let path = self.out.join(BAD_BATCH);
         let kept =
-            match bad_batch(batch).and_then(|tensors| Ok(checkpoint::save_safetensors(&tensors, &path)?)) {
+            match batch::as_loaded(batch).and_then(|tensors| checkpoint::save_safetensors(&tensors, &path)) {
                 Ok(()) => format!("the batch is in {}", path.display()),
-                Err(error) => format!("the batch could not be saved: {error:#}"),
+                Err(error) => format!("the batch could not be saved: {error}"),
             };
         anyhow::anyhow!(
-            "{what} is not finite at step {} (epoch {}) on samples {:?} ({}); {kept}; the state before this step is on disk as \
-             far as it was saved. Look at these samples, lower schedule.learning_rate, or set clip_norm",
+            "{what} is not finite at step {} (epoch {}) on samples {:?} ({}); {kept}; states \
+             saved before are kept. Look at these samples, lower schedule.learning_rate, or set clip_norm",
             self.position.step + 1,
             self.position.epoch + 1,
             batch.indices,
             faces.join(", ")
         )
     }
-}
-
-/// A batch as tensors by name: `images` are bytes `[B, S, S, 3]`, RGB.
-fn bad_batch(batch: &Batch) -> Result<BTreeMap<String, Tensor>> {
-    let (b, k, s, m) = (batch.batch, batch.keypoints, batch.size, batch.map_size);
-    let device = &Device::Cpu;
-    let indices: Vec<i64> = batch.indices.iter().map(|&i| i as i64).collect();
-    let mut tensors = BTreeMap::from([
-        ("images".to_string(), Tensor::from_slice(&batch.images, (b, s, s, 3), device)?),
-        ("points".to_string(), Tensor::from_slice(&batch.points, (b, k, 2), device)?),
-        ("weights".to_string(), Tensor::from_slice(&batch.weights, (b, k), device)?),
-        ("indices".to_string(), Tensor::from_vec(indices, b, device)?),
-    ]);
-    for (name, maps, count) in
-        [("pointmaps", &batch.pointmaps, k), ("edgemaps", &batch.edgemaps, batch.edges)]
-    {
-        if let Some(maps) = maps {
-            tensors.insert(name.to_string(), Tensor::from_slice(maps, (b, count, m, m), device)?);
-        }
-    }
-    Ok(tensors)
 }
