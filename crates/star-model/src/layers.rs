@@ -41,6 +41,11 @@ impl Conv2d {
         }
     }
 
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
+
     fn forward_composed(&self, x: &Tensor) -> Result<Tensor> {
         let y = x.conv2d(&self.weight, self.op.padding, self.op.stride, 1, 1)?;
         y.broadcast_add(&self.bias.reshape((1, self.bias.dim(0)?, 1, 1))?)

@@ -4,10 +4,11 @@ use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 use crate::cpu::batch_norm::{self, BatchNormOp, Statistics};
+use crate::cpu::heads::InstanceNormRelu;
 use crate::cpu::slices_supported;
 
 /// Added to a variance before its root: PyTorch's default, which the published checkpoints were trained with.
-const EPS: f64 = 1e-5;
+pub(crate) const EPS: f64 = 1e-5;
 
 /// Weight of a new batch in the running statistics: PyTorch's default.
 const MOMENTUM: f64 = 0.1;
@@ -43,9 +44,7 @@ impl BatchNorm {
     fn forward_fused(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
         let statistics = if train {
             let statistics = batch_norm::statistics(x)?;
-            let vector = |values: &[f64]| Tensor::new(values, x.device())?.to_dtype(x.dtype());
-            let (mean, variance) = (vector(&statistics.mean)?, vector(&statistics.variance)?);
-            self.update_running(&mean, &variance, statistics.count)?;
+            self.take_in(&statistics)?;
             statistics
         } else {
             let values = |running: &Var| running.as_detached_tensor().to_dtype(DType::F64)?.to_vec1();
@@ -53,6 +52,18 @@ impl BatchNorm {
             Statistics { mean: values(&self.running_mean)?, variance: values(&self.running_var)?, count }
         };
         x.apply_op3(&self.weight, &self.bias, BatchNormOp { statistics, of_batch: train, eps: EPS, relu })
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    pub(crate) fn take_in(&self, statistics: &Statistics) -> Result<()> {
+        let like = &self.running_mean;
+        let vector = |values: &[f64]| Tensor::new(values, like.device())?.to_dtype(like.dtype());
+        self.update_running(&vector(&statistics.mean)?, &vector(&statistics.variance)?, statistics.count)
+    }
+
+    /// Scale and shift.
+    pub(crate) fn parameters(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
     }
 
     fn forward_train_composed(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
@@ -95,8 +106,16 @@ pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
     x.le(0.0)?.where_cond(&x.zeros_like()?, x)
 }
 
-/// Each map brought to zero mean and unit variance over its own pixels: `[B, K, H, W]`, no learned scale.
-pub(crate) fn instance_norm(x: &Tensor) -> Result<Tensor> {
+/// Each map brought to zero mean and unit variance over its own pixels, then cut at 0: `[B, K, H, W]`, no learned scale.
+pub(crate) fn instance_norm_relu(x: &Tensor) -> Result<Tensor> {
+    if slices_supported(x) {
+        x.contiguous()?.apply_op1(InstanceNormRelu { eps: EPS })
+    } else {
+        relu(&instance_norm(x)?)
+    }
+}
+
+fn instance_norm(x: &Tensor) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim((2, 3))?)?;
     let variance = centred.sqr()?.mean_keepdim((2, 3))?;
     centred.broadcast_div(&(variance + EPS)?.sqrt()?)
@@ -161,5 +180,7 @@ mod tests {
     fn instance_norm_and_relu_gradients_agree_with_central_differences() {
         let x = Var::from_tensor(&noise(&[2, 2, 3, 4], 9)).unwrap();
         check_gradients(std::slice::from_ref(&x), || relu(&instance_norm(&x)?));
+        check_gradients(std::slice::from_ref(&x), || instance_norm_relu(&x));
+        assert_close(&instance_norm_relu(&x).unwrap(), &relu(&instance_norm(&x).unwrap()).unwrap(), 1e-12);
     }
 }

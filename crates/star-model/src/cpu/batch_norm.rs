@@ -22,7 +22,7 @@ pub(crate) struct Statistics {
 }
 
 /// Sums of a plane in f64, taken in short runs of the element type so that the loop vectorises.
-fn sums<T: Real>(plane: &[T], centre: T) -> (f64, f64) {
+pub(super) fn sums<T: Real>(plane: &[T], centre: T) -> (f64, f64) {
     const LANES: usize = 16;
     let (mut total, mut total_sq) = (0.0, 0.0);
     for run in plane.chunks(LANES * 16) {
@@ -166,7 +166,7 @@ impl BatchNormOp {
 }
 
 /// `(sum d, sum d (x - mean))` of a plane, `d` zero where a ReLU cut.
-fn masked_sums<T: Real>(dy: &[T], x: &[T], out: &[T], mean: T, relu: bool) -> (f64, f64) {
+pub(super) fn masked_sums<T: Real>(dy: &[T], x: &[T], out: &[T], mean: T, relu: bool) -> (f64, f64) {
     const RUN: usize = 256;
     const LANES: usize = 16;
     let (mut total, mut total_t) = (0.0, 0.0);

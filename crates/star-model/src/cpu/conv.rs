@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use super::gemm::{Into, Matrix, gemm};
 use super::slices::{self, Real, for_real};
 
-/// Elements of an unfolded strip: 64 Ki values fit a 1 MiB second-level cache beside weights and output.
-const STRIP: usize = 64 * 1024;
+/// Elements of an unfolded strip. Smaller ones stay nearer in the caches, but each product packs the weights again.
+const STRIP: usize = 256 * 1024;
 
 /// Batch slices whose weight gradients are summed apart, whatever the number of threads.
 const GRADIENT_SLICES: usize = 8;
@@ -25,9 +25,9 @@ pub(crate) struct Conv2dOp {
     pub(crate) padding: usize,
 }
 
-/// All sizes of one convolution.
+/// All sizes of one convolution; its methods work on one image at a time.
 #[derive(Clone, Copy)]
-struct Sizes {
+pub(crate) struct Window {
     n: usize,
     c: usize,
     h: usize,
@@ -40,7 +40,7 @@ struct Sizes {
     padding: usize,
 }
 
-impl Sizes {
+impl Window {
     fn new(op: &Conv2dOp, x: &Shape, weight: &Shape) -> Result<Self> {
         let (n, c, h, w) = x.dims4()?;
         let (o, wc, k, k2) = weight.dims4()?;
@@ -54,6 +54,11 @@ impl Sizes {
         }
         let out = |side: usize| (side + 2 * op.padding - k) / op.stride + 1;
         Ok(Self { n, c, h, w, o, k, oh: out(h), ow: out(w), stride: op.stride, padding: op.padding })
+    }
+
+    /// A 3x3 window over one image of `channels` maps that keeps its size and number of maps.
+    pub(crate) fn same_3x3(channels: usize, h: usize, w: usize) -> Self {
+        Self { n: 1, c: channels, h, w, o: channels, k: 3, oh: h, ow: w, stride: 1, padding: 1 }
     }
 
     fn pointwise(&self) -> bool {
@@ -84,7 +89,7 @@ impl Sizes {
 }
 
 /// Unfolds output rows `rows` of `image` (`[C, H, W]`) into `columns` (`[C k k, rows OW]`).
-fn unfold<T: Real>(s: &Sizes, image: &[T], rows: std::ops::Range<usize>, columns: &mut [T]) {
+fn unfold<T: Real>(s: &Window, image: &[T], rows: std::ops::Range<usize>, columns: &mut [T]) {
     let width = rows.len() * s.ow;
     for c in 0..s.c {
         let plane = &image[c * s.h * s.w..][..s.h * s.w];
@@ -118,7 +123,7 @@ fn unfold<T: Real>(s: &Sizes, image: &[T], rows: std::ops::Range<usize>, columns
 }
 
 /// Adds unfolded gradients back onto the pixels they came from: the transpose of [`unfold`].
-fn fold<T: Real>(s: &Sizes, columns: &[T], rows: std::ops::Range<usize>, image: &mut [T]) {
+fn fold<T: Real>(s: &Window, columns: &[T], rows: std::ops::Range<usize>, image: &mut [T]) {
     let width = rows.len() * s.ow;
     for c in 0..s.c {
         let plane = &mut image[c * s.h * s.w..][..s.h * s.w];
@@ -151,32 +156,79 @@ fn fold<T: Real>(s: &Sizes, columns: &[T], rows: std::ops::Range<usize>, image: 
 }
 
 /// Threads inside a product: all of them for a batch too small to share out, else one.
-fn inner_threads(tasks: usize) -> usize {
+pub(crate) fn threads_inside(tasks: usize) -> usize {
     let threads = rayon::current_num_threads();
     if tasks >= threads { 1 } else { threads }
 }
 
-fn forward<T: Real>(s: &Sizes, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+impl Window {
+    /// `y += conv(x)` for one image, without the bias.
+    pub(crate) fn forward<T: Real>(&self, x: &[T], weight: &[T], y: &mut [T], threads: usize) {
+        let w = (weight, Matrix::dense(self.o, self.taps()));
+        if self.pointwise() {
+            let columns = (x, Matrix::dense(self.c, self.pixels()));
+            return gemm((y, Matrix::dense(self.o, self.pixels())), w, columns, Into::Add, threads);
+        }
+        let mut columns = vec![T::zero(); self.taps() * self.strip_rows() * self.ow];
+        for rows in self.strips() {
+            let width = rows.len() * self.ow;
+            unfold(self, x, rows.clone(), &mut columns);
+            let out = (&mut y[rows.start * self.ow..], Matrix::strided(self.o, width, self.pixels()));
+            gemm(out, w, (&columns, Matrix::dense(self.taps(), width)), Into::Add, threads);
+        }
+    }
+
+    /// Adds one image's gradients to `dw`, and to `dx` where it is wanted.
+    pub(crate) fn backward<T: Real>(
+        &self,
+        x: &[T],
+        weight: &[T],
+        dy: &[T],
+        mut dx: Option<&mut [T]>,
+        dw: &mut [T],
+        threads: usize,
+    ) {
+        let wm = Matrix::dense(self.o, self.taps());
+        if self.pointwise() {
+            let (dym, xm) = (Matrix::dense(self.o, self.pixels()), Matrix::dense(self.c, self.pixels()));
+            gemm((dw, wm), (dy, dym), (x, xm.t()), Into::Add, threads);
+            if let Some(dx) = dx {
+                gemm((dx, xm), (weight, wm.t()), (dy, dym), Into::Add, threads);
+            }
+            return;
+        }
+        let strip = self.taps() * self.strip_rows() * self.ow;
+        let mut columns = vec![T::zero(); strip];
+        let mut gradients = vec![T::zero(); if dx.is_none() { 0 } else { strip }];
+        for rows in self.strips() {
+            let width = rows.len() * self.ow;
+            let cm = Matrix::dense(self.taps(), width);
+            let dym = (&dy[rows.start * self.ow..], Matrix::strided(self.o, width, self.pixels()));
+            unfold(self, x, rows.clone(), &mut columns);
+            gemm((&mut *dw, wm), dym, (&columns, cm.t()), Into::Add, threads);
+            if let Some(dx) = dx.as_deref_mut() {
+                gemm((&mut gradients, cm), (weight, wm.t()), dym, Into::Replace, threads);
+                fold(self, &gradients, rows, dx);
+            }
+        }
+    }
+
+    /// Output rows, as many at a time as a strip holds.
+    fn strips(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let (rows, all) = (self.strip_rows(), self.oh);
+        (0..all).step_by(rows).map(move |top| top..(top + rows).min(all))
+    }
+}
+
+fn forward<T: Real>(s: &Window, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
     let (image, out_image) = (s.c * s.h * s.w, s.o * s.pixels());
     let mut out = vec![T::zero(); s.n * out_image];
-    let threads = inner_threads(s.n);
+    let threads = threads_inside(s.n);
     let one = |(y, x): (&mut [T], &[T])| {
         for (plane, &b) in y.chunks_exact_mut(s.pixels()).zip(bias) {
             plane.fill(b);
         }
-        let w = (weight, Matrix::dense(s.o, s.taps()));
-        if s.pointwise() {
-            let columns = (x, Matrix::dense(s.c, s.pixels()));
-            return gemm((y, Matrix::dense(s.o, s.pixels())), w, columns, Into::Add, threads);
-        }
-        let mut columns = vec![T::zero(); s.taps() * s.strip_rows() * s.ow];
-        for top in (0..s.oh).step_by(s.strip_rows()) {
-            let rows = top..(top + s.strip_rows()).min(s.oh);
-            let width = rows.len() * s.ow;
-            unfold(s, x, rows, &mut columns);
-            let out = (&mut y[top * s.ow..], Matrix::strided(s.o, width, s.pixels()));
-            gemm(out, w, (&columns, Matrix::dense(s.taps(), width)), Into::Add, threads);
-        }
+        s.forward(x, weight, y, threads);
     };
     if threads == 1 {
         out.par_chunks_exact_mut(out_image).zip(x.par_chunks_exact(image)).for_each(one);
@@ -186,22 +238,17 @@ fn forward<T: Real>(s: &Sizes, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
     out
 }
 
-/// Gradients of one slice of the batch: adds into `dw` and `db`, writes `dx` where it is wanted.
+/// Gradients of one slice of the batch: adds into `dw` and `db`, and into `dx` where it is wanted.
 fn backward_slice<T: Real>(
-    s: &Sizes,
+    s: &Window,
     (x, weight, dy): (&[T], &[T], &[T]),
     mut dx: Option<&mut [T]>,
     (dw, db): (&mut [T], &mut [T]),
     threads: usize,
 ) {
     let (image, out_image) = (s.c * s.h * s.w, s.o * s.pixels());
-    let wm = Matrix::dense(s.o, s.taps());
-    let strip = s.taps() * s.strip_rows() * s.ow;
-    let mut columns = vec![T::zero(); if s.pointwise() { 0 } else { strip }];
-    let mut gradients = vec![T::zero(); if s.pointwise() || dx.is_none() { 0 } else { strip }];
     for (i, dy) in dy.chunks_exact(out_image).enumerate() {
-        let x = &x[i * image..][..image];
-        let mut dx = dx.as_deref_mut().map(|dx| &mut dx[i * image..][..image]);
+        let dx = dx.as_deref_mut().map(|dx| &mut dx[i * image..][..image]);
         for (sum, plane) in db.iter_mut().zip(dy.chunks_exact(s.pixels())) {
             let mut total = T::zero();
             for &value in plane {
@@ -209,39 +256,20 @@ fn backward_slice<T: Real>(
             }
             *sum += total;
         }
-        if s.pointwise() {
-            let (dym, xm) = (Matrix::dense(s.o, s.pixels()), Matrix::dense(s.c, s.pixels()));
-            gemm((dw, wm), (dy, dym), (x, xm.t()), Into::Add, threads);
-            if let Some(dx) = dx {
-                gemm((dx, xm), (weight, wm.t()), (dy, dym), Into::Replace, threads);
-            }
-            continue;
-        }
-        for top in (0..s.oh).step_by(s.strip_rows()) {
-            let rows = top..(top + s.strip_rows()).min(s.oh);
-            let width = rows.len() * s.ow;
-            let cm = Matrix::dense(s.taps(), width);
-            let dym = (&dy[top * s.ow..], Matrix::strided(s.o, width, s.pixels()));
-            unfold(s, x, rows.clone(), &mut columns);
-            gemm((dw, wm), dym, (&columns, cm.t()), Into::Add, threads);
-            if let Some(dx) = dx.as_deref_mut() {
-                gemm((&mut gradients, cm), (weight, wm.t()), dym, Into::Replace, threads);
-                fold(s, &gradients, rows, dx);
-            }
-        }
+        s.backward(&x[i * image..][..image], weight, dy, dx, dw, threads);
     }
 }
 
 /// Gradients with respect to input (where wanted), weight and bias.
 fn backward<T: Real>(
-    s: &Sizes,
+    s: &Window,
     (x, weight, dy): (&[T], &[T], &[T]),
     want_dx: bool,
 ) -> (Option<Vec<T>>, Vec<T>, Vec<T>) {
     let (image, out_image) = (s.c * s.h * s.w, s.o * s.pixels());
     let per_slice = s.n.div_ceil(GRADIENT_SLICES).max(1);
     let slices = s.n.div_ceil(per_slice);
-    let threads = inner_threads(slices);
+    let threads = threads_inside(slices);
     let mut dx = if want_dx { vec![T::zero(); s.n * image] } else { Vec::new() };
     let mut dx_parts: Vec<Option<&mut [T]>> = if want_dx {
         dx.chunks_mut(per_slice * image).map(Some).collect()
@@ -283,7 +311,7 @@ impl CustomOp3 for Conv2dOp {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let s = Sizes::new(self, lx.shape(), lw.shape())?;
+        let s = Window::new(self, lx.shape(), lw.shape())?;
         if lb.shape().dims() != [s.o] {
             candle_core::bail!("conv2d: bias: expected [{}], got {:?}", s.o, lb.shape())
         }
@@ -302,7 +330,7 @@ impl CustomOp3 for Conv2dOp {
         _out: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let s = Sizes::new(self, x.shape(), weight.shape())?;
+        let s = Window::new(self, x.shape(), weight.shape())?;
         // The picture itself takes no gradient.
         let x_tracked = x.track_op();
         let device = x.device();

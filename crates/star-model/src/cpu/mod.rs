@@ -6,7 +6,9 @@
 pub(crate) mod batch_norm;
 pub(crate) mod conv;
 mod gemm;
+pub(crate) mod heads;
 pub(crate) mod pool;
+pub(crate) mod residual;
 mod slices;
 
 pub(crate) mod upsample;

@@ -3,11 +3,21 @@
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 
 /// A floating-point type that the CPU kernels are written for.
-pub(crate) trait Real: WithDType {}
+pub(crate) trait Real: WithDType {
+    fn exp(self) -> Self;
+}
 
-impl Real for f32 {}
+impl Real for f32 {
+    fn exp(self) -> Self {
+        self.exp()
+    }
+}
 
-impl Real for f64 {}
+impl Real for f64 {
+    fn exp(self) -> Self {
+        self.exp()
+    }
+}
 
 /// Whether the kernels of this module can work on `x`: on the CPU, `f32` or `f64`.
 pub(crate) fn supported(x: &Tensor) -> bool {

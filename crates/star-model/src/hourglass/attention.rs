@@ -2,12 +2,13 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_nn::ops::sigmoid;
 
 use crate::StackedHourglassConfig;
+use crate::cpu::heads::{Gate, Sigmoid};
+use crate::cpu::slices_supported;
 use crate::layers::Conv2d;
 use crate::model::{AuxMaps, Stage};
-use crate::norm::{instance_norm, relu};
+use crate::norm::instance_norm_relu;
 
 /// The fixed edge-to-point matrix `[K, E]` and bias `[K]` of a scheme, in `f32`, row-major.
 ///
@@ -34,7 +35,9 @@ pub(super) struct Heads {
 struct AuxHeads {
     pointmaps: Conv2d,
     edgemaps: Conv2d,
-    /// `[1, K, E]`
+    /// The edges of each keypoint.
+    edges_of: Vec<Vec<usize>>,
+    /// The same as a matrix, `[1, K, E]`.
     matrix: Tensor,
     /// `[1, K, 1, 1]`
     bias: Tensor,
@@ -57,7 +60,10 @@ impl Heads {
             let constant = |values: Vec<f32>, shape: &[usize], dtype: DType, device: &Device| {
                 Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
             };
+            let on = |edge: &Vec<usize>, point: usize| edge.contains(&point);
+            let edges_of = (0..k).map(|point| (0..e).filter(|&i| on(&config.edges[i], point)).collect());
             Some(AuxHeads {
+                edges_of: edges_of.collect(),
                 pointmaps: head("out_pointmaps", k)?,
                 edgemaps: head("out_edgemaps", e)?,
                 matrix: constant(matrix, &[1, k, e], vb.dtype(), vb.device())?,
@@ -71,17 +77,64 @@ impl Heads {
 
     /// `features`: `[B, C, M, M]`.
     pub(super) fn forward(&self, features: &Tensor) -> Result<HeadOutput> {
-        let heatmaps = relu(&instance_norm(&self.heatmaps.forward(features)?)?)?;
+        let heatmaps = instance_norm_relu(&self.heatmaps.forward(features)?)?;
         let Some(aux) = &self.aux else {
             return Ok(HeadOutput { stage: Stage { heatmaps: heatmaps.clone(), aux: None }, heatmaps });
         };
         let pointmaps = sigmoid(&aux.pointmaps.forward(features)?)?;
         let edgemaps = sigmoid(&aux.edgemaps.forward(features)?)?;
-        let (b, e, h, w) = edgemaps.dims4()?;
-        let on_edges = aux.matrix.broadcast_matmul(&edgemaps.reshape((b, e, h * w))?)?;
-        let on_edges = on_edges.reshape(pointmaps.shape())?.broadcast_add(&aux.bias)?;
-        let fused = ((on_edges * &pointmaps)? * &heatmaps)?;
+        let fused = aux.gate(&heatmaps, &pointmaps, &edgemaps)?;
         let stage = Stage { heatmaps: fused, aux: Some(AuxMaps { pointmaps, edgemaps }) };
         Ok(HeadOutput { stage, heatmaps })
+    }
+}
+
+impl AuxHeads {
+    /// Heatmaps times point maps times the edge maps that each keypoint lies on.
+    fn gate(&self, heatmaps: &Tensor, pointmaps: &Tensor, edgemaps: &Tensor) -> Result<Tensor> {
+        if slices_supported(heatmaps) {
+            let op = Gate { edges: self.edges_of.clone(), maps: edgemaps.dim(1)? };
+            return heatmaps.apply_op3(pointmaps, edgemaps, op);
+        }
+        self.gate_composed(heatmaps, pointmaps, edgemaps)
+    }
+
+    fn gate_composed(&self, heatmaps: &Tensor, pointmaps: &Tensor, edgemaps: &Tensor) -> Result<Tensor> {
+        let (b, e, h, w) = edgemaps.dims4()?;
+        let on_edges = self.matrix.broadcast_matmul(&edgemaps.reshape((b, e, h * w))?)?;
+        let on_edges = on_edges.reshape(pointmaps.shape())?.broadcast_add(&self.bias)?;
+        (on_edges * pointmaps)? * heatmaps
+    }
+}
+
+/// `1 / (1 + exp(-x))`.
+fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    if slices_supported(x) { x.contiguous()?.apply_op1(Sigmoid) } else { candle_nn::ops::sigmoid(x) }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::Parameters;
+    use crate::gradient_check::{assert_close, check_gradients, noise};
+
+    #[test]
+    fn the_gate_and_sigmoid_kernels_are_those_of_tensor_ops_with_their_own_gradients() {
+        // keypoint 1 lies on both edges, 3 on none
+        let config = StackedHourglassConfig {
+            channels: 8,
+            ..StackedHourglassConfig::reference(4, vec![vec![0, 1], vec![1, 2]])
+        };
+        let parameters = Parameters::new(0);
+        let heads = Heads::new(&config, 0, &parameters.var_builder(DType::F64, &Device::Cpu)).unwrap();
+        let aux = heads.aux.unwrap();
+        let var = |maps: usize, seed: u64| Var::from_tensor(&noise(&[3, maps, 2, 5], seed)).unwrap();
+        let (h, p, e) = (var(4, 1), var(4, 2), var(2, 3));
+        assert_close(&aux.gate(&h, &p, &e).unwrap(), &aux.gate_composed(&h, &p, &e).unwrap(), 1e-12);
+        check_gradients(&[h.clone(), p.clone(), e.clone()], || aux.gate(&h, &p, &e));
+        assert_close(&sigmoid(&h).unwrap(), &candle_nn::ops::sigmoid(&h).unwrap(), 1e-12);
+        check_gradients(std::slice::from_ref(&h), || sigmoid(&h));
     }
 }

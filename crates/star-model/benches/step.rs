@@ -1,0 +1,55 @@
+//! One training step (forward and backward, no optimiser), timed from inside for a comparison from outside:
+//! `cargo bench -p star-model --bench step`, `STAR_STEP=full` for the published network at batch 4 instead of the offline one at 8.
+//! `benches/peers/hourglass_step_pytorch.py` runs it in alternation with the same step in PyTorch.
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop")]
+
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use star_model::{LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig};
+
+/// Steps that are timed, after one that warms up.
+const STEPS: usize = 2;
+
+fn main() {
+    let full = std::env::var("STAR_STEP").is_ok_and(|shape| shape == "full");
+    let edges = (0..9).map(|e| (11 * e..11 * e + 10).filter(|k| *k < 98).collect()).collect();
+    let reference = StackedHourglassConfig::reference(98, edges);
+    let (config, batch) = if full {
+        (reference, 4)
+    } else {
+        (StackedHourglassConfig { stacks: 1, levels: 3, channels: 64, image_size: 64, ..reference }, 8)
+    };
+    let parameters = Parameters::new(0);
+    let model = StackedHourglass::new(&config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+    let size = config.image_size;
+    let pixels: Vec<f32> =
+        (0..batch * 3 * size * size).map(|i| ((i * 7919) % 255) as f32 / 127.5 - 1.0).collect();
+    let images = Tensor::from_vec(pixels, (batch, 3, size, size), &Device::Cpu).unwrap();
+    let before = peak();
+    for step in 0..=STEPS {
+        let start = Instant::now();
+        let mut loss = Tensor::new(0f32, &Device::Cpu).unwrap();
+        for stage in model.forward_t(&images, true).unwrap() {
+            let aux = stage.aux.unwrap();
+            for maps in [stage.heatmaps, aux.pointmaps, aux.edgemaps] {
+                loss = (loss + maps.sqr().unwrap().mean_all().unwrap()).unwrap();
+            }
+        }
+        drop(loss.backward().unwrap());
+        if step > 0 {
+            println!("star {:.0} ms", 1e3 * start.elapsed().as_secs_f64());
+        }
+    }
+    if let (Some(before), Some(after)) = (before, peak()) {
+        println!("star peak over the model: {:.0} MiB", (after - before) / 1024.0);
+    }
+}
+
+/// The largest resident size of this process so far, KiB, where the system tells (Linux).
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
