@@ -20,7 +20,13 @@ pub enum Ruler {
     BoxDiagonal(Vec<usize>),
     /// Geometric mean `sqrt(w h)` of the sides of the tight box around the listed keypoints; an empty list means all keypoints.
     BoxGeometricMean(Vec<usize>),
+    /// Head size as MPII defines it for PCKh: 0.6 times the diagonal of the tight box around the listed keypoints; an empty list means
+    /// all keypoints.
+    HeadSize(Vec<usize>),
 }
+
+/// MPII's head size in units of the head box's diagonal.
+const HEAD_SHARE: f64 = 0.6;
 
 /// The diagonal of the box around all keypoints: the one ruler that fits every scheme.
 impl Default for Ruler {
@@ -50,6 +56,10 @@ impl Ruler {
                 let [width, height] = self.sides(points, truth)?;
                 (width * height).sqrt()
             }
+            Self::HeadSize(points) => {
+                let [width, height] = self.sides(points, truth)?;
+                HEAD_SHARE * width.hypot(height)
+            }
         };
         if length > 0.0 && length.is_finite() {
             Ok(length)
@@ -64,6 +74,7 @@ impl Ruler {
             Self::Between(first, second) => format!("distance {} to {}", end(first), end(second)),
             Self::BoxDiagonal(points) => format!("box diagonal{}", around(points)),
             Self::BoxGeometricMean(points) => format!("box geometric mean{}", around(points)),
+            Self::HeadSize(points) => format!("0.6 of the box diagonal{}", around(points)),
         }
     }
 
@@ -168,6 +179,8 @@ mod tests {
         assert!((geometric(vec![0, 1]) - 2.0).abs() < TOLERANCE);
         let diagonal = Ruler::BoxDiagonal(vec![]).length(&truth).unwrap();
         assert!((diagonal - 68f64.sqrt()).abs() < TOLERANCE);
+        let head = Ruler::HeadSize(vec![]).length(&truth).unwrap();
+        assert!((head - 0.6 * 68f64.sqrt()).abs() < TOLERANCE);
     }
 
     #[test]
