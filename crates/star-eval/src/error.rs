@@ -91,6 +91,24 @@ pub enum Error {
         /// What does not fit, with line and column.
         reason: String,
     },
+    /// An image of a set does not fit; wraps what is wrong with it.
+    #[error("image {image:?}: {source}")]
+    Image {
+        /// The image's name.
+        image: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// Two runs cannot be compared.
+    #[error("{first} and {second} cannot be compared: {reason}")]
+    Incomparable {
+        /// The first run.
+        first: String,
+        /// The second run.
+        second: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The plotting library refused.
     #[error("drawing {title:?}: {reason}")]
     Plot {
@@ -99,4 +117,11 @@ pub enum Error {
         /// The library's words.
         reason: String,
     },
+}
+
+impl Error {
+    /// The same error with the name of the image that it is about.
+    pub(crate) fn of_image(self, image: &str) -> Self {
+        Self::Image { image: image.to_owned(), source: Box::new(self) }
+    }
 }

@@ -50,6 +50,11 @@ fn a_report_counts_the_missing_and_keeps_them_out_of_part_means() {
     assert!(close(report.keypoint_error_fractions[0], 0.015));
     assert!(close(report.groups[0].nme_mean_fraction, 0.09));
     assert_eq!(report.per_image[2].nme_fraction, None);
+    // PCK@0.10 of 12 keypoints: errors 0.03 0 0, 0 0.18 0, three missing, one missing and 0 0.
+    assert!((report.thresholds[0].pck_fraction - 7.0 / 12.0).abs() < TOLERANCE);
+    assert_eq!((report.nme_p95_fraction, report.nme_mean_interval_fraction), (None, None));
+    let [low, high] = report.thresholds[0].failure_rate_interval_fraction.unwrap();
+    assert!(low <= 0.5 && 0.5 <= high && low < high);
     assert_eq!(report.ced().unwrap().missing(), 2);
 }
 
@@ -172,7 +177,7 @@ fn a_point_that_is_not_finite_breaks_the_curve_and_not_the_axes() {
 }
 
 #[test]
-fn bars_and_pages_are_well_formed() {
+fn bars_are_well_formed() {
     let mut values: Vec<f64> = (0..98).map(|i| 2.0 + f64::from(i % 33) / 10.0).collect();
     values[5] = f64::NAN;
     let svg = bars_svg("ratio", "keypoint", "l_max / l_min", &values).unwrap();
@@ -181,9 +186,4 @@ fn bars_and_pages_are_well_formed() {
         document.descendants().filter(|n| n.has_tag_name("rect") && n.attribute("fill") == Some("#0072B2"));
     assert_eq!(bars.count(), 97);
     assert!(matches!(bars_svg("t", "x", "y", &[]), Err(Error::Empty { .. })));
-    let html = evaluation().report().unwrap().to_html().unwrap();
-    assert!(html.contains("toy &amp; test") && html.matches("<svg").count() == 2);
-    let body = html.trim_start_matches("<!DOCTYPE html>\n");
-    let page = roxmltree::Document::parse(body).unwrap();
-    assert_eq!(page.descendants().filter(|n| n.has_tag_name("td")).count(), 18);
 }

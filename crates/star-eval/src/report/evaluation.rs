@@ -1,8 +1,8 @@
 //! Collects images and makes the report.
 
 use crate::nme::weighted_mean;
-use crate::report::{AtThreshold, GroupError, ImageError, Report};
-use crate::{Ced, Error, Result, Ruler, keypoint_errors};
+use crate::report::{AtThreshold, GroupError, ImageError, Report, VisibilityErrors};
+use crate::{Bootstrap, Case, Ced, Error, Result, Ruler, keypoint_errors};
 
 /// What figures are printed with. All names must be filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +72,11 @@ pub struct Evaluation {
     keypoints: Vec<[f64; 2]>,
     /// Sum of errors and number of images per group.
     groups: Vec<[f64; 2]>,
+    /// Keypoints with weight, missing ones included, and how many of them lie within each threshold.
+    counted: usize,
+    within: Vec<usize>,
+    /// Sum of errors and number of visible and of occluded keypoints, where the data say which is which.
+    seen: [[f64; 2]; 2],
 }
 
 impl Evaluation {
@@ -82,7 +87,9 @@ impl Evaluation {
     pub fn new(setting: Setting) -> Result<Self> {
         setting.validate()?;
         let groups = vec![[0.0; 2]; setting.groups.len()];
-        Ok(Self { setting, images: Vec::new(), keypoints: Vec::new(), groups })
+        let within = vec![0; setting.thresholds.len()];
+        let (images, keypoints) = (Vec::new(), Vec::new());
+        Ok(Self { setting, images, keypoints, groups, counted: 0, within, seen: [[0.0; 2]; 2] })
     }
 
     /// Number of images added.
@@ -103,6 +110,29 @@ impl Evaluation {
         truth: &[[f32; 2]],
         weights: Option<&[f32]>,
     ) -> Result<f64> {
+        self.add_image(name.into(), predicted, truth, weights, None)
+    }
+
+    /// Adds a case: as [`Evaluation::add`], with visible and occluded keypoints kept apart where the case tells them apart.
+    ///
+    /// # Errors
+    /// As [`Evaluation::add`], and [`Error::Length`] for another number of visibilities.
+    pub fn add_case(&mut self, case: &Case) -> Result<f64> {
+        let (weights, visible) = (case.weights.as_deref(), case.visible.as_deref());
+        self.add_image(case.name.clone(), case.predicted.as_deref(), &case.truth, weights, visible)
+    }
+
+    fn add_image(
+        &mut self,
+        name: String,
+        predicted: Option<&[[f32; 2]]>,
+        truth: &[[f32; 2]],
+        weights: Option<&[f32]>,
+        visible: Option<&[bool]>,
+    ) -> Result<f64> {
+        if let Some(visible) = visible.filter(|v| v.len() != truth.len()) {
+            return Err(Error::Length { what: "visibilities", expected: truth.len(), got: visible.len() });
+        }
         if !self.keypoints.is_empty() && self.keypoints.len() != truth.len() {
             let (expected, got) = (self.keypoints.len(), truth.len());
             return Err(Error::Length { what: "keypoints of the truth", expected, got });
@@ -128,8 +158,29 @@ impl Evaluation {
         if nme.is_finite() {
             self.add_parts(&errors, weights);
         }
-        self.images.push(ImageError { name: name.into(), nme_fraction: finite(nme) });
+        self.add_keypoints(&errors, weights, visible);
+        self.images.push(ImageError { name, nme_fraction: finite(nme) });
         Ok(nme)
+    }
+
+    /// Counts keypoints one by one, those without prediction among them.
+    fn add_keypoints(&mut self, errors: &[f64], weights: Option<&[f32]>, visible: Option<&[bool]>) {
+        for (k, &error) in errors.iter().enumerate() {
+            if weights.is_some_and(|w| w[k] == 0.0) {
+                continue;
+            }
+            self.counted += 1;
+            for (count, threshold) in self.within.iter_mut().zip(&self.setting.thresholds) {
+                *count += usize::from(error <= *threshold);
+            }
+            if let Some(visible) = visible
+                && error.is_finite()
+            {
+                let sums = &mut self.seen[usize::from(!visible[k])];
+                sums[0] += error;
+                sums[1] += 1.0;
+            }
+        }
     }
 
     fn add_parts(&mut self, errors: &[f64], weights: Option<&[f32]>) {
@@ -152,13 +203,27 @@ impl Evaluation {
     /// # Errors
     /// [`Error::Empty`] without images.
     pub fn report(&self) -> Result<Report> {
-        let errors = self.images.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect();
-        let ced = Ced::new(errors)?;
-        let at = |&threshold_fraction: &f64| AtThreshold {
-            threshold_fraction,
-            failure_rate_fraction: ced.failure_rate(threshold_fraction),
-            auc: ced.auc(threshold_fraction),
+        let errors: Vec<f64> = self.images.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect();
+        let interval = |values: Vec<f64>| {
+            // Too few images, or one that is missing: there is no interval of their mean.
+            Bootstrap::default().mean(&values).ok().map(|i| [i.low, i.high])
         };
+        let nme_mean_interval_fraction = interval(errors.clone());
+        let mut thresholds = Vec::with_capacity(self.within.len());
+        let ced = Ced::new(errors.clone())?;
+        for (&threshold_fraction, &within) in self.setting.thresholds.iter().zip(&self.within) {
+            let failed = |e: &f64| f64::from(u8::from(*e > threshold_fraction));
+            let area = |e: &f64| (1.0 - e / threshold_fraction).max(0.0);
+            thresholds.push(AtThreshold {
+                threshold_fraction,
+                failure_rate_fraction: ced.failure_rate(threshold_fraction),
+                failure_rate_interval_fraction: interval(errors.iter().map(failed).collect()),
+                auc: ced.auc(threshold_fraction),
+                auc_interval: interval(errors.iter().map(area).collect()),
+                auc_simpson: ced.auc_simpson(threshold_fraction),
+                pck_fraction: within as f64 / self.counted.max(1) as f64,
+            });
+        }
         let groups = self.setting.groups.iter().zip(&self.groups).map(|(group, sums)| GroupError {
             name: group.name.clone(),
             keypoints: group.keypoints.clone(),
@@ -176,9 +241,18 @@ impl Evaluation {
             nme_mean_of_found_fraction: ced.mean_of_found(),
             nme_median_fraction: finite(ced.median()),
             nme_p90_fraction: finite(ced.quantile(0.9)?),
-            thresholds: self.setting.thresholds.iter().map(at).collect(),
+            nme_p95_fraction: finite(ced.nmpe(95.0)?),
+            nme_p99_fraction: finite(ced.nmpe(99.0)?),
+            nme_mean_interval_fraction,
+            thresholds,
             groups: groups.collect(),
             keypoint_error_fractions: self.keypoints.iter().map(ratio).collect(),
+            visibility: self.seen.iter().any(|sums| sums[1] > 0.0).then(|| VisibilityErrors {
+                visible_keypoints: self.seen[0][1] as usize,
+                visible_error_fraction: ratio(&self.seen[0]),
+                occluded_keypoints: self.seen[1][1] as usize,
+                occluded_error_fraction: ratio(&self.seen[1]),
+            }),
             per_image: self.images.clone(),
         })
     }

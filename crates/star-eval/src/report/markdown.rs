@@ -50,16 +50,22 @@ impl Report {
             |figure: &str, value| text += &format!("{start} {} | {} |\n", cell(figure), percent(value));
         row("mean", self.nme_mean_fraction);
         row("median", self.nme_median_fraction);
-        row("90 % of images within", self.nme_p90_fraction);
+        row("NMPE 90 (90 % of images within)", self.nme_p90_fraction);
+        row("NMPE 95", self.nme_p95_fraction);
+        row("NMPE 99", self.nme_p99_fraction);
         for group in &self.groups {
             row(&format!("keypoints of {}", group.name), group.nme_mean_fraction);
+        }
+        if let Some(seen) = &self.visibility {
+            row(&format!("{} visible keypoints", seen.visible_keypoints), seen.visible_error_fraction);
+            row(&format!("{} occluded keypoints", seen.occluded_keypoints), seen.occluded_error_fraction);
         }
         text
     }
 }
 
 /// What a reader must know beside the figures.
-pub(super) fn caveats(report: &Report) -> Vec<String> {
+pub(crate) fn caveats(report: &Report) -> Vec<String> {
     let mut caveats = report.notes.clone();
     if report.missing > 0 {
         caveats.push(format!(
@@ -75,15 +81,15 @@ pub(super) fn caveats(report: &Report) -> Vec<String> {
 }
 
 /// A fraction as per cent with three decimals; one more than papers print.
-pub(super) fn percent(fraction: Option<f64>) -> String {
+pub(crate) fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| NONE.to_owned(), |value| format!("{:.3}", 100.0 * value))
 }
 
-pub(super) fn threshold(fraction: f64) -> String {
+pub(crate) fn threshold(fraction: f64) -> String {
     if (fraction * 100.0).fract().abs() < 1e-9 { format!("{fraction:.2}") } else { fraction.to_string() }
 }
 
 /// Text that cannot break out of a table cell.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -1,8 +1,7 @@
 //! Figures of one evaluation, never without data set, subset, ruler and threshold.
 
 mod evaluation;
-mod html;
-mod markdown;
+pub(crate) mod markdown;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +39,25 @@ pub struct Report {
     pub nme_median_fraction: Option<f64>,
     /// 90 % of all images are at most this wrong; `None` where it is infinite.
     pub nme_p90_fraction: Option<f64>,
+    /// 95 % of all images are at most this wrong; `None` where it is infinite.
+    #[serde(default)]
+    pub nme_p95_fraction: Option<f64>,
+    /// 99 % of all images are at most this wrong; `None` where it is infinite.
+    #[serde(default)]
+    pub nme_p99_fraction: Option<f64>,
+    /// 95 % confidence interval of the mean NME (bootstrap over images, see [`Bootstrap`](crate::Bootstrap)); `None` where a
+    /// prediction is missing or there is one image only.
+    #[serde(default)]
+    pub nme_mean_interval_fraction: Option<[f64; 2]>,
     /// Failure rate and area per threshold.
     pub thresholds: Vec<AtThreshold>,
     /// Mean error of named groups of keypoints over the images that have a prediction.
     pub groups: Vec<GroupError>,
     /// Mean error of each keypoint over the images that have a prediction; `None` for a keypoint that never had weight.
     pub keypoint_error_fractions: Vec<Option<f64>>,
+    /// Visible and occluded keypoints apart; `None` where the data do not tell them apart.
+    #[serde(default)]
+    pub visibility: Option<VisibilityErrors>,
     /// Every image in the order of evaluation.
     pub per_image: Vec<ImageError>,
 }
@@ -57,8 +69,33 @@ pub struct AtThreshold {
     pub threshold_fraction: f64,
     /// Share of images above it, in `[0, 1]`.
     pub failure_rate_fraction: f64,
+    /// Its 95 % confidence interval; `None` for one image only.
+    #[serde(default)]
+    pub failure_rate_interval_fraction: Option<[f64; 2]>,
     /// Area under the cumulative curve up to it, over the threshold, exact; in `[0, 1]`.
     pub auc: f64,
+    /// Its 95 % confidence interval; `None` for one image only.
+    #[serde(default)]
+    pub auc_interval: Option<[f64; 2]>,
+    /// The area as the reference integrates it, see [`Ced::auc_simpson`].
+    #[serde(default)]
+    pub auc_simpson: f64,
+    /// PCK: share of all keypoints with an error of at most the threshold, those without prediction counted as wrong.
+    #[serde(default)]
+    pub pck_fraction: f64,
+}
+
+/// Mean errors of visible and of occluded keypoints, over the keypoints that have a prediction.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VisibilityErrors {
+    /// Number of visible keypoints.
+    pub visible_keypoints: usize,
+    /// Their mean error; `None` where there is none.
+    pub visible_error_fraction: Option<f64>,
+    /// Number of occluded keypoints.
+    pub occluded_keypoints: usize,
+    /// Their mean error; `None` where there is none.
+    pub occluded_error_fraction: Option<f64>,
 }
 
 /// Mean error of one named group of keypoints.

@@ -2,6 +2,12 @@
 //!
 //! Input is numbers only: the eigenvalues of each keypoint's predicted covariance, and predicted coordinates.
 
+mod direction;
+mod summary;
+
+pub use direction::{angle_between, tangents};
+pub use summary::{AmbiguitySummary, Contrast};
+
 use crate::{Error, Result};
 
 /// Added to both eigenvalues before their ratio is taken, so that a one-pixel map has ratio 1 and not 0/0. The value that the
@@ -102,6 +108,11 @@ impl Ambiguity {
             .map(|(row, _)| row.iter().sum::<f64>() / self.keypoints as f64)
             .collect();
         (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
+    }
+
+    /// Number of images whose NME lies in `[low, high)`.
+    pub fn images_with_nme(&self, low: f64, high: f64) -> usize {
+        self.nmes.iter().filter(|nme| (low..high).contains(*nme)).count()
     }
 }
 

@@ -1,23 +1,21 @@
-//! Curves and bars as SVG text.
+//! Curves, bars, scatters, heat maps and shapes as SVG text.
+
+mod colour;
+mod heat;
+mod scatter;
+mod shape;
+mod size;
+
+pub(crate) use heat::heat_svg;
+pub(crate) use scatter::scatter_svg;
+pub(crate) use shape::shape_svg;
+pub(crate) use size::Size;
 
 use plotters::prelude::*;
 
 use crate::{Ced, Error, Result};
 
-/// Width and height of every plot, in SVG pixels.
-const SIZE: (u32, u32) = (800, 500);
-/// Axis descriptions; tick labels are a little smaller.
-const TEXT: u32 = 16;
-/// Line colours that stay apart in print and for colour-blind readers (Okabe and Ito's set, without yellow).
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 0, 0),
-];
+use colour::COLOURS;
 
 /// Cumulative error curves on `[0, max]`, one per label, as an SVG document. The x axis is in per cent of the ruler, so the label
 /// should say data set, subset and ruler ([`Report::title`](crate::Report::title) does).
@@ -25,6 +23,10 @@ const COLOURS: [RGBColor; 7] = [
 /// # Errors
 /// [`Error::Empty`] without curves, [`Error::Range`] where `max` is not a positive finite fraction, [`Error::Plot`].
 pub fn ced_svg(curves: &[(&str, &Ced)], max: f64) -> Result<String> {
+    ced_sized(curves, max, Size::PRINT)
+}
+
+pub(crate) fn ced_sized(curves: &[(&str, &Ced)], max: f64, size: Size) -> Result<String> {
     if !(max.is_finite() && max > 0.0) {
         return Err(Error::Range {
             what: "right end of the curve",
@@ -42,7 +44,8 @@ pub fn ced_svg(curves: &[(&str, &Ced)], max: f64) -> Result<String> {
     let series: Vec<(&str, &[(f64, f64)])> =
         series.iter().map(|(l, points)| (*l, points.as_slice())).collect();
     let frame = Frame {
-        title: "Cumulative error distribution",
+        size,
+        title: if size.titled { "Cumulative error distribution" } else { "" },
         x_label: "NME in % of the ruler",
         y_label: "images within, %",
         x: (0.0, 100.0 * max),
@@ -63,10 +66,34 @@ pub fn curves_svg(
     y_label: &str,
     series: &[(&str, &[(f64, f64)])],
 ) -> Result<String> {
+    curves_sized([title, x_label, y_label], series, Size::PRINT)
+}
+
+pub(crate) fn curves_sized(
+    [title, x_label, y_label]: [&str; 3],
+    series: &[(&str, &[(f64, f64)])],
+    size: Size,
+) -> Result<String> {
     let finite = || series.iter().flat_map(|(_, points)| points.iter()).filter(|p| is_finite(p));
     let corner = SeriesLabelPosition::UpperRight;
     let (x, y) = (span(finite().map(|p| p.0)), span(finite().map(|p| p.1)));
-    Frame { title, x_label, y_label, x, y, corner }.lines(series)
+    Frame { size, title, x_label, y_label, x, y, corner }.lines(series)
+}
+
+/// Curves on the unit square in per cent, the diagonal among them.
+pub(crate) fn reliability_svg(points: &[[f64; 2]], size: Size) -> Result<String> {
+    let observed: Vec<(f64, f64)> =
+        [[0.0, 0.0]].iter().chain(points).chain(&[[1.0, 1.0]]).map(|[x, y]| (100.0 * x, 100.0 * y)).collect();
+    let frame = Frame {
+        size,
+        title: "",
+        x_label: "errors expected within the ellipse, %",
+        y_label: "errors observed within, %",
+        x: (0.0, 100.0),
+        y: (0.0, 100.0),
+        corner: SeriesLabelPosition::LowerRight,
+    };
+    frame.lines(&[("observed", &observed), ("where calibrated", &[(0.0, 0.0), (100.0, 100.0)])])
 }
 
 /// One bar per value, at 0, 1, 2 ..., as an SVG document; values that are not finite leave a gap.
@@ -74,14 +101,19 @@ pub fn curves_svg(
 /// # Errors
 /// [`Error::Empty`] where no value is finite, [`Error::Plot`].
 pub fn bars_svg(title: &str, x_label: &str, y_label: &str, values: &[f64]) -> Result<String> {
+    bars_sized([title, x_label, y_label], values, Size::PRINT)
+}
+
+pub(crate) fn bars_sized([title, x_label, y_label]: [&str; 3], values: &[f64], size: Size) -> Result<String> {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
     if finite().next().is_none() {
         return Err(Error::Empty { what: "list of bars", hint: "give at least one finite value" });
     }
     let (low, high) = finite().fold((0.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
-    let y = if high > low { (low, high + 0.05 * (high - low)) } else { (0.0, 1.0) };
+    let room = 0.05 * (high - low);
+    let y = if high > low { (if low < 0.0 { low - room } else { 0.0 }, high + room) } else { (0.0, 1.0) };
     let x = (-0.5, values.len() as f64 - 0.5);
-    let frame = Frame { title, x_label, y_label, x, y, corner: SeriesLabelPosition::UpperRight };
+    let frame = Frame { size, title, x_label, y_label, x, y, corner: SeriesLabelPosition::UpperRight };
     frame.draw(|chart| {
         let bars = values.iter().enumerate().filter(|(_, v)| v.is_finite()).map(|(i, &value)| {
             let centre = i as f64;
@@ -100,6 +132,7 @@ type Chart<'a> = ChartContext<
 
 /// Everything around the data.
 struct Frame<'a> {
+    size: Size,
     title: &'a str,
     x_label: &'a str,
     y_label: &'a str,
@@ -131,7 +164,7 @@ impl Frame<'_> {
             let background = WHITE.mix(0.8);
             let mut legend = chart.configure_series_labels();
             legend.position(self.corner.clone()).background_style(background).border_style(BLACK.mix(0.3));
-            legend.label_font(("sans-serif", TEXT)).draw().map_err(|e| e.to_string())
+            legend.label_font(("sans-serif", self.size.text - 1)).draw().map_err(|e| e.to_string())
         })
     }
 
@@ -148,21 +181,28 @@ impl Frame<'_> {
         text: &mut String,
         fill: impl FnOnce(&mut Chart<'_>) -> std::result::Result<(), String>,
     ) -> std::result::Result<(), String> {
-        let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+        let Size { pixels, text: font, ticks, .. } = self.size;
+        let root = SVGBackend::with_string(text, pixels).into_drawing_area();
         root.fill(&WHITE).map_err(|e| e.to_string())?;
-        let mut chart = ChartBuilder::on(&root)
-            .caption(self.title, ("sans-serif", TEXT + 4))
-            .margin(12)
-            .x_label_area_size(48)
-            .y_label_area_size(64)
+        let mut builder = ChartBuilder::on(&root);
+        if !self.title.is_empty() {
+            builder.caption(self.title, ("sans-serif", font + 4));
+        }
+        let mut chart = builder
+            .margin(font / 2)
+            .margin_right(font)
+            .x_label_area_size(3 * font)
+            .y_label_area_size(4 * font)
             .build_cartesian_2d(self.x.0..self.x.1, self.y.0..self.y.1)
             .map_err(|e| e.to_string())?;
         chart
             .configure_mesh()
             .x_desc(self.x_label)
             .y_desc(self.y_label)
-            .axis_desc_style(("sans-serif", TEXT))
-            .label_style(("sans-serif", TEXT - 2))
+            .axis_desc_style(("sans-serif", font))
+            .label_style(("sans-serif", font - 2))
+            .x_labels(ticks)
+            .y_labels(ticks)
             .x_label_formatter(&tick)
             .y_label_formatter(&tick)
             .light_line_style(WHITE.mix(0.0))
@@ -174,7 +214,7 @@ impl Frame<'_> {
 }
 
 /// A tick's number without trailing zeros; what arithmetic leaves of zero is printed as zero.
-fn tick(value: &f64) -> String {
+pub(crate) fn tick(value: &f64) -> String {
     let size = value.abs();
     if size < 1e-12 {
         return "0".to_owned();

@@ -1,0 +1,93 @@
+//! A comparison as Markdown.
+
+use super::{Comparison, Moved, Pair};
+use crate::report::markdown::{cell, percent, threshold};
+
+impl Comparison {
+    /// The comparison as Markdown, errors in per cent of the ruler.
+    pub fn to_markdown(&self) -> String {
+        let mut text = String::from(
+            "## Runs\n\n| run | data set | subset | ruler | images | missing | NME % | threshold | FR % | AUC |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
+        );
+        for run in &self.runs {
+            for at in &run.report.thresholds {
+                text += &format!(
+                    "| {} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
+                    cell(&run.name),
+                    cell(&run.report.dataset),
+                    cell(&run.report.subset),
+                    cell(&run.report.ruler),
+                    run.report.images,
+                    run.report.missing,
+                    percent(run.report.nme_mean_fraction),
+                    threshold(at.threshold_fraction),
+                    100.0 * at.failure_rate_fraction,
+                    at.auc
+                );
+            }
+        }
+        for pair in &self.pairs {
+            text += &self.pair(pair);
+        }
+        if let Some(spreads) = &self.keypoint_spreads {
+            let mean = spreads.iter().sum::<f64>() / spreads.len().max(1) as f64;
+            text += &format!(
+                "\nThe runs' predictions of a keypoint lie {} % of the ruler from their mean position on average (root mean square, {} images).\n",
+                percent(Some(mean)),
+                self.spread_images
+            );
+        }
+        text
+    }
+
+    fn pair(&self, pair: &Pair) -> String {
+        let p = &pair.paired;
+        let mut text = format!(
+            "\n## {} against {}\n\n{} images in common: {} better, {} worse, {} equal.\n",
+            pair.name, self.runs[0].name, p.images, p.better, p.worse, p.ties
+        );
+        if let Some(difference) = p.mean_difference {
+            text += &format!("Mean difference of NME: {:+.4} points", 100.0 * difference);
+            if let Some([low, high]) = pair.difference_interval {
+                text += &format!(" (95 % interval {:+.4} to {:+.4})", 100.0 * low, 100.0 * high);
+            }
+            text += ".\n";
+        }
+        text += &format!("Sign test p = {:.2e}", p.sign_p);
+        if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
+            text += &format!(
+                "; signed-rank test p = {:.2e} ({corrected:.2e} corrected for {} runs), rank-biserial {:+.3}",
+                w.p,
+                self.pairs.len(),
+                w.effect
+            );
+        }
+        text += ".\n";
+        if pair.unmatched != [0, 0] {
+            text += &format!(
+                "Left out: {} images of the first run only, {} of the second only.\n",
+                pair.unmatched[0], pair.unmatched[1]
+            );
+        }
+        for (title, moved) in [("Most improved", &pair.improved), ("Most worsened", &pair.worsened)] {
+            if !moved.is_empty() {
+                text += &format!(
+                    "\n| {title} | {} NME % | {} NME % |\n|---|---:|---:|\n",
+                    cell(&self.runs[0].name),
+                    cell(&pair.name)
+                );
+                text.extend(moved.iter().map(row));
+            }
+        }
+        text
+    }
+}
+
+fn row(moved: &Moved) -> String {
+    format!(
+        "| {} | {} | {} |\n",
+        cell(&moved.image),
+        percent(moved.first_fraction),
+        percent(moved.second_fraction)
+    )
+}

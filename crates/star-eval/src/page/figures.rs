@@ -1,0 +1,226 @@
+//! Sections about keypoints, ambiguity, calibration, crops and videos.
+
+use super::table::{Table, barred};
+use super::{escape, figure, half_figure, place, sized_figure};
+use crate::plot::{Size, bars_sized, curves_sized, heat_svg, reliability_svg, shape_svg};
+use crate::report::Report;
+use crate::report::markdown::{percent, threshold};
+use crate::study::Outline;
+use crate::{AmbiguitySummary, BoxSensitivity, CalibrationSummary, JitterSummary, Result, Results};
+
+/// The mean shape is drawn taller than curves are.
+const SHAPE_SIZES: [Size; 2] = [Size::WIDE.high(560), Size::NARROW.high(380)];
+
+pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
+    let of = place(main);
+    let errors: Vec<Option<f64>> =
+        main.keypoint_error_fractions.iter().map(|e| e.map(|e| 100.0 * e)).collect();
+    let mut text = String::new();
+    if errors.iter().flatten().next().is_some() {
+        if results.outline.points.iter().flatten().next().is_some() {
+            text += &sized_figure(
+                &format!(
+                    "Mean error of each keypoint on the mean shape, larger and lighter where it is larger: {of}."
+                ),
+                SHAPE_SIZES,
+                |size| shape_svg(&results.outline, &errors, "error, % of the ruler", size),
+            )?;
+        }
+        let bars: Vec<f64> = errors.iter().map(|e| e.unwrap_or(f64::NAN)).collect();
+        text += &figure(&format!("Mean error of each keypoint by its number: {of}."), |size| {
+            bars_sized(["", "keypoint", "error, % of the ruler"], &bars, size)
+        })?;
+    }
+    let largest = main.groups.iter().filter_map(|g| g.nme_mean_fraction).fold(0.0, f64::max);
+    let mut table = Table::new(&["group", "keypoints", "NME %"]);
+    for group in &main.groups {
+        let value = group.nme_mean_fraction;
+        table.row(&group.name, &[group.keypoints.len().to_string(), barred(&percent(value), value, largest)]);
+    }
+    let groups = table.finish();
+    if !groups.is_empty() {
+        text += &format!("<h3>Groups <small>({})</small></h3>\n{groups}", escape(&of));
+    }
+    if let Some(seen) = &main.visibility {
+        let mut table = Table::new(&["keypoints", "number", "error %"]);
+        for (name, count, error) in [
+            ("visible", seen.visible_keypoints, seen.visible_error_fraction),
+            ("occluded", seen.occluded_keypoints, seen.occluded_error_fraction),
+        ] {
+            table.row(name, &[count.to_string(), percent(error)]);
+        }
+        text +=
+            &format!("<h3>Visible and occluded <small>({})</small></h3>\n{}", escape(&of), table.finish());
+    }
+    Ok(text)
+}
+
+pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Report) -> Result<String> {
+    let of = place(main);
+    let mut text = format!(
+        "<p>How elongated predicted distributions are: the larger eigenvalue over the smaller, 1 for a round one. {} faces with ellipses.</p>\n",
+        found.images
+    );
+    text += &figure(&format!("Mean eigenvalue ratio of each keypoint: {of}."), |size| {
+        bars_sized(["", "keypoint", "eigenvalue ratio"], &found.keypoint_ratios, size)
+    })?;
+    let shown: Vec<Option<f64>> = found.keypoint_ratios.iter().copied().map(Some).collect();
+    let placed = outline.points.iter().flatten().next().is_some();
+    if placed {
+        text += &sized_figure(&format!("The same on the mean shape: {of}."), SHAPE_SIZES, |size| {
+            shape_svg(outline, &shown, "eigenvalue ratio", size)
+        })?;
+    }
+    let rows = || found.groups.iter().chain(&found.contrast).chain(&found.easy_and_hard);
+    let largest = rows().filter_map(|r| r.ratio).fold(0.0, f64::max);
+    let mut table = Table::new(&["mean over", "keypoints or faces", "ratio"]);
+    for row in rows() {
+        let ratio = row.ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
+        table.row(&row.name, &[row.count.to_string(), barred(&ratio, row.ratio, largest)]);
+    }
+    text +=
+        &format!("<h3>Groups, easy and hard faces <small>({})</small></h3>\n{}", escape(&of), table.finish());
+    if let Some(angle) = found.mean_angle {
+        text += &format!(
+            "<h3>Direction</h3><p>Long axes lie <b>{angle:.1}°</b> off the direction of the curve through their keypoint on average: \
+             0° is along it, 45° anywhere, 90° across. Distributions with a ratio of at least 1.5 only.</p>\n"
+        );
+        let angles: Vec<f64> = found.keypoint_angles.iter().map(|a| a.unwrap_or(f64::NAN)).collect();
+        text += &figure(&format!("Mean angle between long axis and curve, by keypoint: {of}."), |size| {
+            bars_sized(["", "keypoint", "degrees"], &angles, size)
+        })?;
+    }
+    Ok(text)
+}
+
+pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Report) -> Result<String> {
+    let of = place(main);
+    let verdict = match c.scale {
+        s if s > 1.1 => "too sure of itself: its ellipses are too small",
+        s if s < 0.9 => "too cautious: its ellipses are too large",
+        _ => "right about the size of its errors on average",
+    };
+    let mut text = format!(
+        "<p>Whether errors are as large as the predicted ellipses say. The network is <b>{verdict}</b>; standard deviations must be \
+         multiplied by <b>{:.2}</b> to fit ({:.2} where a few gross errors are not to count). {} keypoints compared, {} not usable.</p>\n",
+        c.scale, c.robust_scale, c.pairs, c.unusable
+    );
+    let reliability = half_figure(
+        &format!(
+            "Reliability: the share of errors within ellipses of a size that should hold so many. {of}."
+        ),
+        |size| reliability_svg(&c.curve, size),
+    )?;
+    let points: Vec<(f64, f64)> = c.spread_bins.iter().map(|[p, o]| (100.0 * p, 100.0 * o)).collect();
+    let end = points.iter().fold(0.0f64, |m, (p, o)| m.max(*p).max(*o));
+    let spread = half_figure(
+        &format!(
+            "Spread: root mean square error per axis (upwards) of keypoints by predicted standard deviation (to the right), tenths. {of}."
+        ),
+        |size| {
+            let series: [(&str, &[(f64, f64)]); 2] =
+                [("observed", &points), ("where calibrated", &[(0.0, 0.0), (end, end)])];
+            curves_sized(["", "predicted, % of the ruler", "observed, %"], &series, size)
+        },
+    )?;
+    text += &format!("<div class=\"pair\">{reliability}{spread}</div>\n");
+    let mut table = Table::new(&["figure", "value", "where calibrated"]);
+    for (name, value, ideal) in [
+        ("mean squared Mahalanobis distance", format!("{:.3}", c.mean_squared_distance), "2"),
+        ("median squared Mahalanobis distance", format!("{:.3}", c.median_squared_distance), "1.386"),
+        ("variance along the short axis", format!("{:.3}", c.axis_variances[0]), "1"),
+        ("variance along the long axis", format!("{:.3}", c.axis_variances[1]), "1"),
+        ("area between curve and diagonal", format!("{:.4}", c.miscalibration_area), "0"),
+        ("largest gap", format!("{:.4}", c.largest_gap), "0"),
+        ("negative log-likelihood, as predicted", format!("{:.3}", c.nll), ""),
+        ("negative log-likelihood, multiplied", format!("{:.3}", c.nll_scaled), ""),
+    ] {
+        table.row(name, &[value, ideal.to_owned()]);
+    }
+    text += &table.finish();
+    if outline.points.iter().flatten().next().is_some() && c.keypoint_scales.iter().flatten().next().is_some()
+    {
+        text += &sized_figure(
+            &format!("What each keypoint's standard deviations must be multiplied by: {of}."),
+            SHAPE_SIZES,
+            |size| shape_svg(outline, &c.keypoint_scales, "factor", size),
+        )?;
+    }
+    Ok(text)
+}
+
+pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
+    boxes.validate()?;
+    let of = format!("{}, {}, {}", boxes.dataset, boxes.subset, boxes.ruler);
+    let mut text = format!(
+        "<p>The same faces scored with crops from the true landmarks, from the detector, and with true crops moved and scaled. <small>{}, \
+         threshold {}</small></p>\n",
+        escape(&of),
+        threshold(boxes.threshold_fraction)
+    );
+    let mut table = Table::new(&["crops", "faces", "missing", "NME % of found", "median %", "FR %"]);
+    for row in &boxes.rows {
+        table.row(
+            &row.crops,
+            &[
+                row.faces.to_string(),
+                row.missing.to_string(),
+                percent(row.nme_of_found_fraction),
+                percent(row.nme_median_fraction),
+                format!("{:.2}", 100.0 * row.failure_rate_fraction),
+            ],
+        );
+    }
+    text += &table.finish();
+    let names = |values: &[f64], unit: &str| {
+        values.iter().map(|v| format!("{:.0}{unit}", 100.0 * v)).collect::<Vec<_>>()
+    };
+    let cells: Vec<Vec<Option<f64>>> =
+        boxes.grid.iter().map(|row| row.iter().map(|v| v.map(|v| 100.0 * v)).collect()).collect();
+    if cells.iter().flatten().flatten().next().is_some() {
+        text += &sized_figure(
+            &format!(
+                "Mean NME in % where the true crop is moved (columns, in a direction of its own for each face) and scaled (rows): {of}."
+            ),
+            [Size::WIDE.high(300), Size::NARROW.high(260)],
+            |size| {
+                let labels = ["moved by, % of the side", "side, %"];
+                heat_svg(labels, &names(&boxes.shifts, ""), &names(&boxes.scales, ""), &cells, size)
+            },
+        )?;
+    }
+    Ok(text)
+}
+
+pub(super) fn videos(videos: &[JitterSummary], dataset: &str) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
+    let mut table = Table::new(&["videos of", "videos", "frames", "missing", "steps", "NMJ", "NMF (RMS)"]);
+    for row in videos {
+        table.row(
+            &row.name,
+            &[
+                row.videos.to_string(),
+                row.frames.to_string(),
+                row.missing.to_string(),
+                row.pairs.to_string(),
+                number(row.nmj),
+                number(row.nmf),
+            ],
+        );
+    }
+    format!(
+        "<p>How much errors change from frame to frame: mean (NMJ) and root mean square (NMF) of 100 |change of the error vector| / \
+         √(face area / 256²) over keypoints and steps. A jump of one pixel on a face of 256 × 256 pixels is 100. <small>{}</small></p>\n{}",
+        escape(dataset),
+        table.finish()
+    )
+}
+
+/// Bars upwards and downwards by keypoint, fractions drawn as points of NME; nothing where no value is finite.
+pub(super) fn differences(values: &[Option<f64>], caption: &str) -> Result<String> {
+    let bars: Vec<f64> = values.iter().map(|v| v.map_or(f64::NAN, |v| 100.0 * v)).collect();
+    if !bars.iter().any(|v| v.is_finite()) {
+        return Ok(String::new());
+    }
+    figure(caption, |size| bars_sized(["", "keypoint", "points of NME"], &bars, size))
+}

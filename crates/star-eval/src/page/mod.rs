@@ -1,0 +1,213 @@
+//! Results as one HTML page that needs no other file, no network and no script: wide or narrow, light or dark.
+
+mod comparison;
+mod figures;
+mod gallery;
+mod subsets;
+mod table;
+
+pub use gallery::Picture;
+
+use crate::plot::Size;
+use crate::report::Report;
+use crate::report::markdown::{caveats, percent, threshold};
+use crate::{Result, Results};
+
+const STYLE: &str = include_str!("style.css");
+
+impl Results {
+    /// The page: figures by subset and ruler, error curves, keypoints on the mean shape, ambiguity, calibration, dependence on the
+    /// crop, stability over time, and the pictures handed in. Parts that were not measured are not on it.
+    ///
+    /// # Errors
+    /// [`Error::Plot`](crate::Error::Plot) from drawing, and as [`Results::main`].
+    pub fn to_html(&self, pictures: &[Picture]) -> Result<String> {
+        let main = self.main()?;
+        let mut page = Page::new(format!("{}, {}", main.dataset, main.subset));
+        page.lead = lead(main);
+        page.tiles = tiles(main);
+        page.add("figures", "By subset", subsets::table(&self.reports)?);
+        page.add("curves", "Cumulative error", subsets::curves(&self.reports)?);
+        page.add("keypoints", "Keypoints", figures::keypoints(self, main)?);
+        if let Some(ambiguity) = &self.ambiguity {
+            page.add("ambiguity", "Ambiguity", figures::ambiguity(ambiguity, &self.outline, main)?);
+        }
+        if let Some(calibration) = &self.calibration {
+            page.add("calibration", "Calibration", figures::calibration(calibration, &self.outline, main)?);
+        }
+        if let Some(boxes) = &self.boxes {
+            page.add("crops", "Where the crop comes from", figures::boxes(boxes)?);
+        }
+        if !self.videos.is_empty() {
+            page.add("video", "Stability over time", figures::videos(&self.videos, &main.dataset));
+        }
+        page.add("images", "Best and worst images", gallery::section(pictures, main));
+        Ok(page.finish())
+    }
+}
+
+impl Report {
+    /// As [`Results::to_html`], for this report alone.
+    ///
+    /// # Errors
+    /// As [`Results::to_html`].
+    pub fn to_html(&self) -> Result<String> {
+        Results::from(self.clone()).to_html(&[])
+    }
+}
+
+/// What the figures of a page are of, and what must be known beside them.
+fn lead(report: &Report) -> String {
+    let mut text = format!(
+        "<p class=\"lead\">Errors are in per cent of the ruler <b>{}</b> ({}) unless said otherwise. Intervals are 95 % \
+         bootstrap intervals over images.</p>",
+        escape(&report.ruler),
+        escape(&report.ruler_definition)
+    );
+    for note in caveats(report) {
+        text += &format!("<p class=\"warn\">{}</p>", escape(&note));
+    }
+    text
+}
+
+fn tiles(report: &Report) -> String {
+    let mut tiles = vec![(
+        percent(report.nme_mean_fraction) + " %",
+        "mean NME".to_owned(),
+        report
+            .nme_mean_interval_fraction
+            .map(|[l, h]| format!("{} to {} %", percent(Some(l)), percent(Some(h)))),
+    )];
+    if report.nme_mean_fraction.is_none() {
+        tiles[0] =
+            (percent(report.nme_mean_of_found_fraction) + " %", "mean NME of those found".to_owned(), None);
+    }
+    if let Some(at) = report.thresholds.first() {
+        let t = threshold(at.threshold_fraction);
+        let failed =
+            at.failure_rate_interval_fraction.map(|[l, h]| format!("{:.2} to {:.2} %", 100.0 * l, 100.0 * h));
+        tiles.push((
+            format!("{:.2} %", 100.0 * at.failure_rate_fraction),
+            format!("failures above {t}"),
+            failed,
+        ));
+        let area = at.auc_interval.map(|[l, h]| format!("{l:.3} to {h:.3}"));
+        tiles.push((format!("{:.3}", at.auc), format!("AUC up to {t}"), area));
+    }
+    tiles.push((
+        report.images.to_string(),
+        "faces".to_owned(),
+        Some(if report.missing == 0 {
+            "none missing".to_owned()
+        } else {
+            format!("{} missing", report.missing)
+        }),
+    ));
+    let tile = |(value, what, more): &(String, String, Option<String>)| {
+        let more = more.as_ref().map(|m| format!("<span>{m}</span>")).unwrap_or_default();
+        format!("<div class=\"tile\"><b>{value}</b><span>{what}</span>{more}</div>")
+    };
+    tiles.iter().map(tile).collect()
+}
+
+/// A page under construction.
+struct Page {
+    title: String,
+    lead: String,
+    tiles: String,
+    sections: Vec<(&'static str, String, String)>,
+}
+
+impl Page {
+    fn new(title: String) -> Self {
+        Self { title, lead: String::new(), tiles: String::new(), sections: Vec::new() }
+    }
+
+    /// A section, unless there is nothing in it.
+    fn add(&mut self, id: &'static str, heading: impl Into<String>, body: String) {
+        if !body.is_empty() {
+            self.sections.push((id, heading.into(), body));
+        }
+    }
+
+    fn finish(self) -> String {
+        let title = escape(&self.title);
+        let mut links = String::new();
+        let mut sections = String::new();
+        for (i, (id, heading, body)) in self.sections.iter().enumerate() {
+            // Sections of one kind, such as several comparisons, have their number in the address.
+            let id = format!("{id}-{}", i + 1);
+            let heading = escape(heading);
+            links += &format!("<a href=\"#{id}\">{heading}</a>");
+            sections += &format!("<section id=\"{id}\"><h2>{heading}</h2>\n{body}</section>\n");
+        }
+        let tiles = if self.tiles.is_empty() {
+            String::new()
+        } else {
+            format!("<div class=\"tiles\">{}</div>\n", self.tiles)
+        };
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
+             <meta name=\"color-scheme\" content=\"light dark\"/><link rel=\"icon\" href=\"data:,\"/>\
+             <title>{title}</title><style>\n{STYLE}</style></head>\n<body><header><h1>{title}</h1>\n{}\n{tiles}<nav>{links}</nav></header>\n\
+             <main>\n{sections}</main>\n<footer>{DEFINITIONS}</footer></body></html>\n",
+            self.lead
+        )
+    }
+}
+
+const DEFINITIONS: &str = "<dl><dt>NME</dt><dd>mean distance of predicted and true keypoints over the ruler's length</dd>\
+<dt>FR</dt><dd>share of faces whose NME is above the threshold; faces without a prediction are among them</dd>\
+<dt>AUC</dt><dd>area under the cumulative error curve up to the threshold, over the threshold, exact</dd>\
+<dt>NMPE</dt><dd>the NME that 90, 95 or 99 % of the faces do not exceed</dd>\
+<dt>PCK</dt><dd>share of keypoints with an error of at most the threshold</dd></dl>";
+
+/// A plot in a wide and a narrow drawing, of which the page shows one.
+fn figure(caption: &str, draw: impl Fn(Size) -> Result<String>) -> Result<String> {
+    sized_figure(caption, [Size::WIDE, Size::NARROW], draw)
+}
+
+/// As [`figure`], on half the page's width.
+fn half_figure(caption: &str, draw: impl Fn(Size) -> Result<String>) -> Result<String> {
+    sized_figure(caption, [Size::WIDE.wide(440).high(340), Size::NARROW], draw)
+}
+
+fn sized_figure(
+    caption: &str,
+    [wide, narrow]: [Size; 2],
+    draw: impl Fn(Size) -> Result<String>,
+) -> Result<String> {
+    let (wide, narrow) = (dress(&draw(wide)?, "wide", caption), dress(&draw(narrow)?, "narrow", caption));
+    Ok(format!("<figure>{wide}{narrow}<figcaption>{}</figcaption></figure>\n", escape(caption)))
+}
+
+/// A plot's SVG as part of the page: its size is the page's, black and white are ink and paper, colours are the theme's.
+fn dress(svg: &str, class: &str, label: &str) -> String {
+    const THEME: [(&str, &str); 8] = [
+        ("#000000", "var(--ink)"),
+        ("#FFFFFF", "var(--card)"),
+        ("#0072B2", "var(--c1)"),
+        ("#D55E00", "var(--c2)"),
+        ("#009E73", "var(--c3)"),
+        ("#CC79A7", "var(--c4)"),
+        ("#56B4E9", "var(--c5)"),
+        ("#E69F00", "var(--c6)"),
+    ];
+    let opening = svg.find("viewBox").unwrap_or(0);
+    let mut text =
+        format!("<svg class=\"{class}\" role=\"img\" aria-label=\"{}\" {}", escape(label), &svg[opening..]);
+    for (colour, name) in THEME {
+        text = text.replace(&format!("\"{colour}\""), &format!("\"{name}\""));
+    }
+    text
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Data set, subset and ruler for a caption.
+fn place(report: &Report) -> String {
+    format!("{}, {}, {}", report.dataset, report.subset, report.ruler)
+}

@@ -1,0 +1,55 @@
+//! Tables of a page.
+
+use super::escape;
+
+/// A table whose first column names its rows; the others hold numbers.
+pub(super) struct Table {
+    head: String,
+    rows: String,
+}
+
+impl Table {
+    pub(super) fn new(names: &[&str]) -> Self {
+        let mut head = String::new();
+        for (i, name) in names.iter().enumerate() {
+            let class = if i == 0 { "" } else { " class=\"n\"" };
+            head += &format!("<th scope=\"col\"{class}>{}</th>", escape(name));
+        }
+        Self { head, rows: String::new() }
+    }
+
+    /// A row; cells are markup already.
+    pub(super) fn row(&mut self, name: &str, cells: &[String]) {
+        let class = if name.len() > 24 { " class=\"long\"" } else { "" };
+        self.rows += &format!("<tr><th scope=\"row\"{class}>{}</th>", escape(name));
+        for cell in cells {
+            self.rows += &format!("<td class=\"n\">{cell}</td>");
+        }
+        self.rows += "</tr>\n";
+    }
+
+    pub(super) fn finish(self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        format!(
+            "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>\n",
+            self.head, self.rows
+        )
+    }
+}
+
+/// A number with a bar of its share of the largest one.
+pub(super) fn barred(text: &str, value: Option<f64>, largest: f64) -> String {
+    let share =
+        value.map_or(0.0, |v| if largest > 0.0 { (100.0 * v / largest).clamp(0.0, 100.0) } else { 0.0 });
+    format!("<span class=\"bar\" style=\"--w:{share:.1}%\"></span>{text}")
+}
+
+/// A figure with its interval beneath.
+pub(super) fn with_interval(text: String, interval: Option<[String; 2]>) -> String {
+    match interval {
+        Some([low, high]) => format!("{text}<small>{low} to {high}</small>"),
+        None => text,
+    }
+}

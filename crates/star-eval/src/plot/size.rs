@@ -1,0 +1,33 @@
+//! How large a plot is, and its letters.
+
+/// Size of a plot and of what is written in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Width and height, SVG pixels.
+    pub(crate) pixels: (u32, u32),
+    /// Height of letters; tick labels are a little smaller.
+    pub(crate) text: u32,
+    /// Ticks wished for on each axis.
+    pub(crate) ticks: usize,
+    /// Whether the plot carries its own title; a page writes it above.
+    pub(crate) titled: bool,
+}
+
+impl Size {
+    /// For files of their own.
+    pub(crate) const PRINT: Self = Self { pixels: (800, 500), text: 16, ticks: 10, titled: true };
+    /// For a page on a wide screen.
+    pub(crate) const WIDE: Self = Self { pixels: (880, 400), text: 15, ticks: 8, titled: false };
+    /// For a page on a phone.
+    pub(crate) const NARROW: Self = Self { pixels: (360, 300), text: 13, ticks: 5, titled: false };
+
+    /// The same with another height.
+    pub(crate) const fn high(self, height: u32) -> Self {
+        Self { pixels: (self.pixels.0, height), ..self }
+    }
+
+    /// The same with another width.
+    pub(crate) const fn wide(self, width: u32) -> Self {
+        Self { pixels: (width, self.pixels.1), ..self }
+    }
+}

@@ -1,0 +1,159 @@
+//! Everything that can be said about one set of predictions: figures by subset and ruler, ambiguity, calibration.
+
+mod markdown;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ambiguity::AmbiguitySummary;
+use crate::plan::{Curve, Plan};
+use crate::shape::mean_shape;
+use crate::{
+    BoxSensitivity, Calibration, CalibrationSummary, Case, Error, Evaluation, JitterSummary, Report, Result,
+};
+
+/// The results of one run on one data set, as stored in JSON: the input of reports and of comparisons.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Results {
+    /// Figures by subset and ruler; the first is the whole set under the first ruler.
+    pub reports: Vec<Report>,
+    /// The mean shape with its curves, for drawing.
+    #[serde(default)]
+    pub outline: Outline,
+    /// How elongated predicted distributions are; `None` where predictions carry no covariances.
+    #[serde(default)]
+    pub ambiguity: Option<AmbiguitySummary>,
+    /// Whether covariances match errors; `None` where predictions carry none.
+    #[serde(default)]
+    pub calibration: Option<CalibrationSummary>,
+    /// Dependence on the crop, where it was measured.
+    #[serde(default)]
+    pub boxes: Option<BoxSensitivity>,
+    /// Jitter of videos: of all, of each category, then of each video; empty where the data are no videos.
+    #[serde(default)]
+    pub videos: Vec<JitterSummary>,
+    /// What was predicted for each face, in the order of the first report.
+    #[serde(default)]
+    pub faces: Vec<FacePrediction>,
+}
+
+/// The mean shape of a data set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outline {
+    /// Keypoints about 0 with a root mean square distance of 1; `None` for one that is never annotated.
+    pub points: Vec<Option<[f64; 2]>>,
+    /// Curves through them.
+    pub curves: Vec<Curve>,
+}
+
+/// What was predicted for one face, kept so that runs can be compared keypoint by keypoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FacePrediction {
+    /// The first ruler's length, pixels.
+    pub length: f64,
+    /// Keypoints, pixels; `None` where nothing was found or a coordinate is not finite.
+    pub points: Option<Vec<[f32; 2]>>,
+}
+
+impl Results {
+    /// Measures `cases` as `plan` says.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without rulers or cases; as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
+    /// into.
+    pub fn new(plan: &Plan, cases: &[Case]) -> Result<Self> {
+        let Some(first) = plan.rulers.first() else {
+            return Err(Error::Empty { what: "list of rulers", hint: "name at least one" });
+        };
+        let mut subsets = vec![plan.whole.clone()];
+        for name in cases.iter().flat_map(|case| &case.subsets) {
+            if !subsets.contains(name) {
+                subsets.push(name.clone());
+            }
+        }
+        let mut reports = Vec::new();
+        for ruler in &plan.rulers {
+            for (i, subset) in subsets.iter().enumerate() {
+                let mut evaluation = Evaluation::new(plan.setting(subset, ruler))?;
+                for case in cases.iter().filter(|case| i == 0 || case.subsets.contains(subset)) {
+                    evaluation.add_case(case).map_err(|error| error.of_image(&case.name))?;
+                }
+                reports.push(evaluation.report()?);
+            }
+        }
+        let nmes: Vec<f64> =
+            reports[0].per_image.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect();
+        let shapes: Vec<_> = cases.iter().map(|c| (c.truth.as_slice(), c.weights.as_deref())).collect();
+        let mut faces = Vec::with_capacity(cases.len());
+        for case in cases {
+            let finite = |points: &&Vec<[f32; 2]>| points.iter().flatten().all(|v| v.is_finite());
+            let points = case.predicted.as_ref().filter(finite).cloned();
+            faces.push(FacePrediction { length: first.1.length(&case.truth)?, points });
+        }
+        Ok(Self {
+            outline: Outline { points: mean_shape(&shapes), curves: plan.curves.clone() },
+            ambiguity: AmbiguitySummary::new(cases, &nmes, plan)?,
+            calibration: calibration(cases, &faces)?,
+            boxes: None,
+            videos: Vec::new(),
+            reports,
+            faces,
+        })
+    }
+
+    /// The whole set under the first ruler.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for results without a report, as a file may hold.
+    pub fn main(&self) -> Result<&Report> {
+        self.reports
+            .first()
+            .ok_or(Error::Empty { what: "list of reports", hint: "evaluate at least one data set" })
+    }
+
+    /// As indented JSON.
+    pub fn to_json(&self) -> String {
+        // Strings, integers and finite or absent floats only: there is nothing in it that JSON cannot hold.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Results::to_json`] or [`Report::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Json`] with the line and column of what does not fit.
+    pub fn from_json(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Kind {
+            #[serde(default)]
+            per_image: Option<serde::de::IgnoredAny>,
+        }
+        let wrong = |error: serde_json::Error| Error::Json { reason: error.to_string() };
+        let kind: Kind = serde_json::from_str(text).map_err(wrong)?;
+        if kind.per_image.is_some() {
+            return Ok(Self::from(Report::from_json(text)?));
+        }
+        serde_json::from_str(text).map_err(wrong)
+    }
+}
+
+impl From<Report> for Results {
+    /// The figures of one report and nothing else.
+    fn from(report: Report) -> Self {
+        Self { reports: vec![report], ..Default::default() }
+    }
+}
+
+/// `None` where no case carries covariances that can be used.
+fn calibration(cases: &[Case], faces: &[FacePrediction]) -> Result<Option<CalibrationSummary>> {
+    let Some((points, _)) = cases.iter().find_map(Case::with_covariances) else { return Ok(None) };
+    let mut set = Calibration::new(points.len())?;
+    for (case, face) in cases.iter().zip(faces) {
+        if let Some((predicted, covariances)) = case.with_covariances() {
+            set.add(predicted, &case.truth, case.weights.as_deref(), covariances, face.length)?;
+        }
+    }
+    match set.summary() {
+        Err(Error::Empty { .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}

@@ -1,0 +1,204 @@
+//! Pages of results and of comparisons: what they must hold, and that they need no other file.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use roxmltree::Document;
+use star_eval::{
+    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, Group, Jitter, Picture, Plan,
+    Results, Ruler,
+};
+
+fn plan() -> Plan {
+    let group = |name: &str, keypoints: Vec<usize>| Group { name: name.into(), keypoints };
+    Plan {
+        dataset: "toy & <test>".into(),
+        whole: "full".into(),
+        rulers: vec![("ends".into(), Ruler::Between(vec![0], vec![3])), ("box".into(), Ruler::default())],
+        thresholds: vec![0.10, 0.05],
+        groups: vec![group("line", vec![0, 1, 2]), group("top", vec![3])],
+        curves: vec![Curve { name: "line".into(), keypoints: vec![0, 1, 2], closed: false }],
+        contrast: Some([group("corners", vec![0, 2]), group("contour", vec![1])]),
+        notes: vec!["compat: reference".into()],
+    }
+}
+
+/// Forty faces, errors growing with `noise`; the last has no prediction, every other one is of subset `pose`.
+fn cases(noise: f32) -> Vec<Case> {
+    (0..40)
+        .map(|i| {
+            let t = i as f32;
+            let truth = vec![[0.0, 0.0], [50.0, 5.0 + t % 3.0], [100.0, 0.0], [50.0, 80.0]];
+            let off = |k: usize| noise * ((t * 0.7 + k as f32).sin() + 0.1 * t);
+            let predicted =
+                truth.iter().enumerate().map(|(k, [x, y])| [x + off(k), y - 0.5 * off(k + 4)]).collect();
+            Case {
+                name: format!("face{i}.jpg"),
+                subsets: if i % 2 == 0 { vec!["pose".into()] } else { vec![] },
+                truth,
+                weights: None,
+                visible: Some(vec![true, true, false, true]),
+                predicted: (i < 39).then_some(predicted),
+                covariances: (i < 39).then(|| vec![Covariance::from_axes(4.0, 2.0, 10.0); 4]),
+                unit: Some(60.0),
+            }
+        })
+        .collect()
+}
+
+fn results(noise: f32) -> Results {
+    let mut results = Results::new(&plan(), &cases(noise)).unwrap();
+    let mut jitter = Jitter::new(4).unwrap();
+    for case in cases(noise) {
+        jitter.frame(case.predicted.as_deref(), &case.truth).unwrap();
+    }
+    results.videos = vec![jitter.summary("all", 1)];
+    results.boxes = Some(BoxSensitivity {
+        dataset: "toy".into(),
+        subset: "8 of 40 faces".into(),
+        ruler: "ends".into(),
+        threshold_fraction: 0.1,
+        rows: vec![BoxRow::new("true landmarks", vec![0.02, 0.04], 0.1).unwrap()],
+        shifts: vec![0.0, 0.1],
+        scales: vec![0.9, 1.0],
+        grid: vec![vec![Some(0.03), None], vec![Some(0.02), Some(0.04)]],
+    });
+    results
+}
+
+fn picture(best: bool) -> Picture {
+    Picture {
+        name: "a<b>.jpg".into(),
+        best,
+        nme_fraction: best.then_some(0.021),
+        jpeg: vec![0xff, 0xd8],
+        size: [64, 64],
+        truth: vec![[10.0, 10.0], [f32::NAN, 3.0]],
+        predicted: if best { vec![[11.0, 10.0], [1.0, 3.0]] } else { vec![] },
+        covariances: if best { vec![Covariance::from_axes(3.0, 1.0, 30.0); 2] } else { vec![] },
+    }
+}
+
+/// Parses the page and checks that nothing in it points elsewhere.
+#[track_caller]
+fn whole(html: &str) -> Document<'_> {
+    let document = Document::parse(html.trim_start_matches("<!DOCTYPE html>\n")).unwrap();
+    for node in document.descendants() {
+        assert!(!node.has_tag_name("script") && !node.has_tag_name("iframe"));
+        for attribute in node.attributes().filter(|a| ["href", "src"].contains(&a.name())) {
+            let value = attribute.value();
+            assert!(value.starts_with('#') || value.starts_with("data:"), "{value} is outside the page");
+            if let Some(id) = value.strip_prefix('#') {
+                assert!(
+                    document.descendants().any(|n| n.attribute("id") == Some(id)),
+                    "nothing has the id {id}"
+                );
+            }
+        }
+    }
+    assert!(!html.contains("NaN") && !html.contains(">inf"));
+    document
+}
+
+fn headings<'a>(document: &'a Document<'a>) -> Vec<&'a str> {
+    document.descendants().filter(|n| n.has_tag_name("h2")).filter_map(|n| n.text()).collect()
+}
+
+#[test]
+fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
+    let html = results(1.0).to_html(&[picture(true), picture(false)]).unwrap();
+    let document = whole(&html);
+    let expected = [
+        "By subset",
+        "Cumulative error",
+        "Keypoints",
+        "Ambiguity",
+        "Calibration",
+        "Where the crop comes from",
+        "Stability over time",
+        "Best and worst images",
+    ];
+    assert_eq!(headings(&document), expected);
+    let captions: Vec<String> = document
+        .descendants()
+        .filter(|n| n.has_tag_name("figcaption"))
+        .map(|n| n.descendants().filter_map(|n| n.text()).collect())
+        .collect();
+    let of_plots = captions.iter().filter(|c| !c.contains("NME ") || c.len() > 60).collect::<Vec<_>>();
+    assert!(of_plots.len() >= 8, "{captions:?}");
+    assert!(html.contains("toy &amp; &lt;test&gt;") && html.contains("compat: reference"));
+    assert!(html.contains("1 of 40 images have no prediction"));
+    // Every plot is there wide and narrow, the pictures once.
+    let class = |name: &str| {
+        document.descendants().filter(|n| n.has_tag_name("svg") && n.attribute("class") == Some(name)).count()
+    };
+    assert_eq!(class("wide"), class("narrow"));
+    assert!(class("wide") >= 8);
+    assert_eq!(document.descendants().filter(|n| n.has_tag_name("ellipse")).count(), 2);
+    assert!(html.contains("nothing found") && html.contains("NME 2.10 %"));
+}
+
+#[test]
+fn subsets_and_rulers_have_a_row_each_and_the_first_is_the_whole_set() {
+    let results = results(1.0);
+    let names: Vec<(&str, &str)> =
+        results.reports.iter().map(|r| (r.subset.as_str(), r.ruler.as_str())).collect();
+    assert_eq!(names, [("full", "ends"), ("pose", "ends"), ("full", "box"), ("pose", "box")]);
+    assert_eq!(results.reports[1].images, 20);
+    let seen = results.reports[0].visibility.unwrap();
+    assert_eq!((seen.visible_keypoints, seen.occluded_keypoints), (117, 39));
+    let markdown = results.to_markdown().unwrap();
+    for part in
+        ["### Subsets and rulers", "### Ambiguity", "### Calibration", "### Crops", "### Stability over time"]
+    {
+        assert!(markdown.contains(part), "{part} is not in {markdown}");
+    }
+}
+
+#[test]
+fn results_come_back_from_json_and_a_bare_report_is_taken_too() {
+    let results = results(1.0);
+    let back = Results::from_json(&results.to_json()).unwrap();
+    // JSON readers may be off by the last bit, so a second trip is compared.
+    assert_eq!(Results::from_json(&back.to_json()).unwrap(), back);
+    assert_eq!(back.faces.len(), 40);
+    let bare = Results::from_json(&results.reports[0].to_json()).unwrap();
+    assert_eq!((bare.reports.len(), bare.faces.len()), (1, 0));
+    whole(&bare.to_html(&[]).unwrap());
+    assert!(matches!(Results::from_json("{}").unwrap_err(), Error::Json { .. }));
+}
+
+#[test]
+fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
+    let runs = [
+        ("first".to_owned(), results(1.5)),
+        ("second".to_owned(), results(1.0)),
+        ("third".to_owned(), results(1.6)),
+    ];
+    let comparison = Comparison::new(&runs).unwrap();
+    let pair = &comparison.pairs[0];
+    assert_eq!((pair.paired.better, pair.paired.worse, pair.paired.ties), (39, 0, 1));
+    assert!(pair.difference_interval.unwrap()[1] < 0.0 && pair.paired.sign_p < 1e-9);
+    // Two comparisons: the smaller probability is doubled.
+    let raw = pair.paired.wilcoxon.unwrap().p;
+    assert!(
+        pair.wilcoxon_corrected_p.unwrap() <= 2.0 * raw + 1e-15 && pair.wilcoxon_corrected_p.unwrap() >= raw
+    );
+    let html = comparison.to_html().unwrap();
+    let document = whole(&html);
+    let expected =
+        ["Runs", "Cumulative error", "second against first", "third against first", "Agreement of the runs"];
+    assert_eq!(headings(&document), expected);
+    let markdown = comparison.to_markdown();
+    assert!(markdown.contains("39 better, 0 worse, 1 equal"), "{markdown}");
+    let back: Comparison = serde_json::from_str(&comparison.to_json()).unwrap();
+    assert_eq!(back.pairs.len(), 2);
+}
+
+#[test]
+fn an_image_that_does_not_fit_is_named() {
+    let mut cases = cases(1.0);
+    cases[7].truth = vec![[3.0, 3.0]; 4];
+    let error = Results::new(&plan(), &cases).unwrap_err().to_string();
+    assert!(error.contains("face7.jpg") && error.contains("distance 0 to 3"), "{error}");
+    assert!(matches!(Results::new(&Plan { rulers: vec![], ..plan() }, &cases), Err(Error::Empty { .. })));
+}
