@@ -26,7 +26,6 @@ use star_data::{Dataset, Error, Result, Sample, Scheme, warp};
 
 const SIZE: usize = 256;
 const MAP: usize = 64;
-const ROUNDS: usize = 7;
 /// About the pixels of a VOC photograph, of which data sets of faces are made.
 const DRAWN_SIDE: u32 = 432;
 const DRAWN: usize = 24;
@@ -81,7 +80,7 @@ fn photographs(folder: &Path) -> Memory {
         for index in 0..set.len() {
             let mut face = set.get(index).unwrap();
             face.image = Default::default();
-            rows.push((std::fs::read(&face.source).unwrap(), face));
+            rows.push((std::fs::read(folder.join(&face.source)).unwrap(), face));
         }
     }
     Memory { scheme, rows }
@@ -127,13 +126,14 @@ impl<'a> Stages<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let decoded: Vec<Sample> = (0..set.len()).map(|index| set.get(index).unwrap()).collect();
         let map = |face: &Sample| {
-            Crop::new(SIZE)
-                .transform(&face.face)
-                .unwrap()
-                .then(augmentation.similarity.draw(SIZE, &mut rng))
+            Crop::new(SIZE).transform(&face.face).unwrap().then(augmentation.similarity.draw(SIZE, &mut rng))
         };
         let maps: Vec<Affine> = decoded.iter().map(map).collect();
-        let crops = decoded.iter().zip(&maps).map(|(face, map)| warp::warp(&face.image, map, SIZE).unwrap()).collect();
+        let crops = decoded
+            .iter()
+            .zip(&maps)
+            .map(|(face, map)| warp::warp(&face.image, map, SIZE).unwrap())
+            .collect();
         Self { set, decoded, maps, crops, augmentation }
     }
 
@@ -184,6 +184,11 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// Rounds of the breakdown: `STAR_BENCH_ROUNDS`, or 7.
+fn rounds() -> usize {
+    std::env::var("STAR_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(7)
+}
+
 /// Milliseconds a sample of every part, and of whole samples on one and two threads, one after the other in every round.
 fn breakdown(name: &str, set: &Arc<Memory>) {
     let stages = Stages::new(set);
@@ -194,17 +199,18 @@ fn breakdown(name: &str, set: &Arc<Memory>) {
         work();
         start.elapsed().as_secs_f64() * 1e3 / set.len() as f64
     };
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds() {
         let part: Vec<f64> = (0..PARTS.len()).map(|part| timed(&|| stages.run(part))).collect();
         // Several epochs: the first batch of one finds idle workers.
-        let whole = loaders.each_ref().map(|loader| timed(&|| (0..3).for_each(|epoch| whole(loader, epoch))) / 3.0);
+        let whole =
+            loaders.each_ref().map(|loader| timed(&|| (0..3).for_each(|epoch| whole(loader, epoch))) / 3.0);
         // The first round warms up.
         if round > 0 {
             parts.iter_mut().zip(part).for_each(|(all, one)| all.push(one));
             wholes.iter_mut().zip(whole).for_each(|(all, one)| all.push(one));
         }
     }
-    println!("{name}: {} faces, medians of {ROUNDS} rounds", set.len());
+    println!("{name}: {} faces, medians of {} rounds", set.len(), rounds());
     for (part, times) in PARTS.iter().zip(parts) {
         println!("{name} {part} {:.3} ms", median(times));
     }

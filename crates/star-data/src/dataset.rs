@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Error, Result, Sample, Scheme};
+use crate::{Annotation, Error, Result, Sample, Scheme};
 
 /// A finite, indexable source of annotated faces.
 ///
@@ -34,6 +34,27 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Names the file, and where there is one the line and field, of what could not be read.
     fn get(&self, index: usize) -> Result<Sample>;
+
+    /// What is written down about sample `index`; sources that can, tell without decoding its picture.
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    fn annotation(&self, index: usize) -> Result<Annotation> {
+        let Sample { points, visibility, face, tags, source, .. } = self.get(index)?;
+        let (file, line) = (Arc::from(source.as_path()), index + 1);
+        Ok(Annotation { file, line, image: source, points, visibility, stated: None, face, tags })
+    }
+
+    /// How many samples lie together in each part of the storage, in order: shuffles keep what is read at a time within a few of them.
+    fn shards(&self) -> Vec<usize> {
+        vec![self.len()]
+    }
+
+    /// The file that the picture of sample `index` is decoded from; `None` where it has no file of its own.
+    fn picture(&self, index: usize) -> Option<PathBuf> {
+        let _ = index;
+        None
+    }
 }
 
 /// Some samples of another data set.
@@ -76,6 +97,30 @@ impl Dataset for Subset {
         let len = self.indices.len();
         self.inner.get(*self.indices.get(index).ok_or(Error::Index { index, len })?)
     }
+
+    fn annotation(&self, index: usize) -> Result<Annotation> {
+        let len = self.indices.len();
+        self.inner.annotation(*self.indices.get(index).ok_or(Error::Index { index, len })?)
+    }
+
+    fn picture(&self, index: usize) -> Option<PathBuf> {
+        self.inner.picture(*self.indices.get(index)?)
+    }
+
+    /// Those of the other set, less what is left out; one for all where the samples are not in its order.
+    fn shards(&self) -> Vec<usize> {
+        if !self.indices.is_sorted() {
+            return vec![self.len()];
+        }
+        let (mut start, mut end) = (0, 0);
+        let mut count = |size: usize| {
+            end += size;
+            let before = start;
+            start = self.indices.partition_point(|&index| index < end);
+            start - before
+        };
+        self.inner.shards().into_iter().map(&mut count).filter(|&count| count > 0).collect()
+    }
 }
 
 /// Another data set whose samples are kept in memory once they have been read: for sets that are small, or slow to make.
@@ -113,6 +158,18 @@ impl Dataset for Cached {
         // Two threads may read the same sample at once; both read the same.
         let sample = self.inner.get(index)?;
         Ok(slot.get_or_init(|| sample).clone())
+    }
+
+    fn annotation(&self, index: usize) -> Result<Annotation> {
+        self.inner.annotation(index)
+    }
+
+    fn picture(&self, index: usize) -> Option<PathBuf> {
+        self.inner.picture(index)
+    }
+
+    fn shards(&self) -> Vec<usize> {
+        self.inner.shards()
     }
 }
 

@@ -39,6 +39,28 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A part of an annotation file or folder that has no lines is not what it must be.
+    #[error("{}: {field}: expected {expected}, got {got}", path.display())]
+    Content {
+        /// The annotation file or folder.
+        path: PathBuf,
+        /// The part, such as `annotations[3] (id 17): keypoints`.
+        field: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// Another program that is needed is missing or failed.
+    #[error("{}: the program `{program}` {reason}", path.display())]
+    Program {
+        /// What it was needed for.
+        path: PathBuf,
+        /// The program.
+        program: String,
+        /// What happened, and what to do.
+        reason: String,
+    },
     /// A data set without a single sample.
     #[error("{}: the data set is empty: expected {expected}", path.display())]
     Empty {
@@ -117,5 +139,16 @@ impl Error {
     /// An [`Error::Io`] about `path`.
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+
+    /// An [`Error::Content`] about `field` of `path`.
+    pub fn content(
+        path: impl Into<PathBuf>,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        let (field, expected, got) = (field.into(), expected.into(), got.into());
+        Self::Content { path: path.into(), field, expected, got }
     }
 }

@@ -2,19 +2,23 @@
 
 pub mod affine;
 pub mod augment;
+pub mod cache;
 pub mod crop;
 pub mod dataset;
 pub mod decode;
 pub mod error;
 pub mod formats;
 pub mod loader;
+pub mod region;
 pub mod sample;
 pub mod scheme;
+pub mod shards;
 pub mod synthetic;
 pub mod target;
 pub mod warp;
+mod whole_file;
 
 pub use dataset::Dataset;
 pub use error::{Error, Result};
-pub use sample::{FaceBox, Sample};
+pub use sample::{Annotation, FaceBox, Sample};
 pub use scheme::Scheme;

@@ -1,6 +1,7 @@
 //! One annotated face.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::RgbImage;
 
@@ -19,6 +20,35 @@ pub struct Sample {
     pub tags: Vec<String>,
     /// The picture's file, or a description of where it came from.
     pub source: PathBuf,
+}
+
+/// What is written down about one face: a [`Sample`] before its picture is decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annotation {
+    /// The file that says it.
+    pub file: Arc<Path>,
+    /// Line of that file, or entry where the form has no lines, counted from 1.
+    pub line: usize,
+    /// The picture, relative to the image folder.
+    pub image: PathBuf,
+    /// Landmarks `(x, y)` in pixels; NaN where the annotation says that a point is absent.
+    pub points: Vec<[f32; 2]>,
+    /// Which landmarks are visible; `None` where the form does not say.
+    pub visibility: Option<Vec<bool>>,
+    /// The face's box as the form itself states it, where it does.
+    pub stated: Option<FaceBox>,
+    /// The box that the crop is made from, by the crop rule in use.
+    pub face: FaceBox,
+    /// Subset names and attributes.
+    pub tags: Vec<String>,
+}
+
+impl Annotation {
+    /// The sample, with its picture.
+    pub fn with_picture(self, image: RgbImage) -> Sample {
+        let Self { image: source, points, visibility, face, tags, .. } = self;
+        Sample { image, points, visibility, face, tags, source }
+    }
 }
 
 /// An axis-aligned box in pixels.

@@ -146,6 +146,36 @@ fn dropping_an_epoch_early_stops_its_work() {
 }
 
 #[test]
+fn nothing_is_read_beyond_the_batches_that_may_be_ready() {
+    let faces = Faces::new(400);
+    let reads = faces.reads.clone();
+    let config = LoaderConfig { prefetch: 3, workers: 2, ..LoaderConfig::evaluation(5, 64) };
+    let loader = Loader::new(Arc::new(faces), config).unwrap();
+    let mut epoch = loader.epoch(0, 0);
+    std::thread::sleep(Duration::from_millis(200));
+    // three batches of five, however long nobody asks for them
+    assert_eq!(reads.load(Ordering::SeqCst), 15);
+    epoch.next().unwrap().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(reads.load(Ordering::SeqCst), 20);
+    assert!(epoch.waited() < Duration::from_millis(200));
+}
+
+#[test]
+fn the_batch_that_is_waited_for_comes_before_any_later_work() {
+    let faces = Faces { pause: Duration::from_millis(10), ..Faces::new(80) };
+    let reads = faces.reads.clone();
+    let config = LoaderConfig { prefetch: 8, workers: 2, ..LoaderConfig::evaluation(10, 64) };
+    let loader = Loader::new(Arc::new(faces), config).unwrap();
+    let mut epoch = loader.epoch(0, 0);
+    epoch.next().unwrap().unwrap();
+    // All eight batches are under way. Were they worked on side by side, nearly all would have been read by now; in order it is the
+    // first, a sample or two of the second, and what a busy machine reads before this thread wakes up.
+    assert!(reads.load(Ordering::SeqCst) < 50, "{}", reads.load(Ordering::SeqCst));
+    assert!(epoch.waited() > Duration::from_millis(20));
+}
+
+#[test]
 fn loud_augmentation_and_schemes_with_edges_out_of_range_are_named() {
     let mut config = training(1);
     config.augmentation.noise.alpha = 2.0;

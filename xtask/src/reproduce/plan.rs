@@ -122,7 +122,7 @@ impl Plan {
 fn augmentation() -> Augmentation {
     Augmentation {
         flip: Flip { probability: 0.5 },
-        similarity: Similarity { shift: 0.03, rotation: 8.0, scale: 0.05 },
+        similarity: Similarity { shift: 0.03, rotation: 8.0, scale: 0.05, ..Default::default() },
         occlusion: Occlusion { probability: 0.0, ..Default::default() },
         blur: Blur { probability: 0.0, ..Default::default() },
         gamma: Gamma { probability: 0.0, ..Default::default() },

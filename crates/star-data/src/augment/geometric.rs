@@ -1,9 +1,10 @@
 //! Random geometry: whether to mirror, and a similarity about the crop's centre.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use super::happens;
 use crate::affine::Affine;
 
 /// A mirror with some probability. Reference: 0.5.
@@ -23,14 +24,16 @@ impl Default for Flip {
 impl Flip {
     /// Whether to mirror this time.
     pub fn draw(&self, rng: &mut impl Rng) -> bool {
-        rng.random::<f64>() < self.probability
+        happens(self.probability, rng)
     }
 }
 
-/// Normally distributed shift, rotation and scale.
+/// Normally distributed shift, rotation and scale; a magnitude of 0 switches one of them off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Similarity {
+    /// Probability in `[0, 1]`. Reference: 1.
+    pub probability: f64,
     /// Standard deviation of the shift along each axis, as a share of the crop's side less one pixel. Reference: 0.05.
     pub shift: f64,
     /// Standard deviation of the rotation in degrees. Reference: 18.
@@ -41,7 +44,7 @@ pub struct Similarity {
 
 impl Default for Similarity {
     fn default() -> Self {
-        Self { shift: 0.05, rotation: 18.0, scale: 0.1 }
+        Self { probability: 1.0, shift: 0.05, rotation: 18.0, scale: 0.1 }
     }
 }
 
@@ -51,11 +54,15 @@ const SCALE_BOUNDS: (f64, f64) = (0.5, 1.5);
 impl Similarity {
     /// A map from crop to crop, about its centre.
     pub fn draw(&self, size: usize, rng: &mut impl Rng) -> Affine {
+        let happens = happens(self.probability, rng);
         let mut normal = || -> f64 { StandardNormal.sample(rng) };
         let span = size as f64 - 1.0;
         let (x, y) = (normal() * self.shift * span, normal() * self.shift * span);
         let angle = (normal() * self.rotation).to_radians();
         let scale = (1.0 + normal() * self.scale).clamp(SCALE_BOUNDS.0, SCALE_BOUNDS.1);
+        if !happens {
+            return Affine::IDENTITY;
+        }
         Affine::similarity(scale, angle, [span / 2.0, span / 2.0]).then(Affine::translation(x, y))
     }
 }
@@ -85,9 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn no_spread_is_the_identity() {
-        let none = Similarity { shift: 0.0, rotation: 0.0, scale: 0.0 };
-        let map = none.draw(64, &mut ChaCha8Rng::seed_from_u64(1));
-        assert_eq!(map.apply([3.0, 5.0]), [3.0, 5.0]);
+    fn no_spread_and_no_probability_are_the_identity() {
+        let none = Similarity { shift: 0.0, rotation: 0.0, scale: 0.0, ..Default::default() };
+        let never = Similarity { probability: 0.0, ..Default::default() };
+        for config in [none, never] {
+            let map = config.draw(64, &mut ChaCha8Rng::seed_from_u64(1));
+            assert_eq!(map.apply([3.0, 5.0]), [3.0, 5.0]);
+        }
     }
 }

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn every_fine_pixel_within_the_radius_is_drawn_and_no_other() {
-        for (a, b) in [([9.0, 9.0], [40.0, 21.0]), ([20.0, 30.0], [20.0, 30.0]), ([33.0, 5.0], [30.0, 41.0])] {
+        for (a, b) in [([9.0, 9.0], [40.0, 21.0]), ([20.0, 30.0], [20.0, 30.0]), ([33.0, 5.0], [30.0, 41.0])]
+        {
             let capsule = Capsule::new(a, b);
             for i in 0..48 * 48 {
                 let (x, y) = ((i % 48) as f32, (i / 48) as f32);

@@ -25,17 +25,13 @@ pub fn through(points: &[[f32; 2]], closed: bool) -> Vec<[f32; 2]> {
         return Vec::new();
     }
     let spans: Vec<f64> = knots.windows(2).map(|pair| distance(pair[0], pair[1])).collect();
-    let axes = [0, 1].map(|axis| {
-        let values: Vec<f64> = knots.iter().map(|p| p[axis]).collect();
-        let curvatures = if closed { periodic(&values, &spans) } else { not_a_knot(&values, &spans) };
-        (values, curvatures)
-    });
+    let curvatures = if closed { periodic(&knots, &spans) } else { not_a_knot(&knots, &spans) };
     let sample = |span: usize, b: f64| {
         let (a, h) = (1.0 - b, spans[span]);
         [0, 1].map(|axis| {
-            let (values, curvatures) = &axes[axis];
-            let bend = (a * a * a - a) * curvatures[span] + (b * b * b - b) * curvatures[span + 1];
-            (a * values[span] + b * values[span + 1] + bend * h * h / 6.0) as f32
+            let bend =
+                (a * a * a - a) * curvatures[span][axis] + (b * b * b - b) * curvatures[span + 1][axis];
+            (a * knots[span][axis] + b * knots[span + 1][axis] + bend * h * h / 6.0) as f32
         })
     };
     let inner = (0..SAMPLES_PER_SPAN * spans.len())
@@ -47,87 +43,101 @@ fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
-/// Row `i` of the spline equations: the slopes of two spans agree where they meet.
-fn smooth(
-    matrix: &mut [Vec<f64>],
-    right: &mut [f64],
-    i: usize,
-    [l, m, r]: [usize; 3],
-    [h0, h1]: [f64; 2],
-    v: [f64; 3],
-) {
-    matrix[i][l] += h0 / 6.0;
-    matrix[i][m] += (h0 + h1) / 3.0;
-    matrix[i][r] += h1 / 6.0;
-    right[i] = (v[2] - v[1]) / h1 - (v[1] - v[0]) / h0;
+/// Right side of the spline equations, for both axes: by how much the slopes of two spans differ where they meet.
+fn bends(before: [f64; 2], here: [f64; 2], after: [f64; 2], [h0, h1]: [f64; 2]) -> [f64; 2] {
+    [0, 1].map(|axis| (after[axis] - here[axis]) / h1 - (here[axis] - before[axis]) / h0)
 }
 
 /// Second derivatives at the knots of an open curve.
-fn not_a_knot(values: &[f64], spans: &[f64]) -> Vec<f64> {
-    let n = values.len();
+fn not_a_knot(knots: &[[f64; 2]], spans: &[f64]) -> Vec<[f64; 2]> {
+    let n = knots.len();
     if n < 3 {
-        return vec![0.0; n];
+        return vec![[0.0; 2]; n];
     }
-    let (mut matrix, mut right) = (vec![vec![0.0; n]; n], vec![0.0; n]);
-    for i in 1..n - 1 {
-        let around = [values[i - 1], values[i], values[i + 1]];
-        smooth(&mut matrix, &mut right, i, [i - 1, i, i + 1], [spans[i - 1], spans[i]], around);
-    }
+    let inner = 1..n - 1;
+    let right: Vec<[f64; 2]> = inner
+        .clone()
+        .map(|i| bends(knots[i - 1], knots[i], knots[i + 1], [spans[i - 1], spans[i]]))
+        .collect();
     if n == 3 {
         // One parabola: the same second derivative everywhere.
-        (matrix[0][0], matrix[0][1]) = (1.0, -1.0);
-        (matrix[2][2], matrix[2][1]) = (1.0, -1.0);
-    } else {
-        // The third derivative does not jump at the second and the last but one knot.
-        for (row, [a, b, c], [h0, h1]) in [
-            (0, [0, 1, 2], [spans[0], spans[1]]),
-            (n - 1, [n - 3, n - 2, n - 1], [spans[n - 3], spans[n - 2]]),
-        ] {
-            matrix[row][a] = 1.0 / h0;
-            matrix[row][b] = -1.0 / h0 - 1.0 / h1;
-            matrix[row][c] = 1.0 / h1;
-        }
+        return vec![right[0].map(|bend| 2.0 * bend / (spans[0] + spans[1])); 3];
     }
-    solve(matrix, right)
+    let mut system: Vec<Row> = inner
+        .map(|i| Row {
+            before: spans[i - 1] / 6.0,
+            here: (spans[i - 1] + spans[i]) / 3.0,
+            after: spans[i] / 6.0,
+        })
+        .collect();
+    // The third derivative does not jump at the second and the last but one knot, which gives the ends by their neighbours: the
+    // first is `((h0 + h1) m1 - h0 m2) / h1`, put into the equation of its neighbour.
+    let (outer, inner) = (spans[0], spans[1]);
+    system[0].here += outer * (outer + inner) / (6.0 * inner);
+    system[0].after -= outer * outer / (6.0 * inner);
+    let (last, outer, inner) = (system.len() - 1, spans[n - 2], spans[n - 3]);
+    system[last].here += outer * (outer + inner) / (6.0 * inner);
+    system[last].before -= outer * outer / (6.0 * inner);
+    let mut curvatures = solve(&system, right);
+    let end = |near: [f64; 2], far: [f64; 2], outer: f64, inner: f64| {
+        [0, 1].map(|axis| ((outer + inner) * near[axis] - outer * far[axis]) / inner)
+    };
+    let last_end = end(curvatures[n - 3], curvatures[n - 4], spans[n - 2], spans[n - 3]);
+    curvatures.insert(0, end(curvatures[0], curvatures[1], spans[0], spans[1]));
+    curvatures.push(last_end);
+    curvatures
 }
 
-/// Second derivatives at the knots of a closed curve, whose last value repeats the first.
-fn periodic(values: &[f64], spans: &[f64]) -> Vec<f64> {
+/// Second derivatives at the knots of a closed curve of at least three spans, whose last knot repeats the first.
+fn periodic(knots: &[[f64; 2]], spans: &[f64]) -> Vec<[f64; 2]> {
     let n = spans.len();
-    let (mut matrix, mut right) = (vec![vec![0.0; n]; n], vec![0.0; n]);
-    for i in 0..n {
-        let before = (i + n - 1) % n;
-        let around = [values[before], values[i], values[i + 1]];
-        smooth(&mut matrix, &mut right, i, [before, i, (i + 1) % n], [spans[before], spans[i]], around);
-    }
-    let mut curvatures = solve(matrix, right);
+    let before = |i: usize| (i + n - 1) % n;
+    let row = |i: usize| Row {
+        before: spans[before(i)] / 6.0,
+        here: (spans[before(i)] + spans[i]) / 3.0,
+        after: spans[i] / 6.0,
+    };
+    let mut system: Vec<Row> = (0..n).map(row).collect();
+    // Sherman and Morrison: the corners that join last and first are a product of two vectors, taken out and put back.
+    let (corner, shift) = (system[0].before, -system[0].here);
+    system[0].here -= shift;
+    system[n - 1].here -= corner * corner / shift;
+    let mut right: Vec<[f64; 3]> = (0..n)
+        .map(|i| bends(knots[before(i)], knots[i], knots[i + 1], [spans[before(i)], spans[i]]))
+        .map(|[x, y]| [x, y, 0.0])
+        .collect();
+    (right[0][2], right[n - 1][2]) = (shift, corner);
+    let solved = solve(&system, right);
+    let along = |k: usize| solved[0][k] + corner / shift * solved[n - 1][k];
+    let factor = [0, 1].map(|axis| along(axis) / (1.0 + along(2)));
+    let mut curvatures: Vec<[f64; 2]> =
+        solved.iter().map(|row| [0, 1].map(|axis| row[axis] - factor[axis] * row[2])).collect();
     curvatures.push(curvatures[0]);
     curvatures
 }
 
-/// Gaussian elimination with row exchanges: the systems are small and well-conditioned.
-fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
-    let n = right.len();
-    for column in 0..n {
-        let pivot = (column..n).max_by(|&a, &b| matrix[a][column].abs().total_cmp(&matrix[b][column].abs()));
-        let pivot = pivot.unwrap_or(column);
-        matrix.swap(column, pivot);
-        right.swap(column, pivot);
-        for row in column + 1..n {
-            let factor = matrix[row][column] / matrix[column][column];
-            if factor == 0.0 || !factor.is_finite() {
-                continue;
-            }
-            let (upper, lower) = matrix.split_at_mut(row);
-            for (value, above) in lower[0][column..].iter_mut().zip(&upper[column][column..]) {
-                *value -= factor * above;
-            }
-            right[row] -= factor * right[column];
+/// What the unknowns before, at and after a place are multiplied by.
+struct Row {
+    before: f64,
+    here: f64,
+    after: f64,
+}
+
+/// Solves a system of three diagonals for several right sides; spline systems are led by their diagonal and need no exchanges.
+fn solve<const N: usize>(system: &[Row], mut right: Vec<[f64; N]>) -> Vec<[f64; N]> {
+    let mut after = vec![0.0; system.len()];
+    for i in 0..system.len() {
+        let before = if i > 0 { system[i].before } else { 0.0 };
+        let previous = if i > 0 { right[i - 1] } else { [0.0; N] };
+        let pivot = system[i].here - before * if i > 0 { after[i - 1] } else { 0.0 };
+        after[i] = system[i].after / pivot;
+        for (value, above) in right[i].iter_mut().zip(previous) {
+            *value = (*value - before * above) / pivot;
         }
     }
-    for row in (0..n).rev() {
-        let known: f64 = (row + 1..n).map(|column| matrix[row][column] * right[column]).sum();
-        right[row] = (right[row] - known) / matrix[row][row];
+    for i in (0..system.len().saturating_sub(1)).rev() {
+        let next = right[i + 1];
+        right[i].iter_mut().zip(next).for_each(|(value, below)| *value -= after[i] * below);
     }
     right
 }
@@ -174,5 +184,44 @@ mod tests {
         assert!(line.iter().all(|p| p[1].abs() < TOLERANCE) && line.len() == SAMPLES_PER_SPAN + 1);
         let parabola = through(&[[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]], false);
         assert!(parabola.iter().flatten().all(|v| v.is_finite()));
+    }
+
+    /// Jumps of the first and second derivative at the inner knots, by one-sided differences of the curve's own cubic pieces.
+    fn jumps(knots: &[[f64; 2]], spans: &[f64], curvatures: &[[f64; 2]], closed: bool) -> f64 {
+        let slope = |span: usize, end: bool, axis: usize| {
+            let (h, [m0, m1]) = (spans[span], [curvatures[span][axis], curvatures[span + 1][axis]]);
+            let chord = (knots[span + 1][axis] - knots[span][axis]) / h;
+            chord + h / 6.0 * if end { m0 + 2.0 * m1 } else { -2.0 * m0 - m1 }
+        };
+        let n = spans.len();
+        let joints = if closed { 0..n } else { 1..n };
+        joints
+            .flat_map(|i| [(i, 0), (i, 1)])
+            .map(|(i, axis)| (slope((i + n - 1) % n, true, axis) - slope(i, false, axis)).abs())
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn slopes_meet_at_every_knot_and_the_ends_follow_their_neighbours() {
+        for n in [4, 5, 9, 17, 33] {
+            let mut knots: Vec<[f64; 2]> = (0..n)
+                .map(|i| i as f64)
+                .map(|i| [i * 3.0 + (i * 1.7).sin(), 5.0 * (i * 0.9).cos()])
+                .collect();
+            let spans = |knots: &[[f64; 2]]| -> Vec<f64> {
+                knots.windows(2).map(|pair| distance(pair[0], pair[1])).collect()
+            };
+            let open = spans(&knots);
+            let bends = not_a_knot(&knots, &open);
+            assert!(jumps(&knots, &open, &bends, false) < 1e-9);
+            let third = |span: usize, axis: usize| (bends[span + 1][axis] - bends[span][axis]) / open[span];
+            for axis in [0, 1] {
+                assert!((third(0, axis) - third(1, axis)).abs() < 1e-9);
+                assert!((third(n - 2, axis) - third(n - 3, axis)).abs() < 1e-9);
+            }
+            knots.push(knots[0]);
+            let closed = spans(&knots);
+            assert!(jumps(&knots, &closed, &periodic(&knots, &closed), true) < 1e-9);
+        }
     }
 }

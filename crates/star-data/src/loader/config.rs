@@ -1,0 +1,98 @@
+//! What a loader prepares.
+
+use crate::augment::Augmentation;
+use crate::{Error, Result};
+
+/// What becomes of a sample that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreadable {
+    /// Its batch is an error; later batches still come.
+    #[default]
+    Fail,
+    /// Its batch is one smaller, [`Loader::unreadable`](super::Loader::unreadable) tells. A batch of nothing else is passed over.
+    Skip,
+}
+
+/// What a loader prepares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoaderConfig {
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// Side of the crops, pixels.
+    pub image_size: usize,
+    /// Side of the target maps; divides `image_size`.
+    pub map_size: usize,
+    /// A new order every epoch.
+    pub shuffle: bool,
+    /// Of a data set that lies in several shards, the samples that a shuffle mixes with each other, at least 1: the more, the better
+    /// mixed; the fewer, the fewer shards are read at a time. Only their indices are kept in memory.
+    pub shuffle_buffer: usize,
+    /// Leave out a last batch that is not full.
+    pub drop_last: bool,
+    /// Random changes.
+    pub augmentation: Augmentation,
+    /// Draw point and edge maps.
+    pub targets: bool,
+    /// Clamp landmarks to `[-1, 1]`, as the reference does in training.
+    pub clamp: bool,
+    /// Give hidden landmarks weight 0. Off as in the reference: annotators place hidden points too.
+    pub only_visible: bool,
+    /// What becomes of a sample that cannot be read.
+    pub unreadable: Unreadable,
+    /// Seed of order and augmentation.
+    pub seed: u64,
+    /// Worker threads; 0 for one a core.
+    pub workers: usize,
+    /// Batches prepared ahead of the one being waited for, at least 1. No more than these, that one and a picture a worker are ever
+    /// in memory.
+    pub prefetch: usize,
+}
+
+/// Samples that a shuffle mixes unless told otherwise: eight shards of the usual thousand.
+pub const SHUFFLE_BUFFER: usize = 8192;
+
+impl LoaderConfig {
+    /// Every sample once, in order, unchanged: for evaluation.
+    pub fn evaluation(batch_size: usize, image_size: usize) -> Self {
+        Self {
+            batch_size,
+            image_size,
+            map_size: (image_size / 4).max(1),
+            shuffle: false,
+            shuffle_buffer: SHUFFLE_BUFFER,
+            drop_last: false,
+            augmentation: Augmentation::none(),
+            targets: false,
+            clamp: false,
+            only_visible: false,
+            unreadable: Unreadable::Fail,
+            seed: 0,
+            workers: 0,
+            prefetch: 2,
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first field out of range.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [
+            ("batch_size", self.batch_size),
+            ("image_size", self.image_size),
+            ("map_size", self.map_size),
+            ("prefetch", self.prefetch),
+            ("shuffle_buffer", self.shuffle_buffer),
+        ] {
+            if value == 0 {
+                return Err(Error::Config { field, expected: "at least 1".into(), got: "0".into() });
+            }
+        }
+        if !self.image_size.is_multiple_of(self.map_size) {
+            let expected = format!("a divisor of image_size {}", self.image_size);
+            return Err(Error::Config { field: "map_size", expected, got: self.map_size.to_string() });
+        }
+        self.augmentation.validate()
+    }
+}

@@ -1,0 +1,99 @@
+//! One sample made ready: one map for pixels and points, then changes of pixels, then targets.
+
+use std::panic::AssertUnwindSafe;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::LoaderConfig;
+use super::order::stream;
+use crate::affine::Affine;
+use crate::augment::mirrored;
+use crate::crop::{Crop, normalize};
+use crate::target::edgemap;
+use crate::{Dataset, Error, Result, Sample, Scheme, warp};
+
+/// One sample of a batch.
+pub(super) struct Item {
+    pub(super) image: Vec<u8>,
+    pub(super) points: Vec<f32>,
+    pub(super) weights: Vec<f32>,
+    /// Landmarks in pixels of the crop, NaN where unknown.
+    pub(super) pixels: Vec<[f32; 2]>,
+    pub(super) edgemaps: Vec<f32>,
+    pub(super) crop: Affine,
+    pub(super) index: usize,
+}
+
+impl Item {
+    /// Reads and prepares sample `index`. A panic becomes an error: in a worker thread it would end the program.
+    pub(super) fn prepare(
+        dataset: &dyn Dataset,
+        config: &LoaderConfig,
+        epoch: u64,
+        index: usize,
+    ) -> Result<Self> {
+        let work = AssertUnwindSafe(|| Self::new(dataset, config, epoch, index));
+        std::panic::catch_unwind(work).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let reason = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+            let reason = reason.unwrap_or_else(|| "no message".into());
+            Err(Error::Panicked { path: dataset.source(index), index, reason })
+        })
+    }
+
+    fn new(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64, index: usize) -> Result<Self> {
+        let sample = dataset.get(index)?;
+        let scheme = dataset.scheme();
+        let mut rng = stream(config.seed, epoch, index as u64);
+        let (size, augmentation) = (config.image_size, &config.augmentation);
+        let (crop, permutation) = geometry(&sample, scheme, config, &mut rng)?;
+        let mut image = warp::warp(&sample.image, &crop, size)?;
+        augmentation.apply_photometric(&mut image, &mut rng);
+
+        let k = scheme.keypoints;
+        let (mut points, mut weights, mut pixels) =
+            (vec![0f32; 2 * k], vec![0f32; k], vec![[f32::NAN; 2]; k]);
+        for (to, from) in permutation.into_iter().enumerate() {
+            let Some(&point) = sample.points.get(from).filter(|p| p.iter().all(|v| v.is_finite())) else {
+                continue;
+            };
+            let hidden =
+                sample.visibility.as_ref().is_some_and(|seen| !seen.get(from).copied().unwrap_or(true));
+            weights[to] = if hidden && config.only_visible { 0.0 } else { 1.0 };
+            pixels[to] = crop.apply(point);
+            let normal = normalize(pixels[to], size);
+            let normal = if config.clamp { normal.map(|v| v.clamp(-1.0, 1.0)) } else { normal };
+            points[2 * to..2 * to + 2].copy_from_slice(&normal);
+        }
+        let edgemaps = if config.targets { edgemaps(&pixels, scheme, config) } else { Vec::new() };
+        Ok(Self { image: image.into_raw(), points, weights, pixels, edgemaps, crop, index })
+    }
+}
+
+/// The one map from picture to crop (mirror, crop, jitter), and which point of the sample each keypoint is.
+fn geometry(
+    sample: &Sample,
+    scheme: &Scheme,
+    config: &LoaderConfig,
+    rng: &mut ChaCha8Rng,
+) -> Result<(Affine, Vec<usize>)> {
+    let crop = Crop::new(config.image_size);
+    let flip = config.augmentation.flip.draw(rng);
+    let jitter = config.augmentation.similarity.draw(config.image_size, rng);
+    if !flip {
+        return Ok((crop.transform(&sample.face)?.then(jitter), (0..scheme.keypoints).collect()));
+    }
+    let width = sample.image.width();
+    let crop = crop.transform(&mirrored(&sample.face, width))?;
+    Ok((Affine::mirror(f64::from(width)).then(crop).then(jitter), scheme.flip_permutation()))
+}
+
+fn edgemaps(pixels: &[[f32; 2]], scheme: &Scheme, config: &LoaderConfig) -> Vec<f32> {
+    let (size, m) = (config.image_size, config.map_size);
+    let mut maps = vec![0f32; scheme.edges.len() * m * m];
+    for (map, edge) in maps.chunks_exact_mut(m * m).zip(&scheme.edges) {
+        let along: Vec<[f32; 2]> = edge.points.iter().map(|&k| pixels[k]).collect();
+        edgemap(&along, edge.closed, size, map, m);
+    }
+    maps
+}
