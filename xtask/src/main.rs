@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask`: everything this repository does to itself.
 
+mod fetch;
 mod reproduce;
 mod test;
 mod tidy;
@@ -26,6 +27,8 @@ enum Command {
     Test(test::Args),
     /// Train with and without STAR on generated ambiguous faces and print the table; needs no network and no data
     ReproducePaper(reproduce::Args),
+    /// Download the published weights (all, or those named), verify and convert them once
+    FetchWeights(fetch::Args),
     /// Check the invariants of ARCHITECTURE.md that text can check
     Tidy,
 }
@@ -35,6 +38,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Test(args) => test::run(args, &workspace),
         Command::ReproducePaper(args) => reproduce::run(args, &workspace),
+        Command::FetchWeights(args) => fetch::run(args),
         Command::Tidy => tidy::run(&workspace),
     }
 }

@@ -1,5 +1,7 @@
 //! The training file: what a person writes in TOML, and what it means.
 
+mod model;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,13 +13,14 @@ use star_data::dataset::Cached;
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Scheme};
 use star_loss::{Distance, Form, Restriction, StarLossConfig};
-use star_model::StackedHourglassConfig;
 
-use crate::args::Format;
+use crate::args::{Format, Preset};
 use crate::device::DeviceName;
 use crate::source;
 use crate::train::optimizer::OptimizerSection;
 use crate::train::schedule::Schedule;
+
+pub use model::{Backbone, ModelSection};
 
 /// A training run. Every field but `scheme` and `data.train` has a default: the recipe of the published models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +46,8 @@ pub struct TrainConfig {
     /// Epochs without a better validation after which the run ends. Without it all are done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<usize>,
-    /// Weights to start from, a folder or a file; tensors of another shape, such as the heads of another scheme, are drawn anew.
+    /// Weights to start from: a folder, a file, a name of `star fetch --list`, or `hf:owner/repo[@revision]/file`. The trunk must
+    /// fit; heads of another shape, such as those of another scheme, are drawn anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
     /// Where to compute: `cpu`, `cuda`, `cuda:1`, `metal`.
@@ -189,48 +193,6 @@ impl SourceSection {
         };
         let images = images.as_ref().map(|images| base.join(images));
         source::open_parts(format, &base.join(annotations), images.as_deref(), scheme)
-    }
-}
-
-/// Shape of the stacked hourglass. Defaults: the published one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelSection {
-    /// Number of hourglasses.
-    pub stacks: usize,
-    /// Halvings inside each.
-    pub levels: usize,
-    /// Feature channels.
-    pub channels: usize,
-    /// Side of the input in pixels; maps are a quarter of it.
-    pub image_size: usize,
-    /// Coordinate channels at the stem and at each hourglass.
-    pub coord_conv: bool,
-    /// Point and edge maps that gate the heatmaps.
-    pub attention: bool,
-}
-
-impl Default for ModelSection {
-    fn default() -> Self {
-        let StackedHourglassConfig { stacks, levels, channels, image_size, coord_conv, attention, .. } =
-            StackedHourglassConfig::reference(1, vec![vec![0]]);
-        Self { stacks, levels, channels, image_size, coord_conv, attention }
-    }
-}
-
-impl ModelSection {
-    /// The network for `scheme`.
-    pub fn network(&self, scheme: &Scheme) -> StackedHourglassConfig {
-        StackedHourglassConfig {
-            keypoints: scheme.keypoints,
-            edges: scheme.edge_points(),
-            stacks: self.stacks,
-            levels: self.levels,
-            channels: self.channels,
-            image_size: self.image_size,
-            coord_conv: self.coord_conv,
-            attention: self.attention,
-        }
     }
 }
 
@@ -396,9 +358,18 @@ impl TrainConfig {
     /// # Errors
     /// Never in practice: the defaults can be written.
     pub fn example() -> Result<String> {
-        let config: Self = toml::from_str(
+        Self::example_of(Preset::Reference)
+    }
+
+    /// The same for another network.
+    ///
+    /// # Errors
+    /// Never in practice: the defaults can be written.
+    pub fn example_of(preset: Preset) -> Result<String> {
+        let mut config: Self = toml::from_str(
             "scheme = \"wflw98\"\n[data.train]\nformat = \"tsv\"\nannotations = \"train.tsv\"\nimages = \"images\"\n",
         )?;
+        config.model = ModelSection::preset(preset);
         Ok(format!(
             "# Every setting of `star train` at its default: the recipe of the published models.\n{}",
             toml::to_string_pretty(&config)?
@@ -415,6 +386,16 @@ mod tests {
         let config: TrainConfig = toml::from_str(&TrainConfig::example().unwrap()).unwrap();
         config.validate().unwrap();
         assert_eq!((config.epochs, config.model.stacks, config.loss.aux_weight), (500, 4, 10.0));
+    }
+
+    #[test]
+    fn every_preset_is_a_valid_configuration() {
+        for preset in [Preset::Reference, Preset::Lite, Preset::Tiny, Preset::HrnetW18] {
+            let config: TrainConfig = toml::from_str(&TrainConfig::example_of(preset).unwrap()).unwrap();
+            config.validate().unwrap();
+            config.model.architecture(&config.scheme(Path::new(".")).unwrap()).unwrap();
+            assert_eq!(config.model, ModelSection::preset(preset));
+        }
     }
 
     #[test]

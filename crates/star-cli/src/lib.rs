@@ -8,6 +8,9 @@ pub mod device;
 pub mod evaluate;
 pub mod faces;
 pub mod failure;
+#[cfg(feature = "hub")]
+pub mod fetch;
+pub mod inspect;
 pub mod landmarks;
 pub mod output;
 pub mod overlay;
@@ -43,6 +46,10 @@ const STOPPED: u8 = 130;
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Convert(args) => weights::convert(&args)?,
+        #[cfg(feature = "hub")]
+        Command::Fetch(args) => fetch::run(&args)?,
+        Command::Inspect(args) => inspect::run(&args)?,
+        Command::Export(args) => weights::export(&args)?,
         Command::Predict(args) => return predict::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
@@ -62,7 +69,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
 
 fn train(args: &TrainArgs) -> Result<ExitCode> {
     if args.example {
-        output::write_text(Path::new("-"), &config::TrainConfig::example()?)?;
+        output::write_text(
+            Path::new("-"),
+            &config::TrainConfig::example_of(args.preset.unwrap_or_default())?,
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let path = args.config.as_ref().context("--config is needed")?;

@@ -11,3 +11,13 @@ pub fn bar(count: usize, what: &'static str) -> ProgressBar {
     }
     bar
 }
+
+/// A bar over bytes of a download; its length is set when it is known.
+pub fn bytes() -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    let template = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

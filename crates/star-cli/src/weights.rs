@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use candle_core::DType;
 use star_data::Scheme;
-use star_model::checkpoint::{Architecture, Folder, Which};
+use star_model::checkpoint::{self, Folder, Tensors, Which};
 
-use crate::args::{ConvertArgs, WeightsArgs};
+use crate::args::{ConvertArgs, ExportArgs, HintArgs, StorageType, WeightsArgs};
+use crate::output;
 
 /// Image side assumed for weights files, which do not say.
 const DEFAULT_IMAGE_SIZE: usize = 256;
@@ -23,13 +25,25 @@ pub fn scheme(name: &str) -> Result<Scheme> {
     if path.extension().is_some_and(|ending| ending == "toml") {
         return Ok(Scheme::from_toml_file(path)?);
     }
+    if name == ANIME {
+        return anime();
+    }
     Ok(Scheme::named(name)?)
+}
+
+/// Name of the scheme of the registry's drawn faces, which no data set of star-data has.
+const ANIME: &str = "anime28";
+
+fn anime() -> Result<Scheme> {
+    let scheme: Scheme = toml::from_str(include_str!("../schemes/anime28.toml")).context(ANIME)?;
+    scheme.validate()?;
+    Ok(scheme)
 }
 
 /// The built-in scheme with `keypoints` points.
 fn scheme_by_count(keypoints: usize) -> Result<Scheme> {
     let fits = |scheme: &Scheme| scheme.keypoints == keypoints;
-    match Scheme::built_in().into_iter().find(fits) {
+    match Scheme::built_in().into_iter().chain([anime()?]).find(fits) {
         Some(scheme) => Ok(scheme),
         None => bail!("no built-in scheme has {keypoints} keypoints: name one with --scheme"),
     }
@@ -45,11 +59,12 @@ fn check_scheme(folder: &Folder, scheme: &Scheme) -> Result<()> {
             scheme.keypoints
         )
     }
-    let Architecture::StackedHourglass(config) = &folder.config.architecture;
     let sets = |edges: &[Vec<usize>]| -> Vec<std::collections::BTreeSet<usize>> {
         edges.iter().map(|edge| edge.iter().copied().collect()).collect()
     };
-    if config.attention && sets(&config.edges) != sets(&scheme.edge_points()) {
+    if let Some(edges) = folder.config.architecture.edges()
+        && sets(edges) != sets(&scheme.edge_points())
+    {
         bail!(
             "the weights' edges are not those of scheme `{}`: these weights are of another scheme",
             scheme.name
@@ -58,8 +73,14 @@ fn check_scheme(folder: &Folder, scheme: &Scheme) -> Result<()> {
     Ok(())
 }
 
-fn import(path: &Path, which: Which, name: Option<&str>, image_size: usize) -> Result<(Folder, Scheme)> {
-    let mut folder = Folder::import(path, which, "", image_size, WRITTEN_BY)?;
+/// Reads a weights file and finds its scheme, by `name` where one is given and by the number of keypoints else.
+pub(crate) fn import(
+    path: &Path,
+    which: Which,
+    name: Option<&str>,
+    image_size: Option<usize>,
+) -> Result<(Folder, Scheme)> {
+    let mut folder = Folder::import(path, which, "", image_size.unwrap_or(DEFAULT_IMAGE_SIZE), WRITTEN_BY)?;
     let scheme = match name {
         Some(name) => scheme(name)?,
         None => scheme_by_count(folder.config.architecture.keypoints())?,
@@ -67,6 +88,16 @@ fn import(path: &Path, which: Which, name: Option<&str>, image_size: usize) -> R
     check_scheme(&folder, &scheme).with_context(|| path.display().to_string())?;
     folder.config.scheme = scheme.name.clone();
     Ok((folder, scheme))
+}
+
+/// The tensors of a folder or weights file, or of weights on the Hub, to start a training from; a relative path starts from `base`.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn tensors(name: &Path, base: &Path) -> Result<Tensors> {
+    let beside = base.join(name);
+    let file = source_file(if beside.exists() { &beside } else { name })?;
+    Ok(checkpoint::read(&file, Which::Net)?)
 }
 
 fn which(ema: bool) -> Which {
@@ -81,20 +112,111 @@ pub fn open(args: &WeightsArgs) -> Result<(Folder, Scheme)> {
     if args.batch_size == 0 {
         bail!("--batch-size: expected at least 1, got 0")
     }
-    if !args.weights.is_dir() {
-        let size = args.image_size.unwrap_or(DEFAULT_IMAGE_SIZE);
-        return import(&args.weights, which(args.ema), args.scheme.as_deref(), size);
+    open_named(&args.weights, &args.hints)
+}
+
+/// Opens weights by path, name or address.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Scheme)> {
+    let which = which(hints.ema);
+    if let Some(remote) = remote(name)? {
+        let folder = remote.folder(which, hints.scheme.as_deref(), hints.image_size)?;
+        return open_folder(&folder, hints.scheme.as_deref());
     }
-    if args.ema || args.image_size.is_some() {
+    if !name.is_dir() {
+        return import(name, which, hints.scheme.as_deref(), hints.image_size);
+    }
+    if hints.ema || hints.image_size.is_some() {
         bail!(
             "--ema and --image-size are for weights files; {} is a folder, which knows its own",
-            args.weights.display()
+            name.display()
         )
     }
-    let folder = Folder::load(&args.weights)?;
-    let scheme = scheme(args.scheme.as_deref().unwrap_or(&folder.config.scheme))?;
-    check_scheme(&folder, &scheme).with_context(|| args.weights.display().to_string())?;
+    open_folder(name, hints.scheme.as_deref())
+}
+
+fn open_folder(dir: &Path, name: Option<&str>) -> Result<(Folder, Scheme)> {
+    let folder = Folder::load(dir)?;
+    let scheme = scheme(name.unwrap_or(&folder.config.scheme))?;
+    check_scheme(&folder, &scheme).with_context(|| dir.display().to_string())?;
     Ok((folder, scheme))
+}
+
+/// What `name` means on the Hub, if anything.
+#[cfg(feature = "hub")]
+fn remote(name: &Path) -> Result<Option<crate::fetch::Remote>> {
+    let remote = crate::fetch::remote(name)?;
+    if remote.is_none() && !name.exists() {
+        bail!(
+            "{}: no such file or folder, and no published weights of that name (known are: {}; any file of the Hub is \
+             hf:owner/repo[@revision]/file)",
+            name.display(),
+            crate::fetch::names().join(", ")
+        )
+    }
+    Ok(remote)
+}
+
+/// Without the feature `hub` nothing lies there.
+#[cfg(not(feature = "hub"))]
+fn remote(name: &Path) -> Result<Option<Unreachable>> {
+    if name.to_str().is_some_and(|name| name.starts_with("hf:")) {
+        bail!("{}: this program was built without the feature `hub`", name.display())
+    }
+    Ok(None)
+}
+
+/// Stands for weights on the Hub in a program that does not reach it.
+#[cfg(not(feature = "hub"))]
+enum Unreachable {}
+
+#[cfg(not(feature = "hub"))]
+impl Unreachable {
+    fn file(&self) -> Result<std::path::PathBuf> {
+        match *self {}
+    }
+
+    fn folder(&self, _: Which, _: Option<&str>, _: Option<usize>) -> Result<std::path::PathBuf> {
+        match *self {}
+    }
+}
+
+/// The file that `name` means, fetched where it lies on the Hub; of a folder, its weights.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn source_file(name: &Path) -> Result<std::path::PathBuf> {
+    let path = file(name)?;
+    Ok(if path.is_dir() { path.join(checkpoint::WEIGHTS_FILE) } else { path })
+}
+
+/// `star export`.
+///
+/// # Errors
+/// When the weights cannot be opened or the file not written.
+pub fn export(args: &ExportArgs) -> Result<()> {
+    let (folder, scheme) = open_named(&args.weights, &args.hints)?;
+    let bytes = star_model::onnx::export(&folder)?;
+    output::write_renamed(&args.onnx, &bytes)?;
+    let architecture = &folder.config.architecture;
+    eprintln!(
+        "{}: {architecture}, {} keypoints ({}), {:.1} MB",
+        args.onnx.display(),
+        scheme.keypoints,
+        scheme.name,
+        bytes.len() as f64 / 1e6
+    );
+    Ok(())
+}
+
+/// The file that `name` means, fetched where it lies on the Hub.
+fn file(name: &Path) -> Result<std::path::PathBuf> {
+    Ok(match remote(name)? {
+        Some(remote) => remote.file()?,
+        None => name.to_path_buf(),
+    })
 }
 
 /// `star convert`.
@@ -102,19 +224,15 @@ pub fn open(args: &WeightsArgs) -> Result<(Folder, Scheme)> {
 /// # Errors
 /// When the input is no such checkpoint, or the folder cannot be written.
 pub fn convert(args: &ConvertArgs) -> Result<()> {
-    let (folder, scheme) = import(&args.input, which(args.ema), args.scheme.as_deref(), args.image_size)?;
+    let input = file(&args.input)?;
+    let (folder, scheme) = import(&input, which(args.ema), args.scheme.as_deref(), Some(args.image_size))?;
+    let folder = folder.stored_as(match args.dtype {
+        StorageType::F32 => DType::F32,
+        StorageType::F16 => DType::F16,
+        StorageType::Bf16 => DType::BF16,
+    })?;
     folder.save(&args.out_dir).with_context(|| format!("writing {}", args.out_dir.display()))?;
-    let Architecture::StackedHourglass(c) = &folder.config.architecture;
-    eprintln!(
-        "{}: stacked hourglass, {} stacks of {} levels, {} channels, {} keypoints ({}), {} edges, image {} px",
-        args.out_dir.display(),
-        c.stacks,
-        c.levels,
-        c.channels,
-        c.keypoints,
-        scheme.name,
-        c.edges.len(),
-        c.image_size
-    );
+    let architecture = &folder.config.architecture;
+    eprintln!("{}: {architecture}, {} keypoints ({})", args.out_dir.display(), scheme.keypoints, scheme.name);
     Ok(())
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Width of the boundary between the image grid and the heatmap grid: maps are `image_size / MAP_STRIDE` wide.
 pub const MAP_STRIDE: usize = 4;
 
+/// Beyond every network there is: a description of one that would fill the memory is a mistake.
+const LARGEST: usize = 1 << 12;
+
 /// Shape of a stacked hourglass (STAR, CVPR 2023, built on ADNet, ICCV 2021).
 ///
 /// ```
@@ -50,6 +53,17 @@ impl StackedHourglassConfig {
         }
     }
 
+    /// A smaller one that trains on the CPU of a laptop: 2 stacks of 4 levels with 128 channels on 256x256 images, a
+    /// ninth of the published one's arithmetic.
+    pub fn lite(keypoints: usize, edges: Vec<Vec<usize>>) -> Self {
+        Self { stacks: 2, channels: 128, ..Self::reference(keypoints, edges) }
+    }
+
+    /// A very small one for trials: 1 stack of 3 levels with 64 channels on 128x128 images.
+    pub fn tiny(keypoints: usize, edges: Vec<Vec<usize>>) -> Self {
+        Self { stacks: 1, levels: 3, channels: 64, image_size: 128, ..Self::reference(keypoints, edges) }
+    }
+
     /// Side of the predicted maps.
     pub fn map_size(&self) -> usize {
         self.image_size / MAP_STRIDE
@@ -66,12 +80,12 @@ impl StackedHourglassConfig {
             ("levels", self.levels),
             ("image_size", self.image_size),
         ] {
-            if value == 0 {
-                bail!("{name}: expected at least 1, got 0")
+            if value == 0 || value > LARGEST {
+                bail!("{name}: expected 1 to {LARGEST}, got {value}")
             }
         }
-        if self.channels < 2 || !self.channels.is_multiple_of(2) {
-            bail!("channels: expected an even number of at least 2, got {}", self.channels)
+        if self.channels < 2 || self.channels > LARGEST || !self.channels.is_multiple_of(2) {
+            bail!("channels: expected an even number from 2 to {LARGEST}, got {}", self.channels)
         }
         // 2^levels must fit the map; more levels than bits can never do.
         let step = u32::try_from(self.levels).ok().and_then(|levels| MAP_STRIDE.checked_shl(levels));
@@ -152,6 +166,7 @@ mod tests {
         let good = StackedHourglassConfig::reference(29, vec![vec![0]]);
         let cases = [
             (StackedHourglassConfig { keypoints: 0, ..good.clone() }, "keypoints"),
+            (StackedHourglassConfig { stacks: usize::MAX, ..good.clone() }, "stacks: expected 1 to 4096"),
             (StackedHourglassConfig { channels: 7, ..good.clone() }, "channels"),
             (StackedHourglassConfig { image_size: 100, ..good.clone() }, "image_size"),
             (StackedHourglassConfig { levels: 70, ..good.clone() }, "image_size"),

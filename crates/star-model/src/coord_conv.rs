@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 /// Above this a pixel of the boundary map counts as lying on the boundary. Reference value.
-const BOUNDARY: f64 = 0.05;
+pub(crate) const BOUNDARY: f64 = 0.05;
 
 /// `2 i / (n - 1) - 1` for `i` in `0..n`: the ends of the axis are the outer pixel centres.
 fn axis(n: usize) -> Vec<f64> {

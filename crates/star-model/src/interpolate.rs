@@ -1,9 +1,9 @@
-//! Changes of resolution with correct gradients: max-pooling and nearest upsampling by two.
+//! Changes of resolution with correct gradients: max-pooling, nearest upsampling by two, bilinear upsampling.
 //!
-//! candle 0.11's own `max_pool2d` returns a quarter of the gradient of a 2x2 pool and its `upsample_nearest2d`
-//! overwrites what other branches have accumulated, so neither is used here.
+//! candle 0.11's own `max_pool2d` returns a quarter of the gradient of a 2x2 pool, its `upsample_nearest2d`
+//! overwrites what other branches have accumulated and its `upsample_bilinear2d` has no gradient, so none is used here.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::cpu::{pool::MaxPool2x2, slices_supported, upsample::UpsampleAdd};
 
@@ -31,6 +31,41 @@ pub fn upsample_add(base: &Tensor, low: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// Bilinear upsampling by a whole `factor` with pixel centres as PyTorch's `align_corners = false` has them:
+/// `[B, C, h, w] -> [B, C, factor h, factor w]`.
+///
+/// Two products with fixed matrices, one an axis, so that the gradient is that of a product.
+///
+/// # Errors
+/// When `x` does not have four dimensions or `factor` is 0.
+pub fn upsample_bilinear(x: &Tensor, factor: usize) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    if factor == 0 {
+        bail!("upsample_bilinear: expected a factor of at least 1, got 0")
+    }
+    if factor == 1 {
+        return Ok(x.clone());
+    }
+    let columns = bilinear_matrix(w, factor, x.dtype(), x.device())?.t()?.contiguous()?;
+    let rows = bilinear_matrix(h, factor, x.dtype(), x.device())?;
+    let x = x.reshape((b * c * h, w))?.matmul(&columns)?.reshape((b * c, h, factor * w))?;
+    rows.broadcast_matmul(&x)?.reshape((b, c, factor * h, factor * w))
+}
+
+/// `[factor n, n]`: the weights of the `n` pixels of an axis in each pixel of the finer one.
+fn bilinear_matrix(n: usize, factor: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let mut values = vec![0f64; factor * n * n];
+    for (i, row) in values.chunks_exact_mut(n).enumerate() {
+        // Position of the finer pixel's centre among the coarser ones; beyond the outer centres the border is kept.
+        let at = ((i as f64 + 0.5) / factor as f64 - 0.5).max(0.0);
+        let low = (at as usize).min(n - 1);
+        let share = at - low as f64;
+        row[low] += 1.0 - share;
+        row[(low + 1).min(n - 1)] += share;
+    }
+    Tensor::from_vec(values, (factor * n, n), device)?.to_dtype(dtype)
+}
+
 /// [`max_pool_2x2`] by selections, on any device: ties keep the earlier value, as the CPU kernel does.
 fn max_pool_composed(x: &Tensor) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
@@ -54,9 +89,10 @@ fn upsample_add_composed(base: &Tensor, low: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device, Var};
+    use candle_core::Var;
 
     use super::*;
+    use crate::gradient_check::{check_gradients, noise};
 
     fn var(values: &[f64], shape: &[usize]) -> Var {
         Var::from_tensor(&Tensor::from_slice(values, shape, &Device::Cpu).unwrap()).unwrap()
@@ -103,6 +139,33 @@ mod tests {
             y.backward().unwrap().get(&low).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap(),
             [6.0]
         );
+    }
+
+    #[test]
+    fn bilinear_pixels_lie_between_centres_and_keep_the_border() {
+        // centres of the finer pixels of 0, 8 at -0.25, 0.25, 0.75, 1.25: 0, 2, 6, 8
+        let x = var(&[0.0, 8.0], &[1, 1, 1, 2]);
+        let y = upsample_bilinear(&x, 2).unwrap();
+        assert_eq!(y.dims(), [1, 1, 2, 4]);
+        let values = y.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(values, [0.0, 2.0, 6.0, 8.0, 0.0, 2.0, 6.0, 8.0]);
+        // a constant stays one, whatever the factor
+        let ones = Tensor::ones((2, 3, 5, 2), DType::F64, &Device::Cpu).unwrap();
+        for factor in [1, 2, 4, 8] {
+            let y = upsample_bilinear(&ones, factor).unwrap();
+            assert_eq!(y.dims(), [2, 3, 5 * factor, 2 * factor]);
+            assert!(
+                y.flatten_all().unwrap().to_vec1::<f64>().unwrap().iter().all(|v| (v - 1.0).abs() < 1e-15)
+            );
+        }
+    }
+
+    #[test]
+    fn bilinear_gradients_agree_with_central_differences() {
+        for factor in [2, 4] {
+            let x = Var::from_tensor(&noise(&[2, 2, 3, 2], 5)).unwrap();
+            check_gradients(std::slice::from_ref(&x), || upsample_bilinear(&x, factor));
+        }
     }
 
     #[test]

@@ -32,6 +32,23 @@ impl Conv2d {
         })
     }
 
+    /// [`Conv2d::new`] without a bias parameter: for a convolution with a batch norm behind it.
+    pub(crate) fn without_bias(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
+        let init = Init::Uniform { lo: -bound, up: bound };
+        Ok(Self {
+            weight: vb.get_with_hints((output, input, kernel, kernel), "weight", init)?,
+            bias: Tensor::zeros(output, vb.dtype(), vb.device())?,
+            op: Conv2dOp { stride, padding: kernel / 2 },
+        })
+    }
+
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if slices_supported(x) {
             // Loaded weights may be views into a file's strides; the kernel wants them dense.
@@ -74,6 +91,44 @@ impl ConvNormRelu {
 
     pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         self.bn.forward_t(&self.conv.forward(x)?, train, true)
+    }
+}
+
+/// Convolution and batch norm, with a ReLU behind them where asked for; each has its own place among the parameters.
+pub(crate) struct ConvNorm {
+    pub(crate) conv: Conv2d,
+    pub(crate) bn: BatchNorm,
+}
+
+impl ConvNorm {
+    /// Without a bias, which the batch norm would take away again.
+    pub(crate) fn new(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        conv: VarBuilder,
+        bn: VarBuilder,
+    ) -> Result<Self> {
+        let conv = Conv2d::without_bias(input, output, kernel, stride, conv)?;
+        Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
+    }
+
+    /// With a bias all the same, where checkpoints hold one.
+    pub(crate) fn with_bias(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        conv: VarBuilder,
+        bn: VarBuilder,
+    ) -> Result<Self> {
+        let conv = Conv2d::new(input, output, kernel, stride, conv)?;
+        Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
+    }
+
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
+        self.bn.forward_t(&self.conv.forward(x)?, train, relu)
     }
 }
 

@@ -3,17 +3,24 @@
 pub mod checkpoint;
 mod config;
 mod coord_conv;
+mod cost;
 mod cpu;
 #[cfg(test)]
 mod gradient_check;
 mod hourglass;
+mod hrnet;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod init;
 pub mod interpolate;
 mod layers;
 mod model;
 mod norm;
+pub mod onnx;
 
 pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, StackedHourglassConfig};
+pub use cost::StageCost;
 pub use hourglass::StackedHourglass;
+pub use hrnet::{HeatmapActivation, HrNet, HrNetConfig};
 pub use init::Parameters;
 pub use model::{AuxMaps, LandmarkModel, Stage};

@@ -8,7 +8,7 @@ use star_cli::config::{
 use star_cli::device::DeviceName;
 use star_cli::train::optimizer::OptimizerSection;
 use star_cli::train::schedule::{Decay, Schedule};
-use star_data::augment::{Augmentation, Blur, Flip, Gamma, Grey, Noise, Occlusion, Similarity};
+use star_data::augment::{Augmentation, Flip, Similarity};
 use star_data::synthetic::{Labels, SyntheticConfig};
 
 /// Seeds of the default run: what fits in a quarter of an hour on two cores.
@@ -118,16 +118,12 @@ impl Plan {
     }
 }
 
-/// Geometry and light only: the drawn faces bring their own occlusion, blur and noise.
+/// Geometry alone: the drawn faces bring their own light, occlusion, blur and noise.
 fn augmentation() -> Augmentation {
     Augmentation {
         flip: Flip { probability: 0.5 },
         similarity: Similarity { shift: 0.03, rotation: 8.0, scale: 0.05, ..Default::default() },
-        occlusion: Occlusion { probability: 0.0, ..Default::default() },
-        blur: Blur { probability: 0.0, ..Default::default() },
-        gamma: Gamma { probability: 0.0, ..Default::default() },
-        noise: Noise { probability: 0.0, ..Default::default() },
-        grey: Grey { probability: 0.0 },
+        ..Augmentation::none()
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod data;
 mod eval;
+#[cfg(feature = "hub")]
+mod fetch;
 mod predict;
 mod train;
 mod weights;
@@ -12,6 +14,8 @@ use clap::{Parser, Subcommand};
 
 pub use data::*;
 pub use eval::*;
+#[cfg(feature = "hub")]
+pub use fetch::*;
 pub use predict::*;
 pub use train::*;
 pub use weights::*;
@@ -35,6 +39,13 @@ pub struct Cli {
 pub enum Command {
     /// Convert a published checkpoint (.pkl, .pth, .safetensors) into a folder that every other command takes
     Convert(ConvertArgs),
+    /// Download published weights, verify and convert them once; `--weights NAME` does the same on the way
+    #[cfg(feature = "hub")]
+    Fetch(FetchArgs),
+    /// Print what weights hold and what their network costs: architecture, scheme, parameters, MACs a stage
+    Inspect(InspectArgs),
+    /// Write a network as an ONNX file for other runtimes
+    Export(ExportArgs),
     /// Find the landmarks of every face in photographs
     Predict(PredictArgs),
     /// Run weights over an annotated data set and print NME, FR and AUC

@@ -2,7 +2,21 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+/// Networks that an example configuration can be about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// The published hourglass: 4 stacks, 256 channels, 256 px
+    #[default]
+    Reference,
+    /// An hourglass for the CPU of a laptop: 2 stacks, 128 channels, 256 px
+    Lite,
+    /// An hourglass for trials: 1 stack of 3 levels, 64 channels, 128 px
+    Tiny,
+    /// HRNetV2-W18, 256 px; its trunk can start from `init_from = "hrnet-w18-imagenet"`
+    HrnetW18,
+}
 
 /// Arguments of `star train`.
 #[derive(Debug, Args)]
@@ -22,4 +36,7 @@ pub struct TrainArgs {
     /// Print a configuration with every setting at its default and stop
     #[arg(long)]
     pub example: bool,
+    /// With --example, the network that it is about
+    #[arg(long, value_enum, requires = "example")]
+    pub preset: Option<Preset>,
 }

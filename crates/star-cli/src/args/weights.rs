@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::device::DeviceName;
 
 /// Arguments of `star convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// Weights file: PyTorch zip checkpoint or safetensors, told apart by content
+    /// Weights file: PyTorch checkpoint or safetensors, told apart by content; a name of `star fetch --list`, or an
+    /// address hf:owner/repo[@revision]/file
     pub input: PathBuf,
     /// Folder for model.safetensors and config.json; made if missing
     pub out_dir: PathBuf,
@@ -22,14 +23,50 @@ pub struct ConvertArgs {
     /// Take the moving average of the weights instead of the weights
     #[arg(long)]
     pub ema: bool,
+    /// Number type of the stored weights; 16 bits halve the file
+    #[arg(long, value_enum, default_value_t = StorageType::F32)]
+    pub dtype: StorageType,
 }
 
-/// Which weights to run, and on what.
+/// Number type that weights are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StorageType {
+    /// 32 bits
+    F32,
+    /// 16 bits, eleven of them the number's digits
+    F16,
+    /// 16 bits with the range of f32, eight of them the number's digits
+    Bf16,
+}
+
+/// Arguments of `star inspect`.
 #[derive(Debug, Args)]
-pub struct WeightsArgs {
-    /// Folder written by `star convert` or `star train`, or a weights file
-    #[arg(long, value_name = "DIR|FILE")]
+pub struct InspectArgs {
+    /// Folder, weights file, name of `star fetch --list`, or hf:owner/repo[@revision]/file
+    #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
+    /// What the file does not say.
+    #[command(flatten)]
+    pub hints: HintArgs,
+}
+
+/// Arguments of `star export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder, weights file, name of `star fetch --list`, or hf:owner/repo[@revision]/file
+    #[arg(value_name = "WEIGHTS")]
+    pub weights: PathBuf,
+    /// ONNX file to write: images in, landmarks and heatmaps out, any number of images
+    #[arg(long, value_name = "OUT")]
+    pub onnx: PathBuf,
+    /// What the file does not say.
+    #[command(flatten)]
+    pub hints: HintArgs,
+}
+
+/// What weights files do not say of themselves.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HintArgs {
     /// Keypoint scheme by name or TOML file [default: what the weights say]
     #[arg(long)]
     pub scheme: Option<String>,
@@ -39,6 +76,18 @@ pub struct WeightsArgs {
     /// Of a weights file, take the moving average
     #[arg(long)]
     pub ema: bool,
+}
+
+/// Which weights to run, and on what.
+#[derive(Debug, Args)]
+pub struct WeightsArgs {
+    /// Folder written by `star convert` or `star train`, a weights file, a name of `star fetch --list`, or an address
+    /// hf:owner/repo[@revision]/file
+    #[arg(long, value_name = "DIR|FILE|NAME|hf:...")]
+    pub weights: PathBuf,
+    /// What the file does not say.
+    #[command(flatten)]
+    pub hints: HintArgs,
     /// Where to compute: cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t = DeviceName::Cpu, value_name = "NAME")]
     pub device: DeviceName,

@@ -1,53 +1,33 @@
 //! Weights that a run starts from instead of random ones.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use candle_core::{DType, Device, Tensor};
+use anyhow::{Context, Result};
+use candle_core::{DType, Device};
 use star_model::Parameters;
-use star_model::checkpoint::{self, Architecture, Folder, Which};
+use star_model::checkpoint::Architecture;
 
-/// Parameters for `architecture` from a folder of ours or a weights file: every tensor whose name and shape fit is taken, the others
-/// are drawn from `seed`. Says how many were taken.
+use crate::weights;
+
+/// Parameters for `architecture` from a folder of ours, a weights file, a name of the registry or an address on the Hub; a
+/// relative path starts from `base`. The trunk must fit as a whole, heads are taken where they fit, as those of another scheme do
+/// not; what is not taken is drawn from `seed`. Says how many were taken.
 ///
 /// # Errors
-/// When the weights cannot be read, or none of their tensors fit.
+/// When the weights cannot be read, or a tensor of the trunk does not fit.
 pub(super) fn parameters(
     from: &Path,
+    base: &Path,
     architecture: &Architecture,
     dtype: DType,
     device: &Device,
     seed: u64,
 ) -> Result<Parameters> {
-    let tensors = if from.is_dir() {
-        Folder::load(from).context("init_from")?.tensors
-    } else {
-        checkpoint::read(from, Which::Net).context("init_from")?
-    };
-    let Architecture::StackedHourglass(network) = architecture;
-    let (taken, drawn) = split(tensors, &checkpoint::expected(network)?);
-    ensure!(
-        !taken.is_empty(),
-        "init_from: {}: no tensor has a name and shape of this network",
-        from.display()
-    );
-    eprintln!("init_from: {}: {} tensors taken{}", from.display(), taken.len(), told(&drawn));
+    let told_as = from.display();
+    let tensors = weights::tensors(from, base).context("init_from")?;
+    let (taken, drawn) = architecture.start_from(tensors).with_context(|| format!("init_from: {told_as}"))?;
+    eprintln!("init_from: {told_as}: {} tensors taken{}", taken.len(), told(&drawn));
     Ok(Parameters::from_tensors(&taken, dtype, device, seed)?)
-}
-
-/// The tensors that fit, and the names of those that must be drawn.
-fn split(
-    tensors: BTreeMap<String, Tensor>,
-    expected: &BTreeMap<String, Vec<usize>>,
-) -> (BTreeMap<String, Tensor>, Vec<String>) {
-    let fits = |name: &String, tensor: &Tensor| {
-        expected.get(name).is_some_and(|shape| tensor.dims() == shape.as_slice())
-    };
-    let taken: BTreeMap<String, Tensor> =
-        tensors.into_iter().filter(|(name, tensor)| fits(name, tensor)).collect();
-    let drawn = expected.keys().filter(|name| !taken.contains_key(*name)).cloned().collect();
-    (taken, drawn)
 }
 
 fn told(drawn: &[String]) -> String {
@@ -64,17 +44,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tensors_that_fit_are_taken_and_the_head_of_another_scheme_is_not() {
-        let tensor = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        let given = BTreeMap::from([
-            ("head".to_string(), tensor(&[98, 4])),
-            ("trunk".to_string(), tensor(&[4, 4])),
-            ("unknown".to_string(), tensor(&[1])),
-        ]);
-        let expected = BTreeMap::from([("head".to_string(), vec![68, 4]), ("trunk".to_string(), vec![4, 4])]);
-        let (taken, drawn) = split(given, &expected);
-        assert_eq!(taken.into_keys().collect::<Vec<_>>(), ["trunk"]);
-        assert_eq!(drawn, ["head"]);
-        assert_eq!(told(&drawn), "; 1 drawn anew: head");
+    fn what_is_drawn_anew_is_told_and_a_long_list_is_cut() {
+        let names = |count: usize| (0..count).map(|i| format!("w{i}")).collect::<Vec<_>>();
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&names(2)), "; 2 drawn anew: w0, w1");
+        assert_eq!(told(&names(9)), "; 9 drawn anew: w0, w1, w2, w3, ...");
     }
 }

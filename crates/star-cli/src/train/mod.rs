@@ -136,10 +136,8 @@ impl<'a> Run<'a> {
     fn new(config: &'a TrainConfig, base: &Path, out: &'a Path, saved: Option<&State>) -> Result<Self> {
         let scheme = config.scheme(base)?;
         let (faces, validation) = data::sets(config, base, &scheme)?;
-        let network = config.model.network(&scheme);
-        network.validate().context("model")?;
-        let aux = network.attention;
-        let architecture = Architecture::StackedHourglass(network);
+        let architecture = config.model.architecture(&scheme).context("model")?;
+        let aux = architecture.edges().is_some();
         ensure!(
             faces.len() >= config.batch_size,
             "batch_size: {} training faces are fewer than one batch of {}",
@@ -150,7 +148,7 @@ impl<'a> Run<'a> {
         let parameters = match (saved, &config.init_from) {
             (Some(saved), _) => Parameters::from_tensors(&saved.model, dtype, &device, config.seed)?,
             (None, Some(from)) => {
-                initial::parameters(&base.join(from), &architecture, dtype, &device, config.seed)?
+                initial::parameters(from, base, &architecture, dtype, &device, config.seed)?
             }
             (None, None) => Parameters::new(config.seed),
         };

@@ -7,8 +7,8 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::whole_file::write_renamed;
-use super::{Tensors, Which, check, infer, read, safetensors, shape};
-use crate::{InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig};
+use super::{Architecture, Tensors, Which, read, safetensors};
+use crate::{InputSpec, LandmarkModel};
 
 /// Name of the weights inside a folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -18,50 +18,6 @@ pub const CONFIG_FILE: &str = "config.json";
 
 /// Version of `config.json`.
 const FORMAT: u32 = 1;
-
-/// A network's kind and shape.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Architecture {
-    /// [`StackedHourglass`].
-    StackedHourglass(StackedHourglassConfig),
-}
-
-impl Architecture {
-    /// Builds the network on the tensors of `vb`.
-    ///
-    /// # Errors
-    /// When a tensor is missing or misshapen.
-    pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn LandmarkModel>> {
-        match self {
-            Self::StackedHourglass(config) => Ok(Box::new(StackedHourglass::new(config, vb)?)),
-        }
-    }
-
-    /// Number of keypoints.
-    pub fn keypoints(&self) -> usize {
-        match self {
-            Self::StackedHourglass(config) => config.keypoints,
-        }
-    }
-
-    /// What the network expects of its input.
-    pub fn input(&self) -> InputSpec {
-        match self {
-            Self::StackedHourglass(config) => InputSpec::reference(config.image_size),
-        }
-    }
-
-    /// Holds tensors against the network; see [`check`].
-    ///
-    /// # Errors
-    /// Lists every tensor that does not fit.
-    pub fn check(&self, tensors: &Tensors) -> Result<()> {
-        match self {
-            Self::StackedHourglass(config) => check(tensors, config),
-        }
-    }
-}
 
 /// Where weights came from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,10 +70,9 @@ impl Folder {
     /// Lists every tensor that does not fit.
     pub fn new(config: FolderConfig, tensors: Tensors) -> Result<Self> {
         config.architecture.check(&tensors)?;
-        let Architecture::StackedHourglass(network) = &config.architecture;
-        let used = shape::expected(network)?;
+        let used = config.architecture.expected()?;
         let mut tensors: Tensors = tensors.into_iter().filter(|(name, _)| used.contains_key(name)).collect();
-        tensors.extend(shape::edge_to_point_tensors(network)?);
+        tensors.extend(config.architecture.fixed_tensors()?);
         Ok(Self { config, tensors })
     }
 
@@ -135,11 +90,31 @@ impl Folder {
         let tensors = read(path, which)?;
         let with_path =
             |error: candle_core::Error| candle_core::Error::msg(format!("{}: {error}", path.display()));
-        let architecture = Architecture::StackedHourglass(infer(&tensors, image_size).map_err(with_path)?);
+        let (architecture, tensors) = Architecture::infer(tensors, image_size).map_err(with_path)?;
         let source = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let provenance =
             Provenance { source, which: which.key().to_string(), written_by: written_by.to_string() };
         Self::new(FolderConfig::new(architecture, scheme, provenance), tensors).map_err(with_path)
+    }
+
+    /// The same weights stored as `dtype`: `f16` and `bf16` halve the file. Running statistics stay in `f32`, and networks
+    /// are built in the type that [`Folder::model`] is asked for, whatever the storage.
+    ///
+    /// # Errors
+    /// Names a weight that `dtype` cannot hold.
+    pub fn stored_as(mut self, dtype: DType) -> Result<Self> {
+        for (name, tensor) in &mut self.tensors {
+            if name.ends_with("running_mean") || name.ends_with("running_var") || !tensor.dtype().is_float() {
+                continue;
+            }
+            let stored = tensor.to_dtype(dtype)?;
+            let sum = stored.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>()?;
+            if !sum.is_finite() {
+                bail!("{name}: a value that {dtype:?} cannot hold; store these weights as f32 or bf16")
+            }
+            *tensor = stored;
+        }
+        Ok(self)
     }
 
     /// Reads a folder and checks its tensors against its description.
@@ -156,6 +131,7 @@ impl Folder {
         if config.format != FORMAT {
             bail!("{}: format: expected {FORMAT}, got {}", path.display(), config.format)
         }
+        config.architecture.validate().map_err(|error| with_path(&path, error.to_string()))?;
         if config.input != config.architecture.input() {
             bail!("{}: input: does not fit the architecture", path.display())
         }

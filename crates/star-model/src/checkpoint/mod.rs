@@ -1,10 +1,13 @@
 //! Weights on disk: reading foreign files, checking them against a network, and this toolkit's own folder.
 //!
-//! A foreign file (`.safetensors`, or PyTorch's zip format whatever its ending) goes through [`read`], [`infer`] and
-//! [`check`]; [`Folder`] is `model.safetensors` beside a `config.json` that says what is in it.
+//! A foreign file (`.safetensors`, or PyTorch's zip format or the one before it, whatever the ending) goes through [`read`],
+//! [`Architecture::infer`] and [`Architecture::check`]; [`Folder`] is `model.safetensors` beside a `config.json` that says what is in it.
 
+mod architecture;
+mod fit;
 mod folder;
 mod pickle;
+mod pickle_legacy;
 mod pickle_scan;
 mod safetensors;
 mod shape;
@@ -16,7 +19,8 @@ use std::path::Path;
 
 use candle_core::{Result, Tensor, bail};
 
-pub use folder::{Architecture, CONFIG_FILE, Folder, FolderConfig, Provenance, WEIGHTS_FILE};
+pub use architecture::Architecture;
+pub use folder::{CONFIG_FILE, Folder, FolderConfig, Provenance, WEIGHTS_FILE};
 pub use safetensors::save as save_safetensors;
 pub use shape::{check, expected, infer};
 
@@ -43,7 +47,7 @@ impl Which {
     }
 }
 
-/// Reads the tensors of a weights file, told apart by content: safetensors, or a PyTorch zip checkpoint.
+/// Reads the tensors of a weights file, told apart by content: safetensors, or a PyTorch checkpoint.
 ///
 /// Nothing in a pickle is executed, and one that names anything but tensors and plain containers is refused.
 ///
@@ -58,11 +62,8 @@ pub fn read(path: &Path, which: Which) -> Result<Tensors> {
         [] => bail!("{}: the file is empty", path.display()),
         [b'P', b'K', 3, 4, ..] => pickle::read(path, which),
         [_, _, _, _, _, _, _, _, b'{'] => safetensors::read(path),
-        [0x80, 2..=5, ..] => bail!(
-            "{}: a bare pickle of PyTorch before 1.6; load and save it again with a newer PyTorch",
-            path.display()
-        ),
-        _ => bail!("{}: neither a safetensors file nor a PyTorch zip checkpoint", path.display()),
+        [0x80, 2..=5, ..] => pickle_legacy::read(path, which),
+        _ => bail!("{}: neither a safetensors file nor a PyTorch checkpoint", path.display()),
     };
     let tensors = tensors.map_err(|error| candle_core::Error::msg(format!("{}: {error}", path.display())))?;
     Ok(without_common_prefix(tensors, "module."))

@@ -15,19 +15,26 @@ const MAX_PICKLE: u64 = 64 << 20;
 
 type Archive = ZipArchive<std::io::BufReader<std::fs::File>>;
 
+/// Bytes of tensors, and bytes read for them, over the bytes of the file: tied weights are stored once and read twice, but
+/// tensors that add up to more than this share storages in order to fill the memory.
+const MAX_GROWTH: u64 = 4;
+
 /// Where a tensor's values lie.
-struct Entry {
+pub(super) struct Entry {
     dtype: DType,
     shape: Vec<usize>,
     stride: Vec<usize>,
     /// In elements.
     offset: usize,
-    /// File name of the storage under `data/`.
-    storage: String,
+    /// Name of the storage: in a zip checkpoint that of a file under `data/`.
+    pub(super) storage: String,
 }
 
+/// Reads the tensors of a zip checkpoint.
 pub(super) fn read(path: &Path, which: Which) -> Result<Tensors> {
-    let file = std::io::BufReader::new(std::fs::File::open(path)?);
+    let file = std::fs::File::open(path)?;
+    let mut allowance = Allowance::of(file.metadata()?.len());
+    let file = std::io::BufReader::new(file);
     let mut archive = ZipArchive::new(file)
         .map_err(|e| candle_core::Error::msg(format!("not a whole zip file ({e}); truncated?")))?;
     let (prefix, root) = root_object(&mut archive)?;
@@ -37,15 +44,55 @@ pub(super) fn read(path: &Path, which: Which) -> Result<Tensors> {
         let (Object::Unicode(name), Some(entry)) = (name, entry(&value)?) else { continue };
         if cache.as_ref().is_none_or(|(storage, _)| *storage != entry.storage) {
             let bytes = storage_bytes(&mut archive, &format!("{prefix}data/{}", entry.storage), &name)?;
+            allowance.storage(bytes.len())?;
             cache = Some((entry.storage.clone(), bytes));
         }
         let bytes = cache.as_ref().map_or(&[][..], |(_, bytes)| bytes);
-        tensors.insert(name.clone(), tensor(&name, &entry, bytes)?);
+        tensors.insert(name.clone(), allowance.tensor(&name, &entry, bytes)?);
     }
     if tensors.is_empty() {
         bail!("no tensors under `{}`", which.key())
     }
     Ok(tensors)
+}
+
+/// What a file may still unfold to.
+pub(super) struct Allowance {
+    storages: u64,
+    tensors: u64,
+}
+
+impl Allowance {
+    /// Of a file of `length` bytes.
+    pub(super) fn of(length: u64) -> Self {
+        Self { storages: MAX_GROWTH.saturating_mul(length), tensors: MAX_GROWTH.saturating_mul(length) }
+    }
+
+    fn spend(left: &mut u64, bytes: u64) -> Result<()> {
+        match left.checked_sub(bytes) {
+            Some(rest) => *left = rest,
+            None => bail!(
+                "refused: its tensors add up to more than {MAX_GROWTH} times the file; they share storages in a way that \
+                 no network needs"
+            ),
+        }
+        Ok(())
+    }
+
+    fn storage(&mut self, bytes: usize) -> Result<()> {
+        Self::spend(&mut self.storages, bytes as u64)
+    }
+
+    /// The tensor that `entry` cuts out of a storage.
+    pub(super) fn tensor(&mut self, name: &str, entry: &Entry, bytes: &[u8]) -> Result<Tensor> {
+        let count = entry
+            .shape
+            .iter()
+            .try_fold(entry.dtype.size_in_bytes() as u64, |n, &side| n.checked_mul(side as u64));
+        // A size that overflows is told by `tensor` itself.
+        Self::spend(&mut self.tensors, count.unwrap_or(0))?;
+        tensor(name, entry, bytes)
+    }
 }
 
 /// The archive's folder (with a slash at its end) and the object that its `data.pkl` describes.
@@ -64,20 +111,37 @@ fn root_object(archive: &mut Archive) -> Result<(String, Object)> {
     if data.len() as u64 > MAX_PICKLE {
         bail!("refused: `{name}` is larger than {MAX_PICKLE} bytes")
     }
-    scan(&data)?;
-    let mut stack = Stack::empty();
-    stack.read_loop(&mut data.as_slice())?;
-    Ok((name.trim_end_matches("data.pkl").to_string(), stack.finalize()?))
+    let (root, _) = object(&data)?;
+    Ok((name.trim_end_matches("data.pkl").to_string(), root))
 }
 
+/// The object that the first pickle of `data` describes, once it has been found harmless, and the pickle's length.
+pub(super) fn object(data: &[u8]) -> Result<(Object, usize)> {
+    let length = scan(data)?;
+    let mut stack = Stack::empty();
+    stack.read_loop(&mut &data[..length])?;
+    Ok((stack.finalize()?, length))
+}
+
+/// Keys under which training programs other than the reference keep a network: the public HRNet code and mmpose, others.
+const OTHER_KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+
 /// The dictionary of tensors: under the key asked for, or the whole where the file is a bare state dictionary.
-fn state_dict(root: Object, which: Which) -> Result<Vec<(Object, Object)>> {
+pub(super) fn state_dict(root: Object, which: Which) -> Result<Vec<(Object, Object)>> {
     let Object::Dict(pairs) = root else { bail!("expected a dictionary of tensors, got something else") };
     let key = Object::Unicode(which.key().to_string());
     if pairs.iter().any(|(name, _)| *name == key) {
         return match pairs.into_iter().find(|(name, _)| *name == key) {
             Some((_, Object::Dict(tensors))) => Ok(tensors),
             _ => bail!("`{}`: expected a dictionary of tensors", which.key()),
+        };
+    }
+    let other = |name: &Object| OTHER_KEYS.iter().any(|key| *name == Object::Unicode(key.to_string()));
+    let is_other = |(name, value): &(Object, Object)| other(name) && matches!(value, Object::Dict(_));
+    if which == Which::Net && pairs.iter().any(is_other) {
+        return match pairs.into_iter().find(is_other) {
+            Some((_, Object::Dict(tensors))) => Ok(tensors),
+            _ => bail!("expected a dictionary of tensors, got something else"),
         };
     }
     let bare = pairs.iter().any(|(_, value)| matches!(entry(value), Ok(Some(_))));
@@ -97,7 +161,7 @@ fn state_dict(root: Object, which: Which) -> Result<Vec<(Object, Object)>> {
 
 /// Reads `torch._utils._rebuild_tensor_v2((storage, key, device, count), offset, shape, stride, ...)` off an object;
 /// `None` where the object is no tensor.
-fn entry(value: &Object) -> Result<Option<Entry>> {
+pub(super) fn entry(value: &Object) -> Result<Option<Entry>> {
     let Object::Reduce { callable, args } = value else { return Ok(None) };
     let Object::Class { module_name, class_name } = callable.as_ref() else { return Ok(None) };
     let Object::Tuple(args) = args.as_ref() else { return Ok(None) };
@@ -116,7 +180,18 @@ fn entry(value: &Object) -> Result<Option<Entry>> {
     if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric()) {
         bail!("malformed storage name `{key}`")
     }
-    let dtype = match class_name.as_str() {
+    Ok(Some(Entry {
+        dtype: storage_type(class_name)?,
+        shape: sizes(shape)?,
+        stride: sizes(stride)?,
+        offset: size(offset)?,
+        storage: key.clone(),
+    }))
+}
+
+/// The numbers that a storage class of PyTorch holds.
+pub(super) fn storage_type(class_name: &str) -> Result<DType> {
+    Ok(match class_name {
         "FloatStorage" => DType::F32,
         "DoubleStorage" => DType::F64,
         "HalfStorage" => DType::F16,
@@ -124,14 +199,7 @@ fn entry(value: &Object) -> Result<Option<Entry>> {
         "LongStorage" => DType::I64,
         "ByteStorage" => DType::U8,
         other => bail!("unsupported storage type `{other}`"),
-    };
-    Ok(Some(Entry {
-        dtype,
-        shape: sizes(shape)?,
-        stride: sizes(stride)?,
-        offset: size(offset)?,
-        storage: key.clone(),
-    }))
+    })
 }
 
 fn size(object: &Object) -> Result<usize> {

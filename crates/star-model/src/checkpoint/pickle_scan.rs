@@ -47,19 +47,19 @@ struct Scan<'a> {
     memo: std::collections::HashMap<u32, Item>,
 }
 
-/// Walks the whole instruction stream of `data`.
+/// Walks the instruction stream at the start of `data`; returns its length in bytes.
 ///
 /// # Errors
 /// On an import that is not a tensor or plain container, on nesting or sizes out of all proportion, on an
 /// instruction that checkpoints do not use, and on a stream that ends early.
-pub(super) fn scan(data: &[u8]) -> Result<()> {
+pub(super) fn scan(data: &[u8]) -> Result<usize> {
     let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default() };
     while scan.step()? {
         if scan.stack.len() as u64 > MAX_OBJECTS || scan.memo.len() as u64 > MAX_OBJECTS {
             bail!("refused: the pickle holds more than {MAX_OBJECTS} objects")
         }
     }
-    Ok(())
+    Ok(data.len() - scan.rest.len())
 }
 
 impl<'a> Scan<'a> {

@@ -1,23 +1,35 @@
-//! Safetensors files: read whole, written to a temporary name and renamed.
+//! Safetensors files: mapped into memory, written to a temporary name and renamed.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
+use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{Device, Result, bail};
 
 use super::Tensors;
 
+/// Reads a file through a mapping of it into memory: each tensor is copied once, and the file is never held as a whole.
 pub(super) fn read(path: &Path) -> Result<Tensors> {
-    let bytes = std::fs::read(path)?;
+    let mut file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
     // The crate's own message for a cut file is about offsets; say what happened.
-    let header = bytes.first_chunk::<8>().map(|length| u64::from_le_bytes(*length));
-    if header.is_none_or(|length| length > (bytes.len() as u64).saturating_sub(8)) {
-        bail!("truncated safetensors file: its header is longer than the file ({} bytes)", bytes.len())
+    let mut header = [0; 8];
+    let cut = file.read_exact(&mut header).is_err() || u64::from_le_bytes(header) > length.saturating_sub(8);
+    if cut {
+        bail!("truncated safetensors file: its header is longer than the file ({length} bytes)")
     }
-    match candle_core::safetensors::load_buffer(&bytes, &Device::Cpu) {
-        Ok(tensors) => Ok(tensors.into_iter().collect()),
-        Err(error) => bail!("not a whole safetensors file ({} bytes, {error}); truncated?", bytes.len()),
-    }
+    #[expect(
+        unsafe_code,
+        reason = "a mapping is sound while nobody shortens the file in place: files here are renamed"
+    )]
+    let mapped = unsafe { MmapedSafetensors::new(path) };
+    let wrong = |error| {
+        candle_core::Error::msg(format!("not a whole safetensors file ({length} bytes, {error}); truncated?"))
+    };
+    let mapped = mapped.map_err(wrong)?;
+    let names = mapped.tensors().into_iter().map(|(name, _)| name);
+    names.map(|name| Ok((name.clone(), mapped.load(&name, &Device::Cpu)?))).collect()
 }
 
 /// Writes tensors to `path` by way of a temporary file beside it, so that a reader never sees half a file.

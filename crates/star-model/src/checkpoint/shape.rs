@@ -1,13 +1,10 @@
-//! Reading a network's shape off its tensors, and holding tensors against a shape.
+//! A stacked hourglass read off its tensors, and tensors held against one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Device, Result, Shape, Tensor, bail};
-use candle_nn::var_builder::SimpleBackend;
-use candle_nn::{Init, VarBuilder};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::Tensors;
+use super::{Tensors, fit};
 use crate::hourglass::edge_to_point;
 use crate::{StackedHourglass, StackedHourglassConfig};
 
@@ -60,13 +57,7 @@ fn edges(tensors: &Tensors, keypoints: usize) -> Result<Vec<Vec<usize>>> {
 /// # Errors
 /// When `config` is out of range.
 pub fn expected(config: &StackedHourglassConfig) -> Result<BTreeMap<String, Vec<usize>>> {
-    let recorder = Recorder::default();
-    StackedHourglass::new(
-        config,
-        VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu),
-    )?;
-    let names = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(names.clone())
+    fit::record(|vb| StackedHourglass::new(config, vb))
 }
 
 /// Whether a network may leave `name` unread: blocks that the reference allocates and never uses, counters, and the
@@ -83,19 +74,7 @@ fn may_be_surplus(name: &str) -> bool {
 /// Lists *all* missing, misshapen and surplus tensors by name, and an edge-to-point matrix of another scheme.
 pub fn check(tensors: &Tensors, config: &StackedHourglassConfig) -> Result<()> {
     let expected = expected(config)?;
-    let mut problems = Vec::new();
-    for (name, shape) in &expected {
-        match tensors.get(name) {
-            None => problems.push(format!("missing: {name} {shape:?}")),
-            Some(tensor) if tensor.dims() != shape.as_slice() => {
-                problems.push(format!("misshapen: {name}: expected {shape:?}, got {:?}", tensor.dims()));
-            }
-            Some(_) => {}
-        }
-    }
-    for name in tensors.keys().filter(|name| !expected.contains_key(*name) && !may_be_surplus(name)) {
-        problems.push(format!("surplus: {name} {:?}", tensors[name].dims()));
-    }
+    let mut problems = fit::misfits(tensors, &expected, may_be_surplus);
     if config.attention && tensors.contains_key("e2h_transform.weight") {
         let stored = edges(tensors, config.keypoints)?;
         let sorted = |edges: &[Vec<usize>]| -> Vec<Vec<usize>> {
@@ -109,10 +88,7 @@ pub fn check(tensors: &Tensors, config: &StackedHourglassConfig) -> Result<()> {
             problems.push("e2h_transform.weight: its edges are not those of the scheme".to_string());
         }
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    bail!("{} tensors do not fit the network:\n  {}", problems.len(), problems.join("\n  "))
+    fit::refuse(&problems)
 }
 
 /// The reference's fixed edge-to-point tensors, for files that the reference should be able to read.
@@ -128,22 +104,9 @@ pub(super) fn edge_to_point_tensors(config: &StackedHourglassConfig) -> Result<T
     ]))
 }
 
-/// Notes what a network asks for and hands out zeros that take no memory.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
-
-impl SimpleBackend for Recorder {
-    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.insert(name.to_string(), shape.dims().to_vec());
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        bail!("{name}: a network must say what shape it expects")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
+/// Whether `name` belongs to a head or to what reads one, and so depends on the keypoint scheme.
+pub(super) fn of_a_head(name: &str) -> bool {
+    let maps = ["heatmaps.", "pointmaps.", "edgemaps."];
+    let rest = name.strip_prefix("out_").or_else(|| name.strip_prefix("merge_"));
+    rest.is_some_and(|rest| maps.iter().any(|map| rest.starts_with(map)))
 }

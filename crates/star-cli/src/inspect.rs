@@ -1,0 +1,74 @@
+//! `star inspect`: what a folder or file of weights holds and what its network costs.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use star_model::ChannelOrder;
+use star_model::checkpoint::{self, Folder, Tensors, Which};
+
+use crate::args::InspectArgs;
+use crate::{output, weights};
+
+/// Runs `star inspect`.
+///
+/// # Errors
+/// When the weights cannot be opened.
+pub fn run(args: &InspectArgs) -> Result<()> {
+    let (folder, scheme) = weights::open_named(&args.weights, &args.hints)?;
+    let source = weights::source_file(&args.weights)?;
+    let which = if args.hints.ema { Which::Ema } else { Which::Net };
+    let stored = checkpoint::read(&source, which)?;
+    let text = report(&folder, &scheme.name, &source, &stored).context("summing up the network")?;
+    output::write_text(Path::new("-"), &text)
+}
+
+fn report(folder: &Folder, scheme: &str, source: &Path, stored: &Tensors) -> Result<String> {
+    let config = &folder.config;
+    let input = &config.input;
+    let stages = config.architecture.costs()?;
+    let parameters: usize = stages.iter().map(|stage| stage.parameters).sum();
+    let macs: u64 = stages.iter().map(|stage| stage.macs).sum();
+    let order = match input.order {
+        ChannelOrder::Bgr => "BGR",
+        ChannelOrder::Rgb => "RGB",
+    };
+    let size = input.image_size;
+    let mut lines = vec![
+        format!("file          {}", source.display()),
+        format!("architecture  {}", config.architecture),
+        format!("scheme        {scheme}, {} keypoints", config.architecture.keypoints()),
+        format!("input         {order} {size}x{size}, mean {:?}, deviation {:?}", input.mean, input.std),
+        format!("maps          {0}x{0}", input.map_size),
+        format!("weights       {} of {}", config.provenance.which, config.provenance.source),
+        format!("stored        {}", storage(stored)),
+        format!("parameters    {:.2} M", parameters as f64 / 1e6),
+        format!("MACs          {:.2} G an image", macs as f64 / 1e9),
+        String::new(),
+        format!("{:<10}{:>14}{:>16}", "stage", "parameters", "MACs"),
+    ];
+    lines.extend(
+        stages.iter().map(|stage| format!("{:<10}{:>14}{:>16}", stage.name, stage.parameters, stage.macs)),
+    );
+    lines.push(format!("{:<10}{parameters:>14}{macs:>16}", "total"));
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Number types of a file's tensors with how many numbers each holds, unused ones among them.
+fn storage(tensors: &Tensors) -> String {
+    let mut kinds: Vec<(String, usize, usize)> = Vec::new();
+    for tensor in tensors.values() {
+        let name = tensor.dtype().as_str();
+        match kinds.iter_mut().find(|(kind, ..)| kind == name) {
+            Some((_, count, numbers)) => {
+                *count += 1;
+                *numbers += tensor.elem_count();
+            }
+            None => kinds.push((name.to_string(), 1, tensor.elem_count())),
+        }
+    }
+    kinds.sort_by_key(|&(_, _, numbers)| std::cmp::Reverse(numbers));
+    let kind = |(name, count, numbers): &(String, usize, usize)| {
+        format!("{name}: {count} tensors, {:.2} M numbers", *numbers as f64 / 1e6)
+    };
+    kinds.iter().map(kind).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,180 @@
+//! The kinds of network that a folder of weights can hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candle_core::{Result, bail};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+
+use super::{Tensors, check, expected, fit, infer, shape};
+use crate::hrnet::names;
+use crate::{HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig};
+
+/// A network's kind and shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Architecture {
+    /// [`StackedHourglass`].
+    StackedHourglass(StackedHourglassConfig),
+    /// [`HrNet`].
+    #[serde(rename = "hrnet")]
+    HrNet(HrNetConfig),
+}
+
+impl Architecture {
+    /// Tells which network tensors belong to and reads its shape off them; returns them under our names.
+    ///
+    /// Networks are fully convolutional, so `image_size` (pixels) cannot be read off them and is the caller's.
+    ///
+    /// # Errors
+    /// When the tensors are those of no known network.
+    pub fn infer(tensors: Tensors, image_size: usize) -> Result<(Self, Tensors)> {
+        if names::recognised(&tensors) {
+            let tensors = names::ours(tensors);
+            return Ok((Self::HrNet(names::infer(&tensors, image_size)?), tensors));
+        }
+        Ok((Self::StackedHourglass(infer(&tensors, image_size)?), tensors))
+    }
+
+    /// Builds the network on the tensors of `vb`.
+    ///
+    /// # Errors
+    /// When the shape is out of range, or a tensor is missing or misshapen.
+    pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn LandmarkModel>> {
+        match self {
+            Self::StackedHourglass(config) => Ok(Box::new(StackedHourglass::new(config, vb)?)),
+            Self::HrNet(config) => Ok(Box::new(HrNet::new(config, vb)?)),
+        }
+    }
+
+    /// Checks that the numbers describe a network that can be built.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::StackedHourglass(config) => config.validate(),
+            Self::HrNet(config) => config.validate(),
+        }
+    }
+
+    /// Number of keypoints.
+    pub fn keypoints(&self) -> usize {
+        match self {
+            Self::StackedHourglass(config) => config.keypoints,
+            Self::HrNet(config) => config.keypoints,
+        }
+    }
+
+    /// The keypoints on each edge, where the network has edge maps.
+    pub fn edges(&self) -> Option<&[Vec<usize>]> {
+        match self {
+            Self::StackedHourglass(config) if config.attention => Some(&config.edges),
+            _ => None,
+        }
+    }
+
+    /// What the network expects of its input.
+    pub fn input(&self) -> InputSpec {
+        match self {
+            Self::StackedHourglass(config) => InputSpec::reference(config.image_size),
+            Self::HrNet(config) => config.input(),
+        }
+    }
+
+    /// Name and shape of every tensor that the network uses, running statistics included.
+    ///
+    /// # Errors
+    /// When the shape is out of range.
+    pub fn expected(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        match self {
+            Self::StackedHourglass(config) => expected(config),
+            Self::HrNet(config) => fit::record(|vb| HrNet::new(config, vb)),
+        }
+    }
+
+    /// Holds tensors against the network.
+    ///
+    /// # Errors
+    /// Lists *all* missing, misshapen and surplus tensors by name.
+    pub fn check(&self, tensors: &Tensors) -> Result<()> {
+        match self {
+            Self::StackedHourglass(config) => check(tensors, config),
+            Self::HrNet(_) => {
+                let counter = |name: &str| name.ends_with(".num_batches_tracked");
+                fit::refuse(&fit::misfits(tensors, &self.expected()?, counter))
+            }
+        }
+    }
+
+    /// Of the tensors of another training (a landmark network of any scheme, or an ImageNet classifier), those that this
+    /// network can start from: the whole trunk, and heads where they fit. Also the names of those left to be drawn.
+    ///
+    /// # Errors
+    /// Lists the tensors of the trunk that are missing or misshapen.
+    pub fn start_from(&self, tensors: Tensors) -> Result<(Tensors, Vec<String>)> {
+        let tensors = if names::recognised(&tensors) { names::ours(tensors) } else { tensors };
+        let expected = self.expected()?;
+        let fits = |name: &String, shape: &Vec<usize>| {
+            tensors.get(name).is_some_and(|tensor| tensor.dims() == shape.as_slice())
+        };
+        let (kept, drawn): (Vec<_>, Vec<_>) = expected.iter().partition(|(name, shape)| fits(name, shape));
+        let of_the_trunk: BTreeMap<String, Vec<usize>> = drawn
+            .iter()
+            .filter(|(name, _)| !self.of_a_head(name))
+            .map(|(name, shape)| ((*name).clone(), (*shape).clone()))
+            .collect();
+        if !of_the_trunk.is_empty() {
+            let problems = fit::misfits(&tensors, &of_the_trunk, |_| true);
+            bail!("no trunk for {self}: {}", problems.join("\n  "))
+        }
+        let kept = kept.iter().map(|(name, _)| ((*name).clone(), tensors[*name].clone())).collect();
+        Ok((kept, drawn.into_iter().map(|(name, _)| name.clone()).collect()))
+    }
+
+    /// Whether the tensor `name` depends on the keypoint scheme.
+    fn of_a_head(&self, name: &str) -> bool {
+        match self {
+            Self::StackedHourglass(_) => shape::of_a_head(name),
+            Self::HrNet(_) => names::of_the_head(name),
+        }
+    }
+
+    /// Fixed tensors that other people's loaders expect beside those of [`Architecture::expected`].
+    pub(super) fn fixed_tensors(&self) -> Result<Tensors> {
+        match self {
+            Self::StackedHourglass(config) => shape::edge_to_point_tensors(config),
+            Self::HrNet(_) => Ok(Tensors::new()),
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StackedHourglass(c) => write!(
+                f,
+                "stacked hourglass, {} stacks of {} levels, {} channels, {} edges, image {} px",
+                c.stacks,
+                c.levels,
+                c.channels,
+                c.edges.len(),
+                c.image_size
+            ),
+            Self::HrNet(c) => {
+                write!(
+                    f,
+                    "HRNet-W{}, {} modules of {} blocks a stage, image {} px",
+                    c.width,
+                    {
+                        let [second, third, fourth] = c.modules;
+                        format!("{second}/{third}/{fourth}")
+                    },
+                    c.blocks,
+                    c.image_size
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Shape of an HRNet, and how its raw maps become masses.
+
+use candle_core::{D, Result, Tensor, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ChannelOrder, InputSpec, MAP_STRIDE};
+use crate::norm::{instance_norm_relu, relu};
+
+/// Resolutions that run side by side in the last stage.
+pub(crate) const BRANCHES: usize = 4;
+
+/// Beyond every network there is: a description of one that would fill the memory is a mistake.
+const LARGEST: usize = 1 << 12;
+
+/// Mean of ImageNet's red, green and blue, in grey levels of 0 to 255: what every public HRNet was trained on.
+const IMAGENET_MEAN: [f32; 3] = [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0];
+
+/// Standard deviation of the same.
+const IMAGENET_STD: [f32; 3] = [0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0];
+
+/// Share of a map's largest value below which [`HeatmapActivation::Peak`] counts nothing. A Gaussian bump of sigma 1.5
+/// is then read over a radius of 3.2 pixels, and the level that training to a squared error leaves elsewhere is not.
+pub(crate) const PEAK_SHARE: f64 = 0.1;
+
+/// How the head's raw maps become the non-negative maps that a loss and a decoder read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeatmapActivation {
+    /// Each map to zero mean and unit variance, then `max(h, 0)`: as the hourglass does, for training with STAR.
+    #[default]
+    InstanceNormRelu,
+    /// `max(h, 0)`.
+    Relu,
+    /// `max(h - 0.1 max(h), 0)`: for networks trained to draw bumps by a squared error, as the published HRNets are.
+    /// Their maps are not quite 0 away from the bump, and over a whole map that would pull a centre of mass inwards.
+    Peak,
+}
+
+impl HeatmapActivation {
+    /// `[B, K, M, M] -> [B, K, M, M]`, non-negative.
+    pub(crate) fn apply(self, raw: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::InstanceNormRelu => instance_norm_relu(raw),
+            Self::Relu => relu(raw),
+            Self::Peak => {
+                let largest = raw.detach().max_keepdim(D::Minus1)?.max_keepdim(D::Minus2)?;
+                relu(&raw.broadcast_sub(&(largest * PEAK_SHARE)?)?)
+            }
+        }
+    }
+}
+
+/// Shape of an HRNetV2 for landmarks (Sun et al. 2019, "High-Resolution Representations for Labeling Pixels and
+/// Regions").
+///
+/// ```
+/// use star_model::HrNetConfig;
+///
+/// let config = HrNetConfig::w18(98);
+/// assert_eq!(config.channels(), [18, 36, 72, 144]);
+/// assert_eq!((config.modules, config.blocks, config.map_size()), ([1, 4, 3], 4, 64));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HrNetConfig {
+    /// Number of keypoints `K`.
+    pub keypoints: usize,
+    /// Channels of the highest resolution; each lower one has twice those of the one above. Published: 18, 32, 48.
+    pub width: usize,
+    /// Exchange modules of the second, third and fourth stage. Published: 1, 4, 3.
+    pub modules: [usize; 3],
+    /// Residual blocks of the first stage and of each branch of a module. Published: 4.
+    pub blocks: usize,
+    /// Channels of the stem, and inside the first stage's bottlenecks. Published: 64.
+    pub stem: usize,
+    /// Side of the square input in pixels, a multiple of 32.
+    pub image_size: usize,
+    /// How raw maps become masses.
+    #[serde(default)]
+    pub activation: HeatmapActivation,
+}
+
+impl HrNetConfig {
+    /// The published shape at another width, on 256x256 images.
+    pub fn published(keypoints: usize, width: usize) -> Self {
+        Self {
+            keypoints,
+            width,
+            modules: [1, 4, 3],
+            blocks: 4,
+            stem: 64,
+            image_size: 256,
+            activation: HeatmapActivation::default(),
+        }
+    }
+
+    /// HRNetV2-W18, the one of the published face-landmark checkpoints.
+    pub fn w18(keypoints: usize) -> Self {
+        Self::published(keypoints, 18)
+    }
+
+    /// HRNetV2-W32.
+    pub fn w32(keypoints: usize) -> Self {
+        Self::published(keypoints, 32)
+    }
+
+    /// HRNetV2-W48.
+    pub fn w48(keypoints: usize) -> Self {
+        Self::published(keypoints, 48)
+    }
+
+    /// Channels of each resolution, highest first.
+    pub fn channels(&self) -> [usize; BRANCHES] {
+        std::array::from_fn(|branch| self.width << branch)
+    }
+
+    /// Side of the predicted maps.
+    pub fn map_size(&self) -> usize {
+        self.image_size / MAP_STRIDE
+    }
+
+    /// RGB with ImageNet's mean and deviation.
+    pub fn input(&self) -> InputSpec {
+        InputSpec {
+            image_size: self.image_size,
+            map_size: self.map_size(),
+            order: ChannelOrder::Rgb,
+            mean: IMAGENET_MEAN,
+            std: IMAGENET_STD,
+        }
+    }
+
+    /// Checks that the numbers describe a network that can be built.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range and what it must be.
+    pub fn validate(&self) -> Result<()> {
+        let [second, third, fourth] = self.modules;
+        for (name, value) in [
+            ("keypoints", self.keypoints),
+            ("width", self.width),
+            ("modules[0]", second),
+            ("modules[1]", third),
+            ("modules[2]", fourth),
+            ("blocks", self.blocks),
+            ("stem", self.stem),
+        ] {
+            if value == 0 || value > LARGEST {
+                bail!("{name}: expected 1 to {LARGEST}, got {value}")
+            }
+        }
+        let step = MAP_STRIDE << (BRANCHES - 1);
+        if self.image_size == 0 || !self.image_size.is_multiple_of(step) {
+            bail!("image_size: expected a multiple of {step}, got {}", self.image_size)
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+    use crate::gradient_check::{check_gradients, noise};
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let good = HrNetConfig::w18(98);
+        good.validate().unwrap();
+        let cases = [
+            (HrNetConfig { keypoints: 0, ..good.clone() }, "keypoints"),
+            (HrNetConfig { width: 0, ..good.clone() }, "width"),
+            (HrNetConfig { blocks: usize::MAX, ..good.clone() }, "blocks: expected 1 to 4096"),
+            (HrNetConfig { modules: [1, 0, 3], ..good.clone() }, "modules[1]"),
+            (HrNetConfig { image_size: 240, ..good.clone() }, "image_size: expected a multiple of 32"),
+        ];
+        for (config, field) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(field), "{field} missing in: {message}");
+        }
+    }
+
+    #[test]
+    fn a_level_off_the_bump_moves_a_plain_centre_of_mass_and_not_a_peaks() {
+        // a bump of height 1 and sigma 1.5 about (50, 10) on 64x64, and 0.02 everywhere
+        let values: Vec<f64> = (0..64 * 64)
+            .map(|i| {
+                let (x, y) = ((i % 64) as f64 - 50.0, (i / 64) as f64 - 10.0);
+                (-(x * x + y * y) / 4.5).exp() + 0.02
+            })
+            .collect();
+        let raw = Tensor::from_vec(values, (1, 1, 64, 64), &Device::Cpu).unwrap();
+        let centre = |activation: HeatmapActivation| {
+            let maps = activation.apply(&raw).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let total: f64 = maps.iter().sum();
+            maps.iter().enumerate().map(|(i, mass)| mass * (i % 64) as f64).sum::<f64>() / total
+        };
+        // mass 14.1 at 50 and 81.9 at 31.5: (14.1 * 50 + 81.9 * 31.5) / 96.1 = 34.2
+        assert!((centre(HeatmapActivation::Relu) - 34.2).abs() < 0.1);
+        assert!((centre(HeatmapActivation::Peak) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_activation_has_the_gradient_of_its_value() {
+        for activation in [HeatmapActivation::InstanceNormRelu, HeatmapActivation::Relu] {
+            let x = Var::from_tensor(&noise(&[2, 2, 3, 4], 3)).unwrap();
+            check_gradients(std::slice::from_ref(&x), || activation.apply(&x));
+        }
+        // The peak's threshold is held fixed: each surviving pixel has slope 1, the others 0.
+        let x = Var::from_tensor(&Tensor::new(&[[[[0.05f64, 0.2], [1.0, -1.0]]]], &Device::Cpu).unwrap());
+        let x = x.unwrap();
+        let sum = HeatmapActivation::Peak.apply(&x).unwrap().sum_all().unwrap();
+        let slope = sum.backward().unwrap().get(&x).unwrap().to_dtype(DType::F64).unwrap();
+        assert_eq!(slope.flatten_all().unwrap().to_vec1::<f64>().unwrap(), [0.0, 1.0, 1.0, 0.0]);
+    }
+}

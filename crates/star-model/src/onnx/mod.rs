@@ -1,0 +1,62 @@
+//! Networks as ONNX files, for runtimes of other people: images in, landmarks and heatmaps out, any number of images.
+//!
+//! The graph is written from a checkpoint's names and shapes, not from the layers that run here, so a test that runs it
+//! elsewhere checks both. Opset 17.
+
+mod graph;
+mod hourglass;
+mod hrnet;
+mod model;
+
+use candle_core::{Error, Result};
+
+use crate::checkpoint::{Architecture, Folder};
+use graph::Graph;
+
+/// Version of the operators: the first with everything that is needed and old enough for every runtime in use.
+const OPSET: i64 = 17;
+
+/// Name of the input: `[batch, 3, S, S]`, channel order and scaling as the file's metadata say.
+pub const INPUT: &str = "images";
+
+/// Name of the output `[batch, K, 2]`: x then y in `[-1, 1]`, outer pixel centres of the map at the ends.
+pub const LANDMARKS: &str = "landmarks";
+
+/// Name of the output `[batch, K, S / 4, S / 4]`.
+pub const HEATMAPS: &str = "heatmaps";
+
+/// Least sum of a map that is divided by: the decoder's.
+const LEAST_MASS: f32 = 1e-6;
+
+/// The bytes of an ONNX file that computes what `folder`'s network does in evaluation, weights in `f32`.
+///
+/// # Errors
+/// When a tensor is missing or misshapen.
+pub fn export(folder: &Folder) -> Result<Vec<u8>> {
+    let architecture = &folder.config.architecture;
+    architecture.check(&folder.tensors)?;
+    let mut graph = Graph::new(&folder.tensors);
+    let maps = match architecture {
+        Architecture::StackedHourglass(config) => hourglass::build(&mut graph, config, INPUT)?,
+        Architecture::HrNet(config) => hrnet::build(&mut graph, config, INPUT)?,
+    };
+    let size = architecture.input().map_size;
+    let maps = graph.named("Identity", &[&maps], HEATMAPS);
+    decode(&mut graph, &maps, size);
+    model::encode(graph, folder).map_err(Error::wrap)
+}
+
+/// Centres of mass over a grid whose ends are the outer pixel centres.
+fn decode(graph: &mut Graph, maps: &str, size: usize) {
+    let axis = |i: usize| (2.0 * i as f64 / (size.max(2) - 1) as f64 - 1.0) as f32;
+    let grid = (0..size * size).flat_map(|i| [axis(i % size), axis(i / size)]).collect();
+    let grid = graph.constant("decoder.grid", &[size * size, 2], grid);
+    let least = graph.constant("decoder.least_mass", &[], vec![LEAST_MASS]);
+    let shape = graph.integers("decoder.shape", &[0, 0, -1]);
+    let axes = graph.integers("decoder.axes", &[2]);
+    let flat = graph.node("Reshape", &[maps, &shape]);
+    let moments = graph.node("MatMul", &[&flat, &grid]);
+    let mass = graph.node_with("ReduceSum", &[&flat, &axes], vec![graph::int("keepdims", 1)]);
+    let mass = graph.node("Max", &[&mass, &least]);
+    graph.named("Div", &[&moments, &mass], LANDMARKS);
+}

@@ -1,0 +1,168 @@
+//! Exported networks in ONNX Runtime, beside ours on the same images. Skips where Python or onnxruntime is absent.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use candle_core::{DType, Device, Tensor};
+use star_loss::moments::soft_argmax;
+use star_model::checkpoint::{Architecture, Folder, FolderConfig, Provenance, Which};
+use star_model::{HeatmapActivation, HrNetConfig, Parameters, StackedHourglassConfig, onnx};
+
+/// Largest absolute difference of landmarks, and of maps relative to their largest value.
+const TOLERANCE: f64 = 1e-4;
+
+/// Runs a model over images and stores what it returns.
+const RUN: &str = r#"
+import sys
+import numpy as np, onnxruntime
+model, images, shape, out = sys.argv[1:5]
+x = np.fromfile(images, dtype="<f4").reshape([int(n) for n in shape.split(",")])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+assert [i.name for i in session.get_inputs()] == ["images"]
+assert session.get_modelmeta().graph_name.startswith("star-"), session.get_modelmeta().graph_name
+for name, values in zip(["landmarks", "heatmaps"], session.run(["landmarks", "heatmaps"], {"images": x})):
+    values.astype("<f4").tofile(out + "." + name)
+    print(name, ",".join(str(n) for n in values.shape))
+"#;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn runtime_is_there() -> bool {
+    let check = Command::new("python3").args(["-c", "import numpy, onnxruntime"]).output();
+    let there = check.is_ok_and(|output| output.status.success());
+    if !there {
+        println!("skipped: no python3 with numpy and onnxruntime (pip install numpy onnxruntime)");
+    }
+    there
+}
+
+/// Outputs of the exported network in ONNX Runtime, by name.
+fn elsewhere(folder: &Folder, images: &Tensor) -> HashMap<String, Tensor> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(path("model.onnx"), onnx::export(folder).unwrap()).unwrap();
+    let values = images.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    std::fs::write(path("images"), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let shape: Vec<String> = images.dims().iter().map(ToString::to_string).collect();
+    let output = Command::new("python3")
+        .args(["-c", RUN, &path("model.onnx"), &path("images"), &shape.join(","), &path("out")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let read = |line: &str| {
+        let (name, shape) = line.split_once(' ').unwrap();
+        let shape: Vec<usize> = shape.split(',').map(|n| n.parse().unwrap()).collect();
+        let bytes = std::fs::read(path(&format!("out.{name}"))).unwrap();
+        (name.to_string(), Tensor::from_raw_buffer(&bytes, DType::F32, &shape, &Device::Cpu).unwrap())
+    };
+    text.lines().map(read).collect()
+}
+
+fn largest(t: &Tensor) -> f64 {
+    f64::from(t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap())
+}
+
+fn assert_same(folder: &Folder, images: &Tensor) {
+    let theirs = elsewhere(folder, images);
+    let stages = folder.model(DType::F32, &Device::Cpu).unwrap().forward_t(images, false).unwrap();
+    let maps = &stages.last().unwrap().heatmaps;
+    let difference = |a: &Tensor, b: &Tensor| {
+        assert_eq!(a.dims(), b.dims());
+        largest(&(a - b).unwrap())
+    };
+    let landmarks = difference(&soft_argmax(maps).unwrap(), &theirs["landmarks"]);
+    let worst = difference(maps, &theirs["heatmaps"]) / largest(maps);
+    println!("{}: landmarks {landmarks:.1e}, maps {worst:.1e}", folder.config.architecture);
+    assert!(landmarks <= TOLERANCE && worst <= TOLERANCE, "landmarks {landmarks:e}, maps {worst:e}");
+}
+
+/// A network with drawn weights, and statistics from `steps` passes over noise.
+fn drawn(architecture: Architecture, steps: u64) -> Folder {
+    let parameters = Parameters::new(5);
+    let model = architecture.build(parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+    for seed in 0..steps {
+        model.forward_t(&noise(1, architecture.input().image_size, seed), true).unwrap();
+    }
+    let config = FolderConfig::new(architecture, "test", Provenance::default());
+    Folder::new(config, parameters.tensors()).unwrap()
+}
+
+/// Images of reproducible noise.
+fn noise(count: usize, side: usize, seed: u64) -> Tensor {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let values: Vec<f32> = (0..count * 3 * side * side)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect();
+    Tensor::from_vec(values, (count, 3, side, side), &Device::Cpu).unwrap()
+}
+
+fn thin() -> HrNetConfig {
+    HrNetConfig { width: 4, modules: [1, 2, 1], blocks: 2, stem: 8, image_size: 64, ..HrNetConfig::w18(5) }
+}
+
+#[test]
+fn the_golden_hourglass_runs_elsewhere_with_the_same_landmarks() {
+    if !runtime_is_there() {
+        return;
+    }
+    let folder =
+        Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
+    let io =
+        candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), &Device::Cpu).unwrap();
+    assert_same(&folder, &io["input"]);
+    // another number of images through the same file
+    assert_same(&folder, &noise(3, 64, 9));
+}
+
+#[test]
+fn hourglasses_without_coordinates_or_attention_run_elsewhere() {
+    if !runtime_is_there() {
+        return;
+    }
+    let config = StackedHourglassConfig {
+        stacks: 2,
+        levels: 2,
+        channels: 16,
+        image_size: 64,
+        coord_conv: false,
+        attention: false,
+        ..StackedHourglassConfig::reference(5, vec![])
+    };
+    assert_same(&drawn(Architecture::StackedHourglass(config), 3), &noise(2, 64, 4));
+}
+
+#[test]
+fn an_hrnet_runs_elsewhere_with_every_activation() {
+    if !runtime_is_there() {
+        return;
+    }
+    for activation in [HeatmapActivation::InstanceNormRelu, HeatmapActivation::Relu, HeatmapActivation::Peak]
+    {
+        let folder = drawn(Architecture::HrNet(HrNetConfig { activation, ..thin() }), 3);
+        assert_same(&folder, &noise(2, 64, 4));
+    }
+}
+
+#[test]
+fn full_size_networks_run_elsewhere() {
+    if !runtime_is_there() {
+        return;
+    }
+    let edges = (0..9).map(|e| (e * 10..e * 10 + 10).collect()).collect();
+    let hourglass = StackedHourglassConfig::reference(98, edges);
+    for architecture in [Architecture::StackedHourglass(hourglass), Architecture::HrNet(HrNetConfig::w18(98))]
+    {
+        assert_same(&drawn(architecture, 0), &noise(1, 256, 4));
+    }
+}
