@@ -289,7 +289,10 @@ proptest! {
         let spread = doubles(&moments::covariance(&positive).unwrap());
         prop_assume!(roundness(&positive) > 1e-4 && spread.chunks_exact(4).all(|c| c[0] + c[3] > 1e-3));
         assert_near(&[c], &[a], SAME)?;
-        assert_near(&gc, &ga, 1e-5)?;
+        // Where all masses lie on one line, the slope by pixels beside it is a hundred million times that along it; what the ReLU cuts
+        // off there is still in the sums that the rest is a difference of.
+        let difference: Vec<f64> = gc.iter().zip(&ga).map(|(c, a)| c - a).collect();
+        prop_assert!(norm(&difference) <= 1e-5 * norm(&ga) + 1e-12 * norm(&gb), "{:e} of {:e}", norm(&difference), norm(&ga));
     }
 
     #[test]
