@@ -87,3 +87,12 @@ impl FaceDetector {
         found
     }
 }
+
+/// Intersection over union of two boxes, in `[0, 1]`.
+pub fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
+    let span = |a0: f32, a1: f32, b0: f32, b1: f32| (a1.min(b1) - a0.max(b0)).max(0.0);
+    let shared =
+        span(a.x, a.x + a.width, b.x, b.x + b.width) * span(a.y, a.y + a.height, b.y, b.y + b.height);
+    let union = a.width * a.height + b.width * b.height - shared;
+    if union > 0.0 { shared / union } else { 0.0 }
+}

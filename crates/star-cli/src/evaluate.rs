@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use candle_core::DType;
 use star_data::loader::{Loader, LoaderConfig};
 use star_data::scheme::DefaultRuler;
 use star_data::{Dataset, FaceBox, Scheme};
-use star_eval::{Evaluation, Report, Ruler, Setting};
+use star_eval::{Case, Ruler, Setting};
 
 use crate::args::{EvalArgs, MetricArgs, RulerName};
+use crate::cases::{self, Noted};
 use crate::faces::{self, Face};
 use crate::landmarks::{Landmarks, Predictor};
-use crate::{output, progress, source, weights};
+use crate::{boxes, output, plan, progress, report, source, weights};
 
 /// One face of a data set: the truth and what the network made of it, in pixels of its picture.
 pub struct Scored {
@@ -25,6 +26,8 @@ pub struct Scored {
     pub weights: Vec<f32>,
     /// What the network found.
     pub landmarks: Landmarks,
+    /// Pixels that half the network's input spans in the picture.
+    pub unit: f64,
 }
 
 /// Runs the network over every face of `dataset`, in order, calling `each` after every batch with the number done.
@@ -52,11 +55,18 @@ pub fn run_over(
                 truth: batch.points_in_image(i)?,
                 weights: batch.weights[i * k..(i + 1) * k].to_vec(),
                 landmarks,
+                unit: unit(&batch.crops[i], predictor.image_size())?,
             });
         }
         each(scored.len());
     }
     Ok(scored)
+}
+
+/// Half the network's input in pixels of the picture that `crop` leads from; crops do not stretch.
+fn unit(crop: &star_data::affine::Affine, image_size: usize) -> Result<f64> {
+    let [[a, b, _], [c, d, _]] = crop.inverse()?.matrix();
+    Ok((a * d - b * c).abs().sqrt() * image_size as f64 / 2.0)
 }
 
 /// A ruler of `scheme` by name, or its own default; with the name that readers know it by.
@@ -83,7 +93,7 @@ pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'stati
     }
 }
 
-/// What figures are printed with: data set, subset, ruler, thresholds and the scheme's edges as groups.
+/// What figures are printed with: data set, subset, ruler, thresholds and the parts of a face as groups.
 ///
 /// # Errors
 /// When the scheme does not have the ruler asked for.
@@ -102,33 +112,9 @@ pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result
         ruler_name: ruler_name.to_string(),
         ruler,
         thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
-        groups: groups(scheme),
+        groups: plan::groups(scheme),
         notes: Vec::new(),
     })
-}
-
-/// The scheme's edges as groups of keypoints to report on their own.
-pub fn groups(scheme: &Scheme) -> Vec<star_eval::Group> {
-    let group = |edge: &star_data::scheme::Edge| star_eval::Group {
-        name: edge.name.replace('_', " "),
-        keypoints: edge.points.clone(),
-    };
-    scheme.edges.iter().map(group).collect()
-}
-
-/// Prints a report as the arguments ask.
-///
-/// # Errors
-/// When the JSON file cannot be written.
-pub fn print(report: &Report, args: &MetricArgs) -> Result<()> {
-    match &args.json {
-        Some(path) if path == Path::new("-") => output::write_text(path, &report.to_json()),
-        Some(path) => {
-            output::write_text(path, &report.to_json())?;
-            output::write_text(Path::new("-"), &report.to_markdown())
-        }
-        None => output::write_text(Path::new("-"), &report.to_markdown()),
-    }
 }
 
 /// Runs `star eval`.
@@ -140,25 +126,40 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let dataset = source::open(&args.source, &scheme)?;
     let device = args.weights.device.open()?;
     let predictor = Predictor::new(folder.model(DType::F32, &device)?, DType::F32, &device);
-    let mut evaluation = Evaluation::new(setting(&args.metrics, &scheme, &args.source.annotations)?)?;
+    let setting = setting(&args.metrics, &scheme, &args.source.annotations)?;
+    // Before the network runs for hours: is the folder for the report to be had?
+    if let Some(dir) = &args.report.report {
+        output::make_dir(dir)?;
+    }
+    let noted = Arc::new(Noted::new(dataset.clone()));
     let bar = progress::bar(dataset.len(), "faces");
     let scored =
-        run_over(&predictor, dataset.clone(), args.weights.batch_size, |done| bar.set_position(done as u64))?;
+        run_over(&predictor, noted.clone(), args.weights.batch_size, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    let mut predicted = Vec::with_capacity(scored.len());
-    for face in scored {
-        let name = dataset.source(face.index).to_string_lossy().into_owned();
-        evaluation
-            .add(name.clone(), Some(&face.landmarks.points), &face.truth, Some(&face.weights))
-            .with_context(|| format!("{name} (row {})", face.index))?;
-        if args.predictions.is_some() {
-            let tight = FaceBox::around(&face.truth)?;
-            let row = Some(face.index);
-            predicted.push(Face { row, ..Face::new(Path::new(&name), &scheme.name, tight, face.landmarks) });
-        }
-    }
+    let name = |index: usize| dataset.source(index).to_string_lossy().into_owned();
+    let cases: Vec<Case> =
+        scored.iter().map(|face| cases::scored(face, name(face.index), noted.about(face.index))).collect();
     if let Some(path) = &args.predictions {
+        let mut predicted = Vec::with_capacity(scored.len());
+        for face in &scored {
+            let tight = FaceBox::around(&face.truth)?;
+            let found = Face::new(Path::new(&name(face.index)), &scheme.name, tight, face.landmarks.clone());
+            predicted.push(Face { row: Some(face.index), ..found });
+        }
         output::write_text(path, &faces::to_json(&predicted)?)?;
     }
-    print(&evaluation.report()?, &args.metrics)
+    let wanted =
+        report::Wanted { args: &args.report, metrics: &args.metrics, scheme: &scheme, setting: &setting };
+    let boxes = match args.box_sensitivity {
+        Some(count) => {
+            let bar = progress::bar(count.min(dataset.len()), "faces with other crops");
+            let each = |done| bar.set_position(done as u64);
+            let measured =
+                boxes::measure(&predictor, dataset.as_ref(), &setting, count, args.weights.batch_size, each)?;
+            bar.finish_and_clear();
+            Some(measured)
+        }
+        None => None,
+    };
+    wanted.deliver(&cases, boxes, |i| Ok(dataset.get(scored[i].index)?.image))
 }

@@ -24,6 +24,9 @@ pub struct Face {
     /// Index of the annotation that the face was predicted for, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
+    /// The face's number in a video, where it was followed from frame to frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<usize>,
     /// Landmarks `(x, y)`.
     pub points: Vec<[f32; 2]>,
     /// Spread of each landmark; files made elsewhere may go without.
@@ -40,6 +43,7 @@ impl Face {
             face,
             score: None,
             row: None,
+            track: None,
             points: landmarks.points,
             ellipses: landmarks.ellipses,
         }

@@ -2,6 +2,9 @@
 
 pub mod args;
 pub mod batch;
+pub mod boxes;
+pub mod cases;
+pub mod compare;
 pub mod config;
 pub mod detect;
 pub mod device;
@@ -14,11 +17,16 @@ pub mod inspect;
 pub mod landmarks;
 pub mod output;
 pub mod overlay;
+pub mod pictures;
+pub mod plan;
 pub mod predict;
 pub mod progress;
+pub mod report;
 pub mod score;
+pub mod smooth;
 pub mod source;
 pub mod train;
+pub mod videos;
 pub mod weights;
 
 use std::path::Path;
@@ -53,6 +61,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Predict(args) => return predict::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
+        Command::Compare(args) => compare::run(&args)?,
         Command::Train(args) => return train(&args),
         Command::Data { command: DataCommand::Check(args) } => return source::check(&args),
         Command::Completions { shell } => {

@@ -14,6 +14,7 @@ use crate::args::PredictArgs;
 use crate::detect::FaceDetector;
 use crate::faces::{self, Face};
 use crate::landmarks::Predictor;
+use crate::smooth::{SmoothConfig, Smoother};
 use crate::{failure, output, overlay, progress, weights};
 
 /// Where the faces of a picture come from.
@@ -53,12 +54,21 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     if let Some(dir) = &args.out {
         output::make_dir(dir)?;
     }
+    let mut smoother = match args.smooth {
+        true => {
+            Some(Smoother::new(SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta })?)
+        }
+        false => None,
+    };
     let bar = progress::bar(args.images.len(), "images");
     let mut names = HashSet::new();
     let (mut found, mut failed) = (Vec::new(), 0);
     for path in &args.images {
         match one(path, &boxes, &predictor, &scheme, args) {
-            Ok((image, faces)) => {
+            Ok((image, mut faces)) => {
+                if let Some(smoother) = &mut smoother {
+                    smoother.frame(&mut faces);
+                }
                 report(&bar, path, &faces);
                 if let Some(dir) = &args.out {
                     let drawn = overlay::draw(&image, &faces, &scheme)?;

@@ -1,15 +1,16 @@
 //! `star score`: predictions against the truth, without a model.
 
 use std::collections::HashMap;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use star_data::Dataset;
 use star_data::formats::tsv::TsvDataset;
-use star_eval::Evaluation;
+use star_eval::Case;
 
 use crate::args::ScoreArgs;
 use crate::faces::{self, Face};
-use crate::{evaluate, weights};
+use crate::report::Wanted;
+use crate::{cases, evaluate, source, weights};
 
 /// Runs `star score`.
 ///
@@ -17,20 +18,34 @@ use crate::{evaluate, weights};
 /// When a file cannot be read, or a prediction does not fit the scheme.
 pub fn run(args: &ScoreArgs) -> Result<()> {
     let scheme = weights::scheme(&args.scheme)?;
-    let truth = TsvDataset::open(&args.truth, Path::new("."), scheme.clone())?;
+    let images = args.images.as_deref().unwrap_or(source::folder_of(&args.truth));
+    let truth = TsvDataset::open(&args.truth, images, scheme.clone())?;
     let predicted = faces::read(&args.predictions, scheme.keypoints, &scheme.name)?;
     let rows: Vec<Row> = truth
         .rows()
         .iter()
-        .map(|row| Row { image: row.image.to_string_lossy().into_owned(), points: &row.points })
+        .map(|row| Row {
+            image: row.image.to_string_lossy().into_owned(),
+            points: &row.points,
+            tags: &row.tags,
+        })
         .collect();
     let matched = match_faces(&rows, &predicted);
     let used = matched.iter().flatten().count();
-    let mut evaluation = Evaluation::new(evaluate::setting(&args.metrics, &scheme, &args.truth)?)?;
-    for (i, (row, face)) in rows.iter().zip(&matched).enumerate() {
-        let points = face.map(|face| predicted[face].points.as_slice());
-        evaluation.add(row.image.clone(), points, row.points, None).with_context(|| format!("row {i}"))?;
-    }
+    let setting = evaluate::setting(&args.metrics, &scheme, &args.truth)?;
+    let case = |(row, face): (&Row, &Option<usize>)| {
+        let face = face.map(|face| &predicted[face]);
+        Case {
+            name: row.image.clone(),
+            subsets: row.tags.to_vec(),
+            truth: row.points.to_vec(),
+            predicted: face.map(|face| face.points.clone()),
+            covariances: face.filter(|f| !f.ellipses.is_empty()).map(|f| cases::covariances(&f.ellipses)),
+            unit: face.map(|face| f64::from(face.face.side()) / 2.0),
+            ..Default::default()
+        }
+    };
+    let cases: Vec<Case> = rows.iter().zip(&matched).map(case).collect();
     if used < predicted.len() {
         eprintln!(
             "{} of {} predicted faces are of no annotated face and left out",
@@ -45,12 +60,14 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             rows.len()
         );
     }
-    evaluate::print(&evaluation.report()?, &args.metrics)
+    let wanted = Wanted { args: &args.report, metrics: &args.metrics, scheme: &scheme, setting: &setting };
+    wanted.deliver(&cases, None, |i| Ok(truth.get(i)?.image))
 }
 
 struct Row<'a> {
     image: String,
     points: &'a [[f32; 2]],
+    tags: &'a [String],
 }
 
 /// The predicted face of each annotated one: by row index where the predictions carry one, else within the same
@@ -126,8 +143,10 @@ mod tests {
     #[test]
     fn faces_of_one_picture_are_told_apart_by_where_they_are() {
         let (near, far) = ([[0.0, 0.0], [10.0, 10.0]], [[100.0, 100.0], [110.0, 110.0]]);
-        let rows =
-            [Row { image: "a/x.jpg".into(), points: &near }, Row { image: "a/x.jpg".into(), points: &far }];
+        let rows = [
+            Row { image: "a/x.jpg".into(), points: &near, tags: &[] },
+            Row { image: "a/x.jpg".into(), points: &far, tags: &[] },
+        ];
         let faces =
             [face("pictures/a/x.jpg", 101.0, None), face("x.jpg", 1.0, None), face("b/x.jpg", 0.0, None)];
         assert_eq!(match_faces(&rows, &faces), [Some(1), Some(0)]);
@@ -136,7 +155,7 @@ mod tests {
     #[test]
     fn a_face_elsewhere_in_the_picture_is_no_prediction() {
         let truth = [[0.0, 0.0], [10.0, 10.0]];
-        let rows = [Row { image: "x.jpg".into(), points: &truth }];
+        let rows = [Row { image: "x.jpg".into(), points: &truth, tags: &[] }];
         assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, None)]), [None]);
         assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, Some(0))]), [Some(0)]);
     }

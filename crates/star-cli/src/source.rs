@@ -21,7 +21,7 @@ pub fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
 }
 
 /// Folder of a file, `.` for a bare name.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),

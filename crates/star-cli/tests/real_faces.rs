@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use star_cli::detect::FaceDetector;
+use star_cli::detect::{FaceDetector, overlap};
 use star_data::formats::tsv::TsvDataset;
 use star_data::{Dataset, FaceBox, Scheme, decode};
 
@@ -16,13 +16,6 @@ fn photographs() -> Option<PathBuf> {
         return None;
     }
     Some(dir)
-}
-
-fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
-    let span = |a0: f32, a1: f32, b0: f32, b1: f32| (a1.min(b1) - a0.max(b0)).max(0.0);
-    let shared =
-        span(a.x, a.x + a.width, b.x, b.x + b.width) * span(a.y, a.y + a.height, b.y, b.y + b.height);
-    shared / (a.width * a.height + b.width * b.height - shared)
 }
 
 fn median(mut values: Vec<f32>) -> f32 {

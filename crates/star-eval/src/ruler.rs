@@ -42,22 +42,30 @@ impl Ruler {
     /// [`Error::Index`] or [`Error::Empty`] for index lists that do not fit the truth, [`Error::Truth`] where a keypoint that the
     /// ruler reads is not finite, [`Error::Degenerate`] where the length is zero.
     pub fn length(&self, truth: &[[f32; 2]]) -> Result<f64> {
+        self.length_weighted(truth, None)
+    }
+
+    /// As [`Ruler::length`], with keypoints of weight 0 left out: of boxes, and of the groups whose means are measured between.
+    ///
+    /// # Errors
+    /// As [`Ruler::length`]; [`Error::Empty`] where nothing of a group or box has weight.
+    pub fn length_weighted(&self, truth: &[[f32; 2]], weights: Option<&[f32]>) -> Result<f64> {
         let length = match self {
             Self::Between(first, second) => {
-                let a = self.mean(first, truth)?;
-                let b = self.mean(second, truth)?;
+                let a = self.mean(first, truth, weights)?;
+                let b = self.mean(second, truth, weights)?;
                 (a[0] - b[0]).hypot(a[1] - b[1])
             }
             Self::BoxDiagonal(points) => {
-                let [width, height] = self.sides(points, truth)?;
+                let [width, height] = self.sides(points, truth, weights)?;
                 width.hypot(height)
             }
             Self::BoxGeometricMean(points) => {
-                let [width, height] = self.sides(points, truth)?;
+                let [width, height] = self.sides(points, truth, weights)?;
                 (width * height).sqrt()
             }
             Self::HeadSize(points) => {
-                let [width, height] = self.sides(points, truth)?;
+                let [width, height] = self.sides(points, truth, weights)?;
                 HEAD_SHARE * width.hypot(height)
             }
         };
@@ -78,57 +86,68 @@ impl Ruler {
         }
     }
 
-    fn mean(&self, group: &[usize], truth: &[[f32; 2]]) -> Result<[f64; 2]> {
-        if group.is_empty() {
+    fn mean(&self, group: &[usize], truth: &[[f32; 2]], weights: Option<&[f32]>) -> Result<[f64; 2]> {
+        let (mut sum, mut count) = ([0.0; 2], 0usize);
+        for &index in group {
+            let [x, y] = self.point(index, truth)?.map(f64::from);
+            if has_weight(weights, index) {
+                self.finite(index, truth)?;
+                sum[0] += x;
+                sum[1] += y;
+                count += 1;
+            }
+        }
+        if count == 0 {
             return Err(Error::Empty {
                 what: "a group of the ruler",
-                hint: "name at least one keypoint at each end",
+                hint: "name at least one annotated keypoint at each end",
             });
         }
-        let mut sum = [0.0; 2];
-        for &index in group {
-            let [x, y] = self.point(index, truth)?;
-            sum[0] += x;
-            sum[1] += y;
-        }
-        Ok(sum.map(|s| s / group.len() as f64))
+        Ok(sum.map(|s| s / count as f64))
     }
 
-    fn sides(&self, points: &[usize], truth: &[[f32; 2]]) -> Result<[f64; 2]> {
-        if truth.is_empty() {
-            return Err(Error::Empty { what: "truth", hint: "a box needs keypoints" });
-        }
+    fn sides(&self, points: &[usize], truth: &[[f32; 2]], weights: Option<&[f32]>) -> Result<[f64; 2]> {
         let mut low = [f64::INFINITY; 2];
         let mut high = [f64::NEG_INFINITY; 2];
-        let mut grow = |point: [f64; 2]| {
-            for axis in 0..2 {
-                low[axis] = low[axis].min(point[axis]);
-                high[axis] = high[axis].max(point[axis]);
-            }
+        let all: Vec<usize>;
+        let points = if points.is_empty() {
+            all = (0..truth.len()).collect();
+            &all
+        } else {
+            points
         };
-        if points.is_empty() {
-            for index in 0..truth.len() {
-                grow(self.point(index, truth)?);
+        for &index in points {
+            let point = self.point(index, truth)?.map(f64::from);
+            if has_weight(weights, index) {
+                self.finite(index, truth)?;
+                for axis in 0..2 {
+                    low[axis] = low[axis].min(point[axis]);
+                    high[axis] = high[axis].max(point[axis]);
+                }
             }
         }
-        for &index in points {
-            grow(self.point(index, truth)?);
+        if low[0] > high[0] {
+            return Err(Error::Empty { what: "truth", hint: "a box needs annotated keypoints" });
         }
         Ok([high[0] - low[0], high[1] - low[1]])
     }
 
-    fn point(&self, index: usize, truth: &[[f32; 2]]) -> Result<[f64; 2]> {
-        let value = *truth.get(index).ok_or_else(|| Error::Index {
+    fn point(&self, index: usize, truth: &[[f32; 2]]) -> Result<[f32; 2]> {
+        truth.get(index).copied().ok_or_else(|| Error::Index {
             what: format!("ruler \"{}\"", self.name()),
             index,
             keypoints: truth.len(),
-        })?;
-        if value.iter().all(|v| v.is_finite()) {
-            Ok(value.map(f64::from))
-        } else {
-            Err(Error::Truth { keypoint: index, value })
-        }
+        })
     }
+
+    fn finite(&self, keypoint: usize, truth: &[[f32; 2]]) -> Result<()> {
+        let value = self.point(keypoint, truth)?;
+        if value.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(Error::Truth { keypoint, value }) }
+    }
+}
+
+fn has_weight(weights: Option<&[f32]>, index: usize) -> bool {
+    weights.is_none_or(|w| w.get(index).is_some_and(|w| *w > 0.0))
 }
 
 fn end(group: &[usize]) -> String {
@@ -210,6 +229,16 @@ mod tests {
         let truth = [[0.0, 0.0], [3.0, 4.0], [f32::NAN, 0.0]];
         assert!(Ruler::Between(vec![0], vec![1]).length(&truth).is_ok());
         assert!(matches!(Ruler::default().length(&truth), Err(Error::Truth { keypoint: 2, .. })));
+    }
+
+    #[test]
+    fn keypoints_of_weight_zero_are_left_out_of_boxes_and_groups() {
+        let truth = [[0.0, 0.0], [3.0, 4.0], [f32::NAN, 9.0], [3.0, 8.0]];
+        let weights = [1.0, 1.0, 0.0, 1.0];
+        let length = |ruler: Ruler| ruler.length_weighted(&truth, Some(&weights));
+        assert!((length(Ruler::default()).unwrap() - 73f64.sqrt()).abs() < TOLERANCE);
+        assert!((length(Ruler::Between(vec![0], vec![1, 2])).unwrap() - 5.0).abs() < TOLERANCE);
+        assert!(matches!(length(Ruler::Between(vec![0], vec![2])), Err(Error::Empty { .. })));
     }
 
     #[test]

@@ -198,6 +198,16 @@ fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
 fn an_image_that_does_not_fit_is_named() {
     let mut cases = cases(1.0);
     cases[7].truth = vec![[3.0, 3.0]; 4];
+    // Under the second ruler alone the others' figures stand, and a note says so.
+    let flat = Plan {
+        rulers: vec![("box".into(), Ruler::default()), ("sides".into(), Ruler::BoxGeometricMean(vec![]))],
+        ..plan()
+    };
+    let mut thin = cases.clone();
+    thin[7].truth = vec![[3.0, 3.0], [9.0, 3.0], [5.0, 3.0], [6.0, 3.0]];
+    let results = Results::new(&flat, &thin).unwrap();
+    assert_eq!(results.reports.len(), 2);
+    assert!(results.reports[0].notes[1].contains("sides has no length on face7.jpg"));
     let error = Results::new(&plan(), &cases).unwrap_err().to_string();
     assert!(error.contains("face7.jpg") && error.contains("distance 0 to 3"), "{error}");
     assert!(matches!(Results::new(&Plan { rulers: vec![], ..plan() }, &cases), Err(Error::Empty { .. })));

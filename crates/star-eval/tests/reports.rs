@@ -64,7 +64,7 @@ fn every_figure_stands_beside_data_set_subset_ruler_and_threshold() {
     let markdown = report.to_markdown();
     let rows: Vec<&str> =
         markdown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| data set")).collect();
-    assert_eq!(rows.len(), 2 + 4, "{markdown}");
+    assert_eq!(rows.len(), 2 + 6, "{markdown}");
     assert!(rows.iter().all(|row| row.starts_with("| toy & test | full | ends |")), "{markdown}");
     assert!(markdown.contains("| 4 | 2 | - | 0.10 | 50.00 | 0.3250 |"), "{markdown}");
     assert!(markdown.contains("| - | 0.055 | 75.00 |"), "{markdown}");

@@ -101,7 +101,7 @@ fn report(scored: &[Scored], scheme: &Scheme) -> Result<Report> {
         ruler_name: ruler_name.to_string(),
         ruler,
         thresholds: vec![THRESHOLD],
-        groups: evaluate::groups(scheme),
+        groups: star_cli::plan::groups(scheme),
         notes: Vec::new(),
     })?;
     for face in scored {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{SourceArgs, WeightsArgs};
+use super::{ReportArgs, SourceArgs, WeightsArgs};
 
 /// Length that errors are divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,6 +54,12 @@ pub struct EvalArgs {
     /// File for the predictions, as `star predict --json` writes them
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
+    /// Report to write.
+    #[command(flatten)]
+    pub report: ReportArgs,
+    /// Score N faces, evenly chosen, with the detector's crop and with crops moved and scaled, too [default N: 64]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "64")]
+    pub box_sensitivity: Option<usize>,
 }
 
 /// Arguments of `star score`.
@@ -71,4 +77,10 @@ pub struct ScoreArgs {
     /// Metrics to print.
     #[command(flatten)]
     pub metrics: MetricArgs,
+    /// Folder that image paths start from, for the pictures of the report [default: the folder of the annotations]
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Report to write.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }

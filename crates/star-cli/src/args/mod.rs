@@ -5,6 +5,7 @@ mod eval;
 #[cfg(feature = "hub")]
 mod fetch;
 mod predict;
+mod report;
 mod train;
 mod weights;
 
@@ -17,6 +18,7 @@ pub use eval::*;
 #[cfg(feature = "hub")]
 pub use fetch::*;
 pub use predict::*;
+pub use report::*;
 pub use train::*;
 pub use weights::*;
 
@@ -52,6 +54,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Score a file of predictions against the truth, without a model
     Score(ScoreArgs),
+    /// Compare two or more results image by image: what got better, what got worse, and whether it could be chance
+    Compare(CompareArgs),
     /// Train a network on annotated faces or any other keypoints
     Train(TrainArgs),
     /// Look at data sets

@@ -27,6 +27,18 @@ pub struct PredictArgs {
     /// Smallest detection score that counts as a face: lower finds more faces and more that are none
     #[arg(long, default_value_t = 2.0, value_name = "S")]
     pub min_score: f64,
+    /// The images are frames of one video in order: follow each face and smooth its landmarks (one-euro filter)
+    #[arg(long)]
+    pub smooth: bool,
+    /// Frames a second of that video
+    #[arg(long, default_value_t = 30.0, value_name = "N", requires = "smooth")]
+    pub fps: f64,
+    /// Cutoff in Hz for landmarks at rest: lower is steadier
+    #[arg(long, default_value_t = 1.0, value_name = "HZ", requires = "smooth")]
+    pub min_cutoff: f64,
+    /// Cutoff gained per speed of one face side a second: higher lags less behind
+    #[arg(long, default_value_t = 20.0, value_name = "B", requires = "smooth")]
+    pub beta: f64,
 }
 
 fn parse_box(text: &str) -> Result<[f32; 4], String> {

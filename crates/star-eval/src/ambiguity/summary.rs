@@ -46,6 +46,11 @@ pub struct Contrast {
 }
 
 impl AmbiguitySummary {
+    /// The contrasted groups that are not among the groups under the same name.
+    pub(crate) fn contrasted(&self) -> impl Iterator<Item = &Contrast> {
+        self.contrast.iter().filter(|c| self.groups.iter().all(|group| group.name != c.name))
+    }
+
     /// The figures of `cases`, whose NMEs (a fraction, infinity where missing) are given in the same order; `None` where no case
     /// carries covariances.
     ///

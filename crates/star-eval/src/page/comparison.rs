@@ -1,5 +1,6 @@
 //! The page of a comparison of runs.
 
+use super::subsets::end;
 use super::table::{Table, with_interval};
 use super::{Page, escape, figure, figures, half_figure, place, sized_figure};
 use crate::comparison::{Comparison, Moved, Pair};
@@ -15,7 +16,7 @@ impl Comparison {
     pub fn to_html(&self) -> Result<String> {
         let names: Vec<&str> = self.runs.iter().map(|run| run.name.as_str()).collect();
         let main = &self.runs[0].report;
-        let mut page = Page::new(names.join(" / "));
+        let mut page = Page::new(format!("Comparison: {}", names.join(", ")));
         page.lead = format!(
             "<p class=\"lead\">{}. Errors are in per cent of the ruler ({}). Runs are compared with the first one, <b>{}</b>, on the images \
              they share. Intervals are 95 % bootstrap intervals over images.</p>",
@@ -76,14 +77,10 @@ impl Comparison {
     fn curves(&self) -> Result<String> {
         let curves: Vec<Ced> = self.runs.iter().map(|run| run.report.ced()).collect::<Result<_>>()?;
         let series: Vec<(&str, &Ced)> = self.runs.iter().map(|run| run.name.as_str()).zip(&curves).collect();
-        let thresholds = self.runs.iter().flat_map(|run| &run.report.thresholds);
-        let max = thresholds.map(|at| at.threshold_fraction).fold(0.0, f64::max);
+        let max = end(&self.runs.iter().map(|run| &run.report).collect::<Vec<_>>())?;
         let of = place(&self.runs[0].report);
         figure(
-            &format!(
-                "Share of faces whose NME is at most so much, up to the threshold {}: {of}.",
-                threshold(max)
-            ),
+            &format!("Share of faces (upwards) whose NME is at most so much (to the right): {of}."),
             |size| ced_sized(&series, max, size),
         )
     }

@@ -2,7 +2,7 @@
 
 use super::table::{Table, barred};
 use super::{escape, figure, half_figure, place, sized_figure};
-use crate::plot::{Size, bars_sized, curves_sized, heat_svg, reliability_svg, shape_svg};
+use crate::plot::{Size, bars_sized, heat_svg, reliability_svg, shape_svg, spread_svg};
 use crate::report::Report;
 use crate::report::markdown::{percent, threshold};
 use crate::study::Outline;
@@ -71,9 +71,9 @@ pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Repo
             shape_svg(outline, &shown, "eigenvalue ratio", size)
         })?;
     }
-    let rows = || found.groups.iter().chain(&found.contrast).chain(&found.easy_and_hard);
+    let rows = || found.groups.iter().chain(found.contrasted()).chain(&found.easy_and_hard);
     let largest = rows().filter_map(|r| r.ratio).fold(0.0, f64::max);
-    let mut table = Table::new(&["mean over", "keypoints or faces", "ratio"]);
+    let mut table = Table::new(&["mean over", "number", "ratio"]);
     for row in rows() {
         let ratio = row.ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
         table.row(&row.name, &[row.count.to_string(), barred(&ratio, row.ratio, largest)]);
@@ -112,19 +112,14 @@ pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Repo
         |size| reliability_svg(&c.curve, size),
     )?;
     let points: Vec<(f64, f64)> = c.spread_bins.iter().map(|[p, o]| (100.0 * p, 100.0 * o)).collect();
-    let end = points.iter().fold(0.0f64, |m, (p, o)| m.max(*p).max(*o));
     let spread = half_figure(
         &format!(
             "Spread: root mean square error per axis (upwards) of keypoints by predicted standard deviation (to the right), tenths. {of}."
         ),
-        |size| {
-            let series: [(&str, &[(f64, f64)]); 2] =
-                [("observed", &points), ("where calibrated", &[(0.0, 0.0), (end, end)])];
-            curves_sized(["", "predicted, % of the ruler", "observed, %"], &series, size)
-        },
+        |size| spread_svg(&points, size),
     )?;
     text += &format!("<div class=\"pair\">{reliability}{spread}</div>\n");
-    let mut table = Table::new(&["figure", "value", "where calibrated"]);
+    let mut table = Table::new(&["figure", "value", "ideal"]);
     for (name, value, ideal) in [
         ("mean squared Mahalanobis distance", format!("{:.3}", c.mean_squared_distance), "2"),
         ("median squared Mahalanobis distance", format!("{:.3}", c.median_squared_distance), "1.386"),

@@ -74,9 +74,7 @@ fn tiles(report: &Report) -> String {
     let mut tiles = vec![(
         percent(report.nme_mean_fraction) + " %",
         "mean NME".to_owned(),
-        report
-            .nme_mean_interval_fraction
-            .map(|[l, h]| format!("{} to {} %", percent(Some(l)), percent(Some(h)))),
+        report.nme_mean_interval_fraction.and_then(|i| ends(i.map(|v| percent(Some(v))), " %")),
     )];
     if report.nme_mean_fraction.is_none() {
         tiles[0] =
@@ -84,14 +82,15 @@ fn tiles(report: &Report) -> String {
     }
     if let Some(at) = report.thresholds.first() {
         let t = threshold(at.threshold_fraction);
-        let failed =
-            at.failure_rate_interval_fraction.map(|[l, h]| format!("{:.2} to {:.2} %", 100.0 * l, 100.0 * h));
+        let failed = at
+            .failure_rate_interval_fraction
+            .and_then(|i| ends(i.map(|v| format!("{:.2}", 100.0 * v)), " %"));
         tiles.push((
             format!("{:.2} %", 100.0 * at.failure_rate_fraction),
             format!("failures above {t}"),
             failed,
         ));
-        let area = at.auc_interval.map(|[l, h]| format!("{l:.3} to {h:.3}"));
+        let area = at.auc_interval.and_then(|i| ends(i.map(|v| format!("{v:.3}")), ""));
         tiles.push((format!("{:.3}", at.auc), format!("AUC up to {t}"), area));
     }
     tiles.push((
@@ -108,6 +107,11 @@ fn tiles(report: &Report) -> String {
         format!("<div class=\"tile\"><b>{value}</b><span>{what}</span>{more}</div>")
     };
     tiles.iter().map(tile).collect()
+}
+
+/// An interval in words; nothing where it has no width.
+fn ends([low, high]: [String; 2], unit: &str) -> Option<String> {
+    (low != high).then(|| format!("{low} to {high}{unit}"))
 }
 
 /// A page under construction.

@@ -17,60 +17,81 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
         reports.chunk_by(|a, b| a.ruler == b.ruler && a.ruler_definition == b.ruler_definition)
     {
         let first = &of_one_ruler[0];
-        text += &format!(
-            "<h3>{}: {} <small>({})</small></h3>\n",
-            escape(&first.dataset),
-            escape(&first.ruler),
-            escape(&first.ruler_definition)
-        );
-        let mut table = Table::new(&[
+        let mut errors = Table::new(&[
             "subset",
             "faces",
             "missing",
             "NME %",
             "median %",
-            "NMPE 90",
-            "95",
-            "99 %",
-            "threshold",
-            "FR %",
-            "AUC",
-            "AUC Simpson",
-            "PCK %",
+            "NMPE 90 %",
+            "NMPE 95 %",
+            "NMPE 99 %",
         ]);
+        let mut rates = Table::new(&["subset", "threshold", "FR %", "AUC", "AUC by Simpson's rule", "PCK %"]);
         for report in of_one_ruler {
-            for (i, at) in report.thresholds.iter().enumerate() {
-                let once = |text: String| if i == 0 { text } else { String::new() };
-                let both = |format: fn(f64) -> String, i: Option<[f64; 2]>| i.map(|ends| ends.map(format));
-                let name = if i == 0 { report.subset.as_str() } else { "" };
-                table.row(
-                    name,
+            let interval = report.nme_mean_interval_fraction.map(|i| i.map(|v| percent(Some(v))));
+            errors.row(
+                &report.subset,
+                &[
+                    report.images.to_string(),
+                    report.missing.to_string(),
+                    with_interval(percent(report.nme_mean_fraction), interval),
+                    percent(report.nme_median_fraction),
+                    percent(report.nme_p90_fraction),
+                    percent(report.nme_p95_fraction),
+                    percent(report.nme_p99_fraction),
+                ],
+            );
+            for at in &report.thresholds {
+                let failed =
+                    at.failure_rate_interval_fraction.map(|i| i.map(|v| format!("{:.2}", 100.0 * v)));
+                let area = at.auc_interval.map(|i| i.map(|v| format!("{v:.4}")));
+                rates.row(
+                    &report.subset,
                     &[
-                        once(report.images.to_string()),
-                        once(report.missing.to_string()),
-                        once(with_interval(
-                            percent(report.nme_mean_fraction),
-                            both(|v| percent(Some(v)), report.nme_mean_interval_fraction),
-                        )),
-                        once(percent(report.nme_median_fraction)),
-                        once(percent(report.nme_p90_fraction)),
-                        once(percent(report.nme_p95_fraction)),
-                        once(percent(report.nme_p99_fraction)),
                         threshold(at.threshold_fraction),
-                        with_interval(
-                            format!("{:.2}", 100.0 * at.failure_rate_fraction),
-                            both(|v| format!("{:.2}", 100.0 * v), at.failure_rate_interval_fraction),
-                        ),
-                        with_interval(format!("{:.4}", at.auc), both(|v| format!("{v:.4}"), at.auc_interval)),
+                        with_interval(format!("{:.2}", 100.0 * at.failure_rate_fraction), failed),
+                        with_interval(format!("{:.4}", at.auc), area),
                         format!("{:.4}", at.auc_simpson),
                         format!("{:.2}", 100.0 * at.pck_fraction),
                     ],
                 );
             }
         }
-        text += &table.finish();
+        let (heading, body) = (heading(first), errors.finish() + &rates.finish());
+        // The first ruler's figures are what most readers came for; the others are a click away.
+        text += &if text.is_empty() {
+            format!("<h3>{heading}</h3>\n{body}")
+        } else {
+            format!("<details><summary>{heading}</summary>\n{body}</details>\n")
+        };
     }
     Ok(text)
+}
+
+fn heading(report: &Report) -> String {
+    format!(
+        "{}: {} <small>({})</small>",
+        escape(&report.dataset),
+        escape(&report.ruler),
+        escape(&report.ruler_definition)
+    )
+}
+
+/// Where the curves end: the largest threshold, or farther out where less than half of the faces lie within it.
+pub(super) fn end(reports: &[&Report]) -> Result<f64> {
+    let thresholds = reports.iter().flat_map(|report| &report.thresholds);
+    let mut end = thresholds.map(|at| at.threshold_fraction).fold(0.0, f64::max);
+    for report in reports {
+        let ced = report.ced()?;
+        let found = &ced.errors()[..ced.images() - ced.missing()];
+        if ced.share_within(end) < 0.5
+            && let Some(most) = found.get((found.len() * 95 / 100).min(found.len().saturating_sub(1)))
+        {
+            end = end.max(*most);
+        }
+    }
+    Ok(end)
 }
 
 /// The error curves of the first ruler's subsets.
@@ -81,12 +102,10 @@ pub(super) fn curves(reports: &[Report]) -> Result<String> {
     let drawn = &chosen[..chosen.len().min(MOST_CURVES)];
     let curves: Vec<Ced> = drawn.iter().map(|r| r.ced()).collect::<Result<_>>()?;
     let series: Vec<(&str, &Ced)> = drawn.iter().map(|r| r.subset.as_str()).zip(&curves).collect();
-    let max = main.thresholds.iter().map(|at| at.threshold_fraction).fold(0.0, f64::max);
+    let max = end(drawn)?;
     let mut caption = format!(
-        "Share of faces (upwards) whose NME is at most so much (to the right), up to the threshold {}: {}, {}.",
-        threshold(max),
-        main.dataset,
-        main.ruler
+        "Share of faces (upwards) whose NME is at most so much (to the right): {}, {}.",
+        main.dataset, main.ruler
     );
     if chosen.len() > drawn.len() {
         caption += &format!(" The first {MOST_CURVES} of {} subsets.", chosen.len());

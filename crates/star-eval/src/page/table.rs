@@ -43,13 +43,13 @@ impl Table {
 pub(super) fn barred(text: &str, value: Option<f64>, largest: f64) -> String {
     let share =
         value.map_or(0.0, |v| if largest > 0.0 { (100.0 * v / largest).clamp(0.0, 100.0) } else { 0.0 });
-    format!("<span class=\"bar\" style=\"--w:{share:.1}%\"></span>{text}")
+    format!("<span class=\"bar\" style=\"--w:{share:.1}%\"></span><span class=\"v\">{text}</span>")
 }
 
-/// A figure with its interval beneath.
+/// A figure with its interval beneath, unless that has no width.
 pub(super) fn with_interval(text: String, interval: Option<[String; 2]>) -> String {
     match interval {
-        Some([low, high]) => format!("{text}<small>{low} to {high}</small>"),
-        None => text,
+        Some([low, high]) if low != high => format!("{text}<small>{low} to {high}</small>"),
+        _ => text,
     }
 }

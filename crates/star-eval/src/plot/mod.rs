@@ -50,7 +50,12 @@ pub(crate) fn ced_sized(curves: &[(&str, &Ced)], max: f64, size: Size) -> Result
         y_label: "images within, %",
         x: (0.0, 100.0 * max),
         y: (0.0, 100.0),
-        corner: SeriesLabelPosition::LowerRight,
+        // The corner that the curves leave free: they rise early, or late where most errors are large.
+        corner: if curves.iter().any(|(_, ced)| ced.share_within(0.6 * max) < 0.3) {
+            SeriesLabelPosition::UpperLeft
+        } else {
+            SeriesLabelPosition::LowerRight
+        },
     };
     frame.lines(&series)
 }
@@ -66,16 +71,30 @@ pub fn curves_svg(
     y_label: &str,
     series: &[(&str, &[(f64, f64)])],
 ) -> Result<String> {
-    curves_sized([title, x_label, y_label], series, Size::PRINT)
+    curves_sized([title, x_label, y_label], series, Size::PRINT, SeriesLabelPosition::UpperRight)
 }
 
-pub(crate) fn curves_sized(
+/// Predicted spread to the right, observed error upwards, with the line where both are equal; the legend stands where no curve is.
+pub(crate) fn spread_svg(points: &[(f64, f64)], size: Size) -> Result<String> {
+    let end = points.iter().fold(0.0f64, |end, (predicted, observed)| end.max(*predicted).max(*observed));
+    let above = points.iter().filter(|(predicted, observed)| observed > predicted).count();
+    let corner = if 2 * above > points.len() {
+        SeriesLabelPosition::LowerRight
+    } else {
+        SeriesLabelPosition::UpperLeft
+    };
+    let series: [(&str, &[(f64, f64)]); 2] =
+        [("observed", points), ("where calibrated", &[(0.0, 0.0), (end, end)])];
+    curves_sized(["", "predicted, % of the ruler", "observed, % of the ruler"], &series, size, corner)
+}
+
+fn curves_sized(
     [title, x_label, y_label]: [&str; 3],
     series: &[(&str, &[(f64, f64)])],
     size: Size,
+    corner: SeriesLabelPosition,
 ) -> Result<String> {
     let finite = || series.iter().flat_map(|(_, points)| points.iter()).filter(|p| is_finite(p));
-    let corner = SeriesLabelPosition::UpperRight;
     let (x, y) = (span(finite().map(|p| p.0)), span(finite().map(|p| p.1)));
     Frame { size, title, x_label, y_label, x, y, corner }.lines(series)
 }

@@ -66,11 +66,13 @@ fn draw(
     }
     let (low, high) = placed.iter().fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.2), h.max(p.2)));
     let share = |value: f64| if high > low { (value - low) / (high - low) } else { 0.5 };
-    let unit_radius = f64::from(size.text) * 0.55;
+    let unit_radius = f64::from(size.text) * 0.45;
     for &(_, point, value) in placed {
         let radius = (unit_radius * (0.25 + 0.75 * share(value)).sqrt()).round().max(2.0) as i32;
-        root.draw(&Circle::new(at(point), radius, of_share(share(value)).mix(0.9).filled()))
+        root.draw(&Circle::new(at(point), radius, of_share(share(value)).filled()))
             .map_err(|e| e.to_string())?;
+        // The darkest colours would be lost on dark paper.
+        root.draw(&Circle::new(at(point), radius, BLACK.mix(0.45))).map_err(|e| e.to_string())?;
     }
     legend(&root, size, [low, high], unit).map_err(|e| e.to_string())?;
     root.present().map_err(|e| e.to_string())
@@ -110,7 +112,7 @@ mod tests {
     use crate::Curve;
 
     #[test]
-    fn a_disc_stands_on_every_keypoint_that_has_a_value() {
+    fn a_disc_with_a_rim_stands_on_every_keypoint_that_has_a_value() {
         let curve = Curve { name: "c".into(), keypoints: vec![0, 1, 2], closed: true };
         let outline = Outline {
             points: vec![Some([0.0, 0.0]), Some([1.0, 0.0]), Some([0.5, 1.0]), None],
@@ -120,7 +122,7 @@ mod tests {
         for size in [Size::WIDE, Size::NARROW] {
             let svg = shape_svg(&outline, &values, "error in %", size).unwrap();
             let document = roxmltree::Document::parse(&svg).unwrap();
-            assert_eq!(document.descendants().filter(|n| n.has_tag_name("circle")).count(), 2);
+            assert_eq!(document.descendants().filter(|n| n.has_tag_name("circle")).count(), 4);
             assert_eq!(document.descendants().filter(|n| n.has_tag_name("polyline")).count(), 1);
         }
         assert!(shape_svg(&Outline::default(), &[], "x", Size::WIDE).is_err());

@@ -17,9 +17,9 @@ impl Size {
     /// For files of their own.
     pub(crate) const PRINT: Self = Self { pixels: (800, 500), text: 16, ticks: 10, titled: true };
     /// For a page on a wide screen.
-    pub(crate) const WIDE: Self = Self { pixels: (880, 400), text: 15, ticks: 8, titled: false };
+    pub(crate) const WIDE: Self = Self { pixels: (880, 420), text: 19, ticks: 8, titled: false };
     /// For a page on a phone.
-    pub(crate) const NARROW: Self = Self { pixels: (360, 300), text: 13, ticks: 5, titled: false };
+    pub(crate) const NARROW: Self = Self { pixels: (360, 300), text: 17, ticks: 4, titled: false };
 
     /// The same with another height.
     pub(crate) const fn high(self, height: u32) -> Self {

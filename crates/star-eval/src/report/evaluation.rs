@@ -143,7 +143,7 @@ impl Evaluation {
                 return Err(Error::Index { what, index, keypoints: truth.len() });
             }
         }
-        let length = self.setting.ruler.length(truth)?;
+        let length = self.setting.ruler.length_weighted(truth, weights)?;
         let absent;
         let predicted = match predicted {
             Some(points) => points,

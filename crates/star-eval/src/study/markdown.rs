@@ -40,7 +40,7 @@ fn ambiguity_table(ambiguity: &AmbiguitySummary, title: &str) -> String {
         ambiguity.images
     );
     let rows: Vec<&Contrast> =
-        ambiguity.groups.iter().chain(&ambiguity.contrast).chain(&ambiguity.easy_and_hard).collect();
+        ambiguity.groups.iter().chain(ambiguity.contrasted()).chain(&ambiguity.easy_and_hard).collect();
     for row in rows {
         let ratio = row.ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
         text += &format!("| {} | {ratio} | {} |\n", cell(&row.name), row.count);

@@ -59,7 +59,7 @@ impl Results {
     /// Measures `cases` as `plan` says.
     ///
     /// # Errors
-    /// [`Error::Empty`] without rulers or cases; as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
+    /// [`Error::Empty`] without rulers or cases (a ruler after the first that does not fit a case is left out and noted); as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
     /// into.
     pub fn new(plan: &Plan, cases: &[Case]) -> Result<Self> {
         let Some(first) = plan.rulers.first() else {
@@ -71,8 +71,14 @@ impl Results {
                 subsets.push(name.clone());
             }
         }
-        let mut reports = Vec::new();
+        let mut reports: Vec<Report> = Vec::new();
         for ruler in &plan.rulers {
+            let lengths = |case: &Case| ruler.1.length_weighted(&case.truth, case.weights.as_deref()).is_ok();
+            // Figures under a ruler that does not fit every face would be of another set than the first one's.
+            if let (Some(main), Some(odd)) = (reports.first_mut(), cases.iter().find(|c| !lengths(c))) {
+                main.notes.push(format!("{} has no length on {}: not scored by it", ruler.0, odd.name));
+                continue;
+            }
             for (i, subset) in subsets.iter().enumerate() {
                 let mut evaluation = Evaluation::new(plan.setting(subset, ruler))?;
                 for case in cases.iter().filter(|case| i == 0 || case.subsets.contains(subset)) {
@@ -88,7 +94,10 @@ impl Results {
         for case in cases {
             let finite = |points: &&Vec<[f32; 2]>| points.iter().flatten().all(|v| v.is_finite());
             let points = case.predicted.as_ref().filter(finite).cloned();
-            faces.push(FacePrediction { length: first.1.length(&case.truth)?, points });
+            faces.push(FacePrediction {
+                length: first.1.length_weighted(&case.truth, case.weights.as_deref())?,
+                points,
+            });
         }
         Ok(Self {
             outline: Outline { points: mean_shape(&shapes), curves: plan.curves.clone() },

@@ -1,0 +1,100 @@
+//! What is measured on faces of a scheme: groups, curves, rulers.
+
+use star_data::Scheme;
+use star_eval::{Curve, Group, Plan, Ruler, Setting};
+
+use crate::args::RulerName;
+use crate::evaluate;
+
+/// Parts of a face by the words that edges are named with; edges of other names are groups of their own.
+const PARTS: [(&str, &str); 9] = [
+    ("contour", "contour"),
+    ("jaw", "contour"),
+    ("brow", "brows"),
+    ("eye", "eyes"),
+    ("nose", "nose"),
+    ("lip", "mouth"),
+    ("mouth", "mouth"),
+    ("pupil", "pupils"),
+    ("chin", "contour"),
+];
+
+/// Keypoints by part of the face: the scheme's edges, left and right, inner and outer together; keypoints on no edge are `other`.
+pub fn groups(scheme: &Scheme) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for edge in &scheme.edges {
+        let part = PARTS.iter().find(|(word, _)| edge.name.contains(word));
+        let name = part.map_or_else(|| edge.name.replace('_', " "), |(_, part)| (*part).to_string());
+        let at = groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
+            groups.push(Group { name, keypoints: Vec::new() });
+            groups.len() - 1
+        });
+        groups[at].keypoints.extend(&edge.points);
+    }
+    let on_none = |k: &usize| scheme.edges.iter().all(|edge| !edge.points.contains(k));
+    let others: Vec<usize> = (0..scheme.keypoints).filter(on_none).collect();
+    if !others.is_empty() && !groups.is_empty() {
+        groups.push(Group { name: "other".into(), keypoints: others });
+    }
+    for group in &mut groups {
+        group.keypoints.sort_unstable();
+        group.keypoints.dedup();
+    }
+    groups
+}
+
+/// Eye corners against the contour, where the scheme has both: of an edge around an eye, the first point and the one opposite.
+fn contrast(scheme: &Scheme) -> Option<[Group; 2]> {
+    let eyes = scheme.edges.iter().filter(|edge| edge.name.contains("eye") && !edge.name.contains("brow"));
+    let corners: Vec<usize> = eyes
+        .filter_map(|eye| Some([*eye.points.first()?, *eye.points.get(eye.points.len() / 2)?]))
+        .flatten()
+        .collect();
+    let contour = groups(scheme).into_iter().find(|group| group.name == "contour")?;
+    (!corners.is_empty()).then(|| [Group { name: "eye corners".into(), keypoints: corners }, contour])
+}
+
+/// Everything that can be measured under `setting`, whose ruler comes first, then the scheme's others.
+pub fn plan(scheme: &Scheme, setting: &Setting) -> Plan {
+    let others = [RulerName::InterOcular, RulerName::InterPupil, RulerName::BoxDiagonal, RulerName::BoxMean];
+    let others = others.into_iter().filter_map(|name| evaluate::ruler(scheme, Some(name)).ok());
+    let mut rulers: Vec<(String, Ruler)> = vec![(setting.ruler_name.clone(), setting.ruler.clone())];
+    rulers.extend(
+        others.map(|(ruler, name)| (name.to_string(), ruler)).filter(|(_, ruler)| *ruler != setting.ruler),
+    );
+    let curve = |edge: &star_data::scheme::Edge| Curve {
+        name: edge.name.replace('_', " "),
+        keypoints: edge.points.clone(),
+        closed: edge.closed,
+    };
+    Plan {
+        dataset: setting.dataset.clone(),
+        whole: setting.subset.clone(),
+        rulers,
+        thresholds: setting.thresholds.clone(),
+        groups: setting.groups.clone(),
+        curves: scheme.edges.iter().map(curve).collect(),
+        contrast: contrast(scheme),
+        notes: setting.notes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_schemes_have_the_parts_of_a_face_and_their_eye_corners() {
+        let corners = |name: &str| contrast(&Scheme::named(name).unwrap()).map(|[eyes, _]| eyes.keypoints);
+        assert_eq!(corners("wflw").unwrap(), [60, 64, 68, 72]);
+        assert_eq!(corners("300w").unwrap(), [36, 39, 42, 45]);
+        assert_eq!(corners("cofw"), None, "it has no contour");
+        let names = |name: &str| -> Vec<String> {
+            groups(&Scheme::named(name).unwrap()).into_iter().map(|group| group.name).collect()
+        };
+        assert_eq!(names("wflw"), ["contour", "brows", "nose", "eyes", "mouth", "other"]);
+        assert_eq!(names("300w"), ["contour", "brows", "nose", "eyes", "mouth"]);
+        let wflw = groups(&Scheme::named("wflw").unwrap());
+        assert_eq!(wflw.iter().map(|g| g.keypoints.len()).collect::<Vec<_>>(), [33, 18, 9, 16, 20, 2]);
+    }
+}

@@ -1,0 +1,283 @@
+//! Reports in a real browser: no console message, no request to the network, readable wide and narrow, light and dark.
+//!
+//! Runs where a Chromium is found (Debian: `apt-get install chromium`), says so and passes where there is none. With
+//! `STAR_SCREENSHOTS=DIR` the screenshots are kept for a person to look at.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{golden, ok};
+use star_data::formats::tsv::format_row;
+use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
+use star_data::{Dataset, Scheme};
+
+/// How long a page may take on a machine that does other things, too.
+const PATIENCE: Duration = Duration::from_secs(120);
+const WIDE: [u32; 2] = [1200, 3000];
+const NARROW: [u32; 2] = [390, 3000];
+
+struct Browser {
+    program: PathBuf,
+}
+
+/// What a page did when it was shown.
+struct Visit {
+    /// Messages on the console.
+    console: Vec<String>,
+    /// Addresses of the network that the page asked for.
+    requests: Vec<String>,
+    /// What was to be seen.
+    screenshot: image::RgbImage,
+    /// Width of the page's content less that of the window, pixels.
+    overflow: i64,
+}
+
+impl Browser {
+    /// The browser of this machine, or `None` and a line that says so.
+    fn find() -> Option<Self> {
+        let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+        let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+        let found =
+            names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name))).find(|p| p.is_file());
+        if found.is_none() {
+            println!("skipped: no chromium is installed");
+        }
+        found.map(|program| Self { program })
+    }
+
+    /// Runs the browser once with a profile of its own; returns its standard output and error.
+    fn run(&self, dir: &Path, [width, height]: [u32; 2], dark: bool, arguments: &[String]) -> [String; 2] {
+        let profile = tempfile::tempdir_in(dir).unwrap();
+        let (out, log) = (profile.path().join("out"), profile.path().join("log"));
+        let mut child = Command::new(&self.program)
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--hide-scrollbars",
+            ])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args([
+                "--disable-dev-shm-usage",
+                "--enable-logging=stderr",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
+            .arg(format!("--window-size={width},{height}"))
+            .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        while child.try_wait().unwrap().is_none() {
+            if start.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("the browser did not end within {PATIENCE:?}: {}", read(&log));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        [read(&out), read(&log)]
+    }
+
+    fn visit(&self, dir: &Path, page: &Path, size: [u32; 2], dark: bool) -> Visit {
+        let (shot, net) = (dir.join("shot.png"), dir.join("net.json"));
+        let address = format!("file://{}", page.display());
+        let arguments =
+            [format!("--screenshot={}", shot.display()), format!("--log-net-log={}", net.display()), address];
+        let [_, log] = self.run(dir, size, dark, &arguments);
+        let console = log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+        let screenshot =
+            image::open(&shot).unwrap_or_else(|e| panic!("no screenshot ({e}): {log}")).to_rgb8();
+        let text = std::fs::read_to_string(&net).unwrap();
+        Visit {
+            console,
+            requests: requests(&text),
+            screenshot,
+            overflow: self.overflow(dir, page, size, dark),
+        }
+    }
+
+    /// A copy of the page measures itself in a frame, which may be narrower than the browser lets its windows be.
+    fn overflow(&self, dir: &Path, page: &Path, [width, height]: [u32; 2], dark: bool) -> i64 {
+        let measure = "<script>const root = document.documentElement; \
+                       console.log(`measured ${root.scrollWidth - window.innerWidth} of ${window.innerWidth} end`)</script></body>";
+        let (copy, frame) = (dir.join("measured.html"), dir.join("frame.html"));
+        std::fs::write(&copy, std::fs::read_to_string(page).unwrap().replace("</body>", measure)).unwrap();
+        let html = format!(
+            "<!DOCTYPE html><html><body><iframe src=\"measured.html\" width=\"{width}\" height=\"{height}\" \
+             style=\"border:0\"></iframe></body></html>"
+        );
+        std::fs::write(&frame, html).unwrap();
+        let address = format!("file://{}", frame.display());
+        let [_, log] = self.run(dir, [1300, height], dark, &["--dump-dom".into(), address]);
+        let found =
+            log.split("measured ").nth(1).unwrap_or_else(|| panic!("the page was not measured: {log}"));
+        let words: Vec<&str> = found.split_whitespace().collect();
+        assert_eq!(words[2], width.to_string(), "{log}");
+        words[0].parse().unwrap()
+    }
+}
+
+/// Addresses of the network that the browser's own log says a page asked for. What the browser asks for by itself has no page as
+/// its origin.
+fn requests(log: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in log.lines() {
+        let Ok(event) = serde_json::from_str::<serde_json::Value>(line.trim_end_matches(',')) else {
+            continue;
+        };
+        let text = |field: &str| event["params"][field].as_str();
+        let (Some(url), Some(origin)) = (text("url"), text("initiator")) else { continue };
+        let inside = ["file:", "data:", "about:", "chrome:"].iter().any(|own| url.starts_with(own));
+        if origin != "not an origin" && !inside {
+            found.push(url.to_owned());
+        }
+    }
+    found
+}
+
+fn mean_light(image: &image::RgbImage) -> f64 {
+    image.pixels().map(|p| p.0.iter().map(|v| f64::from(*v)).sum::<f64>() / 3.0).sum::<f64>()
+        / (image.width() * image.height()) as f64
+}
+
+/// Shows a page in all four ways and checks each.
+fn check(browser: &Browser, dir: &Path, page: &Path, name: &str) {
+    for (size, width) in [(WIDE, "wide"), (NARROW, "narrow")] {
+        for (dark, theme) in [(false, "light"), (true, "dark")] {
+            let visit = browser.visit(dir, page, size, dark);
+            assert_eq!(visit.console, [""; 0], "{name}, {width}, {theme}");
+            assert_eq!(visit.requests, [""; 0], "{name}, {width}, {theme}");
+            assert!(visit.overflow <= 0, "{name}, {width}, {theme}: {} px too wide", visit.overflow);
+            let light = mean_light(&visit.screenshot);
+            assert!(
+                if dark { light < 90.0 } else { light > 170.0 },
+                "{name}, {width}, {theme}: lightness {light}"
+            );
+            if let Some(keep) = std::env::var_os("STAR_SCREENSHOTS") {
+                visit.screenshot.save(Path::new(&keep).join(format!("{name}-{width}-{theme}.png"))).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn messages_requests_and_pages_that_are_too_wide_are_noticed() {
+    let Some(browser) = Browser::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("bad.html");
+    let body = "<div style=\"width:2000px\">wide</div><img src=\"http://example.invalid/x.png\"/>\
+                <script>console.error('something is wrong')</script>";
+    std::fs::write(&page, format!("<!DOCTYPE html><html><body>{body}</body></html>")).unwrap();
+    let visit = browser.visit(dir.path(), &page, NARROW, false);
+    assert!(visit.console.iter().any(|line| line.contains("something is wrong")), "{:?}", visit.console);
+    assert!(visit.requests.iter().any(|url| url.contains("example.invalid")), "{:?}", visit.requests);
+    assert!(visit.overflow > 1000, "{}", visit.overflow);
+}
+
+/// Frames of two videos of drawn faces in COFW's scheme, the first ones of their points.
+fn drawn_set(dir: &Path, count: usize) {
+    let config = SyntheticConfig { count, image_size: 128, labels: Labels::Exact, ..Default::default() };
+    let faces = SyntheticFaces::new(config).unwrap();
+    let keypoints = Scheme::named("cofw").unwrap().keypoints;
+    let mut text = String::new();
+    for i in 0..count {
+        let sample = faces.get(i).unwrap();
+        let image = PathBuf::from(format!("video{}/{i:06}.png", i % 2));
+        std::fs::create_dir_all(dir.join(&image).parent().unwrap()).unwrap();
+        sample.image.save(dir.join(&image)).unwrap();
+        let points: Vec<[f32; 2]> = (0..keypoints).map(|k| sample.points[3 * k]).collect();
+        let tag = if i % 3 == 0 { "occlusion".to_string() } else { "blur".to_string() };
+        text += &(format_row(&image, &[[0.0; 2]; 5], &points, &[tag]).unwrap() + "\n");
+    }
+    std::fs::write(dir.join("faces.tsv"), text).unwrap();
+}
+
+#[test]
+fn reports_on_drawn_faces_are_whole_in_a_browser() {
+    let Some(browser) = Browser::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    drawn_set(dir, 24);
+    ok(dir, &["convert", &golden("hourglass_cofw_small.pkl"), "w", "--image-size", "64"]);
+    let eval = [
+        "eval",
+        "--annotations",
+        "faces.tsv",
+        "--weights",
+        "w",
+        "--dataset",
+        "drawn faces",
+        "--threshold",
+        "0.5",
+    ];
+    ok(
+        dir,
+        &[&eval[..], &["--report", "a", "--video", "--box-sensitivity", "6", "--predictions", "p.json"]]
+            .concat(),
+    );
+    check(&browser, dir, &dir.join("a/index.html"), "drawn");
+
+    // A second run whose landmarks are off by more or less from face to face.
+    let mut faces: Vec<serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(dir.join("p.json")).unwrap()).unwrap();
+    for (i, face) in faces.iter_mut().enumerate() {
+        for point in face["points"].as_array_mut().unwrap() {
+            let x = point[0].as_f64().unwrap() + (i as f64).sin() * 8.0 - 3.0;
+            point[0] = serde_json::json!(x);
+        }
+    }
+    std::fs::write(dir.join("q.json"), serde_json::to_vec(&faces).unwrap()).unwrap();
+    let score = [
+        "score",
+        "--truth",
+        "faces.tsv",
+        "--predictions",
+        "q.json",
+        "--scheme",
+        "cofw",
+        "--dataset",
+        "drawn faces",
+    ];
+    ok(dir, &[&score[..], &["--threshold", "0.5", "--report", "b"]].concat());
+    ok(dir, &["compare", "a/report.json", "b/report.json", "--report", "c"]);
+    check(&browser, dir, &dir.join("c/index.html"), "comparison");
+}
+
+#[test]
+fn a_report_on_photographs_is_whole_in_a_browser() {
+    let Some(browser) = Browser::find() else { return };
+    let photographs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real-faces/dlib");
+    if !photographs.is_dir() {
+        println!("skipped: {} is not there", photographs.display());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let data = |file: &str| photographs.join(file).to_string_lossy().into_owned();
+    let section = |which: &str, file: &str| {
+        format!("[data.{which}]\nformat = \"tsv\"\nannotations = {:?}\nimages = {:?}\n", data(file), data(""))
+    };
+    let model = "[model]\nstacks = 1\nlevels = 2\nchannels = 16\nimage_size = 64\n";
+    let config = format!(
+        "scheme = \"300w\"\nepochs = 2\nbatch_size = 8\n{}{}{model}",
+        section("train", "train.tsv"),
+        section("validation", "test.tsv")
+    );
+    std::fs::write(dir.join("run.toml"), config).unwrap();
+    ok(dir, &["train", "--config", "run.toml", "--out", "run"]);
+    let eval = ["eval", "--annotations", &data("test.tsv"), "--weights", "run/best", "--report", "r"];
+    ok(dir, &[&eval[..], &["--box-sensitivity", "4"]].concat());
+    check(&browser, dir, &dir.join("r/index.html"), "photographs");
+}
