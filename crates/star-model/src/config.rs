@@ -54,7 +54,7 @@ impl StackedHourglassConfig {
     }
 
     /// A smaller one that trains on the CPU of a laptop: 2 stacks of 4 levels with 128 channels on 256x256 images, a
-    /// ninth of the published one's arithmetic.
+    /// fifth of the published one's arithmetic.
     pub fn lite(keypoints: usize, edges: Vec<Vec<usize>>) -> Self {
         Self { stacks: 2, channels: 128, ..Self::reference(keypoints, edges) }
     }

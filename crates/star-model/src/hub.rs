@@ -5,6 +5,7 @@
 
 mod address;
 mod digest;
+mod failure;
 pub mod registry;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use address::plain_name;
 pub use address::{Address, SCHEME};
 use digest::Tag;
 pub use digest::sha256;
+use failure::Failure;
 
 /// Where the Hub is unless `HF_ENDPOINT` says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -167,7 +169,11 @@ impl Hub {
                 _ => return Err(refusal.error),
             },
         };
-        if let Some(kept) = kept.filter(|kept| kept.commit == announced.commit) {
+        let same = |kept: &Fetched| {
+            kept.commit == announced.commit
+                && std::fs::metadata(&kept.path).is_ok_and(|data| data.len() == announced.size)
+        };
+        if let Some(kept) = kept.filter(same) {
             return Ok(kept);
         }
         if let (Some(sha256), Tag::Sha256(tag)) = (sha256, Tag::new(&announced.tag))
@@ -202,22 +208,28 @@ impl Hub {
         Some(Fetched { path, commit })
     }
 
-    /// The same file if it is what its digests say; otherwise it is taken out of the cache.
+    /// The same file if it is what the cache calls it; otherwise it is taken out of the cache, which it would spoil for others.
     fn whole(&self, kept: Fetched, sha256: Option<&str>) -> Result<Option<Fetched>> {
         let blob = std::fs::canonicalize(&kept.path)?;
         let name = blob.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let known = sha256.map_or_else(|| Tag::new(&name), |digest| Tag::Sha256(digest.to_lowercase()));
-        if known.mismatch(&blob)?.is_none() {
-            return Ok(Some(kept));
+        if Tag::new(&name).mismatch(&blob)?.is_some() {
+            discard(&kept.path);
+            if self.config.offline {
+                bail!(
+                    "{}: damaged in the cache, and HF_HUB_OFFLINE forbids fetching it again: unset it and repeat",
+                    kept.path.display()
+                )
+            }
+            return Ok(None);
         }
-        discard(&kept.path);
-        if self.config.offline {
+        let known = sha256.map(|digest| Tag::Sha256(digest.to_lowercase()));
+        if let Some((expected, got)) = known.and_then(|tag| tag.mismatch(&blob).transpose()).transpose()? {
             bail!(
-                "{}: damaged in the cache, and HF_HUB_OFFLINE forbids fetching it again: unset it and repeat",
+                "{}: not the file that was expected: expected sha256 {expected}, got {got}; remove it to fetch it again",
                 kept.path.display()
             )
         }
-        Ok(None)
+        Ok(Some(kept))
     }
 
     /// Asks the server what it has at `address`; failures that may pass are tried again.
@@ -235,14 +247,12 @@ impl Hub {
         let url = self.remote(address).url(&address.file);
         let mut attempt = 0;
         let metadata = loop {
-            match self.api.metadata(&url) {
+            match self.api.metadata(&url).map_err(failure) {
                 Ok(metadata) => break metadata,
-                Err(error) if passing(&error) && attempt < self.config.retries => attempt += 1,
-                Err(error) => {
-                    return Err(Refusal {
-                        passing: passing(&error),
-                        error: self.explain(address, &error, None),
-                    });
+                Err(failure) if failure.passing() && attempt < self.config.retries => attempt += 1,
+                Err(failure) => {
+                    let error = self.explained(address, &failure, None);
+                    return Err(Refusal { passing: failure.passing(), error });
                 }
             }
             self.wait(attempt);
@@ -276,7 +286,7 @@ impl Hub {
         loop {
             let resumed = std::fs::metadata(&part).map_or(0, |part| part.len());
             let meter = Meter { done: 0, total: announced.size, report: progress };
-            let failure = match remote.download_with_progress(&address.file, meter) {
+            let failed = match remote.download_with_progress(&address.file, meter).map_err(failure) {
                 Ok(path) => match judged(&path, announced, sha256)? {
                     Verdict::Whole => return Ok(Fetched { path, commit: announced.commit.clone() }),
                     Verdict::Short(got) => {
@@ -301,70 +311,33 @@ impl Hub {
                         continue;
                     }
                 },
-                Err(error) if beyond_the_end(&error) && !anew => {
+                Err(Failure::BeyondTheEnd) if !anew => {
                     // A part as long as the file or longer: a run was killed after its last byte, or the part is not
                     // of this file.
                     std::fs::remove_file(&part)?;
                     anew = true;
                     continue;
                 }
-                Err(error) => {
-                    let explained = self.explain(address, &error, Some((&part, announced.size)));
-                    if !passing(&error) {
-                        return Err(explained);
+                Err(failure) => {
+                    let error = self.explained(address, &failure, Some((&part, announced.size)));
+                    if !failure.passing() {
+                        return Err(error);
                     }
-                    explained
+                    error
                 }
             };
             if attempt == self.config.retries {
-                return Err(failure);
+                return Err(failed);
             }
             attempt += 1;
             self.wait(attempt);
         }
     }
 
-    /// What went wrong, and what to do about it.
-    fn explain(&self, address: &Address, error: &ApiError, part: Option<(&Path, u64)>) -> Error {
-        let (endpoint, repo) = (self.config.endpoint.trim_end_matches('/'), &address.repo);
-        let advice = match (status(error), io(error)) {
-            (Some(401), _) => format!(
-                "not allowed (401): the repository does not exist, or is private or gated. Accept its terms at \
-                 {endpoint}/{repo} and set HF_TOKEN to a token of {endpoint}/settings/tokens"
-            ),
-            (Some(403), _) => format!(
-                "forbidden (403): this token may not read it. Accept the repository's terms at {endpoint}/{repo}, or set \
-                 HF_TOKEN to another token"
-            ),
-            (Some(404), _) => format!(
-                "not found (404): look at {endpoint}/{repo}/tree/{} whether repository, revision and file are spelt so",
-                address.revision
-            ),
-            (Some(code), _) => format!("the server answers {code}; try again later"),
-            (None, Some(std::io::ErrorKind::StorageFull)) => format!(
-                "no space left in {}: make room, or set HF_HOME to a folder on another disk",
-                self.config.cache.display()
-            ),
-            (None, Some(std::io::ErrorKind::PermissionDenied)) => {
-                format!("{error}: the cache {} cannot be written; set HF_HOME", self.config.cache.display())
-            }
-            _ => match error {
-                ApiError::LockAcquisition(path) => format!(
-                    "another run is fetching the same file ({} is locked); wait for it, then repeat the command",
-                    path.display()
-                ),
-                ApiError::MissingHeader(header) => {
-                    format!(
-                        "{endpoint} does not answer as a Hub does (no header `{header}`); look at HF_ENDPOINT"
-                    )
-                }
-                _ if part.is_some() => format!("the connection to {endpoint} was cut: {error}"),
-                _ => format!(
-                    "{endpoint} cannot be reached: {error}. Look at the network and at HF_ENDPOINT; with HF_HUB_OFFLINE=1 \
-                     only what is cached is used"
-                ),
-            },
-        };
+    /// What went wrong, what to do about it, and how much of the file (part and whole size) is kept.
+    fn explained(&self, address: &Address, failure: &Failure, part: Option<(&Path, u64)>) -> Error {
+        let endpoint = self.config.endpoint.trim_end_matches('/');
+        let advice = failure.advice(address, endpoint, &self.config.cache, part.is_some());
         let kept = part.and_then(|(path, size)| Some((std::fs::metadata(path).ok()?.len(), size)));
         let kept = match kept {
             Some((bytes, size)) if bytes > 0 => {
@@ -420,41 +393,29 @@ fn keep_as_part(path: &Path, part: &Path) -> Result<()> {
     Ok(())
 }
 
-fn status(error: &ApiError) -> Option<u16> {
+/// hf-hub's error in our words.
+fn failure(error: ApiError) -> Failure {
+    let io = |error: &std::io::Error| match error.kind() {
+        std::io::ErrorKind::StorageFull => Failure::NoSpace,
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            Failure::Denied(error.to_string())
+        }
+        _ => Failure::Connection(error.to_string()),
+    };
     match error {
         ApiError::RequestError(error) => match error.as_ref() {
-            ureq::Error::StatusCode(code) => Some(*code),
-            _ => None,
+            ureq::Error::StatusCode(416) => Failure::BeyondTheEnd,
+            ureq::Error::StatusCode(code) => Failure::Status(*code),
+            ureq::Error::Io(error) => io(error),
+            other => Failure::Connection(other.to_string()),
         },
-        ApiError::TooManyRetries(error) => status(error),
-        _ => None,
+        ApiError::IoError(error) => io(&error),
+        ApiError::InvalidResume => Failure::BeyondTheEnd,
+        ApiError::LockAcquisition(path) => Failure::Locked(path),
+        ApiError::MissingHeader(header) => Failure::NoHub(header.to_string()),
+        ApiError::TooManyRetries(error) => failure(*error),
+        other => Failure::Other(other.to_string()),
     }
-}
-
-fn io(error: &ApiError) -> Option<std::io::ErrorKind> {
-    match error {
-        ApiError::IoError(error) => Some(error.kind()),
-        ApiError::RequestError(error) => match error.as_ref() {
-            ureq::Error::Io(error) => Some(error.kind()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether trying again may help.
-fn passing(error: &ApiError) -> bool {
-    match (status(error), io(error)) {
-        (Some(code), _) => code >= 500 || code == 408 || code == 429,
-        (None, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::PermissionDenied)) => false,
-        (None, Some(_)) => true,
-        _ => matches!(error, ApiError::RequestError(_)),
-    }
-}
-
-/// Whether the server says that there is nothing after the part there is.
-fn beyond_the_end(error: &ApiError) -> bool {
-    status(error) == Some(416) || matches!(error, ApiError::InvalidResume)
 }
 
 /// Adds up what hf-hub reports.
@@ -481,33 +442,29 @@ impl Progress for Meter<'_> {
 mod tests {
     use super::*;
 
-    fn hub(dir: &Path) -> Hub {
-        Hub::new(HubConfig {
-            endpoint: "http://127.0.0.1:9".into(),
-            home: dir.into(),
-            cache: dir.join("hub"),
-            token: None,
-            offline: false,
-            retries: 0,
-            pause: Duration::ZERO,
-        })
-        .unwrap()
-    }
-
     #[test]
-    fn a_full_disk_is_told_and_is_nothing_to_wait_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = ApiError::IoError(std::io::ErrorKind::StorageFull.into());
-        assert!(!passing(&error));
-        let message = hub(dir.path()).explain(&"hf:o/r/f".parse().unwrap(), &error, None).to_string();
-        assert!(message.contains("no space left") && message.contains("HF_HOME"), "{message}");
+    fn a_full_disk_and_a_server_that_is_no_hub_are_told_apart_from_a_cut() {
+        let full = ApiError::IoError(std::io::ErrorKind::StorageFull.into());
+        assert_eq!(failure(full), Failure::NoSpace);
+        let full = ureq::Error::Io(std::io::ErrorKind::StorageFull.into());
+        assert_eq!(failure(ApiError::RequestError(Box::new(full))), Failure::NoSpace);
+        assert_eq!(failure(ApiError::MissingHeader("etag")), Failure::NoHub("etag".to_string()));
+        let cut = ApiError::IoError(std::io::ErrorKind::ConnectionReset.into());
+        assert!(matches!(failure(cut), Failure::Connection(_)));
     }
 
     #[test]
     fn an_endpoint_that_is_no_address_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = HubConfig { endpoint: "huggingface.co".into(), ..hub(dir.path()).config };
+        let config = HubConfig {
+            endpoint: "huggingface.co".into(),
+            home: PathBuf::new(),
+            cache: PathBuf::new(),
+            token: None,
+            offline: true,
+            retries: 0,
+            pause: Duration::ZERO,
+        };
         let message = Hub::new(config).err().unwrap().to_string();
-        assert!(message.contains("HF_ENDPOINT"), "{message}");
+        assert!(message.contains("HF_ENDPOINT") && message.contains("`huggingface.co`"), "{message}");
     }
 }

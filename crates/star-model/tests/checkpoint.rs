@@ -68,13 +68,13 @@ fn the_full_size_network_uses_the_published_names_and_shapes() {
             .filter(|s| !s.is_empty())
             .map(|s| s.parse().unwrap())
             .collect();
-        published.insert(columns[0].to_string(), shape);
+        published.insert(columns[0].to_string(), (columns[1].to_string(), shape));
     }
     assert_eq!(published.len(), 1450);
     let edges = vec![vec![0]; 9];
     let expected = checkpoint::expected(&StackedHourglassConfig::reference(98, edges)).unwrap();
     for (name, shape) in &expected {
-        assert_eq!(published.get(name), Some(shape), "{name}");
+        assert_eq!(published.get(name), Some(&("float32".to_string(), shape.clone())), "{name}");
     }
     let unused: Vec<&String> = published.keys().filter(|name| !expected.contains_key(*name)).collect();
     assert!(unused.iter().all(|name| {

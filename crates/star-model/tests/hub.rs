@@ -229,6 +229,12 @@ fn a_file_that_is_not_the_one_known_beforehand_is_not_even_downloaded() {
         case.hub().fetch(&MAIN.parse().unwrap(), Some(&known), &mut |_, _| ()).unwrap_err().to_string();
     assert!(error.contains(&known) && error.contains(&sha256(&case.bytes)), "{error}");
     assert!(case.blobs().is_empty());
+    // The cache is others' too: a file in it that is what it is called stays.
+    case.whole(MAIN);
+    let error =
+        case.hub().fetch(&MAIN.parse().unwrap(), Some(&known), &mut |_, _| ()).unwrap_err().to_string();
+    assert!(error.contains(&known) && error.contains("remove it"), "{error}");
+    case.whole(MAIN);
 }
 
 #[test]
