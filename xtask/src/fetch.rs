@@ -6,7 +6,7 @@ use star_cli::args::FetchArgs;
 /// Arguments of `cargo xtask fetch-weights`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Names of published weights, or addresses hf:owner/repo[@revision]/file [default: all published weights]
+    /// Names of published weights, or addresses `hf:owner/repo[@revision]/file` [default: all published weights]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// List the names with their terms and stop

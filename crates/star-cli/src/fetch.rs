@@ -149,12 +149,24 @@ fn keep(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     }
     let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(parent)?;
     write(unfinished.path())?;
-    output::readable_folder(unfinished.path())?;
+    readable_by_others(unfinished.path())?;
     match std::fs::rename(unfinished.path(), folder) {
         // Another run was faster, with the same content.
         Err(_) if folder.join(CONFIG_FILE).is_file() => Ok(()),
         renamed => Ok(renamed?),
     }
+}
+
+/// Lets everybody read a folder that was made as a temporary one.
+#[cfg(unix)]
+fn readable_by_others(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// `star fetch` and `cargo xtask fetch-weights`.

@@ -50,18 +50,6 @@ fn readable_by_others(_: &std::fs::File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Lets everybody read a folder that was made as a temporary one.
-#[cfg(unix)]
-pub(crate) fn readable_folder(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn readable_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
 /// Writes `text` to `path`, or to standard output where it is `-`.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use clap::Args;
 /// Arguments of `star fetch`.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// Names of published weights, or addresses hf:owner/repo[@revision]/file
+    /// Names of published weights, or addresses `hf:owner/repo[@revision]/file`
     #[arg(value_name = "NAME|hf:...", required_unless_present = "list")]
     pub names: Vec<String>,
     /// List the published weights that are known by name, with their terms

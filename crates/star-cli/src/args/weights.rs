@@ -10,7 +10,7 @@ use crate::device::DeviceName;
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
     /// Weights file: PyTorch checkpoint or safetensors, told apart by content; a name of `star fetch --list`, or an
-    /// address hf:owner/repo[@revision]/file
+    /// address `hf:owner/repo[@revision]/file`
     pub input: PathBuf,
     /// Folder for model.safetensors and config.json; made if missing
     pub out_dir: PathBuf,
@@ -42,7 +42,7 @@ pub enum StorageType {
 /// Arguments of `star inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Folder, weights file, name of `star fetch --list`, or hf:owner/repo[@revision]/file
+    /// Folder, weights file, name of `star fetch --list`, or `hf:owner/repo[@revision]/file`
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
     /// What the file does not say.
@@ -53,7 +53,7 @@ pub struct InspectArgs {
 /// Arguments of `star export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Folder, weights file, name of `star fetch --list`, or hf:owner/repo[@revision]/file
+    /// Folder, weights file, name of `star fetch --list`, or `hf:owner/repo[@revision]/file`
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
     /// ONNX file to write: images in, landmarks and heatmaps out, any number of images
@@ -82,7 +82,7 @@ pub struct HintArgs {
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
     /// Folder written by `star convert` or `star train`, a weights file, a name of `star fetch --list`, or an address
-    /// hf:owner/repo[@revision]/file
+    /// `hf:owner/repo[@revision]/file`
     #[arg(long, value_name = "DIR|FILE|NAME|hf:...")]
     pub weights: PathBuf,
     /// What the file does not say.
