@@ -1,5 +1,6 @@
 //! The training file: what a person writes in TOML, and what it means.
 
+mod loading;
 mod model;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use star_data::augment::Augmentation;
 use star_data::dataset::Cached;
+use star_data::shards::ShardSet;
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Scheme};
 use star_loss::{Distance, Form, Restriction, StarLossConfig};
@@ -19,7 +21,7 @@ use crate::device::DeviceName;
 use crate::source;
 use crate::train::optimizer::OptimizerSection;
 use crate::train::schedule::Schedule;
-
+pub use loading::{CacheSection, LoadingSection};
 pub use model::{Backbone, ModelSection};
 
 /// A training run. Every field but `scheme` and `data.train` has a default: the recipe of the published models.
@@ -140,6 +142,9 @@ pub struct DataSection {
     /// Share of the training faces held out where there is no validation set.
     #[serde(default = "default_holdout")]
     pub holdout: f64,
+    /// How faces are read.
+    #[serde(default)]
+    pub loading: LoadingSection,
 }
 
 fn default_holdout() -> f64 {
@@ -166,6 +171,11 @@ pub enum SourceSection {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         images: Option<PathBuf>,
     },
+    /// Shards written by `star data pack`, or by another program that writes WebDataset shards.
+    Shards {
+        /// Their folder.
+        folder: PathBuf,
+    },
     /// Generated faces.
     Synthetic(SyntheticConfig),
 }
@@ -179,6 +189,9 @@ impl SourceSection {
         let (format, annotations, images) = match self {
             Self::Tsv { annotations, images } => (Format::Tsv, annotations, images),
             Self::Pts { annotations, images } => (Format::Pts, annotations, images),
+            Self::Shards { folder } => {
+                return Ok(Arc::new(ShardSet::open(&base.join(folder), scheme.clone())?));
+            }
             Self::Synthetic(config) => {
                 let faces = SyntheticFaces::new(config.clone())?;
                 ensure!(
@@ -336,6 +349,7 @@ impl TrainConfig {
                 "{name}: expected a number of at least 0, got {value}"
             );
         }
+        self.data.loading.validate()?;
         if self.data.validation.is_none() && !(self.data.holdout > 0.0 && self.data.holdout < 1.0) {
             bail!("data.holdout: expected a share between 0 and 1, got {}", self.data.holdout)
         }

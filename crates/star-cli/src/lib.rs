@@ -19,6 +19,7 @@ pub mod output;
 pub mod overlay;
 pub mod pictures;
 pub mod plan;
+pub mod pack;
 pub mod predict;
 pub mod progress;
 pub mod report;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Compare(args) => compare::run(&args)?,
         Command::Train(args) => return train(&args),
         Command::Data { command: DataCommand::Check(args) } => return source::check(&args),
+        Command::Data { command: DataCommand::Pack(args) } => return pack::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "star", &mut std::io::stdout());
         }

@@ -128,6 +128,17 @@ fn unreadable_samples_are_left_out_and_told_when_asked_for() {
 }
 
 #[test]
+fn an_epoch_is_gone_on_with_after_a_batch_that_was_passed_over() {
+    let config = LoaderConfig { unreadable: Unreadable::Skip, ..LoaderConfig::evaluation(1, 64) };
+    let loader = Loader::new(Arc::new(Faces { broken: Some(1), ..Faces::new(4) }), config).unwrap();
+    let mut epoch = loader.epoch(0, 0);
+    assert_eq!(epoch.by_ref().take(2).map(|batch| batch.unwrap().indices[0]).collect::<Vec<_>>(), [0, 2]);
+    // two were had, one was passed over
+    assert_eq!(epoch.position(), 3);
+    assert_eq!(loader.epoch(0, epoch.position()).next().unwrap().unwrap().indices, [3]);
+}
+
+#[test]
 fn dropping_an_epoch_early_stops_its_work() {
     let faces = Faces { pause: Duration::from_millis(2), ..Faces::new(4000) };
     let reads = faces.reads.clone();

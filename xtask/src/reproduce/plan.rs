@@ -101,6 +101,7 @@ impl Plan {
                 train: SourceSection::Synthetic(faces(TRAIN_FACES, TRAIN_SEED)),
                 validation: Some(SourceSection::Synthetic(faces(VALIDATION_FACES, VALIDATION_SEED))),
                 holdout: 0.1,
+                loading: Default::default(),
             },
             model: ModelSection { stacks: 1, levels: 3, channels: 64, image_size: 64, ..Default::default() },
             loss: LossSection { kind, distance: DistanceName::SmoothL1, ..Default::default() },

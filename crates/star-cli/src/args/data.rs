@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::PackArgs;
+
 /// How annotations are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -32,6 +34,8 @@ pub struct SourceArgs {
 pub enum DataCommand {
     /// Read a whole data set and report what is wrong with it, row by row
     Check(CheckArgs),
+    /// Pack a data set into shards that stream from a disk or from object storage: for sets too big for a folder
+    Pack(PackArgs),
 }
 
 /// Arguments of `star data check`.

@@ -4,6 +4,7 @@ mod data;
 mod eval;
 #[cfg(feature = "hub")]
 mod fetch;
+mod pack;
 mod predict;
 mod report;
 mod train;
@@ -17,6 +18,7 @@ pub use data::*;
 pub use eval::*;
 #[cfg(feature = "hub")]
 pub use fetch::*;
+pub use pack::*;
 pub use predict::*;
 pub use report::*;
 pub use train::*;

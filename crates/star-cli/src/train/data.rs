@@ -17,9 +17,11 @@ pub(super) fn sets(
     base: &Path,
     scheme: &Scheme,
 ) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
-    let train = config.data.train.open(base, scheme).context("data.train")?;
+    let loading = &config.data.loading;
+    let train = loading.cached(config.data.train.open(base, scheme).context("data.train")?, base)?;
     if let Some(source) = &config.data.validation {
-        return Ok((train, source.open(base, scheme).context("data.validation")?));
+        let validation = source.open(base, scheme).context("data.validation")?;
+        return Ok((train, loading.cached(validation, base)?));
     }
     let held = ((train.len() as f64 * config.data.holdout).round() as usize).max(1);
     ensure!(
@@ -36,6 +38,8 @@ pub(super) fn loader_config(config: &TrainConfig, input: &InputSpec, aux: bool) 
     LoaderConfig {
         map_size: input.map_size,
         shuffle: true,
+        shuffle_buffer: config.data.loading.shuffle_buffer,
+        unreadable: config.data.loading.unreadable,
         drop_last: true,
         augmentation: config.augmentation.clone(),
         targets: aux && config.loss.aux_weight > 0.0,

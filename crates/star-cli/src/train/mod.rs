@@ -16,6 +16,7 @@ mod tensorboard;
 mod update;
 mod validation;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -61,6 +62,13 @@ pub enum Outcome {
     Stopped,
 }
 
+/// What was said about loading already.
+#[derive(Default)]
+struct Told {
+    unreadable: BTreeSet<usize>,
+    waiting: bool,
+}
+
 struct Run<'a> {
     config: &'a TrainConfig,
     out: &'a Path,
@@ -76,6 +84,7 @@ struct Run<'a> {
     ema: Ema,
     faces: Arc<dyn Dataset>,
     train: Loader,
+    told: Told,
     validation: Arc<dyn Dataset>,
     setting: Setting,
     log: Log,
@@ -171,6 +180,7 @@ impl<'a> Run<'a> {
             ema: Ema::new(&parameters, config.batch_size * config.accumulate, config.ema_half_life)?,
             objective: Objective::new(&config.loss)?,
             train: Loader::new(faces.clone(), loader)?,
+            told: Told::default(),
             log: Log::open(&out.join("metrics.jsonl"), step)?,
             events: if config.tensorboard { Some(Events::create(&out.join("tensorboard"))?) } else { None },
             position: Position { sums: vec![0.0; TERMS.len()], ..Default::default() },

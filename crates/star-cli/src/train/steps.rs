@@ -20,6 +20,9 @@ const LOG_EVERY: usize = 10;
 /// The batch under study where a loss is not finite, in the run's folder.
 const BAD_BATCH: &str = "bad-batch.safetensors";
 
+/// Share of an epoch spent waiting for faces above which that is said.
+const NOTEWORTHY_WAIT: f64 = 0.2;
+
 /// What one step saw, as means over its batches.
 pub(super) struct Seen {
     /// The figures of [`TERMS`].
@@ -33,7 +36,8 @@ impl Run<'_> {
     pub(super) fn epoch(&mut self, bar: &ProgressBar, options: &Options) -> Result<bool> {
         let batches = self.train.batches_per_epoch();
         let interval = Duration::from_secs_f64(self.config.save_minutes * 60.0);
-        let (mut since, mut saved) = (Instant::now(), Instant::now());
+        let begun = Instant::now();
+        let (mut since, mut saved) = (begun, begun);
         let mut loaded = self.train.epoch(self.position.epoch as u64, self.position.batch);
         while self.position.batch < batches {
             let count = self.config.accumulate.min(batches - self.position.batch);
@@ -45,7 +49,7 @@ impl Run<'_> {
             let done = epoch as f64 + self.position.batch as f64 / batches as f64;
             let rate = self.config.schedule.rate(done, self.config.epochs);
             let seen = self.step(&group, rate)?;
-            self.position.batch += group.len();
+            self.position.batch = loaded.position();
             self.position.step += 1;
             let steps = group.len() as f64;
             self.position.sums.iter_mut().zip(&seen.terms).for_each(|(sum, term)| *sum += steps * term);
@@ -76,9 +80,29 @@ impl Run<'_> {
                 return Ok(false);
             }
         }
+        let waited = loaded.waited();
         drop(loaded);
+        self.tell_of_loading(waited, begun.elapsed(), bar);
         self.finish_epoch(bar)?;
         Ok(true)
+    }
+
+    /// Says which faces were left out because they could not be read, and whether reading them holds the run up; each once a run.
+    fn tell_of_loading(&mut self, waited: Duration, whole: Duration, bar: &ProgressBar) {
+        for (index, trouble) in self.train.unreadable() {
+            if self.told.unreadable.insert(index) {
+                bar.suspend(|| eprintln!("left out: {trouble}"));
+            }
+        }
+        let share = waited.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE);
+        if share > NOTEWORTHY_WAIT && !std::mem::replace(&mut self.told.waiting, true) {
+            bar.suspend(|| {
+                eprintln!(
+                    "{:.0} % of the epoch went by waiting for faces: more workers, data.loading.cache or `star data pack` help",
+                    100.0 * share
+                );
+            });
+        }
     }
 
     /// One step of the optimiser on the mean gradient of some batches.

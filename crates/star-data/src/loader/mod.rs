@@ -80,6 +80,7 @@ impl Loader {
             pool: self.pool.clone(),
             epoch,
             next: first_batch,
+            done: first_batch,
             end: self.batches_per_epoch(),
             coming: VecDeque::new(),
             stop: Arc::default(),
@@ -97,6 +98,8 @@ pub struct Batches {
     order: Vec<usize>,
     epoch: u64,
     next: usize,
+    /// Batches handed out or passed over, those before the point of entry included.
+    done: usize,
     end: usize,
     coming: VecDeque<Receiver<Result<Batch>>>,
     stop: Arc<AtomicBool>,
@@ -107,6 +110,12 @@ impl Batches {
     /// How long batches were waited for so far: the time in which whoever trains on them had nothing to do.
     pub fn waited(&self) -> Duration {
         self.waited
+    }
+
+    /// Where to enter the epoch to go on after the batches had so far: their number, with those passed over and those before the point
+    /// of entry.
+    pub fn position(&self) -> usize {
+        self.done
     }
 
     /// Hands batches to the workers until enough are under way.
@@ -141,6 +150,7 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let receiver = self.coming.pop_front()?;
+            self.done += 1;
             self.fill();
             let lost = |_| Error::Config {
                 field: "loader",
