@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use candle_core::DType;
 use star_data::loader::{Loader, LoaderConfig};
 use star_data::scheme::DefaultRuler;
 use star_data::{Dataset, FaceBox, Scheme};
 use star_eval::{Case, Ruler, Setting};
+use star_model::CompileOptions;
 
 use crate::args::{EvalArgs, MetricArgs, RulerName};
 use crate::cases::{self, Noted};
@@ -125,7 +125,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let (folder, scheme) = weights::open(&args.weights)?;
     let dataset = source::open(&args.source, &scheme)?;
     let device = args.weights.device.open()?;
-    let predictor = Predictor::new(folder.model(DType::F32, &device)?, DType::F32, &device);
+    let predictor = Predictor::fastest(&folder, &device, &CompileOptions::default())?;
+    drop(folder);
     let setting = setting(&args.metrics, &scheme, &args.source.annotations)?;
     // Before the network runs for hours: is the folder for the report to be had?
     if let Some(dir) = &args.report.report {

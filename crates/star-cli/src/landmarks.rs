@@ -8,7 +8,8 @@ use star_data::affine::Affine;
 use star_data::crop::{Crop, denormalize};
 use star_data::{FaceBox, warp};
 use star_loss::moments;
-use star_model::LandmarkModel;
+use star_model::checkpoint::Folder;
+use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 
 use crate::batch;
 
@@ -44,20 +45,45 @@ pub struct Landmarks {
 
 /// A network with what is needed to run it on faces in pictures.
 pub struct Predictor {
-    model: Box<dyn LandmarkModel>,
+    network: Network,
     device: Device,
     dtype: DType,
+}
+
+enum Network {
+    /// On the CPU in f32: landmarks without a map being written.
+    Compiled(Box<CompiledModel>),
+    Layers(Box<dyn LandmarkModel>),
 }
 
 impl Predictor {
     /// Runs `model` on `device` in `dtype`.
     pub fn new(model: Box<dyn LandmarkModel>, dtype: DType, device: &Device) -> Self {
-        Self { model, device: device.clone(), dtype }
+        Self { network: Network::Layers(model), device: device.clone(), dtype }
+    }
+
+    /// The fastest way to run the network of `folder` on `device` in f32: compiled on the CPU, layer by layer elsewhere.
+    ///
+    /// # Errors
+    /// When the network cannot be built.
+    pub fn fastest(folder: &Folder, device: &Device, options: &CompileOptions) -> Result<Self> {
+        if !device.is_cpu() {
+            return Ok(Self::new(folder.model(DType::F32, device)?, DType::F32, device));
+        }
+        let compiled = CompiledModel::of(folder, options)?;
+        Ok(Self { network: Network::Compiled(Box::new(compiled)), device: Device::Cpu, dtype: DType::F32 })
+    }
+
+    fn input(&self) -> &InputSpec {
+        match &self.network {
+            Network::Compiled(model) => model.input(),
+            Network::Layers(model) => model.input(),
+        }
     }
 
     /// Side of the network's input in pixels.
     pub fn image_size(&self) -> usize {
-        self.model.input().image_size
+        self.input().image_size
     }
 
     /// Landmarks of `faces` in one picture, `batch_size` at a time.
@@ -84,10 +110,18 @@ impl Predictor {
     /// # Errors
     /// When the bytes do not fit, or the network fails.
     pub fn crops(&self, pixels: &[u8], transforms: &[Affine]) -> Result<Vec<Landmarks>> {
-        let images = batch::images(pixels, self.image_size(), self.model.input(), self.dtype, &self.device)?;
-        let stages = self.model.forward_t(&images, false)?;
-        let last = stages.last().ok_or_else(|| anyhow::anyhow!("the network returned no stage"))?;
-        decode(&last.heatmaps, transforms, self.image_size())
+        let images = batch::images(pixels, self.image_size(), self.input(), self.dtype, &self.device)?;
+        match &self.network {
+            Network::Compiled(model) => {
+                let found = model.moments(&images)?;
+                landmarks(&found.means, &found.covariances, transforms, self.image_size())
+            }
+            Network::Layers(model) => {
+                let stages = model.forward_t(&images, false)?;
+                let last = stages.last().ok_or_else(|| anyhow::anyhow!("the network returned no stage"))?;
+                decode(&last.heatmaps, transforms, self.image_size())
+            }
+        }
     }
 }
 
@@ -96,11 +130,21 @@ impl Predictor {
 /// # Errors
 /// When the number of transforms is not `B`.
 pub fn decode(heatmaps: &Tensor, transforms: &[Affine], image_size: usize) -> Result<Vec<Landmarks>> {
-    let (b, k, _, _) = heatmaps.dims4()?;
+    let (means, covariances) = (moments::soft_argmax(heatmaps)?, moments::covariance(heatmaps)?);
+    landmarks(&means, &covariances, transforms, image_size)
+}
+
+/// Means `[B, K, 2]` and covariances `[B, K, 2, 2]`, mapped back through each crop's transform.
+fn landmarks(
+    means: &Tensor,
+    covariances: &Tensor,
+    transforms: &[Affine],
+    image_size: usize,
+) -> Result<Vec<Landmarks>> {
+    let (b, k, _) = means.dims3()?;
     ensure!(b == transforms.len(), "expected {b} crop transforms, got {}", transforms.len());
-    let flat = |t: Tensor| -> Result<Vec<f64>> { Ok(t.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?) };
-    let means = flat(moments::soft_argmax(heatmaps)?)?;
-    let covariances = flat(moments::covariance(heatmaps)?)?;
+    let flat = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?) };
+    let (means, covariances) = (flat(means)?, flat(covariances)?);
     // Normalised units to crop pixels.
     let unit = image_size as f64 / 2.0;
     let mut found = Vec::with_capacity(b);

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod batch;
+pub mod bench;
 pub mod boxes;
 pub mod cases;
 pub mod compare;
@@ -17,9 +18,9 @@ pub mod inspect;
 pub mod landmarks;
 pub mod output;
 pub mod overlay;
+pub mod pack;
 pub mod pictures;
 pub mod plan;
-pub mod pack;
 pub mod predict;
 pub mod progress;
 pub mod report;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Score(args) => score::run(&args)?,
         Command::Compare(args) => compare::run(&args)?,
         Command::Train(args) => return train(&args),
+        Command::Bench(args) => bench::run(&args)?,
         Command::Data { command: DataCommand::Check(args) } => return source::check(&args),
         Command::Data { command: DataCommand::Pack(args) } => return pack::run(&args),
         Command::Completions { shell } => {

@@ -71,8 +71,8 @@ impl Conv2d {
 
 /// Convolution, batch norm, ReLU; parameters under `conv` and `bn`.
 pub(crate) struct ConvNormRelu {
-    conv: Conv2d,
-    bn: BatchNorm,
+    pub(crate) conv: Conv2d,
+    pub(crate) bn: BatchNorm,
 }
 
 impl ConvNormRelu {

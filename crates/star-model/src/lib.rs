@@ -17,6 +17,7 @@ mod layers;
 mod model;
 mod norm;
 pub mod onnx;
+mod plan;
 
 pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, StackedHourglassConfig};
 pub use cost::StageCost;
@@ -24,3 +25,4 @@ pub use hourglass::StackedHourglass;
 pub use hrnet::{HeatmapActivation, HrNet, HrNetConfig};
 pub use init::Parameters;
 pub use model::{AuxMaps, LandmarkModel, Stage};
+pub use plan::{CompileOptions, CompiledModel, Isa, Moments, StepTime, gemm_peak};

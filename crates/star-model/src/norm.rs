@@ -15,10 +15,10 @@ const MOMENTUM: f64 = 0.1;
 
 /// Batch norm over `[B, C, H, W]`, with a ReLU behind it where `relu` is asked for.
 pub(crate) struct BatchNorm {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Var,
-    running_var: Var,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    pub(crate) running_mean: Var,
+    pub(crate) running_var: Var,
 }
 
 impl BatchNorm {

@@ -1,5 +1,6 @@
 //! The command line: what a person types, before any of it is looked at; one file a group of commands.
 
+mod bench;
 mod data;
 mod eval;
 #[cfg(feature = "hub")]
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use bench::*;
 pub use data::*;
 pub use eval::*;
 #[cfg(feature = "hub")]
@@ -66,6 +68,8 @@ pub enum Command {
         #[command(subcommand)]
         command: DataCommand,
     },
+    /// Time a network on this machine: latency, throughput, memory, and where the time goes
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell, such as bash, zsh or fish.

@@ -9,7 +9,7 @@ use super::WeightsArgs;
 /// Arguments of `star predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Photographs: JPEG, PNG, PPM or PGM
+    /// Photographs, or folders of them: JPEG, PNG, PPM or PGM
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// Weights to run.

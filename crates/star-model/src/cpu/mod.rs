@@ -14,3 +14,4 @@ mod slices;
 pub(crate) mod upsample;
 
 pub(crate) use slices::supported as slices_supported;
+pub(crate) use slices::with as with_slice;

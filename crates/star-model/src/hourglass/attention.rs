@@ -27,14 +27,14 @@ pub(crate) fn edge_to_point(config: &StackedHourglassConfig) -> (Vec<f32>, Vec<f
 }
 
 /// The 1x1 heads of one stack.
-pub(super) struct Heads {
-    heatmaps: Conv2d,
-    aux: Option<AuxHeads>,
+pub(crate) struct Heads {
+    pub(crate) heatmaps: Conv2d,
+    pub(crate) aux: Option<AuxHeads>,
 }
 
-struct AuxHeads {
-    pointmaps: Conv2d,
-    edgemaps: Conv2d,
+pub(crate) struct AuxHeads {
+    pub(crate) pointmaps: Conv2d,
+    pub(crate) edgemaps: Conv2d,
     /// The edges of each keypoint.
     edges_of: Vec<Vec<usize>>,
     /// The same as a matrix, `[1, K, E]`.

@@ -1,7 +1,7 @@
 //! The stacked hourglass with coordinate channels and attention maps (ADNet, ICCV 2021), the network of the paper.
 
-mod attention;
-mod residual;
+pub(crate) mod attention;
+pub(crate) mod residual;
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -36,41 +36,41 @@ const STEM: [usize; 2] = [64, 128];
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub struct StackedHourglass {
+    config: StackedHourglassConfig,
     input: InputSpec,
-    coord_conv: bool,
-    stem: ConvNormRelu,
-    pre: [Residual; 3],
-    stacks: Vec<Stack>,
+    pub(crate) stem: ConvNormRelu,
+    pub(crate) pre: [Residual; 3],
+    pub(crate) stacks: Vec<Stack>,
 }
 
 /// One hourglass with its features, heads and way into the next.
-struct Stack {
-    entry: Option<Conv2d>,
-    hourglass: Hourglass,
-    feature_block: Residual,
-    feature_conv: ConvNormRelu,
-    heads: Heads,
-    merge: Option<Merge>,
+pub(crate) struct Stack {
+    pub(crate) entry: Option<Conv2d>,
+    pub(crate) hourglass: Hourglass,
+    pub(crate) feature_block: Residual,
+    pub(crate) feature_conv: ConvNormRelu,
+    pub(crate) heads: Heads,
+    pub(crate) merge: Option<Merge>,
 }
 
 /// One level: the branch at full resolution, and the branch at half resolution that goes through the next level.
-struct Hourglass {
-    up1: Residual,
-    low1: Residual,
-    low2: Inner,
-    low3: Residual,
+pub(crate) struct Hourglass {
+    pub(crate) up1: Residual,
+    pub(crate) low1: Residual,
+    pub(crate) low2: Inner,
+    pub(crate) low3: Residual,
 }
 
-enum Inner {
+pub(crate) enum Inner {
     Level(Box<Hourglass>),
     Bottom(Box<Residual>),
 }
 
 /// What a stack hands to the next: 1x1 convolutions of its features and maps, added to the trunk.
-struct Merge {
-    features: Conv2d,
-    heatmaps: Conv2d,
-    aux: Option<(Conv2d, Conv2d)>,
+pub(crate) struct Merge {
+    pub(crate) features: Conv2d,
+    pub(crate) heatmaps: Conv2d,
+    pub(crate) aux: Option<(Conv2d, Conv2d)>,
 }
 
 impl Hourglass {
@@ -157,8 +157,8 @@ impl StackedHourglass {
         let pre = vb.pp("pre");
         let stem_inputs = if config.coord_conv { 6 } else { 3 };
         Ok(Self {
+            config: config.clone(),
             input: InputSpec::reference(config.image_size),
-            coord_conv: config.coord_conv,
             stem: ConvNormRelu::new(stem_inputs, STEM[0], 7, 2, pre.pp(0))?,
             // 2 is the pooling, which has no parameters
             pre: [
@@ -170,9 +170,14 @@ impl StackedHourglass {
         })
     }
 
+    /// What the network was built from.
+    pub fn config(&self) -> &StackedHourglassConfig {
+        &self.config
+    }
+
     /// Stem: image to `[B, C, M, M]`.
     fn trunk(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let x = if self.coord_conv { coord_conv::append(images, None)? } else { images.clone() };
+        let x = if self.config.coord_conv { coord_conv::append(images, None)? } else { images.clone() };
         let x = self.stem.forward_t(&x, train)?;
         let x = max_pool_2x2(&self.pre[0].forward_t(&x, train)?)?;
         self.pre[2].forward_t(&self.pre[1].forward_t(&x, train)?, train)

@@ -12,14 +12,14 @@ use crate::norm::{BatchNorm, EPS};
 ///
 /// The identity goes through a 1x1 `skip_layer` where input and output widths differ. Published checkpoints hold
 /// one everywhere; where the widths agree it is never used and not built here.
-pub(super) struct Residual {
-    bn1: BatchNorm,
-    conv1: Conv2d,
-    bn2: BatchNorm,
-    conv2: Conv2d,
-    bn3: BatchNorm,
-    conv3: Conv2d,
-    skip: Option<Conv2d>,
+pub(crate) struct Residual {
+    pub(crate) bn1: BatchNorm,
+    pub(crate) conv1: Conv2d,
+    pub(crate) bn2: BatchNorm,
+    pub(crate) conv2: Conv2d,
+    pub(crate) bn3: BatchNorm,
+    pub(crate) conv3: Conv2d,
+    pub(crate) skip: Option<Conv2d>,
 }
 
 impl Residual {

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Inference against ONNX Runtime: the full-size network, both in turn, the same threads on the same cores.
+
+    cargo build --release -p star-cli
+    pip install onnxruntime numpy                        (and onnx, where --batch is not the model file's)
+    python3 crates/star-model/benches/peers/hourglass_onnxruntime.py --onnx hourglass_wflw_b1.onnx --threads 2
+
+ONNX is the reference's 98-point network as a graph; values of the weights do not matter. Ours has random ones of the
+same shape (`star bench --preset full`). A pair is one process of ours and one of theirs, each warmed up before its timed
+runs; the order changes from pair to pair. Printed are the ratio of the two medians over the pairs, the quartiles of the
+single ratios, and the peak memory of the two processes.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+
+def peer(args):
+    """Times ONNX Runtime in this process and prints what it measured."""
+    import numpy
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = args.threads
+    options.inter_op_num_threads = 1
+    start = time.perf_counter()
+    session = onnxruntime.InferenceSession(model_for_batch(args), options, providers=["CPUExecutionProvider"])
+    started = time.perf_counter() - start
+    entry = session.get_inputs()[0]
+    shape = [args.batch] + [int(side) for side in entry.shape[1:]]
+    images = numpy.random.default_rng(0).uniform(-1, 1, shape).astype(numpy.float32)
+    times = []
+    for run in range(2 + args.runs):
+        start = time.perf_counter()
+        session.run(None, {entry.name: images})
+        if run >= 2:
+            times.append((time.perf_counter() - start) * 1e3)
+    print(json.dumps({
+        "median_ms": statistics.median(times),
+        "min_ms": min(times),
+        "start_ms": started * 1e3,
+        "process_peak_mib": peak_memory(),
+        "version": onnxruntime.__version__,
+    }))
+
+
+def model_for_batch(args):
+    """The model file, or its bytes with another batch size where it has a fixed one."""
+    import onnxruntime
+
+    entry = onnxruntime.InferenceSession(args.onnx, providers=["CPUExecutionProvider"]).get_inputs()[0] \
+        if args.batch > 1 else None
+    if entry is None or entry.shape[0] == args.batch or isinstance(entry.shape[0], str):
+        return args.onnx
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(args.onnx)
+    fixed = entry.shape[0]
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = args.batch
+    del model.graph.value_info[:]
+    # Shapes that reshapes are given as constants begin with the batch.
+    reshaped = {node.input[1] for node in model.graph.node if node.op_type in ("Reshape", "Expand")}
+    for constant in model.graph.initializer:
+        if constant.name in reshaped:
+            values = numpy_helper.to_array(constant).copy()
+            if values.size and values[0] == fixed:
+                values[0] = args.batch
+                constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    return model.SerializeToString()
+
+
+def peak_memory():
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+
+
+def measured(command, cores):
+    """What a process on `cores` prints."""
+    pinned = lambda: os.sched_setaffinity(0, cores)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, preexec_fn=pinned)
+    return json.loads(done.stdout)
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parents[4]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--onnx", required=True, help="the peer's model file")
+    parser.add_argument("--star", default=str(root / "target/release/star"), help="the star program, a release build")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=5, help="timed runs a process")
+    parser.add_argument("--isa", help="instruction set of our kernels, such as avx2")
+    parser.add_argument("--maps", action="store_true", help="ours returns every stage's maps too, not landmarks alone")
+    parser.add_argument("--json", help="file for every pair's figures")
+    parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peer:
+        return peer(args)
+
+    cores = sorted(os.sched_getaffinity(0))[:args.threads]
+    if len(cores) < args.threads:
+        sys.exit(f"--threads {args.threads}: this process may use {len(cores)} cores only")
+    ours = [args.star, "bench", "--preset", "full", "--json", "-"]
+    ours += ["--threads", str(args.threads), "--batch-size", str(args.batch), "--runs", str(args.runs)]
+    ours += ["--isa", args.isa] if args.isa else []
+    ours += ["--maps"] if args.maps else []
+    theirs = [sys.executable, __file__, "--peer", "--onnx", args.onnx]
+    theirs += ["--threads", str(args.threads), "--batch", str(args.batch), "--runs", str(args.runs)]
+    pairs = []
+    for pair in range(args.pairs):
+        commands = {"ours": ours, "theirs": theirs}
+        order = ["ours", "theirs"] if pair % 2 == 0 else ["theirs", "ours"]
+        result = {name: measured(commands[name], cores) for name in order}
+        result["ours"].pop("steps", None)
+        pairs.append(result)
+        a, b = (result[name]["median_ms"] for name in ("ours", "theirs"))
+        print(f"pair {pair + 1:2}: ours {a:8.1f} ms, onnxruntime {b:8.1f} ms, ratio {a / b:.3f}", flush=True)
+
+    def column(name, field):
+        return [pair[name][field] for pair in pairs]
+
+    ratios = sorted(a / b for a, b in zip(column("ours", "median_ms"), column("theirs", "median_ms")))
+    a, b = (statistics.median(column(name, "median_ms")) for name in ("ours", "theirs"))
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    peaks = [max(column(name, "process_peak_mib")) for name in ("ours", "theirs")]
+    first = pairs[0]
+    print(f"\nstar {first['ours']['isa']} against onnxruntime {first['theirs']['version']}: "
+          f"batch {args.batch}, {args.threads} threads on cores {cores}, {args.pairs} pairs of {args.runs} runs")
+    print(f"time:   ours {a:.1f} ms, onnxruntime {b:.1f} ms; ratio of medians {a / b:.3f}, "
+          f"of pairs {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+    print(f"memory: ours {peaks[0]:.0f} MiB, onnxruntime {peaks[1]:.0f} MiB at most; ratio {peaks[0] / peaks[1]:.2f}")
+    starts = [statistics.median(column(name, "start_ms")) for name in ("ours", "theirs")]
+    print(f"start:  ours {starts[0]:.0f} ms (random weights drawn), onnxruntime {starts[1]:.0f} ms")
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(pairs, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

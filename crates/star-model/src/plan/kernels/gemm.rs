@@ -1,0 +1,137 @@
+//! The register-blocked product at the heart of every convolution: a strip of pixels times panels of weights.
+//!
+//! Activations are channels-last, so the values that one output pixel is made of are runs of consecutive floats. A
+//! tile keeps `P` pixels times two registers of output channels in registers; each step of the inner loop loads two
+//! registers of weights, which are packed in just that order, and broadcasts one value of each pixel.
+
+use super::simd::{Simd, zero};
+
+/// One run of the inner loop: `len` values from `x` on for the first pixel, `stride` values further for each next.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) x: *const f32,
+    pub(crate) stride: usize,
+    pub(crate) len: usize,
+}
+
+/// A strip of pixels times consecutive panels: `out[p, n] = activate(bias[n] + sum_k x[p, k] w[k, n] + residual[p, n])`.
+#[derive(Clone, Copy)]
+pub(crate) struct Strip<'a> {
+    /// The runs whose lengths add up to the depth of the panels.
+    pub(crate) runs: &'a [Run],
+    pub(crate) pixels: usize,
+    /// Panels of two registers of output channels, each `[depth, 2 lanes]`; the last may be `[depth, lanes]`.
+    pub(crate) weights: *const f32,
+    /// One value an output channel.
+    pub(crate) bias: *const f32,
+    /// Output channels, a multiple of the lanes.
+    pub(crate) channels: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+    /// Null, or what is added before the ReLU.
+    pub(crate) residual: *const f32,
+    pub(crate) residual_stride: usize,
+    pub(crate) relu: bool,
+}
+
+/// One tile: `P` pixels times `R` registers of channels.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const P: usize>(
+    s: &Strip,
+    pixel: usize,
+    weights: *const f32,
+    channel: usize,
+) {
+    let mut sums = [[zero::<S>(); R]; P];
+    for r in 0..R {
+        let bias = S::load(s.bias.add(channel + r * S::LANES));
+        for sum in &mut sums {
+            sum[r] = bias;
+        }
+    }
+    let mut w = weights;
+    for run in s.runs {
+        let x = run.x.add(pixel * run.stride);
+        for k in 0..run.len {
+            let mut row = [zero::<S>(); R];
+            for r in 0..R {
+                row[r] = S::load(w.add(r * S::LANES));
+            }
+            w = w.add(R * S::LANES);
+            for p in 0..P {
+                let value = S::splat(*x.add(p * run.stride + k));
+                for r in 0..R {
+                    sums[p][r] = S::fma(value, row[r], sums[p][r]);
+                }
+            }
+        }
+    }
+    if !s.residual.is_null() {
+        for p in 0..P {
+            for r in 0..R {
+                let at = (pixel + p) * s.residual_stride + channel + r * S::LANES;
+                sums[p][r] = S::add(sums[p][r], S::load(s.residual.add(at)));
+            }
+        }
+    }
+    if s.relu {
+        for sum in &mut sums {
+            for value in sum {
+                *value = S::max(zero::<S>(), *value);
+            }
+        }
+    }
+    for p in 0..P {
+        for r in 0..R {
+            S::store(s.out.add((pixel + p) * s.out_stride + channel + r * S::LANES), sums[p][r]);
+        }
+    }
+}
+
+/// All panels over all pixels, panel by panel so that one stays in the first-level cache; at most [`Simd::PIXELS`] a
+/// tile, the pixels shared out evenly over the tiles.
+///
+/// # Safety
+/// The pointers of `s` must cover what its sizes say, and `out` must overlap nothing but `residual`, pixel by pixel.
+#[inline(always)]
+pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
+    let depth: usize = s.runs.iter().map(|run| run.len).sum();
+    let tiles = s.pixels.div_ceil(S::PIXELS);
+    let (mut channel, mut weights) = (0, s.weights);
+    while channel < s.channels {
+        let registers = ((s.channels - channel) / S::LANES).min(2);
+        let mut pixel = 0;
+        for t in 0..tiles {
+            let next = s.pixels * (t + 1) / tiles;
+            if registers == 2 {
+                sized::<S, 2>(s, pixel, next - pixel, weights, channel);
+            } else {
+                sized::<S, 1>(s, pixel, next - pixel, weights, channel);
+            }
+            pixel = next;
+        }
+        channel += registers * S::LANES;
+        weights = weights.add(depth * registers * S::LANES);
+    }
+}
+
+/// Chooses the tile of `pixels` pixels, at most [`Simd::PIXELS`].
+#[inline(always)]
+unsafe fn sized<S: Simd, const R: usize>(
+    s: &Strip,
+    pixel: usize,
+    pixels: usize,
+    weights: *const f32,
+    channel: usize,
+) {
+    // Larger tiles than an instruction set has registers for are not compiled for it.
+    macro_rules! choose {
+        ($($p:literal)*) => {
+            match pixels {
+                $($p if $p <= S::PIXELS => tile::<S, R, $p>(s, pixel, weights, channel),)*
+                _ => {}
+            }
+        };
+    }
+    choose!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}

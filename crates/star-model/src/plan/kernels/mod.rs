@@ -1,0 +1,206 @@
+//! The inner loops, written once and compiled for each instruction set; which one runs is decided at run time.
+
+#![expect(unsafe_code, reason = "kernels work on pointers; the checked doors to them are in `ops`")]
+#![expect(unsafe_op_in_unsafe_fn, reason = "kernels are unsafe from end to end")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(super) mod gemm;
+mod maps;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pixels;
+mod portable;
+mod simd;
+pub(super) mod winograd;
+
+use candle_core::{Result, bail};
+use simd::Simd;
+
+/// An instruction set that the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// No special instructions: any CPU.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512F.
+    Avx512,
+    /// 64-bit ARM.
+    Neon,
+}
+
+impl Isa {
+    /// Every instruction set, slowest first.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+
+    /// Whether this CPU has it.
+    pub fn is_available(self) -> bool {
+        self.kernels().is_ok()
+    }
+
+    /// The fastest one that this CPU has.
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// A short name, such as `avx2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+        }
+    }
+
+    /// The kernels compiled for it.
+    pub(super) fn kernels(self) -> Result<&'static dyn Kernels> {
+        match self {
+            Self::Portable => return Ok(&portable::Portable),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => {
+                return Ok(&avx2::Avx2);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if is_x86_feature_detected!("avx512f") => return Ok(&avx512::Avx512),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon if std::arch::is_aarch64_feature_detected!("neon") => return Ok(&neon::Neon),
+            _ => {}
+        }
+        bail!("instruction set {}: this CPU does not have it", self.name())
+    }
+}
+
+/// The kernels of one instruction set.
+///
+/// # Safety
+/// The methods are as demanding of their arguments as the functions of the same name in this module's files. Values
+/// of the implementing types are handed out by [`Isa::kernels`] only, which has asked the CPU.
+pub(super) trait Kernels: Send + Sync {
+    /// Values in a register: channels are padded to a multiple of it.
+    fn lanes(&self) -> usize;
+
+    /// [`gemm::strip`]
+    unsafe fn strip(&self, strip: &gemm::Strip);
+
+    /// [`winograd::block`]
+    unsafe fn winograd(&self, block: &winograd::Block);
+
+    /// [`pixels::scale_relu`]
+    unsafe fn scale_relu(
+        &self,
+        x: *const f32,
+        pixels: usize,
+        channels: usize,
+        scale: *const f32,
+        shift: *const f32,
+        out: *mut f32,
+    );
+
+    /// [`pixels::max_pool_row`]
+    unsafe fn max_pool_row(&self, x: *const f32, width: usize, channels: usize, out: *mut f32);
+
+    /// [`pixels::upsample_add_row`]
+    unsafe fn upsample_add_row(&self, base: *mut f32, low: *const f32, width: usize, channels: usize);
+
+    /// [`maps::sums`]
+    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
+    unsafe fn sums(
+        &self,
+        x: *const f32,
+        stride: usize,
+        pixels: usize,
+        channels: usize,
+        reference: *const f32,
+        first: *mut f32,
+        second: *mut f32,
+    );
+
+    /// [`maps::activate`]
+    unsafe fn activate(
+        &self,
+        x: *mut f32,
+        pixels: usize,
+        channels: usize,
+        normed: usize,
+        centre: *const f32,
+        scale: *const f32,
+    );
+
+    /// [`maps::gate`]
+    unsafe fn gate(
+        &self,
+        heat: *const f32,
+        point: *const f32,
+        stride: usize,
+        pixels: usize,
+        channels: usize,
+        gate: *mut f32,
+    );
+
+    /// [`maps::row_moments`]
+    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
+    unsafe fn row_moments(
+        &self,
+        f: *const f32,
+        stride: usize,
+        width: usize,
+        channels: usize,
+        first: f32,
+        step: f32,
+        out: *mut f32,
+    );
+}
+
+/// Implements [`Kernels`] for a [`Simd`], each kernel compiled inside a function with the given attributes.
+macro_rules! kernels {
+    ($(#[$features:meta])* $simd:ty) => {
+        kernels! { @ [$(#[$features])*] $simd;
+            strip = gemm::strip(strip: &gemm::Strip);
+            winograd = winograd::block(block: &winograd::Block);
+            scale_relu = pixels::scale_relu(x: *const f32, pixels: usize, channels: usize, scale: *const f32,
+                shift: *const f32, out: *mut f32);
+            max_pool_row = pixels::max_pool_row(x: *const f32, width: usize, channels: usize, out: *mut f32);
+            upsample_add_row = pixels::upsample_add_row(base: *mut f32, low: *const f32, width: usize,
+                channels: usize);
+            sums = maps::sums(x: *const f32, stride: usize, pixels: usize, channels: usize, reference: *const f32,
+                first: *mut f32, second: *mut f32);
+            activate = maps::activate(x: *mut f32, pixels: usize, channels: usize, normed: usize,
+                centre: *const f32, scale: *const f32);
+            gate = maps::gate(heat: *const f32, point: *const f32, stride: usize, pixels: usize, channels: usize,
+                gate: *mut f32);
+            row_moments = maps::row_moments(f: *const f32, stride: usize, width: usize, channels: usize, first: f32,
+                step: f32, out: *mut f32);
+        }
+    };
+    (@ $features:tt $simd:ty; $($name:ident = $module:ident :: $function:ident $arguments:tt;)*) => {
+        impl Kernels for $simd {
+            fn lanes(&self) -> usize {
+                <$simd as Simd>::LANES
+            }
+
+            $(kernels! { # $features $simd; $name = $module :: $function $arguments })*
+        }
+    };
+    (# [$(#[$features:meta])*] $simd:ty; $name:ident = $module:ident :: $function:ident
+        ($($argument:ident: $type:ty),*)) => {
+        unsafe fn $name(&self, $($argument: $type),*) {
+            $(#[$features])*
+            unsafe fn compiled($($argument: $type),*) {
+                $module::$function::<$simd>($($argument),*)
+            }
+            compiled($($argument),*)
+        }
+    };
+}
+
+kernels! { portable::Portable }
+#[cfg(target_arch = "x86_64")]
+kernels! { #[target_feature(enable = "avx2,fma")] avx2::Avx2 }
+#[cfg(target_arch = "x86_64")]
+kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512 }
+#[cfg(target_arch = "aarch64")]
+kernels! { #[target_feature(enable = "neon")] neon::Neon }

@@ -1,0 +1,72 @@
+//! Passes over channels-last pixels that do next to no arithmetic: scaling, pooling, upsampling.
+
+use super::simd::{Simd, zero};
+
+/// `out[p, c] = max(0, x[p, c] scale[c] + shift[c])` over `pixels` pixels; what lies beyond `channels` is not written.
+///
+/// # Safety
+/// `x` and `out` must hold `pixels * channels` values and not overlap, `scale` and `shift` `channels` values;
+/// `channels` must be a multiple of the lanes.
+#[inline(always)]
+pub(super) unsafe fn scale_relu<S: Simd>(
+    x: *const f32,
+    pixels: usize,
+    channels: usize,
+    scale: *const f32,
+    shift: *const f32,
+    out: *mut f32,
+) {
+    for p in 0..pixels {
+        let (x, out) = (x.add(p * channels), out.add(p * channels));
+        let mut c = 0;
+        while c < channels {
+            let y = S::fma(S::load(x.add(c)), S::load(scale.add(c)), S::load(shift.add(c)));
+            S::store(out.add(c), S::max(zero::<S>(), y));
+            c += S::LANES;
+        }
+    }
+}
+
+/// The largest of each 2x2 block: two rows of `2 width` pixels at `x` into one row of `width` pixels.
+///
+/// # Safety
+/// `x` must hold `4 * width * channels` values and `out` a quarter of them, without overlap; `channels` must be a
+/// multiple of the lanes.
+#[inline(always)]
+pub(super) unsafe fn max_pool_row<S: Simd>(x: *const f32, width: usize, channels: usize, out: *mut f32) {
+    let below = x.add(2 * width * channels);
+    for p in 0..width {
+        let (a, b, out) = (x.add(2 * p * channels), below.add(2 * p * channels), out.add(p * channels));
+        let mut c = 0;
+        while c < channels {
+            let top = S::max(S::load(a.add(c)), S::load(a.add(channels + c)));
+            let bottom = S::max(S::load(b.add(c)), S::load(b.add(channels + c)));
+            S::store(out.add(c), S::max(top, bottom));
+            c += S::LANES;
+        }
+    }
+}
+
+/// Adds one row of `width` pixels at `low` to two rows of `2 width` pixels at `base`, each pixel to a 2x2 block.
+///
+/// # Safety
+/// As [`max_pool_row`], the other way round.
+#[inline(always)]
+pub(super) unsafe fn upsample_add_row<S: Simd>(
+    base: *mut f32,
+    low: *const f32,
+    width: usize,
+    channels: usize,
+) {
+    for row in 0..2 {
+        for p in 0..2 * width {
+            let base = base.add((row * 2 * width + p) * channels);
+            let low = low.add((p / 2) * channels);
+            let mut c = 0;
+            while c < channels {
+                S::store(base.add(c), S::add(S::load(base.add(c)), S::load(low.add(c))));
+                c += S::LANES;
+            }
+        }
+    }
+}

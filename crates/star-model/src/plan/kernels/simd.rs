@@ -1,0 +1,86 @@
+//! One vector register of `f32`, and the few things that the kernels do with it.
+
+/// Vector arithmetic of one instruction set. The kernels are written once over this trait and compiled once for each
+/// instruction set, inside functions that enable it.
+///
+/// # Safety
+/// Every function may only be called where the CPU has the instruction set. `load` and `store` touch
+/// [`Simd::LANES`] values from the pointer on, which need no alignment.
+pub(super) trait Simd: Copy {
+    /// A register.
+    type V: Copy;
+
+    /// Values in a register.
+    const LANES: usize;
+
+    /// Pixels of the largest tile: with two registers of channels each, and three more registers, all fit.
+    const PIXELS: usize;
+
+    /// All lanes `x`.
+    unsafe fn splat(x: f32) -> Self::V;
+
+    /// `LANES` values from `p` on.
+    unsafe fn load(p: *const f32) -> Self::V;
+
+    /// Writes `LANES` values from `p` on.
+    unsafe fn store(p: *mut f32, v: Self::V);
+
+    /// `a b + c`, rounded once where the CPU can.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// `a + b`
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a - b`
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a b`
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a / b`
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+
+    /// The larger of each lane; NaN where `b` is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+
+    /// The smaller of each lane; NaN where `b` is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `2^n` for whole numbers `n` in `-126..=127`.
+    unsafe fn power_of_two(n: Self::V) -> Self::V;
+}
+
+/// All lanes zero.
+#[inline(always)]
+pub(super) unsafe fn zero<S: Simd>() -> S::V {
+    S::splat(0.0)
+}
+
+/// `1.5 * 2^23`: adding and subtracting it rounds a small number to a whole one.
+const ROUNDER: f32 = 12_582_912.0;
+
+/// Inputs of [`exp`] are clamped to +-this, so that neither the result nor its reciprocal leaves the normal range.
+const EXP_LIMIT: f32 = 87.0;
+
+/// `e^x` to 2 units in the last place: `x = n ln 2 + r`, a polynomial in `r`, times `2^n`. Coefficients: Cephes' `expf`.
+#[inline(always)]
+pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+    let x = S::max(S::splat(-EXP_LIMIT), S::min(S::splat(EXP_LIMIT), x));
+    let n = S::sub(S::fma(x, S::splat(std::f32::consts::LOG2_E), S::splat(ROUNDER)), S::splat(ROUNDER));
+    // ln 2 in two parts, so that n times the first is exact
+    let r = S::fma(n, S::splat(-0.693_359_375), x);
+    let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+    let mut y = S::splat(1.987_569_1e-4);
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        y = S::fma(y, r, S::splat(coefficient));
+    }
+    let y = S::add(S::fma(S::mul(r, r), y, r), S::splat(1.0));
+    S::mul(y, S::power_of_two(n))
+}
+
+/// `1 / (1 + e^-x)`
+#[inline(always)]
+pub(super) unsafe fn sigmoid<S: Simd>(x: S::V) -> S::V {
+    let e = exp::<S>(S::sub(zero::<S>(), x));
+    S::div(S::splat(1.0), S::add(S::splat(1.0), e))
+}

@@ -1,0 +1,60 @@
+//! From weights to a compiled network in one step, without keeping the weights.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Result, bail};
+use candle_nn::VarBuilder;
+
+use super::{CompileOptions, CompiledModel};
+use crate::StackedHourglass;
+use crate::checkpoint::{Architecture, CONFIG_FILE, Folder, FolderConfig, WEIGHTS_FILE};
+
+impl CompiledModel {
+    /// Compiles the network of a checkpoint in memory.
+    ///
+    /// # Errors
+    /// When the CPU does not have the instruction set asked for.
+    pub fn of(folder: &Folder, options: &CompileOptions) -> Result<Self> {
+        let tensors = folder.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        build(
+            &folder.config.architecture,
+            VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
+            options,
+        )
+    }
+
+    /// Maps the weights of a folder that [`Folder::save`] wrote into memory and compiles them: the fastest start, and
+    /// the one that needs least memory. The file must not be changed meanwhile; those of [`Folder::save`] never are,
+    /// they are replaced.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn open(dir: &Path, options: &CompileOptions) -> Result<Self> {
+        let named =
+            |path: &Path, error: String| candle_core::Error::msg(format!("{}: {error}", path.display()));
+        let path = dir.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| named(&path, error.to_string()))?;
+        let config: FolderConfig =
+            serde_json::from_str(&text).map_err(|error| named(&path, error.to_string()))?;
+        let known = FolderConfig::new(config.architecture.clone(), &config.scheme, config.provenance.clone());
+        if config.format != known.format {
+            bail!("{}: format: expected {}, got {}", path.display(), known.format, config.format)
+        }
+        let weights = dir.join(WEIGHTS_FILE);
+        #[expect(unsafe_code, reason = "mapping a file into memory")]
+        // SAFETY: the map is dropped before this function returns; that nobody writes into the file meanwhile is
+        // asked of the caller.
+        let vb = unsafe { VarBuilder::from_mmaped_safetensors(&[&weights], DType::F32, &Device::Cpu) };
+        vb.and_then(|vb| build(&config.architecture, vb, options))
+            .map_err(|error| named(&weights, error.to_string()))
+    }
+}
+
+fn build(architecture: &Architecture, vb: VarBuilder, options: &CompileOptions) -> Result<CompiledModel> {
+    match architecture {
+        Architecture::StackedHourglass(config) => StackedHourglass::new(config, vb)?.compile_with(options),
+        Architecture::HrNet(_) => {
+            bail!("an HRNet cannot be compiled yet; run it layer by layer, by `Folder::model`")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Weights in the order in which the kernels read them, packed once.
+
+use super::super::kernels::winograd::POSITIONS;
+use super::super::memory::{Buffer, aligned};
+use super::shared::part;
+
+/// Weights and bias of one convolution, in panels of two registers of output channels.
+pub(crate) struct Panels {
+    values: Buffer,
+    bias: Buffer,
+    /// Length of the inner loop, of each position.
+    pub(crate) depth: usize,
+    /// Output channels, padded with zeros to a multiple of the lanes.
+    pub(crate) channels: usize,
+    /// 1, or the 36 positions of a Winograd tile.
+    positions: usize,
+    lanes: usize,
+}
+
+impl Panels {
+    /// Packs a matrix `[outputs, depth]`, row-major, with one bias an output.
+    pub(crate) fn pack(weights: &[f32], bias: &[f32], depth: usize, lanes: usize) -> Self {
+        let rows: Vec<&[f32]> = weights.chunks_exact(depth.max(1)).collect();
+        Self::fill(bias, depth, 1, lanes, |panel, first, width| {
+            for (k, line) in panel.chunks_exact_mut(width).enumerate() {
+                for (value, row) in line.iter_mut().zip(&rows[first.min(rows.len())..]) {
+                    *value = row[k];
+                }
+            }
+        })
+    }
+
+    /// Transforms and packs 3x3 weights `[outputs, inputs, 3, 3]` for Winograd's F(4x4, 3x3); `depth` is `inputs` padded.
+    pub(crate) fn winograd(weights: &[f32], bias: &[f32], inputs: usize, depth: usize, lanes: usize) -> Self {
+        let rows: Vec<&[f32]> = weights.chunks_exact(9 * inputs.max(1)).collect();
+        Self::fill(bias, depth, POSITIONS, lanes, |panel, first, width| {
+            for (n, row) in rows[first.min(rows.len())..].iter().take(width).enumerate() {
+                for (k, taps) in row.chunks_exact(9).enumerate() {
+                    for (position, value) in transform(taps).into_iter().enumerate() {
+                        panel[(position * depth + k) * width + n] = value;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Calls `pack` with each panel `[positions, depth, width]`, its first output and its width.
+    fn fill(
+        bias: &[f32],
+        depth: usize,
+        positions: usize,
+        lanes: usize,
+        pack: impl Fn(&mut [f32], usize, usize) + Sync,
+    ) -> Self {
+        use rayon::prelude::*;
+        let channels = bias.len().next_multiple_of(lanes);
+        let mut padded = bias.to_vec();
+        padded.resize(channels, 0.0);
+        let mut values = Buffer::default();
+        let width = 2 * lanes;
+        values
+            .take(positions * depth * channels)
+            .par_chunks_mut((positions * depth * width).max(1))
+            .enumerate()
+            .for_each(|(p, panel)| pack(panel, p * width, width.min(channels - p * width)));
+        Self { values, bias: aligned(&padded), depth, channels, positions, lanes }
+    }
+
+    /// Number of panels.
+    pub(crate) fn count(&self) -> usize {
+        self.channels.div_ceil(2 * self.lanes)
+    }
+
+    /// First output channel of panel `panel`, which may be one beyond the last.
+    pub(crate) fn first(&self, panel: usize) -> usize {
+        (panel * 2 * self.lanes).min(self.channels)
+    }
+
+    /// Weights and bias of `panels`.
+    pub(super) fn pointers(&self, panels: &std::ops::Range<usize>) -> (*const f32, *const f32) {
+        let (from, to) = (self.first(panels.start), self.first(panels.end));
+        let each = self.positions * self.depth;
+        let values = self.values.get(each * self.channels);
+        (part(values, each * from, each * (to - from)), part(self.bias.get(self.channels), from, to - from))
+    }
+
+    /// Size in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.bytes() + self.bias.bytes()
+    }
+}
+
+/// Winograd's weight transform `G g G^T` of nine taps into 36 positions.
+fn transform(g: &[f32]) -> [f32; POSITIONS] {
+    const G: [[f64; 3]; 6] = [
+        [0.25, 0.0, 0.0],
+        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ];
+    let mut columns = [[0.0; 3]; 6];
+    for (line, g_row) in columns.iter_mut().zip(&G) {
+        for (j, value) in line.iter_mut().enumerate() {
+            *value = (0..3).map(|k| g_row[k] * f64::from(g[k * 3 + j])).sum::<f64>();
+        }
+    }
+    let mut out = [0.0; POSITIONS];
+    for (i, line) in columns.iter().enumerate() {
+        for (j, g_row) in G.iter().enumerate() {
+            out[i * 6 + j] = (0..3).map(|k| line[k] * g_row[k]).sum::<f64>() as f32;
+        }
+    }
+    out
+}

@@ -1,0 +1,112 @@
+//! 1x1 convolution: one matrix product over all pixels, with what comes before and after it.
+
+use super::super::kernels::gemm::{Run, Strip};
+use super::panels::Panels;
+use super::shared::{Shared, part};
+use super::{Machine, Split};
+
+/// Pixels a task: with 256 channels they and a panel of weights fill a tenth of a second-level cache.
+pub(super) const BLOCK: usize = 96;
+
+/// What one stretch of the inner loop reads: the first `len` channels of pixels that are `stride` floats apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) len: usize,
+}
+
+/// `max(0, x scale + shift)` a channel, applied to a source before the product.
+pub(crate) struct ScaleRelu {
+    pub(crate) scale: Vec<f32>,
+    pub(crate) shift: Vec<f32>,
+}
+
+/// What is added to the product before the ReLU.
+#[derive(Clone, Copy)]
+pub(crate) enum Residual<'a> {
+    None,
+    /// What the output holds already.
+    InPlace,
+    Other(&'a [f32]),
+}
+
+/// `out = activate(panels [sources] + bias + residual)`.
+pub(crate) struct Pointwise<'a> {
+    pub(crate) pixels: usize,
+    pub(crate) sources: &'a [Source<'a>],
+    /// On the first source, whose stride must then be its number of channels.
+    pub(crate) prepare: Option<&'a ScaleRelu>,
+    pub(crate) panels: &'a Panels,
+    pub(crate) residual: Residual<'a>,
+    pub(crate) relu: bool,
+}
+
+impl Pointwise<'_> {
+    /// Runs it into `out`, `[pixels, panels.channels]`.
+    pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
+        let (kernels, panels) = (machine.kernels, self.panels);
+        let depth: usize = self.sources.iter().map(|source| source.len).sum();
+        assert_eq!(depth, panels.depth, "pointwise: sources and weights differ in depth");
+        let work = self.pixels * depth * panels.channels;
+        let split = Split::new(self.pixels, BLOCK, panels.count(), machine.team.threads(), work);
+        let (stride, out) = (panels.channels, Shared::new(out));
+        machine.team.each(split.tasks(), |task, scratch| {
+            let [pixels, group] = split.task(task, self.pixels, panels.count());
+            let (first, count) =
+                (panels.first(group.start), panels.first(group.end) - panels.first(group.start));
+            if pixels.is_empty() || count == 0 {
+                return;
+            }
+            let mut runs = [Run { x: std::ptr::null(), stride: 0, len: 0 }; 4];
+            let runs = &mut runs[..self.sources.len()];
+            for (run, source) in runs.iter_mut().zip(self.sources) {
+                let span = (pixels.len() - 1) * source.stride + source.len;
+                let x = part(source.values, pixels.start * source.stride, span);
+                *run = Run { x, stride: source.stride, len: source.len };
+            }
+            if let (Some(prepare), Some(run)) = (self.prepare, runs.first_mut()) {
+                let channels = prepare.scale.len();
+                assert!(channels == run.stride && channels == prepare.shift.len() && run.len <= channels);
+                let values = self.sources[0].values;
+                let x = part(values, pixels.start * channels, pixels.len() * channels);
+                let prepared = scratch.take(pixels.len() * channels);
+                run.x = prepared.as_ptr();
+                #[expect(unsafe_code, reason = "call of a kernel")]
+                // SAFETY: `x` and `prepared` hold pixels * channels values, the vectors channels, all checked above;
+                // scratch memory overlaps nothing.
+                unsafe {
+                    let (scale, shift) = (prepare.scale.as_ptr(), prepare.shift.as_ptr());
+                    kernels.scale_relu(x, pixels.len(), channels, scale, shift, prepared.as_mut_ptr());
+                }
+            }
+            let (weights, bias) = panels.pointers(&group);
+            let span = (pixels.len() - 1) * stride + count;
+            let at = pixels.start * stride + first;
+            let target = out.part(at, span);
+            let residual = match self.residual {
+                Residual::None => std::ptr::null(),
+                Residual::InPlace => target.cast_const(),
+                Residual::Other(values) => part(values, at, span),
+            };
+            let strip = Strip {
+                runs,
+                pixels: pixels.len(),
+                weights,
+                bias,
+                channels: count,
+                out: target,
+                out_stride: stride,
+                residual,
+                residual_stride: stride,
+                relu: self.relu,
+            };
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: every run, the panels, the output and the residual were checked to hold what the strip reads
+            // or writes; tasks have disjoint pixels or panels, so no two write to one place.
+            unsafe {
+                kernels.strip(&strip);
+            }
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! The first convolution: few input channels and a large window, so that a window's row is one run of values.
+
+use super::super::kernels::gemm::{Run, Strip};
+use super::panels::Panels;
+use super::shared::{Shared, part};
+use super::{Machine, Split};
+
+/// Largest window side.
+const MOST: usize = 11;
+
+/// Stride-`stride` convolution of an image that already has its border of `kernel / 2` zeros.
+pub(crate) struct Stem<'a> {
+    /// `[padded, padded, channels]`
+    pub(crate) input: &'a [f32],
+    pub(crate) padded: usize,
+    pub(crate) channels: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) panels: &'a Panels,
+    /// Added before the ReLU, as large as the output: what constant input channels contribute.
+    pub(crate) constant: Option<&'a [f32]>,
+}
+
+impl Stem<'_> {
+    /// Side of the square output.
+    pub(crate) fn output_side(&self) -> usize {
+        (self.padded - self.kernel) / self.stride + 1
+    }
+
+    /// Runs it, with a ReLU, into `out`, `[side, side, panels.channels]`.
+    pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
+        let (kernels, panels, side) = (machine.kernels, self.panels, self.output_side());
+        let (row, line) = (self.padded * self.channels, self.kernel * self.channels);
+        assert!(self.kernel <= MOST && self.kernel * line == panels.depth, "stem: weights of another depth");
+        let work = side * side * panels.depth * panels.channels;
+        let split = Split::new(side, 4, panels.count(), machine.team.threads(), work);
+        let (width, out) = (panels.channels, Shared::new(out));
+        machine.team.each(split.tasks(), |task, _| {
+            let [rows, group] = split.task(task, side, panels.count());
+            let (first, count) =
+                (panels.first(group.start), panels.first(group.end) - panels.first(group.start));
+            let (weights, bias) = panels.pointers(&group);
+            for y in rows {
+                let mut runs =
+                    [Run { x: std::ptr::null(), stride: self.stride * self.channels, len: line }; MOST];
+                let runs = &mut runs[..self.kernel];
+                for (k, run) in runs.iter_mut().enumerate() {
+                    let span = (side - 1) * self.stride * self.channels + line;
+                    run.x = part(self.input, (y * self.stride + k) * row, span);
+                }
+                let (at, span) = (y * side * width + first, (side - 1) * width + count);
+                let strip = Strip {
+                    runs,
+                    pixels: side,
+                    weights,
+                    bias,
+                    channels: count,
+                    out: out.part(at, span),
+                    out_stride: width,
+                    residual: self.constant.map_or(std::ptr::null(), |constant| part(constant, at, span)),
+                    residual_stride: width,
+                    relu: true,
+                };
+                #[expect(unsafe_code, reason = "call of a kernel")]
+                // SAFETY: every run, the panels, the output and the constant were checked to hold what the strip
+                // reads or writes; tasks have disjoint rows or panels.
+                unsafe {
+                    kernels.strip(&strip);
+                }
+            }
+        });
+    }
+}

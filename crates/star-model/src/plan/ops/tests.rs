@@ -1,0 +1,246 @@
+//! Every operation on every instruction set of this CPU against candle's own, on odd shapes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use candle_core::{DType, Device, Tensor};
+
+use super::super::kernels::{Isa, Kernels};
+use super::heads::{self, Layout};
+use super::panels::Panels;
+use super::pointwise::{Pointwise, Residual, ScaleRelu, Source};
+use super::stem::Stem;
+use super::team::Team;
+use super::window::Window;
+use super::winograd::Winograd;
+use super::{Machine, image, spatial};
+use crate::gradient_check::noise;
+
+/// Largest difference allowed of sums in another order, values being of the order of 1 and sums of some hundreds.
+const SUMS: f32 = 1e-4;
+
+/// Winograd's transforms cost another digit.
+const WINOGRAD: f32 = 1e-3;
+
+fn values(shape: &[usize], seed: u64) -> Vec<f32> {
+    noise(shape, seed).to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
+    Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
+}
+
+/// `[1, C, H, W]` as channels-last pixels, `stride` floats apart.
+fn channels_last(x: &Tensor, stride: usize) -> Vec<f32> {
+    let (_, c, h, w) = x.dims4().unwrap();
+    let x: Vec<f32> =
+        x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let mut out = vec![0.0; h * w * stride];
+    out.chunks_exact_mut(stride).zip(x.chunks_exact(c)).for_each(|(to, from)| to[..c].copy_from_slice(from));
+    out
+}
+
+fn assert_close(name: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{name}");
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= tolerance, "{name}: largest difference {worst:e}");
+}
+
+/// Calls `test` with every instruction set, and teams of one and of three.
+fn everywhere(test: impl Fn(&str, &mut Machine) + Sync) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    for isa in Isa::ALL {
+        let Ok(kernels) = isa.kernels() else { continue };
+        for threads in [1, 3] {
+            pool.install(|| {
+                let mut team = Team::new(threads);
+                test(&format!("{} x {threads}", isa.name()), &mut Machine { kernels, team: &mut team });
+            });
+        }
+    }
+}
+
+fn padded(channels: usize, kernels: &dyn Kernels) -> usize {
+    channels.next_multiple_of(kernels.lanes())
+}
+
+/// `[outputs, inputs, k, k]` as rows of `[k, k, inputs padded]`.
+fn rows(weights: &Tensor, stride: usize) -> Vec<f32> {
+    let (outputs, ..) = weights.dims4().unwrap();
+    (0..outputs).flat_map(|o| channels_last(&weights.narrow(0, o, 1).unwrap(), stride)).collect()
+}
+
+#[test]
+fn convolutions_agree_with_candles() {
+    // height, width, inputs, outputs, kernel, stride
+    let shapes = [
+        (13, 17, 20, 37, 3, 1),
+        (4, 4, 16, 16, 3, 1),
+        (1, 1, 3, 5, 3, 1),
+        (1, 9, 16, 33, 3, 1),
+        (64, 64, 40, 48, 3, 1),
+        (9, 7, 18, 36, 3, 2),
+        (8, 8, 3, 10, 7, 2),
+        (5, 6, 4, 7, 1, 1),
+        // few pixels and much work: the panels are shared out
+        (4, 4, 160, 200, 3, 1),
+    ];
+    for (h, w, inputs, outputs, kernel, stride) in shapes {
+        let x = tensor(&values(&[1, inputs, h, w], 1), &[1, inputs, h, w]);
+        let scale = 1.0 / ((inputs * kernel * kernel) as f64).sqrt();
+        let weights =
+            tensor(&values(&[outputs, inputs, kernel, kernel], 2), &[outputs, inputs, kernel, kernel]);
+        let weights = (weights * scale).unwrap();
+        let bias = values(&[outputs], 3);
+        let y = x.conv2d(&weights, kernel / 2, stride, 1, 1).unwrap();
+        let y = y.broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap().relu().unwrap();
+        everywhere(|name, machine| {
+            let kernels = machine.kernels;
+            let (from, to) = (padded(inputs, kernels), padded(outputs, kernels));
+            let (input, expected) = (channels_last(&x, from), channels_last(&y, to));
+            let name = format!("{name}: {h}x{w} {inputs} to {outputs}, {kernel}x{kernel} by {stride}");
+            let panels = Panels::pack(&rows(&weights, from), &bias, kernel * kernel * from, kernels.lanes());
+            let mut out = vec![f32::NAN; expected.len()];
+            let (height, width, channels, relu) = (h, w, from, true);
+            Window { input: &input, height, width, channels, kernel, stride, panels: &panels, relu }
+                .run(machine, &mut out);
+            assert_close(&name, &out, &expected, SUMS);
+            if (kernel, stride) == (3, 1) {
+                let flat: Vec<f32> = weights.flatten_all().unwrap().to_vec1().unwrap();
+                let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes());
+                let mut out = vec![f32::NAN; expected.len()];
+                Winograd { input: &input, height, width, panels: &panels, relu }.run(machine, &mut out);
+                assert_close(&format!("{name} by Winograd"), &out, &expected, WINOGRAD);
+            }
+        });
+    }
+}
+
+#[test]
+fn the_stem_agrees_with_candles_convolution_and_adds_its_constant() {
+    let (size, outputs) = (22, 19);
+    let planes = values(&[3, size, size], 4);
+    let weights = tensor(&values(&[outputs, 3, 7, 7], 5), &[outputs, 3, 7, 7]);
+    let y = tensor(&planes, &[1, 3, size, size]).conv2d(&weights, 3, 2, 1, 1).unwrap();
+    let constant = tensor(&values(&[1, outputs, size / 2, size / 2], 6), &[1, outputs, size / 2, size / 2]);
+    let y = (y + &constant).unwrap().relu().unwrap();
+    let padding = size + 6;
+    let mut input = vec![f32::NAN; padding * padding * 3];
+    image::interleave(&planes, size, 3, &mut input);
+    everywhere(|name, machine| {
+        let lanes = machine.kernels.lanes();
+        let to = padded(outputs, machine.kernels);
+        let panels = Panels::pack(&rows(&weights, 3), &vec![0.0; outputs], 7 * 7 * 3, lanes);
+        let constant = channels_last(&constant, to);
+        let (kernel, stride) = (7, 2);
+        let stem = Stem {
+            input: &input,
+            padded: padding,
+            channels: 3,
+            kernel,
+            stride,
+            panels: &panels,
+            constant: Some(&constant),
+        };
+        let expected = channels_last(&y, to);
+        let mut out = vec![f32::NAN; expected.len()];
+        stem.run(machine, &mut out);
+        assert_close(name, &out, &expected, SUMS);
+    });
+}
+
+#[test]
+fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual() {
+    for (pixels, first, second, outputs) in [(1, 3, 2, 5), (97, 33, 5, 40), (1000, 64, 9, 130)] {
+        let (a, b) = (values(&[pixels, first], 7), values(&[pixels, second], 8));
+        let (weights, bias) = (values(&[outputs, first + second], 9), values(&[outputs], 10));
+        let (scale, shift) = (values(&[first], 11), values(&[first], 12));
+        let residual = values(&[pixels, outputs], 13);
+        let prepared = tensor(&a, &[pixels, first]).broadcast_mul(&tensor(&scale, &[first])).unwrap();
+        let prepared = prepared.broadcast_add(&tensor(&shift, &[first])).unwrap().relu().unwrap();
+        let x = Tensor::cat(&[&prepared, &tensor(&b, &[pixels, second])], 1).unwrap();
+        let y = x.matmul(&tensor(&weights, &[outputs, first + second]).t().unwrap()).unwrap();
+        let y = y.broadcast_add(&tensor(&bias, &[outputs])).unwrap();
+        let y = (y + tensor(&residual, &[pixels, outputs])).unwrap();
+        let y = y.t().unwrap().reshape((1, outputs, 1, pixels)).unwrap();
+        everywhere(|name, machine| {
+            let kernels = machine.kernels;
+            let (stride, to) = (padded(first, kernels), padded(outputs, kernels));
+            let spread = |values: &[f32], channels: usize, stride: usize| -> Vec<f32> {
+                let pixels = values.chunks_exact(channels);
+                pixels
+                    .flat_map(|pixel| pixel.iter().copied().chain((channels..stride).map(|_| 0.0)))
+                    .collect()
+            };
+            let pad = |values: &[f32]| spread(values, first, stride);
+            let a = pad(&a);
+            let prepare = ScaleRelu { scale: pad(&scale), shift: pad(&shift) };
+            let panels = Panels::pack(&weights, &bias, first + second, kernels.lanes());
+            let sources = [
+                Source { values: &a, stride, len: first },
+                Source { values: &b, stride: second, len: second },
+            ];
+            let residual = spread(&residual, outputs, to);
+            for relu in [false, true] {
+                let y = if relu { y.relu().unwrap() } else { y.clone() };
+                let expected = channels_last(&y, to);
+                for residual_in_place in [false, true] {
+                    let mut out =
+                        if residual_in_place { residual.clone() } else { vec![f32::NAN; expected.len()] };
+                    let residual =
+                        if residual_in_place { Residual::InPlace } else { Residual::Other(&residual) };
+                    Pointwise {
+                        pixels,
+                        sources: &sources,
+                        prepare: Some(&prepare),
+                        panels: &panels,
+                        residual,
+                        relu,
+                    }
+                    .run(machine, &mut out);
+                    assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn pooling_and_upsampling_agree_with_the_layers() {
+    let (h, w, channels) = (6, 10, 21);
+    let x = tensor(&values(&[1, channels, h, w], 14), &[1, channels, h, w]);
+    let pooled = crate::interpolate::max_pool_2x2(&x).unwrap();
+    let added = crate::interpolate::upsample_add(&x, &pooled).unwrap();
+    everywhere(|name, machine| {
+        let stride = padded(channels, machine.kernels);
+        let mut out = vec![f32::NAN; h * w * stride / 4];
+        let mut base = channels_last(&x, stride);
+        spatial::max_pool(machine, &base, (h / 2, w / 2, stride), &mut out);
+        assert_close(name, &out, &channels_last(&pooled, stride), 0.0);
+        spatial::upsample_add(machine, &mut base, &out, (h / 2, w / 2, stride));
+        assert_close(name, &base, &channels_last(&added, stride), 0.0);
+    });
+}
+
+#[test]
+fn the_heads_activations_keep_their_digits_under_a_large_offset() {
+    let (points, edges, pixels) = (5, 3, 150);
+    everywhere(|name, machine| {
+        let layout = Layout::new(points, edges, true, machine.kernels.lanes());
+        let mut maps = vec![0.0; pixels * layout.channels];
+        for (p, pixel) in maps.chunks_exact_mut(layout.channels).enumerate() {
+            // heatmaps of mean about 4096 and variance 1/4; point and edge maps from -100 to 100
+            pixel[..points].fill(4096.0 + (p % 2) as f32);
+            pixel[layout.heat..layout.used()].fill(p as f32 * 200.0 / 149.0 - 100.0);
+        }
+        heads::activate(machine, &layout, &mut maps);
+        for (p, pixel) in maps.chunks_exact(layout.channels).enumerate() {
+            // (x - mean) / sqrt(1/4 + 1e-5) is +-1 less 2e-5; the ReLU takes the lower one
+            let expected = if p % 2 == 0 { 0.0 } else { 0.5 / (0.25f32 + 1e-5).sqrt() };
+            assert!((pixel[0] - expected).abs() < 1e-5, "{name}: {}", pixel[0]);
+            assert!(pixel[points..layout.heat].iter().all(|&v| v == 0.0), "{name}: padding");
+            let x = p as f64 * 200.0 / 149.0 - 100.0;
+            let sigmoid = 1.0 / (1.0 + (-x).exp());
+            assert!((f64::from(pixel[layout.heat]) - sigmoid).abs() < 1e-6, "{name}: sigmoid of {x}");
+        }
+    });
+}

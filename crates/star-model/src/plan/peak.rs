@@ -1,0 +1,49 @@
+//! What the micro-kernel can do on this machine when nothing but arithmetic is in its way.
+
+use std::time::{Duration, Instant};
+
+use candle_core::Result;
+
+use super::kernels::Isa;
+use super::ops::Machine;
+use super::ops::panels::Panels;
+use super::ops::pointwise::{Pointwise, Residual, Source};
+use super::ops::team::Team;
+
+/// Depth of the product: a panel of 16 KiB for 32 output channels, so that everything stays in a first-level cache.
+const DEPTH: usize = 128;
+
+/// Pixels: whole tiles of 14, 12 or 6, whichever the instruction set has.
+const PIXELS: usize = 84;
+
+/// Multiplications a second of the micro-kernel on data in the first-level cache, on the calling thread: the best of
+/// a few dozen tries of a millisecond or two.
+///
+/// # Errors
+/// When the CPU does not have the instruction set.
+pub fn gemm_peak(isa: Isa) -> Result<f64> {
+    const REPEATS: usize = 200;
+    let kernels = isa.kernels()?;
+    let channels = 2 * kernels.lanes();
+    let panels = Panels::pack(&vec![0.5; channels * DEPTH], &vec![0.0; channels], DEPTH, kernels.lanes());
+    let (x, mut out) = (vec![0.25; PIXELS * DEPTH], vec![0.0; PIXELS * channels]);
+    let product = Pointwise {
+        pixels: PIXELS,
+        sources: &[Source { values: &x, stride: DEPTH, len: DEPTH }],
+        prepare: None,
+        panels: &panels,
+        residual: Residual::None,
+        relu: false,
+    };
+    let mut team = Team::new(1);
+    let mut best = Duration::MAX;
+    for _ in 0..40 {
+        let start = Instant::now();
+        for _ in 0..REPEATS {
+            product.run(&mut Machine { kernels, team: &mut team }, &mut out);
+        }
+        best = best.min(start.elapsed());
+    }
+    std::hint::black_box(&out);
+    Ok((REPEATS * PIXELS * DEPTH * channels) as f64 / best.as_secs_f64())
+}

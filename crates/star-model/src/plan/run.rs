@@ -1,0 +1,125 @@
+//! Running a program on one image.
+
+use std::time::{Duration, Instant};
+
+use super::kernels::Kernels;
+use super::memory::Buffer;
+use super::ops::pointwise::{Pointwise, Residual, Source};
+use super::ops::stem::Stem;
+use super::ops::team::Team;
+use super::ops::window::Window;
+use super::ops::winograd::Winograd;
+use super::ops::{Machine, coordinates, heads, image, spatial};
+use super::program::{Addend, Op, Program, Step};
+
+/// Memory that one image needs on its way through a program.
+pub(super) struct Arena {
+    slots: Vec<Buffer>,
+    pub(super) team: Team,
+}
+
+impl Arena {
+    pub(super) fn new(program: &Program) -> Self {
+        let slot = |&floats: &usize| {
+            let mut buffer = Buffer::default();
+            buffer.take(floats);
+            buffer
+        };
+        Self { slots: program.slots.iter().map(slot).collect(), team: Team::new(1) }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.team.bytes() + self.slots.iter().map(Buffer::bytes).sum::<usize>()
+    }
+}
+
+/// Who is told about the maps of each stage, `[pixels, layout.channels]`.
+pub(super) type OnStage<'a> = &'a mut dyn FnMut(usize, &[f32], &mut Machine);
+
+impl Program {
+    /// Runs one image, `[3, size, size]`; where `times` is given, the time of each step is appended to it.
+    pub(super) fn run(
+        &self,
+        kernels: &'static dyn Kernels,
+        arena: &mut Arena,
+        planes: &[f32],
+        on_stage: OnStage,
+        mut times: Option<&mut Vec<Duration>>,
+    ) {
+        let side = self.image_size + 2 * self.border;
+        image::interleave(
+            planes,
+            self.image_size,
+            self.border,
+            arena.slots[self.image].take(side * side * 3),
+        );
+        let Arena { slots, team } = arena;
+        let mut machine = Machine { kernels, team };
+        for step in &self.steps {
+            let start = times.is_some().then(Instant::now);
+            // Taken out, so that the inputs can be borrowed; no step's output is one of its inputs.
+            let mut output = std::mem::take(&mut slots[step.output]);
+            self.step(step, slots, output.take(step.floats), &mut machine, on_stage);
+            slots[step.output] = output;
+            if let (Some(times), Some(start)) = (times.as_deref_mut(), start) {
+                times.push(start.elapsed());
+            }
+        }
+    }
+
+    fn step(&self, step: &Step, slots: &[Buffer], out: &mut [f32], machine: &mut Machine, on_stage: OnStage) {
+        match &step.op {
+            Op::Stem { image, padded, kernel, stride, panels, constant } => {
+                let input = slots[*image].get(padded * padded * 3);
+                let constant = constant.as_ref().map(|constant| constant.get(out.len()));
+                let (padded, kernel, stride) = (*padded, *kernel, *stride);
+                Stem { input, padded, channels: 3, kernel, stride, panels, constant }.run(machine, out);
+            }
+            Op::Pointwise { sources, prepare, panels, residual, relu, pixels } => {
+                let sources: Vec<Source> = sources
+                    .iter()
+                    .map(|input| Source {
+                        values: slots[input.slot].get(input.floats),
+                        stride: input.stride,
+                        len: input.len,
+                    })
+                    .collect();
+                let residual = match residual {
+                    Addend::None => Residual::None,
+                    Addend::InPlace => Residual::InPlace,
+                    Addend::Slot(slot) => Residual::Other(slots[*slot].get(out.len())),
+                };
+                let (pixels, relu, prepare) = (*pixels, *relu, prepare.as_ref());
+                Pointwise { pixels, sources: &sources, prepare, panels, residual, relu }.run(machine, out);
+            }
+            Op::Winograd { input, height, width, panels } => {
+                let (height, width) = (*height, *width);
+                let input = slots[*input].get(height * width * panels.depth);
+                Winograd { input, height, width, panels, relu: true }.run(machine, out);
+            }
+            Op::Window { input, height, width, channels, kernel, stride, panels } => {
+                let (height, width, channels, kernel, stride) =
+                    (*height, *width, *channels, *kernel, *stride);
+                let input = slots[*input].get(height * width * channels);
+                Window { input, height, width, channels, kernel, stride, panels, relu: true }
+                    .run(machine, out);
+            }
+            Op::MaxPool { input, height, width, channels } => {
+                let input = slots[*input].get(4 * height * width * channels);
+                spatial::max_pool(machine, input, (*height, *width, *channels), out);
+            }
+            Op::UpsampleAdd { low, height, width, channels } => {
+                let low = slots[*low].get(height * width * channels);
+                spatial::upsample_add(machine, out, low, (*height, *width, *channels));
+            }
+            Op::Activate => heads::activate(machine, &self.layout, out),
+            Op::Coordinates { maps: None } => out.copy_from_slice(&self.coordinates),
+            Op::Coordinates { maps: Some(maps) } => {
+                let maps = slots[*maps].get(self.map_size * self.map_size * self.layout.channels);
+                coordinates::mask(&self.coordinates, maps, &self.layout, out);
+            }
+            // Its output is the maps themselves, taken out like any other.
+            Op::Stage { stage } => on_stage(*stage, out, machine),
+        }
+    }
+}
