@@ -16,6 +16,7 @@ pub mod failure;
 pub mod fetch;
 pub mod inspect;
 pub mod landmarks;
+pub mod memory;
 pub mod output;
 pub mod overlay;
 pub mod pack;
@@ -89,6 +90,7 @@ fn train(args: &TrainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let path = args.config.as_ref().context("--config is needed")?;
+    memory::keep_freed();
     let config = config::TrainConfig::read(path)?;
     let base = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let plan = Plan { seeds: args.seeds, epochs: args.epochs };
     let out = args.out.clone().unwrap_or_else(|| workspace.target.join("reproduce/offline"));
     prepare(&out, &plan, args.resume)?;
+    star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let start = Instant::now();
     println!(
