@@ -2,27 +2,25 @@
 
 mod loading;
 mod model;
+mod source;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
+use star_data::Scheme;
 use star_data::augment::Augmentation;
-use star_data::dataset::Cached;
-use star_data::shards::ShardSet;
-use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
-use star_data::{Dataset, Scheme};
 use star_loss::{Distance, Form, Restriction, StarLossConfig};
 
-use crate::args::{Format, Preset};
+use crate::args::Preset;
 use crate::device::DeviceName;
-use crate::source;
 use crate::train::optimizer::OptimizerSection;
 use crate::train::schedule::Schedule;
 pub use loading::{CacheSection, LoadingSection};
 pub use model::{Backbone, ModelSection};
+
+pub use source::{FilesSection, SourceSection};
 
 /// A training run. Every field but `scheme` and `data.train` has a default: the recipe of the published models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -149,64 +147,6 @@ pub struct DataSection {
 
 fn default_holdout() -> f64 {
     0.1
-}
-
-/// One set of annotated faces. Relative paths start from the folder of the training file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "format", rename_all = "lowercase", deny_unknown_fields)]
-pub enum SourceSection {
-    /// Rows of image, 5 points, all points, scale and centre.
-    Tsv {
-        /// The annotation file.
-        annotations: PathBuf,
-        /// Folder that image paths start from; default: the folder of the annotations.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        images: Option<PathBuf>,
-    },
-    /// iBUG .pts files beside their images.
-    Pts {
-        /// Their folder.
-        annotations: PathBuf,
-        /// Folder with the images; default: the same.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        images: Option<PathBuf>,
-    },
-    /// Shards written by `star data pack`, or by another program that writes WebDataset shards.
-    Shards {
-        /// Their folder.
-        folder: PathBuf,
-    },
-    /// Generated faces.
-    Synthetic(SyntheticConfig),
-}
-
-impl SourceSection {
-    /// Opens the faces; relative paths start from `base`.
-    ///
-    /// # Errors
-    /// When they cannot be read or are none.
-    pub fn open(&self, base: &Path, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
-        let (format, annotations, images) = match self {
-            Self::Tsv { annotations, images } => (Format::Tsv, annotations, images),
-            Self::Pts { annotations, images } => (Format::Pts, annotations, images),
-            Self::Shards { folder } => {
-                return Ok(Arc::new(ShardSet::open(&base.join(folder), scheme.clone())?));
-            }
-            Self::Synthetic(config) => {
-                let faces = SyntheticFaces::new(config.clone())?;
-                ensure!(
-                    faces.scheme().name == scheme.name,
-                    "data: synthetic faces follow scheme `{}`, the run `{}`",
-                    faces.scheme().name,
-                    scheme.name
-                );
-                // Every epoch sees the same faces, and they take longer to draw than to keep.
-                return Ok(Arc::new(Cached::new(Arc::new(faces))));
-            }
-        };
-        let images = images.as_ref().map(|images| base.join(images));
-        source::open_parts(format, &base.join(annotations), images.as_deref(), scheme)
-    }
 }
 
 /// What the landmark term is.

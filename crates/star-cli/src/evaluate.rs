@@ -16,6 +16,9 @@ use crate::faces::{self, Face};
 use crate::landmarks::{Landmarks, Predictor};
 use crate::{boxes, output, plan, progress, report, source, weights};
 
+/// Name of the subset that is none.
+const WHOLE: &str = "full";
+
 /// One face of a data set: the truth and what the network made of it, in pixels of its picture.
 pub struct Scored {
     /// Index in the data set.
@@ -123,11 +126,15 @@ pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result
 /// When weights or data cannot be read, or the results not written.
 pub fn run(args: &EvalArgs) -> Result<()> {
     let (folder, scheme) = weights::open(&args.weights)?;
-    let dataset = source::open(&args.source, &scheme)?;
+    let subset = Some(args.metrics.subset.as_str()).filter(|name| *name != WHOLE);
+    let opened = source::open_subset(&args.source, &scheme, subset)?;
+    let dataset = opened.dataset;
     let device = args.weights.device.open()?;
     let predictor = Predictor::fastest(&folder, &device, &CompileOptions::default())?;
     drop(folder);
-    let setting = setting(&args.metrics, &scheme, &args.source.annotations)?;
+    let mut setting = setting(&args.metrics, &scheme, &args.source.annotations)?;
+    setting.dataset = args.metrics.dataset.clone().unwrap_or_else(|| source::name(&args.source));
+    setting.notes.extend(opened.notes);
     // Before the network runs for hours: is the folder for the report to be had?
     if let Some(dir) = &args.report.report {
         output::make_dir(dir)?;

@@ -7,6 +7,7 @@ pub mod boxes;
 pub mod cases;
 pub mod compare;
 pub mod config;
+pub mod data;
 pub mod detect;
 pub mod device;
 pub mod evaluate;
@@ -40,7 +41,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 
-use args::{Cli, Command, DataCommand, TrainArgs};
+use args::{Cli, Command, TrainArgs};
 
 /// The examples of the repository's front page.
 #[cfg(doctest)]
@@ -67,8 +68,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Compare(args) => compare::run(&args)?,
         Command::Train(args) => return train(&args),
         Command::Bench(args) => bench::run(&args)?,
-        Command::Data { command: DataCommand::Check(args) } => return source::check(&args),
-        Command::Data { command: DataCommand::Pack(args) } => return pack::run(&args),
+        Command::Data { command } => return data::run(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "star", &mut std::io::stdout());
         }

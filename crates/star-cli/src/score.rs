@@ -10,7 +10,7 @@ use star_eval::Case;
 use crate::args::ScoreArgs;
 use crate::faces::{self, Face};
 use crate::report::Wanted;
-use crate::{cases, evaluate, source, weights};
+use crate::{cases, evaluate, weights};
 
 /// Runs `star score`.
 ///
@@ -18,7 +18,8 @@ use crate::{cases, evaluate, source, weights};
 /// When a file cannot be read, or a prediction does not fit the scheme.
 pub fn run(args: &ScoreArgs) -> Result<()> {
     let scheme = weights::scheme(&args.scheme)?;
-    let images = args.images.as_deref().unwrap_or(source::folder_of(&args.truth));
+    let beside = star_data::formats::folder_of(&args.truth);
+    let images = args.images.as_deref().unwrap_or(&beside);
     let truth = TsvDataset::open(&args.truth, images, scheme.clone())?;
     let predicted = faces::read(&args.predictions, scheme.keypoints, &scheme.name)?;
     let rows: Vec<Row> = truth

@@ -1,93 +1,136 @@
-//! Opening annotated faces, and `star data check`.
+//! Opening annotated faces as the command line names them.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
-use star_data::formats::pts::{self, PtsDataset};
-use star_data::formats::tsv::{self, TsvDataset};
-use star_data::{Dataset, Scheme};
+use anyhow::{Result, bail};
+use star_data::formats::{Form, Opened, Source, Split};
+use star_data::{Dataset, Error, Scheme};
 
-use crate::args::{CheckArgs, Format, SourceArgs};
-use crate::{progress, weights};
+use crate::args::{FacesArgs, SourceArgs};
+use crate::weights;
 
-/// Opens what the arguments name.
+/// Problems that are printed one by one where rows are left out.
+const SHOWN: usize = 5;
+
+/// What the arguments name.
+///
+/// # Errors
+/// For a split that the form does not have.
+pub fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
+    let form = args.format.form();
+    let (split, own_split) = split(form, args.split.as_deref())?;
+    Ok(Source {
+        images: args.images.clone(),
+        split,
+        own_split,
+        subset: subset.map(str::to_string),
+        category: args.category.clone(),
+        scheme,
+        map: args.map.map(|map| map.detail()),
+        crop: args.crop.map(|crop| crop.rule()),
+        compat: args.compat.compat(),
+        ..Source::new(form, &args.annotations)
+    })
+}
+
+/// A split by name: a published one, or for one's own data any word.
+///
+/// # Errors
+/// For a name that the form does not have.
+pub fn split(form: Form, name: Option<&str>) -> Result<(Option<Split>, Option<String>)> {
+    let Some(name) = name else { return Ok((None, None)) };
+    if form == Form::Own {
+        return Ok((None, Some(name.to_string())));
+    }
+    let splits = form.splits();
+    let found = splits.iter().find(|split| split.to_string().eq_ignore_ascii_case(name));
+    let Some(found) = found else {
+        let known: Vec<String> = splits.iter().map(ToString::to_string).collect();
+        match known.is_empty() {
+            true => bail!("--split: form {form} has no splits, got `{name}`"),
+            false => bail!("--split: expected {} for form {form}, got `{name}`", known.join(", ")),
+        }
+    };
+    Ok((Some(*found), None))
+}
+
+/// Opens what the arguments name; the whole of it.
 ///
 /// # Errors
 /// When the annotations cannot be read or are none.
 pub fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
-    open_parts(args.format, &args.annotations, args.images.as_deref(), scheme)
+    Ok(open_subset(args, scheme, None)?.dataset)
 }
 
-/// Folder of a file, `.` for a bare name.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
-}
-
-/// Opens annotations of a format; image paths start from `images`, or from the folder of the annotations.
+/// Opens what the arguments name. A subset of a form without published subsets may be no more than a name for figures: where no face
+/// carries it as a tag, all faces are taken.
 ///
 /// # Errors
 /// When the annotations cannot be read or are none.
-pub fn open_parts(
-    format: Format,
-    annotations: &Path,
-    images: Option<&Path>,
-    scheme: &Scheme,
-) -> Result<Arc<dyn Dataset>> {
-    Ok(match format {
-        Format::Tsv => {
-            Arc::new(TsvDataset::open(annotations, images.unwrap_or(folder_of(annotations)), scheme.clone())?)
-        }
-        Format::Pts => {
-            let beside = if annotations.is_dir() { annotations } else { folder_of(annotations) };
-            Arc::new(PtsDataset::open(annotations, images.unwrap_or(beside), scheme.clone())?)
-        }
-    })
+pub fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> Result<Opened> {
+    let wanted = source(args, Some(scheme.clone()), subset)?;
+    let only_a_name = subset.is_some() && args.format.form().splits().is_empty();
+    let opened = match wanted.open() {
+        Err(Error::Empty { .. }) if only_a_name => Source { subset: None, ..wanted }.open()?,
+        opened => opened?,
+    };
+    usable(opened, lenient(args))
 }
 
-/// Runs `star data check`: every row and picture, everything that is wrong, and a failure code where anything is.
+/// Opens what `star data` is given, with every row that can be used and everything wrong with the others.
 ///
 /// # Errors
-/// When the annotations cannot be read at all.
-pub fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let scheme = weights::scheme(&args.scheme)?;
-    let (faces, problems) = match args.source.format {
-        Format::Tsv => check_tsv(&args.source, scheme)?,
-        Format::Pts => check_pts(&args.source, &scheme)?,
-    };
-    for problem in &problems {
-        println!("{problem}");
-    }
-    println!("{faces} faces, {} problems", problems.len());
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+/// When the annotations cannot be read or are none.
+pub fn open_faces(args: &FacesArgs) -> Result<Opened> {
+    let scheme = args.scheme.as_deref().map(weights::scheme).transpose()?;
+    Ok(source(&args.source, scheme, args.subset.as_deref())?.open()?)
 }
 
-fn check_tsv(source: &SourceArgs, scheme: Scheme) -> Result<(usize, Vec<star_data::Error>)> {
-    let images = source.images.as_deref().unwrap_or(folder_of(&source.annotations));
-    let (set, mut problems) = TsvDataset::open_lenient(&source.annotations, images, scheme)?;
-    let bar = progress::bar(set.len(), "faces");
-    problems.extend(tsv::check(&set, &source.annotations, || bar.inc(1)));
-    bar.finish_and_clear();
-    Ok((set.len(), problems))
+/// Whether rows that cannot be used are left out: in 300VW some always are.
+pub fn lenient(args: &SourceArgs) -> bool {
+    args.lenient || args.format.form() == Form::Face300vw
 }
 
-/// Each `.pts` file on its own, so that one that is wrong does not hide the others.
-fn check_pts(source: &SourceArgs, scheme: &Scheme) -> Result<(usize, Vec<star_data::Error>)> {
-    let files = pts::files(&source.annotations)?;
-    let bar = progress::bar(files.len(), "files");
-    let (mut faces, mut problems) = (0, Vec::new());
-    for file in &files {
-        let images = source.images.as_deref().unwrap_or(folder_of(file));
-        match PtsDataset::open(file, images, scheme.clone()).and_then(|set| set.get(0)) {
-            Ok(_) => faces += 1,
-            Err(problem) => problems.push(problem),
-        }
-        bar.inc(1);
+/// The faces, if nothing is wrong or that may be; what is left out is said on standard error.
+///
+/// # Errors
+/// The first problem, where none may be.
+pub fn usable(mut opened: Opened, lenient: bool) -> Result<Opened> {
+    if opened.problems.is_empty() {
+        return Ok(opened);
     }
-    bar.finish_and_clear();
-    Ok((faces, problems))
+    if !lenient {
+        let more = opened.problems.len() - 1;
+        let first = opened.problems.swap_remove(0);
+        return Err(match more {
+            0 => first.into(),
+            _ => anyhow::Error::from(first)
+                .context(format!("{} rows cannot be used (--lenient leaves them out), the first", more + 1)),
+        });
+    }
+    let count = opened.problems.len();
+    for problem in opened.problems.iter().take(SHOWN) {
+        eprintln!("left out: {problem}");
+    }
+    if count > SHOWN {
+        eprintln!("left out: {} more; `star data check` names them all", count - SHOWN);
+    }
+    opened.notes.push(format!("{count} rows that cannot be used are left out"));
+    opened.problems.clear();
+    Ok(opened)
+}
+
+/// The name of a data set to print beside figures: the published one with its split, or folder and file.
+pub fn name(args: &SourceArgs) -> String {
+    let form = args.format.form();
+    if form.splits().is_empty() {
+        let path = &args.annotations;
+        let file = path.file_name().unwrap_or(path.as_os_str());
+        let dir = path.parent().and_then(Path::file_name);
+        let both = dir.map_or(Path::new(file).to_path_buf(), |dir| Path::new(dir).join(file));
+        return both.to_string_lossy().into_owned();
+    }
+    let split = args.split.as_deref().unwrap_or("test");
+    format!("{} {split}", form.to_string().to_uppercase())
 }

@@ -52,7 +52,15 @@ impl Crop {
     }
 }
 
-/// How a face's box is made from its landmarks.
+/// How a face's box is made, which [`Crop`] then maps onto the network's input.
+///
+/// With `x0 x1 y0 y1` the bounds of the points, the box is the square of side `200 s` about `c`:
+///
+/// | rule | centre `c` | scale `s` |
+/// |---|---|---|
+/// | landmark tight | middle of `floor(x0) ceil(x1) floor(y0) ceil(y1)` | `max(ceil(x1) - floor(x0), ceil(y1) - floor(y0)) / 200` |
+/// | reference demo | middle of `x0 x1 y0 y1` | `1.05 min(x1 - x0, y1 - y0) / 200` |
+/// | stated | middle of the form's own box | its longer side / 200 |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CropRule {
@@ -62,35 +70,93 @@ pub enum CropRule {
     /// Bounds as they are, side 1.05 times the *shorter* of width and height: the reference's demonstration program, which
     /// applies it to another detector's landmarks.
     ReferenceDemo,
+    /// The box that the form itself states: the columns scale and centre of a TSV row, the rectangles of WFLW, COFW and COCO.
+    Stated,
 }
 
 /// Side of the box of [`CropRule::ReferenceDemo`] in units of the shorter of width and height. Reference value.
-const DEMO_MARGIN: f32 = 1.05;
+const DEMO_MARGIN: f64 = 1.05;
 
 impl CropRule {
     /// The square around `points`.
     ///
     /// # Errors
-    /// [`Error::Degenerate`] where the points have no extent or are not finite.
+    /// [`Error::Degenerate`] where the points have no extent or are not finite; [`Error::Config`] for the rule that needs a
+    /// stated box.
     pub fn face(self, points: &[[f32; 2]]) -> Result<FaceBox> {
-        let [(x0, x1), (y0, y1)] = bounds(points);
-        let ([x0, x1, y0, y1], side) = match self {
+        let (scale, centre) = self.row(points, None)?;
+        Ok(FaceBox::from_scale_and_centre(scale as f32, centre.map(|v| v as f32)))
+    }
+
+    /// The box of an annotation: from its points (those that are NaN are absent and count for nothing) or from the box it states.
+    ///
+    /// # Errors
+    /// As [`CropRule::face`], and [`Error::Degenerate`] where the stated box has no area.
+    pub fn apply(self, points: &[[f32; 2]], stated: Option<FaceBox>) -> Result<FaceBox> {
+        match (self, stated) {
+            (Self::Stated, Some(face)) => usable(face),
+            _ => self.face(&present(points)),
+        }
+    }
+
+    /// Scale (sides are 200 times that) and centre, as annotation rows carry them; in f64, so that they are written exactly.
+    ///
+    /// # Errors
+    /// As [`CropRule::apply`].
+    pub fn scale_and_centre(self, points: &[[f32; 2]], stated: Option<FaceBox>) -> Result<(f64, [f64; 2])> {
+        self.row(&present(points), stated)
+    }
+
+    fn row(self, points: &[[f32; 2]], stated: Option<FaceBox>) -> Result<(f64, [f64; 2])> {
+        let per_scale = f64::from(FaceBox::PIXELS_PER_SCALE);
+        if let (Self::Stated, Some(face)) = (self, stated) {
+            let face = usable(face)?;
+            return Ok((f64::from(face.side()) / per_scale, face.centre().map(f64::from)));
+        }
+        let ([x0, x1, y0, y1], side) = self.bounds_and_side(points)?;
+        Ok((side / per_scale, [(x0 + x1) / 2.0, (y0 + y1) / 2.0]))
+    }
+
+    /// `x0 x1 y0 y1` and the side, by a rule on points.
+    fn bounds_and_side(self, points: &[[f32; 2]]) -> Result<([f64; 4], f64)> {
+        let [(x0, x1), (y0, y1)] = bounds(points).map(|(low, high)| (f64::from(low), f64::from(high)));
+        let (bounds, side) = match self {
             Self::LandmarkTight => {
                 let [x0, x1, y0, y1] = [x0.floor(), x1.ceil(), y0.floor(), y1.ceil()];
                 ([x0, x1, y0, y1], (x1 - x0).max(y1 - y0))
             }
             Self::ReferenceDemo => ([x0, x1, y0, y1], DEMO_MARGIN * (x1 - x0).min(y1 - y0)),
+            Self::Stated => {
+                return Err(Error::Config {
+                    field: "crop",
+                    expected: "a rule on landmarks, or a form that states boxes".into(),
+                    got: "`stated` and a face without a box".into(),
+                });
+            }
         };
-        let finite = side.is_finite() && points.iter().flatten().all(|v| v.is_finite());
-        if !(finite && side > 0.0) {
-            return Err(Error::Degenerate {
-                what: "box around landmarks",
-                got: format!("x {x0}..{x1}, y {y0}..{y1}"),
-            });
+        if side.is_finite() && side > 0.0 && points.iter().flatten().all(|v| v.is_finite()) {
+            Ok((bounds, side))
+        } else {
+            Err(degenerate("box around landmarks", &bounds))
         }
-        let centre = [(x0 + x1) / 2.0, (y0 + y1) / 2.0];
-        Ok(FaceBox::from_scale_and_centre(side / FaceBox::PIXELS_PER_SCALE, centre))
     }
+}
+
+/// A stated box, if it has an area.
+fn usable(face: FaceBox) -> Result<FaceBox> {
+    let numbers = [face.x, face.y, face.width, face.height];
+    let area = numbers.iter().all(|v| v.is_finite()) && face.width > 0.0 && face.height > 0.0;
+    area.then_some(face).ok_or_else(|| degenerate("stated box", &numbers))
+}
+
+fn degenerate(what: &'static str, numbers: &[impl std::fmt::Display]) -> Error {
+    let got = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Error::Degenerate { what, got }
+}
+
+/// Points that are not marked absent by NaN.
+fn present(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
+    points.iter().copied().filter(|p| !p.iter().all(|v| v.is_nan())).collect()
 }
 
 /// Smallest and largest x, smallest and largest y.
@@ -172,6 +238,28 @@ mod tests {
         assert!((face.side() - 5.25).abs() < 1e-4);
         assert!((face.centre()[0] - 20.4).abs() < 1e-4 && (face.centre()[1] - 22.5).abs() < 1e-4);
         assert!(CropRule::ReferenceDemo.face(&[[1.0, 2.0], [9.0, 2.0]]).is_err());
+    }
+
+    #[test]
+    fn a_stated_box_is_taken_as_it_is_and_must_be_there() {
+        let stated = FaceBox { x: -3.0, y: 4.0, width: 20.0, height: 30.0 };
+        let points = [[1.0, 2.0], [9.0, 20.5]];
+        assert_eq!(CropRule::Stated.apply(&points, Some(stated)).unwrap(), stated);
+        // longer side 30, centre (7, 19)
+        let row = CropRule::Stated.scale_and_centre(&points, Some(stated)).unwrap();
+        assert_eq!(row, (0.15, [7.0, 19.0]));
+        assert!(CropRule::Stated.apply(&points, None).unwrap_err().to_string().contains("without a box"));
+        let flat = FaceBox { height: 0.0, ..stated };
+        assert!(CropRule::Stated.apply(&points, Some(flat)).is_err());
+    }
+
+    #[test]
+    fn absent_points_do_not_widen_the_box_and_rows_are_exact() {
+        let points = [[10.4, 20.0], [f32::NAN; 2], [101.2, 25.5]];
+        // x 10..102, y 20..26: side 92, centre (56, 23)
+        let row = CropRule::LandmarkTight.scale_and_centre(&points, None).unwrap();
+        assert_eq!(row, (0.46, [56.0, 23.0]));
+        assert!((CropRule::LandmarkTight.apply(&points, None).unwrap().side() - 92.0).abs() < 1e-4);
     }
 
     #[test]

@@ -9,10 +9,16 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 use crate::{Error, Result};
 
 /// Largest side that is decoded, pixels.
-const MAX_SIDE: u32 = 20_000;
+pub(crate) const MAX_SIDE: u32 = 20_000;
 
 /// Largest memory for one decoded picture, bytes.
-const MAX_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_BYTES: u64 = 1 << 30;
+
+/// Most bytes of pixels that one byte of a file can hold: grey progressive JPEG comes to 1365, deflate to 1032.
+const MAX_EXPANSION: u64 = 2000;
+
+/// Bytes of pixels that are granted to a file of any size.
+const SLACK: u64 = 1 << 20;
 
 /// Decodes the raw pixels of `path`, whatever its EXIF orientation says: annotations of data sets were made on raw pixels.
 ///
@@ -41,7 +47,15 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::io(path, source))
+    let io = |source| Error::io(path, source);
+    let meta = std::fs::metadata(path).map_err(io)?;
+    // A device or a pipe might never end.
+    if !meta.is_file() || meta.len() > MAX_BYTES {
+        let reason =
+            format!("expected a file of at most {MAX_BYTES} bytes, got a folder, a device or a larger one");
+        return Err(Error::Decode { path: path.to_path_buf(), reason });
+    }
+    std::fs::read(path).map_err(io)
 }
 
 fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientation)> {
@@ -62,6 +76,12 @@ fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientatio
     let (width, height) = decoder.dimensions();
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(fail(format!("{width}x{height} pixels are more than {MAX_SIDE} a side")));
+    }
+    // A few bytes that claim to be a gigabyte must not get it.
+    let most = SLACK + MAX_EXPANSION * bytes.len() as u64;
+    if decoder.total_bytes() > most {
+        let got = bytes.len();
+        return Err(fail(format!("{width}x{height} pixels are more than a file of {got} bytes can hold")));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
@@ -187,6 +207,7 @@ mod tests {
         assert!(refusal(b"").contains("empty"));
         assert!(refusal(b"GIF89a\x01\0\x01\0").contains("neither"));
         assert!(refusal(b"P6 50000 50000 255\n").contains("50000x50000"));
+        assert!(refusal(b"P6 15000 15000 255\n").contains("more than a file of 19 bytes can hold"));
         let missing = decode(Path::new("no/such.png")).unwrap_err();
         assert!(missing.to_string().contains("no/such.png"));
     }

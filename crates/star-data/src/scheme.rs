@@ -54,11 +54,18 @@ pub struct Scheme {
     pub aliases: Vec<String>,
     /// Number of keypoints.
     pub keypoints: usize,
+    /// Name of each keypoint; empty where they have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// The groups whose means are the right eye, left eye, nose tip, right and left corner of the mouth: the second column of
+    /// reference-style rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub five_points: Option<[Vec<usize>; 5]>,
     /// The two groups whose means are the outer eye corners, where the scheme has them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_ocular: Option<[Vec<usize>; 2]>,
     /// The two groups whose means are the eye centres, where the scheme has them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_pupil: Option<[Vec<usize>; 2]>,
     /// What errors are divided by unless asked otherwise.
     #[serde(default)]
@@ -129,6 +136,17 @@ impl Scheme {
         if !(self.threshold.is_finite() && self.threshold > 0.0) {
             return fail("threshold", "a positive fraction".into(), self.threshold.to_string());
         }
+        if !(self.names.is_empty() || self.names.len() == self.keypoints) {
+            return fail(
+                "names",
+                format!("{}, one a keypoint", self.keypoints),
+                self.names.len().to_string(),
+            );
+        }
+        let mut known = HashSet::new();
+        if let Some(twice) = self.names.iter().find(|name| !known.insert(*name)) {
+            return fail("names", "each name once".into(), format!("`{twice}` twice"));
+        }
         let groups = |ends: &Option<[Vec<usize>; 2]>| ends.clone().into_iter().flatten().collect::<Vec<_>>();
         let lists = self
             .edges
@@ -136,6 +154,7 @@ impl Scheme {
             .map(|edge| (format!("edge `{}`", edge.name), edge.points.clone()))
             .chain(groups(&self.inter_ocular).into_iter().map(|group| ("inter_ocular".into(), group)))
             .chain(groups(&self.inter_pupil).into_iter().map(|group| ("inter_pupil".into(), group)))
+            .chain(self.five_points.iter().flatten().map(|group| ("five_points".into(), group.clone())))
             .chain(self.flip_pairs.iter().map(|pair| ("flip_pairs".into(), pair.to_vec())));
         for (field, points) in lists {
             if points.is_empty() {
@@ -165,6 +184,20 @@ impl Scheme {
     /// Keypoint indices on each edge: what a network's attention branch is built from.
     pub fn edge_points(&self) -> Vec<Vec<usize>> {
         self.edges.iter().map(|edge| edge.points.clone()).collect()
+    }
+
+    /// The five points of reference-style rows: means of `five_points`, or nothing where the scheme or a point of it is missing.
+    pub fn five(&self, points: &[[f32; 2]]) -> Option<[[f32; 2]; 5]> {
+        let mean = |group: &Vec<usize>| {
+            let sum = group.iter().try_fold([0f64; 2], |sum, &k| {
+                let &[x, y] = points.get(k)?;
+                Some([sum[0] + f64::from(x), sum[1] + f64::from(y)])
+            })?;
+            let mean = sum.map(|v| (v / group.len() as f64) as f32);
+            mean.iter().all(|v| v.is_finite()).then_some(mean)
+        };
+        let [a, b, c, d, e] = self.five_points.as_ref()?;
+        Some([mean(a)?, mean(b)?, mean(c)?, mean(d)?, mean(e)?])
     }
 
     /// Index of the keypoint that each keypoint becomes under a mirror.
@@ -216,6 +249,8 @@ mod tests {
             (Scheme { keypoints: 20, ..good.clone() }, "edge"),
             (Scheme { inter_pupil: None, ..good.clone() }, "ruler"),
             (Scheme { threshold: 0.0, ..good.clone() }, "threshold"),
+            (Scheme { names: vec!["tip".into()], ..good.clone() }, "names"),
+            (Scheme { names: vec!["tip".into(); 29], ..good.clone() }, "names"),
         ];
         for (scheme, field) in cases {
             let message = scheme.validate().unwrap_err().to_string();

@@ -10,8 +10,9 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use star_data::decode::decode_bytes;
-use star_data::formats::{pts, tsv};
-use star_data::{Result, Scheme};
+use star_data::formats::cofw::{Base, Cofw};
+use star_data::formats::{Form, Source, Split, pts, tsv};
+use star_data::{Dataset, Result, Scheme};
 
 fn picture() -> RgbImage {
     RgbImage::from_fn(96, 64, |x, y| Rgb([(x * 5) as u8, (y * 7) as u8, ((x * y) % 251) as u8]))
@@ -37,6 +38,19 @@ fn damaged(whole: &[u8], places: &[(f64, u8)], cut: f64) -> Vec<u8> {
 fn refusal_names<T>(result: Result<T>, file: &str) {
     if let Err(error) = result {
         assert!(error.to_string().contains(file), "{error}");
+    }
+}
+
+const COCO: &str = r#"{"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"id": 1, "image_id": 1,
+    "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 1, 0, 0, 0], "bbox": [0, 0, 5, 5]}],
+    "categories": [{"id": 1, "name": "paw", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2]]}]}"#;
+const OWN: &str = "points = \"own.csv\"\n[scheme]\nname = \"paw\"\nkeypoints = 2\n";
+const TABLE: &str = "image,x0,y0,v0,x1,y1,v1,split,tags\na.png,1,2,2,3,4,1,train,wet\na.png,1,2,2,,,0,test,\n";
+
+/// Opens what `Source` is pointed at, and reads its first face.
+fn open_source(form: Form, path: &Path) {
+    if let Ok(opened) = Source::new(form, path).open() {
+        let _ = opened.dataset.get(0);
     }
 }
 
@@ -72,6 +86,43 @@ proptest! {
         places in vec((0.0..1.0f64, any::<u8>()), 0..8), cut in 0.0..=1.0f64, rows in any::<bool>(),
     ) {
         open_text(&damaged(if rows { ROWS } else { POINTS }.as_bytes(), &places, cut));
+    }
+
+    #[test]
+    fn damaged_json_toml_csv_and_lists_are_no_panic(
+        places in vec((0.0..1.0f64, any::<u8>()), 0..8), cut in 0.0..=1.0f64, which in 0..4usize,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str, damage: bool| {
+            let path = dir.path().join(name);
+            let bytes = if damage { damaged(text.as_bytes(), &places, cut) } else { text.as_bytes().to_vec() };
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let line = format!("{} 1 2 3 4 0 1 0 1 0 1 a.png\n", ["1.5 2.25"; 98].join(" "));
+        match which {
+            0 => open_source(Form::Coco, &write("a.json", COCO, true)),
+            1 => open_source(Form::Wflw, &write("list.txt", &line, true)),
+            _ => {
+                write("own.csv", TABLE, which == 2);
+                open_source(Form::Own, &write("own.toml", OWN, which == 3));
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_matlab_files_are_no_panic(
+        places in vec((0.0..1.0f64, any::<u8>()), 1..12), cut in 0.9..=1.0f64,
+    ) {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cofw/COFW_train_color.mat");
+        let whole = std::fs::read(fixture).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("damaged.mat");
+        std::fs::write(&path, damaged(&whole, &places, cut)).unwrap();
+        match Cofw::open(&path, Split::Train, Base::Zero) {
+            Ok(set) => (0..set.len()).for_each(|i| refusal_names(set.get(i), "damaged.mat")),
+            Err(error) => refusal_names::<()>(Err(error), "damaged.mat"),
+        }
     }
 
     #[test]

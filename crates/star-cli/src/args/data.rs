@@ -1,18 +1,109 @@
-//! Annotated pictures: where they lie, and `star data`.
+//! Annotated pictures: where they lie and how they are written down.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-
-use super::PackArgs;
+use clap::{Args, ValueEnum};
+use star_data::crop::CropRule;
+use star_data::formats::{Compat, Form};
+use star_data::scheme_map::Detail;
 
 /// How annotations are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Rows of image, 5 points, all points, scale and centre, as the method's reference reads them
     Tsv,
-    /// iBUG .pts files beside their images
+    /// One folder of iBUG .pts files beside their images
     Pts,
+    /// WFLW as unpacked: WFLW_annotations and WFLW_images, or a list file
+    Wflw,
+    /// 300W as unpacked: afw, helen, lfpw, ibug, or the private test
+    #[value(name = "300w")]
+    Face300w,
+    /// COFW's MATLAB files
+    Cofw,
+    /// 300VW as unpacked: a folder a video; frames extracted, or by ffmpeg
+    #[value(name = "300vw")]
+    Face300vw,
+    /// COCO keypoints, JSON
+    Coco,
+    /// A TOML file with a scheme of your own, and a CSV file
+    Own,
+}
+
+impl Format {
+    /// The form.
+    pub fn form(self) -> Form {
+        match self {
+            Self::Tsv => Form::Tsv,
+            Self::Pts => Form::Pts,
+            Self::Wflw => Form::Wflw,
+            Self::Face300w => Form::Face300w,
+            Self::Cofw => Form::Cofw,
+            Self::Face300vw => Form::Face300vw,
+            Self::Coco => Form::Coco,
+            Self::Own => Form::Own,
+        }
+    }
+}
+
+/// How a face's box is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CropName {
+    /// Square around the landmarks, bounds rounded outwards: the published 300W and COFW rows
+    LandmarkTight,
+    /// 1.05 times the shorter side around the landmarks: the reference's demonstration
+    ReferenceDemo,
+    /// The box that the annotations themselves state
+    Stated,
+}
+
+impl CropName {
+    /// The rule.
+    pub fn rule(self) -> CropRule {
+        match self {
+            Self::LandmarkTight => CropRule::LandmarkTight,
+            Self::ReferenceDemo => CropRule::ReferenceDemo,
+            Self::Stated => CropRule::Stated,
+        }
+    }
+}
+
+/// How 68 points are made of 98.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MapName {
+    /// Each is one of the 98
+    Pick,
+    /// Brows from the middle of their rows, eyelid points moved to thirds of the lid
+    Blend,
+}
+
+impl MapName {
+    /// The map.
+    pub fn detail(self) -> Detail {
+        match self {
+            Self::Pick => Detail::Pick,
+            Self::Blend => Detail::Blend,
+        }
+    }
+}
+
+/// Whether faults of the reference's data reading are repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompatName {
+    /// They are not
+    None,
+    /// The first row of a TSV file is dropped, COFW's points stay 1-based
+    Reference,
+}
+
+impl CompatName {
+    /// The setting.
+    pub fn compat(self) -> Compat {
+        match self {
+            Self::None => Compat::None,
+            Self::Reference => Compat::Reference,
+        }
+    }
 }
 
 /// Where annotations and images lie.
@@ -21,30 +112,28 @@ pub struct SourceArgs {
     /// Form of the annotations
     #[arg(long, value_enum, default_value_t = Format::Tsv)]
     pub format: Format,
-    /// Annotation file, or for pts the folder
+    /// Annotation file, or the folder of a data set as it was unpacked
     #[arg(long, value_name = "PATH")]
     pub annotations: PathBuf,
-    /// Folder that image paths start from [default: the folder of the annotations]
+    /// Folder that image paths start from [default: as the form has it, else the folder of the annotations]
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-}
-
-/// The subcommands of `star data`.
-#[derive(Debug, Subcommand)]
-pub enum DataCommand {
-    /// Read a whole data set and report what is wrong with it, row by row
-    Check(CheckArgs),
-    /// Pack a data set into shards that stream from a disk or from object storage: for sets too big for a folder
-    Pack(PackArgs),
-}
-
-/// Arguments of `star data check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// The data set.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Keypoint scheme by name or TOML file
+    /// Split: train, test or (300w) private; for own any word of its split column [default: test]
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Category of coco annotations [default: the only one with keypoints]
+    #[arg(long, value_name = "NAME")]
+    pub category: Option<String>,
+    /// How a face's box is made [default: as the published models were trained on this form]
+    #[arg(long, value_enum)]
+    pub crop: Option<CropName>,
+    /// Make 68 points of annotations with 98
+    #[arg(long = "map-98-to-68", value_enum)]
+    pub map: Option<MapName>,
+    /// Repeat faults of the reference's data reading, to match published figures
+    #[arg(long, value_enum, default_value_t = CompatName::None)]
+    pub compat: CompatName,
+    /// Leave out rows that cannot be used, saying so, instead of stopping; always on for 300vw
     #[arg(long)]
-    pub scheme: String,
+    pub lenient: bool,
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod data_command;
 mod eval;
 #[cfg(feature = "hub")]
 mod fetch;
@@ -17,6 +18,7 @@ use clap::{Parser, Subcommand};
 
 pub use bench::*;
 pub use data::*;
+pub use data_command::*;
 pub use eval::*;
 #[cfg(feature = "hub")]
 pub use fetch::*;

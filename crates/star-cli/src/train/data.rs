@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use star_data::dataset::Subset;
+use star_data::formats::Split;
 use star_data::loader::LoaderConfig;
 use star_data::{Dataset, Scheme};
 use star_model::InputSpec;
@@ -18,9 +19,9 @@ pub(super) fn sets(
     scheme: &Scheme,
 ) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
     let loading = &config.data.loading;
-    let train = loading.cached(config.data.train.open(base, scheme).context("data.train")?, base)?;
+    let train = loading.cached(config.data.train.open(base, scheme, Split::Train).context("data.train")?, base)?;
     if let Some(source) = &config.data.validation {
-        let validation = source.open(base, scheme).context("data.validation")?;
+        let validation = source.open(base, scheme, Split::Test).context("data.validation")?;
         return Ok((train, loading.cached(validation, base)?));
     }
     let held = ((train.len() as f64 * config.data.holdout).round() as usize).max(1);

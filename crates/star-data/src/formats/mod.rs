@@ -1,4 +1,36 @@
-//! Annotations as they lie on disk, one file a form.
+//! Annotations as they lie on disk, one file or folder a form, and [`Source`], which opens any of them.
+//!
+//! | form | what | where |
+//! |---|---|---|
+//! | WFLW | list files, 98 points | [`wflw`] |
+//! | 300W | folders of `.pts`, 68 points | [`face300w`] |
+//! | COFW | MATLAB v7.3, 29 points | [`cofw`] |
+//! | 300VW | videos and `.pts`, 68 points | [`face300vw`] |
+//! | COCO | JSON, any points | [`coco`] |
+//! | TSV | rows as the method's reference reads them | [`tsv`] |
+//! | pts | one folder of `.pts` | [`pts`] |
+//! | own | TOML and CSV, any points | [`own`] |
+//!
+//! Every reader makes points 0-based pixels, and hands back every row that it cannot use as an error with path, line, field, expected
+//! and got. The module of each form says where the form comes from, its splits and subsets, and the crop that the published models
+//! were trained with.
 
+pub mod coco;
+pub mod cofw;
+pub mod face300vw;
+pub mod face300w;
+mod form;
+mod layout;
+pub mod listed;
+pub mod own;
+mod place;
 pub mod pts;
+mod source;
 pub mod tsv;
+mod tsv_write;
+pub mod wflw;
+
+pub use form::{Form, Split};
+pub use layout::folder_of;
+pub use listed::Listed;
+pub use source::{Compat, Opened, Source};

@@ -1,18 +1,35 @@
 //! iBUG's `.pts` files: `version: 1`, `n_points:  68`, `{`, one `x y` a line, `}`; 1-based, beside their pictures.
+//!
+//! Crop: [`CropRule::LandmarkTight`], as the published 300W rows were made.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme, decode};
+use super::layout;
+use super::listed::{self, Listed, Read};
+use crate::crop::CropRule;
+use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
 
-/// Endings of the pictures looked for beside a `.pts` file.
-const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
+/// What an empty folder should have held.
+const EXPECTED: &str = ".pts files beside their pictures";
+
+/// Suffix that some distributions of 300W give to names.
+const SUFFIX: &str = "_1";
+
+/// Largest `.pts` file that is read, bytes: 68 points take 2 kB.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the points of a `.pts` file, made 0-based.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Row`] with the line that is wrong.
 pub fn read(path: &Path) -> Result<Vec<[f32; 2]>> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    let io = |source| Error::io(path, source);
+    let size = std::fs::metadata(path).map_err(io)?.len();
+    if size > MAX_BYTES {
+        return Err(Error::content(path, "size", format!("at most {MAX_BYTES} bytes"), size.to_string()));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
     parse(&String::from_utf8_lossy(&bytes), path)
 }
 
@@ -76,17 +93,7 @@ pub fn format(points: &[[f32; 2]]) -> String {
 
 /// Faces annotated by `.pts` files, each beside its picture; the box is the landmark-tight square.
 #[derive(Clone, Debug)]
-pub struct PtsDataset {
-    faces: Vec<Face>,
-    scheme: Scheme,
-}
-
-#[derive(Clone, Debug)]
-struct Face {
-    image: PathBuf,
-    points: Vec<[f32; 2]>,
-    face: FaceBox,
-}
+pub struct PtsDataset(Listed);
 
 impl PtsDataset {
     /// Reads a `.pts` file, or every one in a folder (not below it), by name; pictures are looked for in `images` under the same
@@ -95,10 +102,50 @@ impl PtsDataset {
     /// # Errors
     /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first file that is wrong or has no picture.
     pub fn open(annotations: &Path, images: &Path, scheme: Scheme) -> Result<Self> {
-        let files = files(annotations)?;
-        let faces = files.iter().map(|file| face(file, images, &scheme)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { faces, scheme })
+        let faces = read_folder(annotations, images, scheme)?;
+        Ok(Self(listed::strict(faces, annotations, EXPECTED)?))
     }
+}
+
+impl Dataset for PtsDataset {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn scheme(&self) -> &Scheme {
+        self.0.scheme()
+    }
+
+    fn source(&self, index: usize) -> PathBuf {
+        self.0.source(index)
+    }
+
+    fn get(&self, index: usize) -> Result<Sample> {
+        self.0.get(index)
+    }
+
+    fn annotation(&self, index: usize) -> Result<Annotation> {
+        self.0.annotation(index)
+    }
+
+    fn picture(&self, index: usize) -> Option<PathBuf> {
+        self.0.picture(index)
+    }
+}
+
+/// The faces of a `.pts` file or of every one in a folder, and what is wrong with the files that cannot be used.
+///
+/// # Errors
+/// [`Error::Io`] where the folder cannot be read, [`Error::Empty`] where it holds none.
+pub fn read_folder(annotations: &Path, images: &Path, scheme: Scheme) -> Result<Read> {
+    let (mut faces, mut problems) = (Vec::new(), Vec::new());
+    for file in files(annotations)? {
+        match annotation(&file, images, images, &scheme) {
+            Ok(face) => faces.push(face),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Ok((Listed::new(faces, images, scheme), problems))
 }
 
 /// The `.pts` files of a folder by name, or the one file that `path` is.
@@ -106,76 +153,56 @@ impl PtsDataset {
 /// # Errors
 /// [`Error::Io`] where the folder cannot be read, [`Error::Empty`] where it holds none.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let files = if path.is_dir() { files_in(path)? } else { vec![path.to_path_buf()] };
+    let files = if path.is_dir() { layout::files_in(path, "pts")? } else { vec![path.to_path_buf()] };
     if files.is_empty() {
-        return Err(Error::Empty {
-            path: path.to_path_buf(),
-            expected: ".pts files beside their pictures".into(),
-        });
+        return Err(Error::Empty { path: path.to_path_buf(), expected: EXPECTED.into() });
     }
     Ok(files)
 }
 
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let io = |source| Error::io(folder, source);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("pts")) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn face(file: &Path, images: &Path, scheme: &Scheme) -> Result<Face> {
-    let points = read(file)?;
-    let row = |field, expected: String, got: String| Error::Row {
-        path: file.to_path_buf(),
-        line: 1,
-        field,
-        expected,
-        got,
+/// The face of one file, its picture looked for in `folder`, which is `root` or below it.
+pub(super) fn annotation(file: &Path, folder: &Path, root: &Path, scheme: &Scheme) -> Result<Annotation> {
+    let points = points(file, scheme)?;
+    let stem = file.file_stem().unwrap_or_default();
+    let candidates = [Some(stem.to_os_string()), without_suffix(stem), Some(with_suffix(stem))];
+    let Some(image) = candidates.iter().flatten().find_map(|stem| layout::picture(folder, stem)) else {
+        let expected = format!("{}.{{{}}}", folder.join(stem).display(), layout::PICTURES.join(","));
+        return Err(wrong(file, "picture", expected, "no such file".into()));
     };
+    let image = image.strip_prefix(root).map(Path::to_path_buf).unwrap_or(image);
+    face(file, image, points)
+}
+
+/// A face by the landmark-tight rule.
+pub(super) fn face(file: &Path, image: PathBuf, points: Vec<[f32; 2]>) -> Result<Annotation> {
+    let face = CropRule::LandmarkTight.apply(&points, None);
+    let face = face.map_err(|e| wrong(file, "points", "points with an extent".into(), e.to_string()))?;
+    let (visibility, stated, tags) = (None, None, Vec::new());
+    Ok(Annotation { file: file.into(), line: 1, image, points, visibility, stated, face, tags })
+}
+
+/// The points of a file, as many as the scheme has.
+pub(super) fn points(file: &Path, scheme: &Scheme) -> Result<Vec<[f32; 2]>> {
+    let points = read(file)?;
     if points.len() != scheme.keypoints {
         let expected = format!("{} points of scheme `{}`", scheme.keypoints, scheme.name);
-        return Err(row("points", expected, points.len().to_string()));
+        return Err(wrong(file, "points", expected, points.len().to_string()));
     }
-    let stem = file.file_stem().unwrap_or_default();
-    let named = |ending: &str| images.join(stem).with_added_extension(ending);
-    let candidates = ENDINGS.iter().flat_map(|ending| [named(ending), named(&ending.to_uppercase())]);
-    let Some(image) = candidates.into_iter().find(|path| path.is_file()) else {
-        let expected = format!("{}.{{{}}}", images.join(stem).display(), ENDINGS.join(","));
-        return Err(row("picture", expected, "no such file".into()));
-    };
-    Ok(Face { image, face: FaceBox::around(&points)?, points })
+    Ok(points)
 }
 
-impl Dataset for PtsDataset {
-    fn len(&self) -> usize {
-        self.faces.len()
-    }
+pub(super) fn wrong(file: &Path, field: &'static str, expected: String, got: String) -> Error {
+    Error::Row { path: file.to_path_buf(), line: 1, field, expected, got }
+}
 
-    fn scheme(&self) -> &Scheme {
-        &self.scheme
-    }
+fn without_suffix(stem: &std::ffi::OsStr) -> Option<OsString> {
+    Some(stem.to_str()?.strip_suffix(SUFFIX)?.into())
+}
 
-    fn source(&self, index: usize) -> PathBuf {
-        self.faces.get(index).map(|face| face.image.clone()).unwrap_or_default()
-    }
-
-    fn get(&self, index: usize) -> Result<Sample> {
-        let face = self.faces.get(index).ok_or(Error::Index { index, len: self.faces.len() })?;
-        Ok(Sample {
-            image: decode::decode(&face.image)?,
-            points: face.points.clone(),
-            visibility: None,
-            face: face.face,
-            tags: Vec::new(),
-            source: face.image.clone(),
-        })
-    }
+fn with_suffix(stem: &std::ffi::OsStr) -> OsString {
+    let mut name = stem.to_os_string();
+    name.push(SUFFIX);
+    name
 }
 
 #[cfg(test)]

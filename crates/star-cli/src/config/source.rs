@@ -1,0 +1,159 @@
+//! Where the faces of a training are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use star_data::crop::CropRule;
+use star_data::dataset::Cached;
+use star_data::formats::{Compat, Form, Source, Split};
+use star_data::scheme_map::Detail;
+use star_data::shards::ShardSet;
+use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
+use star_data::{Dataset, Scheme};
+
+use crate::source;
+
+/// One set of annotated faces. Relative paths start from the folder of the training file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "lowercase", deny_unknown_fields)]
+pub enum SourceSection {
+    /// Rows of image, 5 points, all points, scale and centre.
+    Tsv(FilesSection),
+    /// One folder of iBUG .pts files beside their images.
+    Pts(FilesSection),
+    /// WFLW as unpacked.
+    Wflw(FilesSection),
+    /// 300W as unpacked.
+    #[serde(rename = "300w")]
+    Face300w(FilesSection),
+    /// COFW's MATLAB files.
+    Cofw(FilesSection),
+    /// 300VW as unpacked.
+    #[serde(rename = "300vw")]
+    Face300vw(FilesSection),
+    /// COCO keypoints.
+    Coco(FilesSection),
+    /// A TOML file with a scheme of one's own, and a CSV file.
+    Own(FilesSection),
+    /// Shards written by `star data pack`, or by another program that writes WebDataset shards.
+    Shards {
+        /// Their folder.
+        folder: PathBuf,
+    },
+    /// Generated faces.
+    Synthetic(SyntheticConfig),
+}
+
+/// Annotations on disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSection {
+    /// The annotation file, or the folder of a data set as it was unpacked.
+    pub annotations: PathBuf,
+    /// Folder that image paths start from; default: as the form has it, else the folder of the annotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
+    /// Split; default: `train` to train on, `test` to validate on; for own data every row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// Subset of the split; for forms without published ones a tag that faces must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Category of COCO annotations; default: the only one with keypoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// How a face's box is made; default: as the published models were trained on this form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<CropRule>,
+    /// Make 68 points of annotations with 98.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_98_to_68: Option<Detail>,
+    /// Repeat faults of the reference's data reading.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub compat: Compat,
+    /// Leave out rows that cannot be used instead of stopping; always on for 300VW.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lenient: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl SourceSection {
+    /// Opens the faces; relative paths start from `base`, and where the section names no split of a form that has some it is `split`.
+    ///
+    /// # Errors
+    /// When they cannot be read or are none.
+    pub fn open(&self, base: &Path, scheme: &Scheme, split: Split) -> Result<Arc<dyn Dataset>> {
+        let (form, files) = match self {
+            Self::Tsv(files) => (Form::Tsv, files),
+            Self::Pts(files) => (Form::Pts, files),
+            Self::Wflw(files) => (Form::Wflw, files),
+            Self::Face300w(files) => (Form::Face300w, files),
+            Self::Cofw(files) => (Form::Cofw, files),
+            Self::Face300vw(files) => (Form::Face300vw, files),
+            Self::Coco(files) => (Form::Coco, files),
+            Self::Own(files) => (Form::Own, files),
+            Self::Shards { folder } => {
+                return Ok(Arc::new(ShardSet::open(&base.join(folder), scheme.clone())?));
+            }
+            Self::Synthetic(config) => return synthetic(config, scheme),
+        };
+        let (named, own_split) = source::split(form, files.split.as_deref())?;
+        let opened = Source {
+            images: files.images.as_ref().map(|images| base.join(images)),
+            split: named.or_else(|| (!form.splits().is_empty()).then_some(split)),
+            own_split,
+            subset: files.subset.clone(),
+            category: files.category.clone(),
+            scheme: Some(scheme.clone()),
+            map: files.map_98_to_68,
+            crop: files.crop,
+            compat: files.compat,
+            ..Source::new(form, base.join(&files.annotations))
+        }
+        .open()?;
+        for note in &opened.notes {
+            eprintln!("{form}: {note}");
+        }
+        Ok(source::usable(opened, files.lenient || form == Form::Face300vw)?.dataset)
+    }
+}
+
+fn synthetic(config: &SyntheticConfig, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
+    let faces = SyntheticFaces::new(config.clone())?;
+    ensure!(
+        faces.scheme().name == scheme.name,
+        "data: synthetic faces follow scheme `{}`, the run `{}`",
+        faces.scheme().name,
+        scheme.name
+    );
+    // Every epoch sees the same faces, and they take longer to draw than to keep.
+    Ok(Arc::new(Cached::new(Arc::new(faces))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(text: &str) -> Result<SourceSection, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn every_form_is_named_and_unknown_settings_are_refused() {
+        for form in ["tsv", "pts", "wflw", "300w", "cofw", "300vw", "coco", "own"] {
+            let text =
+                format!("format = \"{form}\"\nannotations = \"a\"\nsubset = \"blur\"\ncrop = \"stated\"\n");
+            let section = section(&text).unwrap();
+            assert_eq!(toml::to_string(&section).unwrap(), text);
+        }
+        let message =
+            section("format = \"wflw\"\nannotations = \"a\"\nsplitt = \"test\"").unwrap_err().to_string();
+        assert!(message.contains("splitt"), "{message}");
+        assert!(section("format = \"synthetic\"\ncount = 3").is_ok());
+    }
+}

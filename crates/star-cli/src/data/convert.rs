@@ -1,0 +1,169 @@
+//! `star data convert`: a data set written down in another form.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use image::ImageEncoder;
+use star_data::crop::CropRule;
+use star_data::formats::{coco, own, tsv};
+use star_data::{Annotation, Dataset, FaceBox};
+
+use crate::args::{ConvertDataArgs, Target};
+use crate::{output, progress, source};
+
+/// Folder for the pictures of data sets whose pictures have no files of their own.
+const PICTURES: &str = "pictures";
+
+/// Largest difference in pixels between a box and the landmark-tight one that is rounding.
+const TIGHT: f32 = 1e-2;
+
+/// Runs `star data convert`.
+///
+/// # Errors
+/// When rows cannot be read or said in the other form, or files cannot be written.
+pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
+    let opened = source::usable(source::open_faces(&args.faces)?, source::lenient(&args.faces.source))?;
+    let dataset = opened.dataset;
+    for note in &opened.notes {
+        eprintln!("note: {note}");
+    }
+    let folder = star_data::formats::folder_of(&args.out);
+    output::make_dir(&folder)?;
+    let without_files = (0..dataset.len()).any(|i| dataset.picture(i).is_none());
+    let pictures = args.pictures.clone().or_else(|| without_files.then(|| folder.join(PICTURES)));
+    let mut faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(pictures) = &pictures {
+        write_pictures(dataset.as_ref(), &mut faces, pictures)?;
+    }
+    let images = pictures.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
+    match args.to {
+        Target::Tsv => write_rows(args, dataset.as_ref(), &faces)?,
+        Target::Coco => {
+            let sizes = sizes(dataset.as_ref(), &faces)?;
+            let faces: Vec<(Annotation, [u32; 2])> = faces.into_iter().zip(sizes).collect();
+            output::write_renamed(&args.out, coco::to_json(&faces, dataset.scheme())?.as_bytes())?;
+        }
+        Target::Own => write_own(args, dataset.as_ref(), &faces, &folder, &images)?,
+    }
+    eprintln!(
+        "{} faces written to {}; pictures are below {}",
+        dataset.len(),
+        args.out.display(),
+        images.display()
+    );
+    Ok(())
+}
+
+fn write_rows(args: &ConvertDataArgs, dataset: &dyn Dataset, faces: &[Annotation]) -> Result<()> {
+    let mut text = String::new();
+    if args.header {
+        text += tsv::HEADER;
+        text += "\n";
+    }
+    for face in faces {
+        // The box by the rule in full precision where it follows it.
+        let tight =
+            CropRule::LandmarkTight.apply(&face.points, None).is_ok_and(|tight| same(&tight, &face.face));
+        let (rule, stated) =
+            if tight { (CropRule::LandmarkTight, None) } else { (CropRule::Stated, Some(face.face)) };
+        let row = Annotation { stated, ..face.clone() };
+        text += &tsv::format_annotation(&row, dataset.scheme(), rule)?;
+        text += "\n";
+    }
+    output::write_renamed(&args.out, text.as_bytes())
+}
+
+fn same(a: &FaceBox, b: &FaceBox) -> bool {
+    [a.x - b.x, a.y - b.y, a.width - b.width, a.height - b.height].iter().all(|v| v.abs() < TIGHT)
+}
+
+fn write_own(
+    args: &ConvertDataArgs,
+    dataset: &dyn Dataset,
+    faces: &[Annotation],
+    folder: &Path,
+    images: &Path,
+) -> Result<()> {
+    let table = args.out.with_extension("csv");
+    ensure!(table != args.out, "{}: expected a name that ends in .toml", args.out.display());
+    let images = match images.strip_prefix(folder) {
+        Ok(below) => below.to_path_buf(),
+        Err(_) => std::fs::canonicalize(images).with_context(|| images.display().to_string())?,
+    };
+    let name = table.file_name().map(PathBuf::from).unwrap_or_default();
+    let split = args.faces.source.split.as_deref();
+    let (head, rows) = own::to_files(faces, dataset.scheme(), split, &name, &images)?;
+    output::write_renamed(&table, rows.as_bytes())?;
+    output::write_renamed(&args.out, head.as_bytes())
+}
+
+/// Writes every picture below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
+/// goes on where it was.
+fn write_pictures(dataset: &dyn Dataset, faces: &mut [Annotation], folder: &Path) -> Result<()> {
+    let bar = progress::bar(faces.len(), "pictures");
+    for (i, face) in faces.iter().enumerate() {
+        let path = folder.join(&face.image);
+        if !path.is_file() {
+            output::make_dir(&star_data::formats::folder_of(&path))?;
+            let sample = dataset.get(i)?;
+            match dataset.picture(i) {
+                Some(file) => {
+                    let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+                    output::write_renamed(&path, &bytes)?;
+                }
+                None => output::write_renamed(&path, &png(&sample.image)?)?,
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn png(image: &image::RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    encoder
+        .write_image(image.as_raw(), image.width(), image.height(), image::ExtendedColorType::Rgb8)
+        .context("encoding a picture as PNG")?;
+    Ok(bytes)
+}
+
+/// The folder that the paths of pictures start from.
+fn common_root(dataset: &dyn Dataset, faces: &[Annotation]) -> Result<PathBuf> {
+    let first = faces.first().and_then(|face| Some((dataset.picture(0)?, &face.image)));
+    let root = first
+        .and_then(|(file, image)| file.ancestors().nth(image.components().count()).map(Path::to_path_buf));
+    let root = root.context("the pictures have no folder: name one with --pictures")?;
+    Ok(if root.as_os_str().is_empty() { PathBuf::from(".") } else { root })
+}
+
+/// Width and height of every face's picture; each is looked at once, its header alone where it has a file.
+fn sizes(dataset: &dyn Dataset, faces: &[Annotation]) -> Result<Vec<[u32; 2]>> {
+    let bar = progress::bar(faces.len(), "pictures");
+    let mut known: HashMap<&Path, [u32; 2]> = HashMap::new();
+    let mut sizes = Vec::with_capacity(faces.len());
+    for (i, face) in faces.iter().enumerate() {
+        let size = match known.get(face.image.as_path()) {
+            Some(size) => *size,
+            None => {
+                let header = dataset.picture(i).and_then(|file| image::ImageReader::open(file).ok());
+                let header =
+                    header.and_then(|reader| reader.with_guessed_format().ok()?.into_dimensions().ok());
+                match header {
+                    Some((width, height)) => [width, height],
+                    None => {
+                        let image = dataset.get(i)?.image;
+                        [image.width(), image.height()]
+                    }
+                }
+            }
+        };
+        known.insert(&face.image, size);
+        sizes.push(size);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(sizes)
+}

@@ -1,0 +1,330 @@
+//! A contact sheet: faces in tiles, with points, edges, boxes and a line of text below each.
+
+use anyhow::{Context, Result, ensure};
+use font8x8::UnicodeFonts;
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+use star_data::{Annotation, FaceBox, Scheme};
+use tiny_skia::{
+    Color, FillRule, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, StrokeDash, Transform,
+};
+
+const BACKGROUND: [u8; 3] = [24, 26, 30];
+const OUTSIDE: [u8; 3] = [44, 47, 54];
+const TEXT: [u8; 3] = [214, 218, 226];
+const WRONG: [u8; 3] = [255, 120, 110];
+const EDGE: [u8; 4] = [70, 195, 255, 210];
+const VISIBLE: [u8; 4] = [120, 255, 80, 255];
+const HIDDEN: [u8; 4] = [255, 120, 40, 255];
+const CROP: [u8; 4] = [255, 255, 255, 200];
+const STATED: [u8; 4] = [255, 214, 60, 220];
+
+/// Pixels between tiles and around them.
+const GAP: u32 = 8;
+/// Height of a line of text, and of its letters.
+const LINE: u32 = 14;
+const LETTER: u32 = 8;
+/// Largest side of a sheet.
+const MAX_SIDE: u32 = 20_000;
+/// Difference between crop box and stated box below which one is drawn, in pixels of the picture.
+const SAME: f32 = 0.5;
+
+/// How tiles are laid out.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) columns: u32,
+    pub(super) rows: u32,
+    pub(super) tile: u32,
+}
+
+impl Layout {
+    /// Faces of a page.
+    pub(super) fn faces(&self) -> usize {
+        (self.columns * self.rows) as usize
+    }
+}
+
+/// One face and how much of its picture is shown: so many sides of its box, or `None` for all.
+pub(super) struct Tile<'a> {
+    pub(super) face: &'a Annotation,
+    pub(super) image: &'a RgbImage,
+    pub(super) scheme: &'a Scheme,
+    pub(super) shown: Option<f32>,
+}
+
+/// A page under way.
+pub(super) struct Sheet {
+    layout: Layout,
+    canvas: Pixmap,
+}
+
+impl Sheet {
+    /// An empty page for `faces` faces, no larger than they need, with a title and what the colours mean.
+    pub(super) fn new(layout: Layout, faces: usize, title: &str) -> Result<Self> {
+        let rows = (faces as u32).div_ceil(layout.columns).clamp(1, layout.rows);
+        let width = GAP + layout.columns * (layout.tile + GAP);
+        let height = GAP + 2 * LINE + rows * (layout.tile + LINE + GAP);
+        ensure!(
+            width <= MAX_SIDE && height <= MAX_SIDE,
+            "a page of {width}x{height} pixels is too large: use fewer --columns or --rows, or a smaller --tile"
+        );
+        let mut canvas = Pixmap::new(width, height).context("the page is too large")?;
+        let [r, g, b] = BACKGROUND;
+        canvas.fill(Color::from_rgba8(r, g, b, 255));
+        let mut sheet = Self { layout, canvas };
+        sheet.text([GAP, GAP], width - 2 * GAP, title, TEXT);
+        let mut x = GAP;
+        for (words, [r, g, b, _]) in [
+            ("visible", VISIBLE),
+            ("hidden", HIDDEN),
+            ("edge", EDGE),
+            ("crop box", CROP),
+            ("stated box", STATED),
+        ] {
+            sheet.text([x, GAP + LINE], width.saturating_sub(x), words, [r, g, b]);
+            x += (words.len() as u32 + 3) * LETTER;
+        }
+        Ok(sheet)
+    }
+
+    /// The page as PNG.
+    pub(super) fn png(&self) -> Result<Vec<u8>> {
+        self.canvas.encode_png().context("encoding the page")
+    }
+
+    fn corner(&self, place: usize) -> [u32; 2] {
+        let (column, row) = (place as u32 % self.layout.columns, place as u32 / self.layout.columns);
+        let tile = self.layout.tile;
+        [GAP + column * (tile + GAP), GAP + 2 * LINE + row * (tile + LINE + GAP)]
+    }
+
+    /// Marks the place of a face that cannot be read.
+    pub(super) fn unreadable(&mut self, place: usize, label: &str) {
+        let (corner, tile) = (self.corner(place), self.layout.tile);
+        self.fill(corner, tile, OUTSIDE);
+        self.text([corner[0] + LETTER, corner[1] + tile / 2], tile - 2 * LETTER, "cannot be read", WRONG);
+        self.text([corner[0], corner[1] + tile + 3], tile, label, WRONG);
+    }
+
+    /// Draws a face onto its place.
+    pub(super) fn draw(&mut self, place: usize, tile: &Tile, label: &str) {
+        let (corner, side) = (self.corner(place), self.layout.tile);
+        self.fill(corner, side, OUTSIDE);
+        let window = window(tile);
+        let scale = side as f32 / window[2];
+        // A tile of its own, so that nothing is drawn beyond it.
+        if let Some(mut pixmap) = Pixmap::new(side, side) {
+            paste(&mut pixmap, tile.image, window, scale);
+            marks(&mut pixmap, tile, window, scale);
+            let (x, y) = (corner[0] as i32, corner[1] as i32);
+            let paint = tiny_skia::PixmapPaint::default();
+            self.canvas.draw_pixmap(x, y, pixmap.as_ref(), &paint, Transform::identity(), None);
+        }
+        self.text([corner[0], corner[1] + side + 3], side, label, TEXT);
+    }
+
+    fn fill(&mut self, [x, y]: [u32; 2], side: u32, [r, g, b]: [u8; 3]) {
+        if let Some(rect) = Rect::from_xywh(x as f32, y as f32, side as f32, side as f32) {
+            self.canvas.fill_rect(rect, &paint([r, g, b, 255]), Transform::identity(), None);
+        }
+    }
+
+    /// A line of text no wider than `width`; one that is longer keeps its end, where paths differ.
+    fn text(&mut self, [x, y]: [u32; 2], width: u32, text: &str, [r, g, b]: [u8; 3]) {
+        let most = (width / LETTER) as usize;
+        let letters: Vec<char> = text.chars().collect();
+        let letters = shortened(&letters, most);
+        let Some(colour) = PremultipliedColorU8::from_rgba(r, g, b, 255) else { return };
+        let (w, h) = (self.canvas.width(), self.canvas.height());
+        let pixels = self.canvas.pixels_mut();
+        for (i, letter) in letters.into_iter().enumerate() {
+            let glyph = font8x8::BASIC_FONTS.get(letter).or_else(|| font8x8::LATIN_FONTS.get(letter));
+            let Some(glyph) = glyph.or_else(|| font8x8::BASIC_FONTS.get('?')) else { continue };
+            for (row, bits) in glyph.iter().enumerate() {
+                for column in (0..LETTER).filter(|column| bits >> column & 1 == 1) {
+                    let (px, py) = (x + i as u32 * LETTER + column, y + row as u32);
+                    if px < w && py < h {
+                        pixels[(py * w + px) as usize] = colour;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The number at the start and as much of the end as there is room for.
+fn shortened(letters: &[char], most: usize) -> Vec<char> {
+    if letters.len() <= most {
+        return letters.to_vec();
+    }
+    let head = letters.iter().position(|c| *c == ' ').map_or(0, |at| at + 1).min(most);
+    let room = most.saturating_sub(head + 2);
+    let tail = &letters[letters.len() - room..];
+    letters[..head]
+        .iter()
+        .copied()
+        .chain("..".chars().take(most - head))
+        .chain(tail.iter().copied())
+        .collect()
+}
+
+/// Left, top and side of the square of the picture that a tile shows, in pixel centres.
+fn window(tile: &Tile) -> [f32; 3] {
+    let (width, height) = (tile.image.width() as f32, tile.image.height() as f32);
+    let (centre, side) = match tile.shown {
+        Some(margin) => (tile.face.face.centre(), (tile.face.face.side() * margin).max(1.0)),
+        None => ([(width - 1.0) / 2.0, (height - 1.0) / 2.0], width.max(height)),
+    };
+    [centre[0] - side / 2.0, centre[1] - side / 2.0, side]
+}
+
+/// The part of the picture that lies in the window, scaled with all its pixels averaged.
+fn paste(pixmap: &mut Pixmap, image: &RgbImage, [left, top, side]: [f32; 3], scale: f32) {
+    // Whole pixels that the window touches.
+    let edge = |v: f32, most: u32| (v.max(0.0) as u32).min(most);
+    let (x0, y0) = (edge((left + 0.5).floor(), image.width()), edge((top + 0.5).floor(), image.height()));
+    let x1 = edge((left + side + 0.5).ceil(), image.width());
+    let y1 = edge((top + side + 0.5).ceil(), image.height());
+    if x0 >= x1 || y0 >= y1 {
+        return;
+    }
+    let part = imageops::crop_imm(image, x0, y0, x1 - x0, y1 - y0).to_image();
+    let scaled = |pixels: u32| ((pixels as f32 * scale).round() as u32).max(1);
+    let part = imageops::resize(&part, scaled(x1 - x0), scaled(y1 - y0), FilterType::Triangle);
+    let (dx, dy) =
+        (((x0 as f32 - 0.5 - left) * scale).round() as i64, ((y0 as f32 - 0.5 - top) * scale).round() as i64);
+    let size = i64::from(pixmap.width());
+    let pixels = pixmap.pixels_mut();
+    for (x, y, pixel) in part.enumerate_pixels() {
+        let (px, py) = (i64::from(x) + dx, i64::from(y) + dy);
+        let [r, g, b] = pixel.0;
+        if (0..size).contains(&px)
+            && (0..size).contains(&py)
+            && let Some(colour) = PremultipliedColorU8::from_rgba(r, g, b, 255)
+        {
+            pixels[(py * size + px) as usize] = colour;
+        }
+    }
+}
+
+/// Boxes, edges and points over the picture.
+fn marks(pixmap: &mut Pixmap, tile: &Tile, [left, top, _]: [f32; 3], scale: f32) {
+    let face = tile.face;
+    let at = |[x, y]: [f32; 2]| [(x - left) * scale, (y - top) * scale];
+    let there = |k: usize| face.points.get(k).copied().filter(|p| p.iter().all(|v| v.is_finite()));
+    let outline = |place: &FaceBox| {
+        let [x, y] = at([place.x, place.y]);
+        Rect::from_xywh(x, y, place.width * scale, place.height * scale).map(PathBuilder::from_rect)
+    };
+    let differs = |a: &FaceBox, b: &FaceBox| {
+        [a.x - b.x, a.y - b.y, a.width - b.width, a.height - b.height].iter().any(|v| v.abs() > SAME)
+    };
+    if let Some(path) = outline(&face.face) {
+        stroke(pixmap, &path, CROP, 1.2, None);
+    }
+    if let Some(path) = face.stated.filter(|stated| differs(stated, &face.face)).as_ref().and_then(outline) {
+        stroke(pixmap, &path, STATED, 1.2, StrokeDash::new(vec![5.0, 4.0], 0.0));
+    }
+    // As large as the points lie apart, so that crowded ones stay apart.
+    let spread = face.face.side() * scale;
+    let radius = (spread / 110.0).clamp(0.9, 3.2);
+    for edge in &tile.scheme.edges {
+        let mut path = PathBuilder::new();
+        let mut last = None;
+        let closing = edge.closed.then(|| edge.points.first()).flatten();
+        for &k in edge.points.iter().chain(closing) {
+            let point = there(k);
+            if let (Some(from), Some(to)) = (last, point) {
+                let ([x0, y0], [x1, y1]) = (at(from), at(to));
+                path.move_to(x0, y0);
+                path.line_to(x1, y1);
+            }
+            last = point;
+        }
+        if let Some(path) = path.finish() {
+            stroke(pixmap, &path, EDGE, (0.6 * radius).max(0.8), None);
+        }
+    }
+    for (k, _) in face.points.iter().enumerate() {
+        let Some([x, y]) = there(k).map(at) else { continue };
+        let hidden = face.visibility.as_ref().is_some_and(|seen| !seen.get(k).copied().unwrap_or(true));
+        if let Some(dot) = PathBuilder::from_circle(x, y, radius) {
+            let paint = paint(if hidden { HIDDEN } else { VISIBLE });
+            pixmap.fill_path(&dot, &paint, FillRule::Winding, Transform::identity(), None);
+        }
+    }
+}
+
+fn paint([r, g, b, a]: [u8; 4]) -> Paint<'static> {
+    let mut paint = Paint { anti_alias: true, ..Default::default() };
+    paint.set_color(Color::from_rgba8(r, g, b, a));
+    paint
+}
+
+fn stroke(
+    pixmap: &mut Pixmap,
+    path: &tiny_skia::Path,
+    colour: [u8; 4],
+    width: f32,
+    dash: Option<StrokeDash>,
+) {
+    let stroke = Stroke { width, dash, ..Default::default() };
+    pixmap.stroke_path(path, &paint(colour), &stroke, Transform::identity(), None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn face() -> Annotation {
+        let face = FaceBox { x: 10.0, y: 10.0, width: 20.0, height: 20.0 };
+        let mut visibility = vec![true; 29];
+        visibility[1] = false;
+        let mut points = vec![[f32::NAN; 2]; 29];
+        (points[0], points[1]) = ([20.0, 20.0], [14.0, 26.0]);
+        Annotation {
+            file: std::path::Path::new("a").into(),
+            line: 1,
+            image: "a.png".into(),
+            points,
+            visibility: Some(visibility),
+            stated: None,
+            face,
+            tags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn points_are_drawn_where_they_are_in_the_colour_of_what_they_are() {
+        let image = RgbImage::from_pixel(40, 40, image::Rgb([10, 20, 30]));
+        let (face, scheme) = (face(), Scheme::named("cofw").unwrap());
+        let mut sheet = Sheet::new(Layout { columns: 1, rows: 1, tile: 200 }, 1, "title").unwrap();
+        let tile = Tile { face: &face, image: &image, scheme: &scheme, shown: Some(2.0) };
+        sheet.draw(0, &tile, "1 a.png");
+        let drawn = image::load_from_memory(&sheet.png().unwrap()).unwrap().to_rgb8();
+        // the window is 0..40, five tile pixels a pixel; tiles begin below the two lines
+        let at = |x: u32, y: u32| drawn.get_pixel(GAP + 5 * x, GAP + 2 * LINE + 5 * y).0;
+        assert_eq!(at(20, 20), [VISIBLE[0], VISIBLE[1], VISIBLE[2]]);
+        assert_eq!(at(14, 26), [HIDDEN[0], HIDDEN[1], HIDDEN[2]]);
+        assert_eq!(at(36, 36), [10, 20, 30]);
+        assert!(at(20, 10)[0] > 150, "the crop box");
+    }
+
+    #[test]
+    fn what_lies_beyond_the_picture_stays_empty() {
+        let image = RgbImage::from_pixel(22, 22, image::Rgb([200, 0, 0]));
+        let (face, scheme) = (face(), Scheme::named("cofw").unwrap());
+        let mut sheet = Sheet::new(Layout { columns: 2, rows: 1, tile: 100 }, 1, "").unwrap();
+        sheet.draw(0, &Tile { face: &face, image: &image, scheme: &scheme, shown: Some(3.0) }, "");
+        let drawn = image::load_from_memory(&sheet.png().unwrap()).unwrap().to_rgb8();
+        assert_eq!(drawn.get_pixel(GAP + 95, GAP + 2 * LINE + 95).0, OUTSIDE);
+        assert_eq!(drawn.get_pixel(GAP + 150, GAP + 2 * LINE + 50).0, BACKGROUND);
+    }
+
+    #[test]
+    fn long_names_keep_their_number_and_their_end() {
+        let letters: Vec<char> = "17 a/very/long/name.jpg".chars().collect();
+        assert_eq!(shortened(&letters, 15).into_iter().collect::<String>(), "17 ..g/name.jpg");
+        assert_eq!(shortened(&letters, 40), letters);
+    }
+}

@@ -1,0 +1,120 @@
+//! One's own data with one's own scheme: a TOML file that says what the points are, and a CSV file that says where.
+//!
+//! ```toml
+//! points = "points.csv"        # default: the name of this file with .csv
+//! images = "images"            # default: the folder of this file
+//! crop = "landmark_tight"      # default: stated where the rows have boxes
+//! [scheme]                     # or scheme = "wflw98", or scheme = "mine.toml"
+//! name = "paw"
+//! keypoints = 3
+//! names = ["left_toe", "right_toe", "heel"]
+//! flip_pairs = [[0, 1]]
+//! inter_ocular = [[0], [1]]    # the ends of the ruler; they need not be eyes
+//! ruler = "inter_ocular"
+//! edges = [{ name = "sole", closed = false, points = [0, 2, 1] }]
+//! ```
+//!
+//! The CSV file has a header. `image` is needed, and for each keypoint two columns, `NAME_x` and `NAME_y` by the scheme's names or
+//! `x0`, `y0`, `x1`, ... by number: 0-based pixels, both empty where the point is absent. A column `NAME_v` or `v0` of 0, 1 or 2 says
+//! absent, hidden or visible, as in COCO. `box_x`, `box_y`, `box_width`, `box_height` state the box; `split` is any word; `tags` are
+//! words between spaces.
+//!
+//! Crop: as the TOML file says; without a word in it [`CropRule::Stated`] where the rows have boxes, else
+//! [`CropRule::LandmarkTight`].
+
+mod columns;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use self::columns::Columns;
+use super::layout;
+use super::listed::{Listed, Read};
+use super::place::{self, Place};
+use crate::crop::CropRule;
+use crate::{Error, Result, Scheme};
+
+pub use write::to_files;
+
+/// The TOML file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    points: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crop: Option<CropRule>,
+    scheme: toml::Value,
+}
+
+/// Reads the TOML file `path` and the CSV file it names; with a `split` only the rows of that split. `images` goes before what the
+/// file says.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Content`] for the TOML file, [`Error::Row`] where the CSV file has no or a wrong header.
+pub fn read(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<Read> {
+    let (head, scheme) = head(path)?;
+    let folder = layout::folder_of(path);
+    let below = folder.join(head.images.as_deref().unwrap_or(Path::new(".")));
+    let table = head.points.map_or_else(|| path.with_extension("csv"), |points| folder.join(points));
+    let bytes = place::read(&table)?;
+    let file: Arc<Path> = table.as_path().into();
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(bytes.as_slice());
+    let (mut columns, mut faces, mut problems) = (None, Vec::new(), Vec::new());
+    let mut record = csv::ByteRecord::new();
+    loop {
+        let more = reader.read_byte_record(&mut record);
+        let at = Place { file: file.clone(), line: record.position().map_or(0, |p| p.line() as usize) };
+        if !more.map_err(|error| at.error("row", "CSV", error.to_string()))? {
+            break;
+        }
+        let Some(columns) = &columns else {
+            columns = Some(Columns::of(&at, &record, &scheme)?);
+            continue;
+        };
+        match columns.face(&at, &record, head.crop) {
+            Ok((of, face)) if split.is_none_or(|split| of.as_deref() == Some(split)) => faces.push(face),
+            Ok(_) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if columns.is_none() {
+        return Err(Error::Empty {
+            path: table,
+            expected: "a header with image, x0, y0, x1, ... and rows".into(),
+        });
+    }
+    Ok((Listed::new(faces, images.unwrap_or(&below), scheme), problems))
+}
+
+/// The scheme that the TOML file gives or names.
+///
+/// # Errors
+/// As [`read`].
+pub fn scheme(path: &Path) -> Result<Scheme> {
+    Ok(head(path)?.1)
+}
+
+fn head(path: &Path) -> Result<(Head, Scheme)> {
+    let wrong = |error: toml::de::Error| {
+        Error::content(path, "description", "points, images, crop, scheme", error.to_string())
+    };
+    let bytes = place::read(path)?;
+    let text = Place { file: path.into(), line: 1 }.text(&bytes)?.to_string();
+    let head: Head = toml::from_str(&text).map_err(wrong)?;
+    let scheme = match &head.scheme {
+        toml::Value::String(name) if name.ends_with(".toml") => {
+            Scheme::from_toml_file(&layout::folder_of(path).join(name))?
+        }
+        toml::Value::String(name) => Scheme::named(name)?,
+        given => Scheme::deserialize(given.clone()).map_err(wrong)?,
+    };
+    scheme.validate()?;
+    Ok((head, scheme))
+}

@@ -1,0 +1,91 @@
+//! COFW's MATLAB files; `fixtures/make_cofw.py` says how they were made and what is in them.
+
+use std::path::{Path, PathBuf};
+
+use star_data::Dataset;
+use star_data::FaceBox;
+use star_data::formats::Split;
+use star_data::formats::cofw::{Base, Cofw};
+
+use super::{assert_contains, write};
+
+pub(super) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cofw")
+}
+
+#[test]
+fn every_number_and_every_pixel_of_the_files_comes_back() {
+    for (split, count) in [(Split::Train, 2), (Split::Test, 4)] {
+        let set = Cofw::open(&fixtures(), split, Base::Zero).unwrap();
+        assert_eq!((set.len(), set.scheme().name.as_str()), (count, "cofw29"));
+        for i in 0..count {
+            let (sample, annotation) = (set.get(i).unwrap(), set.annotation(i).unwrap());
+            let (w, h) = (20 + 2 * i as u32, 12 + i as u32);
+            assert_eq!(sample.image.dimensions(), (w, h));
+            let grey = split == Split::Test && i == 2;
+            for (x, y, pixel) in sample.image.enumerate_pixels() {
+                let value = |c: u32| ((50 * if grey { 0 } else { c } + 3 * x + 7 * y + i as u32) % 256) as u8;
+                assert_eq!(pixel.0, [0, 1, 2].map(value), "face {i}, pixel ({x}, {y})");
+            }
+            for (k, point) in sample.points.iter().enumerate() {
+                let (k, i) = (k as f32, i as f32);
+                assert_eq!(*point, [k / 4.0 + i, 1.0 + k / 2.0 + i]);
+            }
+            let visible: Vec<bool> = (0..29).map(|k| (k + i) % 5 != 0).collect();
+            assert_eq!(sample.visibility, Some(visible));
+            let stated = FaceBox { x: i as f32 - 3.0, y: 2.0, width: 15.0, height: 16.0 + i as f32 };
+            assert_eq!(annotation.stated, Some(stated));
+            // x i..i + 7, y i + 1..i + 15: side 14
+            assert!((sample.face.side() - 14.0).abs() < 1e-4);
+            assert_eq!(sample.source, Path::new(&format!("{split}/{:06}.png", i + 1)));
+        }
+    }
+}
+
+#[test]
+fn points_stay_one_based_where_the_published_models_are_matched() {
+    let open = |base| Cofw::open(&fixtures().join("COFW_test_color.mat"), Split::Test, base).unwrap();
+    let (zero, one) = (open(Base::Zero), open(Base::One));
+    let (a, b) = (zero.annotation(1).unwrap(), one.annotation(1).unwrap());
+    for (p, q) in a.points.iter().zip(&b.points) {
+        assert_eq!([p[0] + 1.0, p[1] + 1.0], *q);
+    }
+    assert_eq!(a.face.centre().map(|v| v + 1.0), b.face.centre());
+    assert_eq!(a.stated.unwrap().x + 1.0, b.stated.unwrap().x);
+}
+
+#[test]
+fn other_files_are_named_with_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = |path: &Path| Cofw::open(path, Split::Test, Base::Zero).err().unwrap().to_string();
+    assert_contains(&message(dir.path()), &["COFW_test_color.mat"]);
+    assert_contains(&message(&dir.path().join("none.mat")), &["none.mat", "No such file"]);
+    write(&dir.path().join("old.mat"), "MATLAB 5.0 MAT-file".repeat(100));
+    assert_contains(
+        &message(&dir.path().join("old.mat")),
+        &["old.mat", "expected MATLAB v7.3, which is HDF5"],
+    );
+    write(&dir.path().join("empty.mat"), "");
+    assert_contains(&message(&dir.path().join("empty.mat")), &["empty.mat"]);
+}
+
+#[test]
+fn no_cut_of_a_file_is_a_panic_and_no_cut_gives_other_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(fixtures().join("COFW_test_color.mat")).unwrap();
+    let path = dir.path().join("cut.mat");
+    let full = Cofw::open(&fixtures().join("COFW_test_color.mat"), Split::Test, Base::Zero).unwrap();
+    for length in (0..whole.len()).step_by(97) {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        match Cofw::open(&path, Split::Test, Base::Zero) {
+            Err(error) => assert_contains(&error.to_string(), &["cut.mat"]),
+            Ok(set) => {
+                for i in 0..set.len() {
+                    if let Ok(sample) = set.get(i) {
+                        assert_eq!(sample.image, full.get(i).unwrap().image);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `Source`: one door to every form, with subsets, crops, mapped schemes and the reference's faults.
+
+use star_data::crop::CropRule;
+use star_data::formats::tsv::{TsvDataset, format_annotation};
+use star_data::formats::{Compat, Form, Source, Split};
+use star_data::scheme_map::Detail;
+use star_data::{Dataset, Scheme};
+
+use super::{assert_contains, picture, points, wflw, write};
+
+#[test]
+fn a_data_set_is_opened_by_name_with_its_published_number() {
+    let dir = tempfile::tempdir().unwrap();
+    wflw::archive(dir.path());
+    let source = Source { subset: Some("makeup".into()), ..Source::new(Form::Wflw, dir.path()) };
+    let opened = source.open().unwrap();
+    assert_eq!((opened.dataset.len(), opened.published), (1, Some(206)));
+    let train = Source { split: Some(Split::Train), ..Source::new(Form::Wflw, dir.path()) };
+    assert_eq!((train.open().unwrap().published, train.open().unwrap().dataset.len()), (Some(7500), 1));
+    let none = Source { split: Some(Split::Private), ..train };
+    assert_contains(&none.open().err().unwrap().to_string(), &["split: expected train, test, got private"]);
+}
+
+#[test]
+fn ninety_eight_points_become_sixty_eight_with_their_own_crop() {
+    let dir = tempfile::tempdir().unwrap();
+    wflw::archive(dir.path());
+    let wanted =
+        Source { scheme: Some(Scheme::named("300w").unwrap()), ..Source::new(Form::Wflw, dir.path()) };
+    assert_contains(
+        &wanted.open().err().unwrap().to_string(),
+        &["68 points of scheme `face300w68`", "map the points"],
+    );
+    let mapped = Source { map: Some(Detail::Pick), ..wanted }.open().unwrap().strict().unwrap();
+    let (sample, all) = (mapped.get(0).unwrap(), points(98, 1.0));
+    assert_eq!((mapped.scheme().keypoints, sample.points[36], sample.points[67]), (68, all[60], all[95]));
+    assert_eq!(sample.face, CropRule::LandmarkTight.face(&sample.points).unwrap());
+}
+
+#[test]
+fn the_crop_rule_can_be_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    wflw::archive(dir.path());
+    let side = |crop| {
+        let source = Source { crop, ..Source::new(Form::Wflw, dir.path()) };
+        let set = source.open().unwrap().strict().unwrap();
+        assert_eq!(set.get(0).unwrap().face, set.annotation(0).unwrap().face);
+        set.get(0).unwrap().face.side()
+    };
+    // points 24.25 x 18; rectangle 30 x 50
+    assert!((side(None) - 25.0).abs() < 1e-4);
+    assert!((side(Some(CropRule::ReferenceDemo)) - 1.05 * 18.0).abs() < 1e-4);
+    assert_eq!(side(Some(CropRule::Stated)), 50.0);
+}
+
+#[test]
+fn rows_written_from_the_raw_archive_are_read_as_the_same_faces() {
+    let dir = tempfile::tempdir().unwrap();
+    wflw::archive(dir.path());
+    let raw = Source::new(Form::Wflw, dir.path()).open().unwrap().strict().unwrap();
+    let rows: Vec<String> = (0..raw.len())
+        .map(|i| {
+            format_annotation(&raw.annotation(i).unwrap(), raw.scheme(), CropRule::LandmarkTight).unwrap()
+        })
+        .collect();
+    let path = dir.path().join("test.tsv");
+    write(&path, rows.join("\n"));
+    let images = dir.path().join("WFLW_images");
+    let tsv = TsvDataset::open(&path, &images, raw.scheme().clone()).unwrap();
+    assert_eq!(tsv.len(), raw.len());
+    for i in 0..raw.len() {
+        let (a, b) = (raw.get(i).unwrap(), tsv.get(i).unwrap());
+        assert_eq!((a.points, a.face, a.tags, a.image), (b.points, b.face, b.tags, b.image));
+    }
+    // and the reference's reader loses the first of them
+    let scheme = Some(raw.scheme().clone());
+    let source =
+        Source { images: Some(images), compat: Compat::Reference, scheme, ..Source::new(Form::Tsv, path) };
+    let opened = source.open().unwrap();
+    assert_eq!((opened.dataset.len(), opened.dataset.source(0)), (3, raw.source(1)));
+    assert_contains(&opened.notes[0], &["first row is dropped"]);
+    let blurred = Source { subset: Some("Expression".into()), ..source };
+    assert_eq!(blurred.open().unwrap().dataset.len(), 1);
+    let none = Source { subset: Some("hats".into()), ..blurred };
+    assert_contains(&none.open().err().unwrap().to_string(), &["empty", "faces of subset `hats`"]);
+}
+
+#[test]
+fn forms_that_say_no_scheme_need_one() {
+    let dir = tempfile::tempdir().unwrap();
+    picture(&dir.path().join("a.png"), 1);
+    let message = Source::new(Form::Pts, dir.path()).open().err().unwrap().to_string();
+    assert_contains(&message, &["scheme: expected a scheme, which form pts does not say"]);
+}
