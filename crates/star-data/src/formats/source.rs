@@ -109,17 +109,8 @@ impl Source {
             let rule = self.crop.unwrap_or(self.form.crop());
             opened.dataset = self.recropped(opened.dataset, rule)?;
         }
-        if let (Some(wanted), got) = (&self.scheme, opened.dataset.scheme())
-            && wanted.keypoints != got.keypoints
-        {
-            let hint = if (got.keypoints, wanted.keypoints) == (98, 68) {
-                "; map the points (pick or blend)"
-            } else {
-                ""
-            };
-            let expected = format!("{} points of scheme `{}`", wanted.keypoints, wanted.name);
-            let got = format!("{} of `{}`{hint}", got.keypoints, got.name);
-            return Err(Error::content(&self.annotations, "scheme", expected, got));
+        if let Some(wanted) = &self.scheme {
+            opened.dataset = self.under(opened.dataset, wanted)?;
         }
         opened.published = self
             .form
@@ -235,6 +226,23 @@ impl Source {
             None => faces,
         };
         Ok(Arc::new(Recropped::new(faces, rule)))
+    }
+
+    /// The faces under the scheme asked for, which may have other edges and rulers but not another number of points.
+    fn under(&self, faces: Arc<dyn Dataset>, wanted: &Scheme) -> Result<Arc<dyn Dataset>> {
+        let got = faces.scheme().clone();
+        if got == *wanted {
+            return Ok(faces);
+        }
+        if got.keypoints != wanted.keypoints {
+            let mapped = (got.keypoints, wanted.keypoints) == (98, 68);
+            let hint = if mapped { "; map the points (pick or blend)" } else { "" };
+            let expected = format!("{} points of scheme `{}`", wanted.keypoints, wanted.name);
+            let got = format!("{} of `{}`{hint}", got.keypoints, got.name);
+            return Err(Error::content(&self.annotations, "scheme", expected, got));
+        }
+        let same = (0..got.keypoints).map(|k| vec![(k, 1.0)]).collect();
+        Ok(Arc::new(Mapped::new(faces, SchemeMap::new(got, wanted.clone(), same)?)?))
     }
 
     fn said_of_videos(&self, read: &face300vw::Read) -> Vec<String> {

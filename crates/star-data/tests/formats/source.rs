@@ -38,6 +38,16 @@ fn ninety_eight_points_become_sixty_eight_with_their_own_crop() {
 }
 
 #[test]
+fn a_scheme_of_ones_own_for_the_same_points_goes_before_the_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    wflw::archive(dir.path());
+    let mine: Scheme = toml::from_str("name = \"mine\"\nkeypoints = 98").unwrap();
+    let source = Source { scheme: Some(mine.clone()), ..Source::new(Form::Wflw, dir.path()) };
+    let set = source.open().unwrap().strict().unwrap();
+    assert_eq!((set.scheme(), set.get(0).unwrap().points), (&mine, points(98, 1.0)));
+}
+
+#[test]
 fn the_crop_rule_can_be_chosen() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
