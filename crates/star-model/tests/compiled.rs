@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use star_loss::moments;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE, Which};
 use star_model::{
-    CompileOptions, CompiledModel, Isa, LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig,
-    Stage,
+    CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters, Stage,
+    StackedHourglass, StackedHourglassConfig,
 };
 
 /// Largest absolute difference from the reference, for maps and landmarks alike.
@@ -135,12 +135,34 @@ fn every_shape_of_network_agrees_with_its_layers_on_every_instruction_set() {
             let heatmaps = &layers[config.stacks - 1].heatmaps;
             let found = compiled.moments(&x).unwrap();
             assert_close("means", &found.means, &moments::soft_argmax(heatmaps).unwrap(), LANDMARKS);
-            assert_close(
-                "covariances",
-                &found.covariances,
-                &moments::covariance(heatmaps).unwrap(),
-                LANDMARKS,
-            );
+            assert_close("covariances", &found.covariances, &moments::covariance(heatmaps).unwrap(), LANDMARKS);
+        }
+    }
+}
+
+#[test]
+fn an_hrnet_agrees_with_its_layers_on_every_instruction_set() {
+    let base = HrNetConfig { width: 6, modules: [1, 2, 1], blocks: 2, stem: 12, image_size: 96, ..HrNetConfig::w18(7) };
+    let cases = [
+        (HeatmapActivation::InstanceNormRelu, base.clone()),
+        (HeatmapActivation::Relu, HrNetConfig { width: 18, blocks: 1, image_size: 64, ..base.clone() }),
+        (HeatmapActivation::Peak, HrNetConfig { width: 16, modules: [1, 1, 1], keypoints: 19, ..base }),
+    ];
+    for (activation, config) in cases {
+        let config = HrNetConfig { activation, ..config };
+        let parameters = Parameters::new(12);
+        let model = HrNet::new(&config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+        for _ in 0..3 {
+            model.forward_t(&images(2, config.image_size), true).unwrap();
+        }
+        let x = images(3, config.image_size);
+        let layers = model.forward_t(&x, false).unwrap();
+        for isa in isas() {
+            let compiled = model.compile_with(&options(isa)).unwrap();
+            assert_stages_agree(&compiled.forward_t(&x, false).unwrap(), &layers);
+            let found = compiled.moments(&x).unwrap();
+            let means = moments::soft_argmax(&layers[0].heatmaps).unwrap();
+            assert_close(&format!("{activation:?}"), &found.means, &means, LANDMARKS);
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Parameter names are those of the public HRNet-Facial-Landmark-Detection checkpoints; `names` brings mmpose's and
 //! timm's to them. The batch norms use PyTorch's momentum of 0.1, as mmpose and timm do (the first code: 0.01).
 
-mod block;
+pub(crate) mod block;
 mod config;
-mod fuse;
+pub(crate) mod fuse;
 pub(crate) mod names;
-mod stage;
+pub(crate) mod stage;
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;

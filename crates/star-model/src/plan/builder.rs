@@ -1,7 +1,16 @@
 //! Writing a program step by step, and handing out its memory.
 
+use super::fold::Linear;
+use super::memory::Buffer;
 use super::ops::heads::Layout;
+use super::ops::panels::Panels;
+use super::ops::pointwise::ScaleRelu;
 use super::program::{Addend, Input, Op, Step};
+use crate::HeatmapActivation;
+
+/// Maps lower or narrower than this go the direct way: a Winograd tile would be mostly border, and its weights, four
+/// times as many, would be read for a handful of tiles.
+const WINOGRAD_SIDE: usize = 12;
 
 /// A channels-last activation while a program is written. Not `Clone`: giving one away frees its memory for others.
 pub(super) struct Value {
@@ -27,6 +36,15 @@ impl Value {
     pub(super) fn input(&self, len: usize) -> Input {
         Input { slot: self.slot, floats: self.floats(), stride: self.stride, len }
     }
+}
+
+/// What a convolution's result is added to.
+pub(super) enum Sum<'a> {
+    Nothing,
+    /// To this, which is left as it is.
+    With(&'a Value),
+    /// To this, which it replaces.
+    Into(Value),
 }
 
 /// Steps so far, and which slots are free.
@@ -79,13 +97,65 @@ impl Builder {
         &mut self,
         name: String,
         sources: Vec<Input>,
-        (prepare, panels): (Option<super::ops::pointwise::ScaleRelu>, super::ops::panels::Panels),
+        (prepare, panels): (Option<ScaleRelu>, Panels),
         residual: Addend,
         relu: bool,
         output: &Value,
     ) {
         let (pixels, work) = (output.pixels(), output.pixels() * panels.depth * output.channels);
         self.push(name, Op::Pointwise { sources, prepare, panels, residual, relu, pixels }, output, work);
+    }
+
+    /// Adds a 3x3 convolution of `x`; what it is added to decides where its output goes.
+    pub(super) fn conv3x3(
+        &mut self,
+        name: String,
+        conv: &Linear,
+        x: &Value,
+        stride: usize,
+        sum: Sum,
+        relu: bool,
+    ) -> Value {
+        let halved = |side: usize| side.div_ceil(stride);
+        let (height, width) = (halved(x.height), halved(x.width));
+        let (residual, out) = match sum {
+            Sum::Nothing => (Addend::None, self.padded(height, width, conv.outputs())),
+            Sum::With(other) => (Addend::Slot(other.slot), self.padded(height, width, conv.outputs())),
+            Sum::Into(out) => (Addend::InPlace, out),
+        };
+        let input = x.slot;
+        let op = if stride == 1 && height.min(width) >= WINOGRAD_SIDE {
+            Op::Winograd { input, height, width, panels: conv.pack_winograd(x.stride, self.lanes), residual, relu }
+        } else {
+            let (height, width, channels, kernel) = (x.height, x.width, x.stride, conv.kernel);
+            let panels = conv.pack(x.stride, self.lanes);
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, relu }
+        };
+        self.push(name, op, &out, out.pixels() * 9 * conv.inputs * conv.outputs());
+        out
+    }
+
+    /// Adds the first convolution, with a ReLU, of an image with a border of zeros.
+    pub(super) fn stem(
+        &mut self,
+        name: &str,
+        panels: Panels,
+        (kernel, stride): (usize, usize),
+        constant: Option<Buffer>,
+        image: Value,
+        out: &Value,
+        inputs: usize,
+    ) {
+        let work = out.pixels() * out.channels * inputs * kernel * kernel;
+        let op = Op::Stem { image: image.slot, padded: image.height, kernel, stride, panels, constant };
+        self.push(name.to_string(), op, out, work);
+        self.free(image);
+    }
+
+    /// Adds the activations of heads and shows their maps to the caller as stage `stage`.
+    pub(super) fn stage_maps(&mut self, name: &str, maps: &Value, heatmaps: HeatmapActivation, stage: usize) {
+        self.push(format!("{name}.activate"), Op::Activate { heatmaps }, maps, 0);
+        self.push(format!("{name}.stage"), Op::Stage { stage }, maps, 0);
     }
 
     /// Steps, and the size of each slot in floats.

@@ -1,13 +1,14 @@
 //! A network compiled for inference on a CPU: weights folded, joined and packed once, memory planned and reused.
 //!
-//! [`StackedHourglass::compile`](crate::StackedHourglass::compile) makes one. `hourglass` writes the network as a
-//! `program` of steps by way of `builder` and `fold`; `run` walks through it; `ops` are the steps, shared out over
+//! [`StackedHourglass::compile`](crate::StackedHourglass::compile) makes one. `hourglass` and `hrnet` write a network as
+//! a `program` of steps by way of `builder` and `fold`; `run` walks through it; `ops` are the steps, shared out over
 //! threads; `kernels` are their inner loops, one set for each instruction set.
 
 mod batch;
 mod builder;
 mod fold;
 mod hourglass;
+mod hrnet;
 mod kernels;
 mod memory;
 mod open;
@@ -27,7 +28,7 @@ pub use peak::gemm_peak;
 use program::Program;
 use run::Arena;
 
-use crate::{InputSpec, LandmarkModel, StackedHourglass, Stage};
+use crate::{HrNet, InputSpec, LandmarkModel, Stage, StackedHourglass};
 
 /// How a network is compiled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,20 +106,41 @@ impl StackedHourglass {
     /// # Errors
     /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
     pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        let isa = options.isa.unwrap_or_else(Isa::best);
-        let kernels = isa.kernels()?;
-        Ok(CompiledModel {
-            program: Program::hourglass(self, kernels.lanes())?,
-            input: self.input().clone(),
-            isa,
-            kernels,
-            threads: options.threads,
-            idle: Mutex::default(),
-        })
+        CompiledModel::new(self.input(), options, |lanes| Program::hourglass(self, lanes))
+    }
+}
+
+impl HrNet {
+    /// As [`StackedHourglass::compile`].
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn compile(&self) -> Result<CompiledModel> {
+        self.compile_with(&CompileOptions::default())
+    }
+
+    /// As [`StackedHourglass::compile_with`].
+    ///
+    /// # Errors
+    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
+    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
+        CompiledModel::new(self.input(), options, |lanes| Program::hrnet(self, lanes))
     }
 }
 
 impl CompiledModel {
+    /// Writes a program for the registers of the instruction set that `options` ask for.
+    fn new(
+        input: &InputSpec,
+        options: &CompileOptions,
+        write: impl FnOnce(usize) -> Result<Program>,
+    ) -> Result<Self> {
+        let isa = options.isa.unwrap_or_else(Isa::best);
+        let kernels = isa.kernels()?;
+        let (program, input) = (write(kernels.lanes())?, input.clone());
+        Ok(Self { program, input, isa, kernels, threads: options.threads, idle: Mutex::default() })
+    }
+
     /// The instruction set that it was compiled for.
     pub fn isa(&self) -> Isa {
         self.isa
@@ -204,9 +226,7 @@ impl CompiledModel {
 impl LandmarkModel for CompiledModel {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
         if train {
-            bail!(
-                "a compiled network does not train: train the network that it was compiled from, and compile that again"
-            )
+            bail!("a compiled network does not train: train the network that it was compiled from, and compile that again")
         }
         self.with_images(images, |pixels, b| self.run_stages(pixels, b, 0))
     }

@@ -4,18 +4,12 @@ use super::memory::Buffer;
 use super::ops::heads::Layout;
 use super::ops::panels::Panels;
 use super::ops::pointwise::ScaleRelu;
+use crate::HeatmapActivation;
 
 /// What a step does. Inputs and outputs are channels-last; numbers of slots come first.
 pub(super) enum Op {
     /// The first convolution, with a ReLU, of an image that is padded already.
-    Stem {
-        image: usize,
-        padded: usize,
-        kernel: usize,
-        stride: usize,
-        panels: Panels,
-        constant: Option<Buffer>,
-    },
+    Stem { image: usize, padded: usize, kernel: usize, stride: usize, panels: Panels, constant: Option<Buffer> },
     /// 1x1 convolution of one or several inputs.
     Pointwise {
         sources: Vec<Input>,
@@ -25,9 +19,9 @@ pub(super) enum Op {
         relu: bool,
         pixels: usize,
     },
-    /// 3x3 convolution with a ReLU, by Winograd.
-    Winograd { input: usize, height: usize, width: usize, panels: Panels },
-    /// Convolution with a ReLU, by laying windows side by side.
+    /// 3x3 convolution, by Winograd.
+    Winograd { input: usize, height: usize, width: usize, panels: Panels, residual: Addend, relu: bool },
+    /// Convolution, by laying windows side by side.
     Window {
         input: usize,
         height: usize,
@@ -36,13 +30,17 @@ pub(super) enum Op {
         kernel: usize,
         stride: usize,
         panels: Panels,
+        residual: Addend,
+        relu: bool,
     },
     /// 2x2 max-pooling to this height and width.
     MaxPool { input: usize, height: usize, width: usize, channels: usize },
     /// Adds the nearest upsampling of an input of this height and width to the output.
     UpsampleAdd { low: usize, height: usize, width: usize, channels: usize },
-    /// The heads' activations, in place.
-    Activate,
+    /// Adds the bilinear upsampling of an input of this height and width by a factor to another value.
+    Bilinear { low: usize, height: usize, width: usize, channels: usize, factor: usize, base: Addend, relu: bool },
+    /// The heads' activations, in place: this one on the heatmaps, the sigmoid on the others.
+    Activate { heatmaps: HeatmapActivation },
     /// Coordinate channels, masked by the last heatmap of a slot.
     Coordinates { maps: Option<usize> },
     /// Shows a stage's maps, which are its output, to the caller.
@@ -58,7 +56,7 @@ pub(super) struct Input {
     pub(super) len: usize,
 }
 
-/// What a 1x1 convolution adds to.
+/// What a convolution or an upsampling adds to.
 #[derive(Clone, Copy)]
 pub(super) enum Addend {
     None,
@@ -100,19 +98,16 @@ pub(super) struct Program {
 impl Program {
     /// Bytes of packed weights and constants.
     pub(super) fn weight_bytes(&self) -> usize {
-        let constants =
-            self.coordinates.len() * size_of::<f32>() + self.gates.as_ref().map_or(0, Panels::bytes);
+        let constants = self.coordinates.len() * size_of::<f32>() + self.gates.as_ref().map_or(0, Panels::bytes);
         constants
             + self
                 .steps
                 .iter()
                 .map(|step| match &step.op {
-                    Op::Stem { panels, constant, .. } => {
-                        panels.bytes() + constant.as_ref().map_or(0, Buffer::bytes)
+                    Op::Stem { panels, constant, .. } => panels.bytes() + constant.as_ref().map_or(0, Buffer::bytes),
+                    Op::Pointwise { panels, .. } | Op::Winograd { panels, .. } | Op::Window { panels, .. } => {
+                        panels.bytes()
                     }
-                    Op::Pointwise { panels, .. }
-                    | Op::Winograd { panels, .. }
-                    | Op::Window { panels, .. } => panels.bytes(),
                     _ => 0,
                 })
                 .sum::<usize>()

@@ -47,12 +47,7 @@ impl Program {
         mut times: Option<&mut Vec<Duration>>,
     ) {
         let side = self.image_size + 2 * self.border;
-        image::interleave(
-            planes,
-            self.image_size,
-            self.border,
-            arena.slots[self.image].take(side * side * 3),
-        );
+        image::interleave(planes, self.image_size, self.border, arena.slots[self.image].take(side * side * 3));
         let Arena { slots, team } = arena;
         let mut machine = Machine { kernels, team };
         for step in &self.steps {
@@ -84,25 +79,21 @@ impl Program {
                         len: input.len,
                     })
                     .collect();
-                let residual = match residual {
-                    Addend::None => Residual::None,
-                    Addend::InPlace => Residual::InPlace,
-                    Addend::Slot(slot) => Residual::Other(slots[*slot].get(out.len())),
-                };
+                let residual = addend(*residual, slots, out.len());
                 let (pixels, relu, prepare) = (*pixels, *relu, prepare.as_ref());
                 Pointwise { pixels, sources: &sources, prepare, panels, residual, relu }.run(machine, out);
             }
-            Op::Winograd { input, height, width, panels } => {
-                let (height, width) = (*height, *width);
+            Op::Winograd { input, height, width, panels, residual, relu } => {
+                let (height, width, relu) = (*height, *width, *relu);
+                let residual = addend(*residual, slots, out.len());
                 let input = slots[*input].get(height * width * panels.depth);
-                Winograd { input, height, width, panels, relu: true }.run(machine, out);
+                Winograd { input, height, width, panels, residual, relu }.run(machine, out);
             }
-            Op::Window { input, height, width, channels, kernel, stride, panels } => {
-                let (height, width, channels, kernel, stride) =
-                    (*height, *width, *channels, *kernel, *stride);
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, relu } => {
+                let (height, width, channels, kernel, stride) = (*height, *width, *channels, *kernel, *stride);
+                let (residual, relu) = (addend(*residual, slots, out.len()), *relu);
                 let input = slots[*input].get(height * width * channels);
-                Window { input, height, width, channels, kernel, stride, panels, relu: true }
-                    .run(machine, out);
+                Window { input, height, width, channels, kernel, stride, panels, residual, relu }.run(machine, out);
             }
             Op::MaxPool { input, height, width, channels } => {
                 let input = slots[*input].get(4 * height * width * channels);
@@ -112,7 +103,13 @@ impl Program {
                 let low = slots[*low].get(height * width * channels);
                 spatial::upsample_add(machine, out, low, (*height, *width, *channels));
             }
-            Op::Activate => heads::activate(machine, &self.layout, out),
+            Op::Bilinear { low, height, width, channels, factor, base, relu } => {
+                let low = slots[*low].get(height * width * channels);
+                let base = addend(*base, slots, out.len());
+                let (height, width, channels, factor, relu) = (*height, *width, *channels, *factor, *relu);
+                spatial::Bilinear { low, height, width, channels, factor, base, relu }.run(machine, out);
+            }
+            Op::Activate { heatmaps } => heads::activate(machine, &self.layout, *heatmaps, out),
             Op::Coordinates { maps: None } => out.copy_from_slice(&self.coordinates),
             Op::Coordinates { maps: Some(maps) } => {
                 let maps = slots[*maps].get(self.map_size * self.map_size * self.layout.channels);
@@ -121,5 +118,14 @@ impl Program {
             // Its output is the maps themselves, taken out like any other.
             Op::Stage { stage } => on_stage(*stage, out, machine),
         }
+    }
+}
+
+/// What a step adds to, out of its slot.
+fn addend(addend: Addend, slots: &[Buffer], len: usize) -> Residual<'_> {
+    match addend {
+        Addend::None => Residual::None,
+        Addend::InPlace => Residual::InPlace,
+        Addend::Slot(slot) => Residual::Other(slots[slot].get(len)),
     }
 }

@@ -11,7 +11,7 @@ pub(super) mod gemm;
 mod maps;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod pixels;
+pub(super) mod pixels;
 mod portable;
 mod simd;
 pub(super) mod winograd;
@@ -106,6 +106,9 @@ pub(super) trait Kernels: Send + Sync {
     /// [`pixels::upsample_add_row`]
     unsafe fn upsample_add_row(&self, base: *mut f32, low: *const f32, width: usize, channels: usize);
 
+    /// [`pixels::bilinear_row`]
+    unsafe fn bilinear_row(&self, row: &pixels::BilinearRow);
+
     /// [`maps::sums`]
     #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
     unsafe fn sums(
@@ -166,6 +169,7 @@ macro_rules! kernels {
             max_pool_row = pixels::max_pool_row(x: *const f32, width: usize, channels: usize, out: *mut f32);
             upsample_add_row = pixels::upsample_add_row(base: *mut f32, low: *const f32, width: usize,
                 channels: usize);
+            bilinear_row = pixels::bilinear_row(row: &pixels::BilinearRow);
             sums = maps::sums(x: *const f32, stride: usize, pixels: usize, channels: usize, reference: *const f32,
                 first: *mut f32, second: *mut f32);
             activate = maps::activate(x: *mut f32, pixels: usize, channels: usize, normed: usize,

@@ -47,6 +47,55 @@ pub(super) unsafe fn max_pool_row<S: Simd>(x: *const f32, width: usize, channels
     }
 }
 
+/// One row of a bilinear upsampling by `factor`: `out = activate(base + upsampled)`.
+#[derive(Clone, Copy)]
+pub(crate) struct BilinearRow {
+    /// The two rows of `width` pixels that it lies between, and the share of the second.
+    pub(crate) above: *const f32,
+    pub(crate) below: *const f32,
+    pub(crate) share: f32,
+    pub(crate) width: usize,
+    pub(crate) factor: usize,
+    pub(crate) channels: usize,
+    /// Null, or `factor * width` pixels; may be `out`.
+    pub(crate) base: *const f32,
+    pub(crate) out: *mut f32,
+    pub(crate) relu: bool,
+}
+
+/// Runs one row. Positions are those of pixel centres; beyond the outer ones the border is kept.
+///
+/// # Safety
+/// The pointers must cover what the sizes say; `channels` must be a multiple of the lanes.
+#[inline(always)]
+pub(super) unsafe fn bilinear_row<S: Simd>(row: &BilinearRow) {
+    let down = S::splat(row.share);
+    for x in 0..row.factor * row.width {
+        let at = ((x as f32 + 0.5) / row.factor as f32 - 0.5).max(0.0);
+        let first = (at as usize).min(row.width - 1);
+        let across = S::splat(at - first as f32);
+        let (left, right) = (first * row.channels, (first + 1).min(row.width - 1) * row.channels);
+        let mut c = 0;
+        while c < row.channels {
+            let line = |p: *const f32| {
+                let a = S::load(p.add(left + c));
+                S::fma(across, S::sub(S::load(p.add(right + c)), a), a)
+            };
+            let above = line(row.above);
+            let mut value = S::fma(down, S::sub(line(row.below), above), above);
+            let at = x * row.channels + c;
+            if !row.base.is_null() {
+                value = S::add(value, S::load(row.base.add(at)));
+            }
+            if row.relu {
+                value = S::max(zero::<S>(), value);
+            }
+            S::store(row.out.add(at), value);
+            c += S::LANES;
+        }
+    }
+}
+
 /// Adds one row of `width` pixels at `low` to two rows of `2 width` pixels at `base`, each pixel to a 2x2 block.
 ///
 /// # Safety

@@ -38,6 +38,8 @@ pub(crate) struct Block {
     /// `[height, width, out_stride]`, from this block's first channel on.
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
+    /// Null, or what is added before the ReLU, laid out as `out`.
+    pub(crate) residual: *const f32,
     pub(crate) relu: bool,
     /// [`scratch`] floats.
     pub(crate) scratch: *mut f32,
@@ -128,7 +130,8 @@ unsafe fn transform_output<S: Simd>(
     channel: usize,
 ) {
     let (rows, columns) = ((b.height - ty * TILE).min(TILE), (b.width - tx * TILE).min(TILE));
-    let out = b.out.add((ty * TILE * b.width + tx * TILE) * b.out_stride + channel);
+    let at = (ty * TILE * b.width + tx * TILE) * b.out_stride + channel;
+    let out = b.out.add(at);
     let mut c = 0;
     while c < width {
         let mut lines = [[zero::<S>(); 4]; 6];
@@ -147,11 +150,15 @@ unsafe fn transform_output<S: Simd>(
             }
             let line = backward::<S>(d);
             for j in 0..columns {
+                let pixel = (i * b.width + j) * b.out_stride + c;
                 let mut value = S::add(line[j], bias);
+                if !b.residual.is_null() {
+                    value = S::add(value, S::load(b.residual.add(at + pixel)));
+                }
                 if b.relu {
                     value = S::max(zero::<S>(), value);
                 }
-                S::store(out.add((i * b.width + j) * b.out_stride + c), value);
+                S::store(out.add(pixel), value);
             }
         }
         c += S::LANES;

@@ -5,6 +5,8 @@ use super::super::kernels::gemm::{Run, Strip};
 use super::Machine;
 use super::panels::Panels;
 use super::shared::{Shared, part};
+use crate::HeatmapActivation;
+use crate::hrnet::PEAK_SHARE;
 use crate::norm::EPS;
 
 /// Pixels a task, and a partial sum: fixed, so that the number of threads does not change a result.
@@ -43,16 +45,37 @@ impl Layout {
     }
 }
 
-/// In place: instance norm and ReLU on the heatmaps, sigmoid on the others.
-pub(crate) fn activate(machine: &mut Machine, layout: &Layout, maps: &mut [f32]) {
+/// In place: `heatmaps` on the heatmaps, the sigmoid on the others.
+pub(crate) fn activate(machine: &mut Machine, layout: &Layout, heatmaps: HeatmapActivation, maps: &mut [f32]) {
+    let (kernels, heat, channels) = (machine.kernels, layout.heat, layout.channels);
+    let (centre, scale) = match heatmaps {
+        HeatmapActivation::InstanceNormRelu => statistics(machine, layout, maps),
+        HeatmapActivation::Relu => (vec![0.0; heat], vec![1.0; heat]),
+        HeatmapActivation::Peak => (thresholds(layout, maps), vec![1.0; heat]),
+    };
+    let pixels = maps.len() / channels;
+    let maps = Shared::new(maps);
+    machine.team.each(pixels.div_ceil(BLOCK), |block, _| {
+        let count = BLOCK.min(pixels - block * BLOCK);
+        let x = maps.part(block * BLOCK * channels, count * channels);
+        #[expect(unsafe_code, reason = "call of a kernel")]
+        // SAFETY: `x` holds count rows, centre and scale `heat` values; blocks are disjoint.
+        unsafe {
+            kernels.activate(x, count, channels, heat, centre.as_ptr(), scale.as_ptr());
+        }
+    });
+}
+
+/// Each heatmap's mean, and one over its deviation; 0 for the padding.
+fn statistics(machine: &mut Machine, layout: &Layout, maps: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (kernels, heat, channels) = (machine.kernels, layout.heat, layout.channels);
     let pixels = maps.len() / channels;
     let blocks = pixels.div_ceil(BLOCK);
     // Sums are taken about the first pixel: what is left of the mean then costs the variance no digits.
-    let reference = maps[..heat].to_vec();
+    let reference = &maps[..heat];
     let mut partial = vec![0.0; blocks * 2 * heat];
     {
-        let (partial, maps) = (Shared::new(&mut partial), &*maps);
+        let partial = Shared::new(&mut partial);
         machine.team.each(blocks, |block, _| {
             let count = BLOCK.min(pixels - block * BLOCK);
             let (first, second) =
@@ -68,23 +91,23 @@ pub(crate) fn activate(machine: &mut Machine, layout: &Layout, maps: &mut [f32])
     let (mut centre, mut scale) = (vec![0.0; heat], vec![0.0; heat]);
     for c in 0..layout.points {
         let sum = |which: usize| -> f64 {
-            (0..blocks).map(|block| f64::from(partial[(2 * block + which) * heat + c])).sum::<f64>()
-                / pixels as f64
+            let parts = (0..blocks).map(|block| f64::from(partial[(2 * block + which) * heat + c]));
+            parts.sum::<f64>() / pixels as f64
         };
         let (offset, square) = (sum(0), sum(1));
         centre[c] = (f64::from(reference[c]) + offset) as f32;
         scale[c] = (1.0 / ((square - offset * offset).max(0.0) + EPS).sqrt()) as f32;
     }
-    let maps = Shared::new(maps);
-    machine.team.each(blocks, |block, _| {
-        let count = BLOCK.min(pixels - block * BLOCK);
-        let x = maps.part(block * BLOCK * channels, count * channels);
-        #[expect(unsafe_code, reason = "call of a kernel")]
-        // SAFETY: `x` holds count rows, centre and scale `heat` values; blocks are disjoint.
-        unsafe {
-            kernels.activate(x, count, channels, heat, centre.as_ptr(), scale.as_ptr());
-        }
-    });
+    (centre, scale)
+}
+
+/// The share of each heatmap's largest value below which nothing counts.
+fn thresholds(layout: &Layout, maps: &[f32]) -> Vec<f32> {
+    let mut largest = maps[..layout.heat].to_vec();
+    for pixel in maps.chunks_exact(layout.channels) {
+        largest.iter_mut().zip(pixel).for_each(|(largest, &value)| *largest = largest.max(value));
+    }
+    largest.into_iter().map(|largest| (f64::from(largest) * PEAK_SHARE) as f32).collect()
 }
 
 /// What one block of pixels of activated maps is for the attention: `gates` holds the edge-to-point matrix.
@@ -132,13 +155,7 @@ pub(crate) struct Planes<'a> {
 }
 
 /// Writes activated maps out as planes, the heatmaps gated where there is attention.
-pub(crate) fn planes(
-    machine: &mut Machine,
-    layout: &Layout,
-    gates: Option<&Panels>,
-    maps: &[f32],
-    to: &mut Planes,
-) {
+pub(crate) fn planes(machine: &mut Machine, layout: &Layout, gates: Option<&Panels>, maps: &[f32], to: &mut Planes) {
     let (kernels, channels, heat) = (machine.kernels, layout.channels, layout.heat);
     let pixels = maps.len() / channels;
     let targets = [&mut *to.heatmaps, &mut *to.pointmaps, &mut *to.edgemaps].map(Shared::new);

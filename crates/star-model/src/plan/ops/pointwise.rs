@@ -31,6 +31,17 @@ pub(crate) enum Residual<'a> {
     Other(&'a [f32]),
 }
 
+impl Residual<'_> {
+    /// Where the kernels find `span` values of it, those from `at` on, for an output at `target`; null for nothing.
+    pub(super) fn pointer(&self, target: *mut f32, at: usize, span: usize) -> *const f32 {
+        match self {
+            Self::None => std::ptr::null(),
+            Self::InPlace => target.cast_const(),
+            Self::Other(values) => part(values, at, span),
+        }
+    }
+}
+
 /// `out = activate(panels [sources] + bias + residual)`.
 pub(crate) struct Pointwise<'a> {
     pub(crate) pixels: usize,
@@ -84,11 +95,7 @@ impl Pointwise<'_> {
             let span = (pixels.len() - 1) * stride + count;
             let at = pixels.start * stride + first;
             let target = out.part(at, span);
-            let residual = match self.residual {
-                Residual::None => std::ptr::null(),
-                Residual::InPlace => target.cast_const(),
-                Residual::Other(values) => part(values, at, span),
-            };
+            let residual = self.residual.pointer(target, at, span);
             let strip = Strip {
                 runs,
                 pixels: pixels.len(),

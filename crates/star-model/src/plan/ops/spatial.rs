@@ -1,6 +1,8 @@
-//! Halving and doubling of resolution.
+//! Changes of resolution: pooling and upsampling.
 
+use super::super::kernels::pixels::BilinearRow;
 use super::Machine;
+use super::pointwise::Residual;
 use super::shared::{Shared, part};
 
 /// Floats a task.
@@ -45,6 +47,48 @@ pub(crate) fn upsample_add(
             );
         }
     });
+}
+
+/// Bilinear upsampling by `factor`, added to something: `[height, width, channels]` in.
+pub(crate) struct Bilinear<'a> {
+    pub(crate) low: &'a [f32],
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) channels: usize,
+    pub(crate) factor: usize,
+    pub(crate) base: Residual<'a>,
+    pub(crate) relu: bool,
+}
+
+impl Bilinear<'_> {
+    /// Runs it into `out`, `[factor height, factor width, channels]`.
+    pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
+        let (kernels, low_row) = (machine.kernels, self.width * self.channels);
+        let row = self.factor * low_row;
+        let out = Shared::new(out);
+        rows(machine, self.factor * self.height, row, |y| {
+            // The row's centre among the lower resolution's; beyond the outer ones the border is kept.
+            let at = ((y as f32 + 0.5) / self.factor as f32 - 0.5).max(0.0);
+            let first = (at as usize).min(self.height - 1);
+            let target = out.part(y * row, row);
+            let line = BilinearRow {
+                above: part(self.low, first * low_row, low_row),
+                below: part(self.low, (first + 1).min(self.height - 1) * low_row, low_row),
+                share: at - first as f32,
+                width: self.width,
+                factor: self.factor,
+                channels: self.channels,
+                base: self.base.pointer(target, y * row, row),
+                out: target,
+                relu: self.relu,
+            };
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: all rows were checked to lie inside their slices; each row is written by one task.
+            unsafe {
+                kernels.bilinear_row(&line);
+            }
+        });
+    }
 }
 
 /// Calls `work` for each of `height` rows, which touch `floats` floats each.

@@ -12,7 +12,9 @@ use super::stem::Stem;
 use super::team::Team;
 use super::window::Window;
 use super::winograd::Winograd;
+use super::spatial::Bilinear;
 use super::{Machine, image, spatial};
+use crate::HeatmapActivation;
 use crate::gradient_check::noise;
 
 /// Largest difference allowed of sums in another order, values being of the order of 1 and sums of some hundreds.
@@ -92,7 +94,8 @@ fn convolutions_agree_with_candles() {
         let weights = (weights * scale).unwrap();
         let bias = values(&[outputs], 3);
         let y = x.conv2d(&weights, kernel / 2, stride, 1, 1).unwrap();
-        let y = y.broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap().relu().unwrap();
+        let y = y.broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap();
+        let (y, shifted) = (y.relu().unwrap(), (&y + 1.0).unwrap().relu().unwrap());
         everywhere(|name, machine| {
             let kernels = machine.kernels;
             let (from, to) = (padded(inputs, kernels), padded(outputs, kernels));
@@ -101,15 +104,28 @@ fn convolutions_agree_with_candles() {
             let panels = Panels::pack(&rows(&weights, from), &bias, kernel * kernel * from, kernels.lanes());
             let mut out = vec![f32::NAN; expected.len()];
             let (height, width, channels, relu) = (h, w, from, true);
-            Window { input: &input, height, width, channels, kernel, stride, panels: &panels, relu }
+            let (input, residual) = (&input[..], Residual::None);
+            Window { input, height, width, channels, kernel, stride, panels: &panels, residual, relu }
                 .run(machine, &mut out);
             assert_close(&name, &out, &expected, SUMS);
+            // relu(y + bias + 1) by way of an output that is 1 already
+            let one = channels_last(&shifted, to);
+            let mut out = channels_last(&y.ones_like().unwrap(), to);
+            let residual = Residual::InPlace;
+            Window { input, height, width, channels, kernel, stride, panels: &panels, residual, relu }
+                .run(machine, &mut out);
+            assert_close(&name, &out, &one, SUMS);
             if (kernel, stride) == (3, 1) {
                 let flat: Vec<f32> = weights.flatten_all().unwrap().to_vec1().unwrap();
                 let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes());
                 let mut out = vec![f32::NAN; expected.len()];
-                Winograd { input: &input, height, width, panels: &panels, relu }.run(machine, &mut out);
+                let residual = Residual::None;
+                Winograd { input, height, width, panels: &panels, residual, relu }.run(machine, &mut out);
                 assert_close(&format!("{name} by Winograd"), &out, &expected, WINOGRAD);
+                let ones = channels_last(&y.ones_like().unwrap(), to);
+                let residual = Residual::Other(&ones);
+                Winograd { input, height, width, panels: &panels, residual, relu }.run(machine, &mut out);
+                assert_close(&format!("{name} by Winograd"), &out, &one, WINOGRAD);
             }
         });
     }
@@ -209,6 +225,8 @@ fn pooling_and_upsampling_agree_with_the_layers() {
     let (h, w, channels) = (6, 10, 21);
     let x = tensor(&values(&[1, channels, h, w], 14), &[1, channels, h, w]);
     let pooled = crate::interpolate::max_pool_2x2(&x).unwrap();
+    let smooth = crate::interpolate::upsample_bilinear(&x, 4).unwrap();
+    let smooth_sum = (&smooth + smooth.sqr().unwrap()).unwrap().relu().unwrap();
     let added = crate::interpolate::upsample_add(&x, &pooled).unwrap();
     everywhere(|name, machine| {
         let stride = padded(channels, machine.kernels);
@@ -218,6 +236,11 @@ fn pooling_and_upsampling_agree_with_the_layers() {
         assert_close(name, &out, &channels_last(&pooled, stride), 0.0);
         spatial::upsample_add(machine, &mut base, &out, (h / 2, w / 2, stride));
         assert_close(name, &base, &channels_last(&added, stride), 0.0);
+        let low = channels_last(&x, stride);
+        let mut out = channels_last(&smooth.sqr().unwrap(), stride);
+        let (height, width, channels, base) = (h, w, stride, Residual::InPlace);
+        Bilinear { low: &low, height, width, channels, factor: 4, base, relu: true }.run(machine, &mut out);
+        assert_close(name, &out, &channels_last(&smooth_sum, stride), SUMS);
     });
 }
 
@@ -232,7 +255,7 @@ fn the_heads_activations_keep_their_digits_under_a_large_offset() {
             pixel[..points].fill(4096.0 + (p % 2) as f32);
             pixel[layout.heat..layout.used()].fill(p as f32 * 200.0 / 149.0 - 100.0);
         }
-        heads::activate(machine, &layout, &mut maps);
+        heads::activate(machine, &layout, HeatmapActivation::InstanceNormRelu, &mut maps);
         for (p, pixel) in maps.chunks_exact(layout.channels).enumerate() {
             // (x - mean) / sqrt(1/4 + 1e-5) is +-1 less 2e-5; the ReLU takes the lower one
             let expected = if p % 2 == 0 { 0.0 } else { 0.5 / (0.25f32 + 1e-5).sqrt() };

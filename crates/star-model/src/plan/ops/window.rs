@@ -3,6 +3,7 @@
 
 use super::super::kernels::gemm::{Run, Strip};
 use super::panels::Panels;
+use super::pointwise::Residual;
 use super::shared::Shared;
 use super::{Machine, Split};
 
@@ -18,6 +19,7 @@ pub(crate) struct Window<'a> {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     pub(crate) panels: &'a Panels,
+    pub(crate) residual: Residual<'a>,
     pub(crate) relu: bool,
 }
 
@@ -53,16 +55,18 @@ impl Window<'_> {
                 self.unfold(pixel / out_width, pixel % out_width, window);
             }
             let (weights, bias) = panels.pointers(&group);
+            let (at, span) = (pixels.start * stride + first, (pixels.len() - 1) * stride + count);
+            let target = out.part(at, span);
             let strip = Strip {
                 runs: &[Run { x: windows.as_ptr(), stride: panels.depth, len: panels.depth }],
                 pixels: pixels.len(),
                 weights,
                 bias,
                 channels: count,
-                out: out.part(pixels.start * stride + first, (pixels.len() - 1) * stride + count),
+                out: target,
                 out_stride: stride,
-                residual: std::ptr::null(),
-                residual_stride: 0,
+                residual: self.residual.pointer(target, at, span),
+                residual_stride: stride,
                 relu: self.relu,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]

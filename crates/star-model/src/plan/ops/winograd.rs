@@ -2,6 +2,7 @@
 
 use super::super::kernels::winograd::{Block, TILE, scratch};
 use super::panels::Panels;
+use super::pointwise::Residual;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
 
@@ -15,6 +16,7 @@ pub(crate) struct Winograd<'a> {
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) panels: &'a Panels,
+    pub(crate) residual: Residual<'a>,
     pub(crate) relu: bool,
 }
 
@@ -39,6 +41,8 @@ impl Winograd<'_> {
                 return;
             }
             let (weights, bias) = panels.pointers(&group);
+            let span = (pixels - 1) * stride + count;
+            let target = out.part(first, span);
             let block = Block {
                 input: part(self.input, 0, pixels * channels),
                 height: self.height,
@@ -50,8 +54,9 @@ impl Winograd<'_> {
                 weights,
                 bias,
                 out_channels: count,
-                out: out.part(first, (pixels - 1) * stride + count),
+                out: target,
                 out_stride: stride,
+                residual: self.residual.pointer(target, first, span),
                 relu: self.relu,
                 scratch: memory.take(scratch(range.len(), channels, lanes)).as_mut_ptr(),
             };
