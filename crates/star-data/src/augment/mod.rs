@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn each_change_happens_on_its_own_as_often_as_its_probability_says() {
-        let only: [(&str, fn(&mut Augmentation, f64)); 9] = [
+        type Set = fn(&mut Augmentation, f64);
+        let only: [(&str, Set); 9] = [
             ("occlusion", |a, p| a.occlusion = Occlusion { probability: p, ..Default::default() }),
             // A kernel of one pixel is no blur: give every draw more.
             ("blur", |a, p| a.blur = Blur { probability: p, kernel: 1.0 }),

@@ -113,26 +113,22 @@ pub fn pack(
     if let Some(seed) = config.shuffle {
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     }
-    let (mut packed, mut shards, mut done) = (Packed::default(), Vec::new(), 0);
+    let (mut packed, mut shards) = (Packed::default(), Vec::new());
     for (number, samples) in order.chunks(config.per_shard).enumerate() {
         let url = format!("shard-{number:06}.tar");
+        let first = number * config.per_shard;
+        let job = Job { dataset, folder, config, url: &url, samples, first };
         let shard = match finished(folder, &url)? {
             Some(shard) => shard,
-            None => {
-                let key = number * config.per_shard;
-                match write_shard(dataset, folder, &url, key, samples, config, stop, &|count| {
-                    progress(done + count)
-                })? {
-                    Some((shard, trouble)) => {
-                        packed.unreadable.extend(trouble);
-                        shard
-                    }
-                    None => return Ok(Packed { stopped: true, ..packed }),
+            None => match job.write(stop, progress)? {
+                Some((shard, trouble)) => {
+                    packed.unreadable.extend(trouble);
+                    shard
                 }
-            }
+                None => return Ok(Packed { stopped: true, shards: shards.len(), ..packed }),
+            },
         };
-        done += samples.len();
-        progress(done);
+        progress(first + samples.len());
         packed.samples += shard.nsamples;
         packed.bytes += shard.filesize.unwrap_or_default();
         shards.push(shard);
@@ -211,66 +207,91 @@ struct Ready {
 
 type Trouble = Vec<(usize, Error)>;
 
-/// Writes one shard, its list and its note; `None` where it was stopped.
-#[expect(clippy::too_many_arguments, reason = "one call, from the loop above")]
-fn write_shard(
-    dataset: &dyn Dataset,
-    folder: &Path,
-    url: &str,
-    first_key: usize,
-    samples: &[usize],
-    config: &PackConfig,
-    stop: &AtomicBool,
-    progress: &dyn Fn(usize),
-) -> Result<Option<(Shard, Trouble)>> {
-    let path = folder.join(url);
-    let (mut members, mut trouble, mut stopped) = (Vec::new(), Vec::new(), false);
-    let mut end = (0, String::new());
-    let written = whole_file::write(&path, true, |file| {
+/// One shard to be written.
+struct Job<'a> {
+    dataset: &'a dyn Dataset,
+    folder: &'a Path,
+    config: &'a PackConfig,
+    url: &'a str,
+    samples: &'a [usize],
+    /// Samples in the shards before.
+    first: usize,
+}
+
+/// What a shard turned out to hold.
+#[derive(Default)]
+struct Contents {
+    members: Vec<Member>,
+    trouble: Trouble,
+    length: u64,
+    sha256: String,
+    stopped: bool,
+}
+
+impl Job<'_> {
+    /// Writes the shard, its list and its note; `None` where it was stopped.
+    fn write(&self, stop: &AtomicBool, progress: &dyn Fn(usize)) -> Result<Option<(Shard, Trouble)>> {
+        let mut contents = Contents::default();
+        let written = whole_file::write(&self.folder.join(self.url), true, |file| {
+            self.fill(file, &mut contents, stop, progress)
+        });
+        if contents.stopped {
+            return Ok(None);
+        }
+        written?;
+        let Contents { members, trouble, length, sha256, .. } = contents;
+        let list = self.folder.join(index::list_name(self.url));
+        whole_file::write(&list, true, |file| {
+            file.write_all(index::format(&members).as_bytes()).map_err(|source| Error::io(&list, source))
+        })?;
+        let (url, nsamples) = (self.url.to_string(), members.len());
+        let shard = Shard { url, nsamples, filesize: Some(length), sha256: Some(sha256) };
+        write_json(&self.folder.join(note_name(self.url)), &shard)?;
+        Ok(Some((shard, trouble)))
+    }
+
+    fn fill(
+        &self,
+        file: impl Write,
+        contents: &mut Contents,
+        stop: &AtomicBool,
+        progress: &dyn Fn(usize),
+    ) -> Result<()> {
+        let path = self.folder.join(self.url);
         let io = |source| Error::io(&path, source);
         let mut archive = tar::Builder::new(Hashing { inner: file, hash: Sha256::new(), length: 0 });
-        for (chunk, indices) in samples.chunks(CHUNK).enumerate() {
+        let mut done = self.first;
+        for indices in self.samples.chunks(CHUNK) {
             if stop.load(Ordering::Relaxed) {
-                stopped = true;
-                // Any error leaves the temporary file behind; this one goes no further.
-                return Err(Error::Index { index: 0, len: 0 });
+                contents.stopped = true;
+                // Any error leaves no file behind; this one goes no further.
+                return Err(io(io::ErrorKind::Interrupted.into()));
             }
             let ready: Vec<Result<Ready>> =
-                indices.par_iter().map(|&index| ready(dataset, config, index)).collect();
-            for (i, (ready, &index)) in ready.into_iter().zip(indices).enumerate() {
+                indices.par_iter().map(|&index| ready(self.dataset, self.config, index)).collect();
+            for (key, (ready, &index)) in (done..).zip(ready.into_iter().zip(indices)) {
                 let Ready { ending, picture, annotation } = match ready {
                     Ok(ready) => ready,
-                    Err(error) if config.unreadable == Unreadable::Skip => {
-                        trouble.push((index, error));
+                    Err(error) if self.config.unreadable == Unreadable::Skip => {
+                        contents.trouble.push((index, error));
                         continue;
                     }
                     Err(error) => return Err(error),
                 };
-                let key = format!("{:09}", first_key + chunk * CHUNK + i);
+                let key = format!("{key:09}");
                 let mut append = |ending: &str, bytes: &[u8]| {
                     append(&mut archive, &format!("{key}.{ending}"), bytes).map_err(io)
                 };
                 let (picture, annotation) = (append(ending, &picture)?, append("json", &annotation)?);
-                members.push(Member { key, ending: ending.to_string(), picture, annotation });
+                contents.members.push(Member { key, ending: ending.to_string(), picture, annotation });
             }
-            progress(chunk * CHUNK + indices.len());
+            done += indices.len();
+            progress(done);
         }
-        let file = archive.into_inner().map_err(io)?;
-        end = (file.length, hex(file.hash));
+        let end = archive.into_inner().map_err(io)?;
+        (contents.length, contents.sha256) = (end.length, hex(end.hash));
         Ok(())
-    });
-    if stopped {
-        return Ok(None);
     }
-    written?;
-    let list = folder.join(index::list_name(url));
-    whole_file::write(&list, true, |file| {
-        file.write_all(index::format(&members).as_bytes()).map_err(|source| Error::io(&list, source))
-    })?;
-    let (filesize, sha256) = (Some(end.0), Some(end.1));
-    let shard = Shard { url: url.to_string(), nsamples: members.len(), filesize, sha256 };
-    write_json(&folder.join(note_name(url)), &shard)?;
-    Ok(Some((shard, trouble)))
 }
 
 /// Reads and encodes one sample.
