@@ -45,7 +45,8 @@ const COCO: &str = r#"{"images": [{"id": 1, "file_name": "a.png"}], "annotations
     "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 1, 0, 0, 0], "bbox": [0, 0, 5, 5]}],
     "categories": [{"id": 1, "name": "paw", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2]]}]}"#;
 const OWN: &str = "points = \"own.csv\"\n[scheme]\nname = \"paw\"\nkeypoints = 2\n";
-const TABLE: &str = "image,x0,y0,v0,x1,y1,v1,split,tags\na.png,1,2,2,3,4,1,train,wet\na.png,1,2,2,,,0,test,\n";
+const TABLE: &str =
+    "image,x0,y0,v0,x1,y1,v1,split,tags\na.png,1,2,2,3,4,1,train,wet\na.png,1,2,2,,,0,test,\n";
 
 /// Opens what `Source` is pointed at, and reads its first face.
 fn open_source(form: Form, path: &Path) {

@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use star_loss::moments;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE, Which};
 use star_model::{
-    CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters, Stage,
-    StackedHourglass, StackedHourglassConfig,
+    CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters,
+    StackedHourglass, StackedHourglassConfig, Stage,
 };
 
 /// Largest absolute difference from the reference, for maps and landmarks alike.
@@ -135,14 +135,26 @@ fn every_shape_of_network_agrees_with_its_layers_on_every_instruction_set() {
             let heatmaps = &layers[config.stacks - 1].heatmaps;
             let found = compiled.moments(&x).unwrap();
             assert_close("means", &found.means, &moments::soft_argmax(heatmaps).unwrap(), LANDMARKS);
-            assert_close("covariances", &found.covariances, &moments::covariance(heatmaps).unwrap(), LANDMARKS);
+            assert_close(
+                "covariances",
+                &found.covariances,
+                &moments::covariance(heatmaps).unwrap(),
+                LANDMARKS,
+            );
         }
     }
 }
 
 #[test]
 fn an_hrnet_agrees_with_its_layers_on_every_instruction_set() {
-    let base = HrNetConfig { width: 6, modules: [1, 2, 1], blocks: 2, stem: 12, image_size: 96, ..HrNetConfig::w18(7) };
+    let base = HrNetConfig {
+        width: 6,
+        modules: [1, 2, 1],
+        blocks: 2,
+        stem: 12,
+        image_size: 96,
+        ..HrNetConfig::w18(7)
+    };
     let cases = [
         (HeatmapActivation::InstanceNormRelu, base.clone()),
         (HeatmapActivation::Relu, HrNetConfig { width: 18, blocks: 1, image_size: 64, ..base.clone() }),

@@ -19,7 +19,8 @@ pub(super) fn sets(
     scheme: &Scheme,
 ) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
     let loading = &config.data.loading;
-    let train = loading.cached(config.data.train.open(base, scheme, Split::Train).context("data.train")?, base)?;
+    let train =
+        loading.cached(config.data.train.open(base, scheme, Split::Train).context("data.train")?, base)?;
     if let Some(source) = &config.data.validation {
         let validation = source.open(base, scheme, Split::Test).context("data.validation")?;
         return Ok((train, loading.cached(validation, base)?));

@@ -49,7 +49,8 @@ fn every_problem_is_found_in_its_row_and_every_picture_decoded_once() {
     ];
     assert_eq!(text.len(), expected.len(), "{text:?}");
     for (line, part) in expected {
-        let found = text.iter().find(|text| text.contains(line)).unwrap_or_else(|| panic!("{line} in {text:?}"));
+        let found =
+            text.iter().find(|text| text.contains(line)).unwrap_or_else(|| panic!("{line} in {text:?}"));
         assert_contains(found, &[part]);
     }
     assert_eq!((report.pictures, report.outside, done), (4, 2, 7));

@@ -125,7 +125,14 @@ impl Builder {
         };
         let input = x.slot;
         let op = if stride == 1 && height.min(width) >= WINOGRAD_SIDE {
-            Op::Winograd { input, height, width, panels: conv.pack_winograd(x.stride, self.lanes), residual, relu }
+            Op::Winograd {
+                input,
+                height,
+                width,
+                panels: conv.pack_winograd(x.stride, self.lanes),
+                residual,
+                relu,
+            }
         } else {
             let (height, width, channels, kernel) = (x.height, x.width, x.stride, conv.kernel);
             let panels = conv.pack(x.stride, self.lanes);

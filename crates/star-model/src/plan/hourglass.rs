@@ -70,7 +70,12 @@ impl Builder {
         let colours = Linear { bias: stem.bias.clone(), ..stem.inputs(0, COLOURS, COLOURS) };
         let out = self.padded(size / STRIDE, size / STRIDE, stem.outputs());
         let constant = if stem.inputs > COLOURS {
-            Some(constant_map(&stem.inputs(COLOURS, stem.inputs, stem.inputs - COLOURS), size, STRIDE, out.stride)?)
+            Some(constant_map(
+                &stem.inputs(COLOURS, stem.inputs, stem.inputs - COLOURS),
+                size,
+                STRIDE,
+                out.stride,
+            )?)
         } else {
             None
         };
@@ -91,7 +96,14 @@ impl Builder {
         let first = Linear::of(&block.conv1)?.then(&block.bn2)?;
         let mid = self.padded(x.height, x.width, first.outputs());
         let weights = (Some(scale_relu(&block.bn1, x.stride)?), first.pack(first.inputs, self.lanes));
-        self.pointwise(format!("{name}.conv1"), vec![x.input(first.inputs)], weights, Addend::None, true, &mid);
+        self.pointwise(
+            format!("{name}.conv1"),
+            vec![x.input(first.inputs)],
+            weights,
+            Addend::None,
+            true,
+            &mid,
+        );
         let second = Linear::of(&block.conv2)?.then(&block.bn3)?;
         let out = self.conv3x3(format!("{name}.conv2"), &second, &mid, 1, Sum::Nothing, true);
         self.free(mid);
@@ -109,7 +121,14 @@ impl Builder {
             let out = self.padded(x.height, x.width, third.outputs());
             sources.push(x.input(skip.inputs));
             let both = Linear::sum(&[&third, &skip]);
-            self.pointwise(name, sources, (None, both.pack(both.inputs, self.lanes)), Addend::None, false, &out);
+            self.pointwise(
+                name,
+                sources,
+                (None, both.pack(both.inputs, self.lanes)),
+                Addend::None,
+                false,
+                &out,
+            );
             Some(out)
         } else if keep {
             let out = self.padded(x.height, x.width, third.outputs());
@@ -137,7 +156,13 @@ impl Builder {
     }
 
     /// One level of an hourglass. With `keep`, `x` is left as it was and returned beside the output.
-    fn hourglass(&mut self, name: &str, level: &Hourglass, x: Value, keep: bool) -> Result<(Value, Option<Value>)> {
+    fn hourglass(
+        &mut self,
+        name: &str,
+        level: &Hourglass,
+        x: Value,
+        keep: bool,
+    ) -> Result<(Value, Option<Value>)> {
         let low = self.max_pool(&format!("{name}.pool"), &x);
         let (up, x) = match self.residual_of(&format!("{name}.up1"), &level.up1, &x, keep)? {
             Some(up) => (up, Some(x)),
@@ -150,7 +175,8 @@ impl Builder {
             Inner::Bottom(block) => self.residual(&inner, block, low, false)?,
         };
         let low = self.residual(&format!("{name}.low3"), &level.low3, low, false)?;
-        let op = Op::UpsampleAdd { low: low.slot, height: low.height, width: low.width, channels: low.stride };
+        let op =
+            Op::UpsampleAdd { low: low.slot, height: low.height, width: low.width, channels: low.stride };
         self.push(format!("{name}.up2"), op, &up, 0);
         self.free(low);
         Ok((up, x))
@@ -171,7 +197,8 @@ impl Builder {
             Some(entry) => {
                 let entry = Linear::of(entry)?;
                 let out = self.padded(trunk.height, trunk.width, entry.outputs());
-                let grid = self.value(trunk.height, trunk.width, coordinates::CHANNELS, coordinates::CHANNELS);
+                let grid =
+                    self.value(trunk.height, trunk.width, coordinates::CHANNELS, coordinates::CHANNELS);
                 let maps = boundary.as_ref().map(|maps| maps.slot);
                 self.push(format!("{name}.coordinates"), Op::Coordinates { maps }, &grid, 0);
                 let sources = vec![trunk.input(trunk.channels), grid.input(entry.inputs - trunk.channels)];
@@ -192,12 +219,21 @@ impl Builder {
         // The block's last convolution and the 1x1 convolution after it are both linear: one matrix of two inputs.
         let name = format!("features.{s}");
         let mid = self.residual_body(&format!("{name}.0"), &stack.feature_block, &x)?;
-        let (third, last) =
-            (Linear::of(&stack.feature_block.conv3)?, Linear::of(&stack.feature_conv.conv)?.then(&stack.feature_conv.bn)?);
+        let (third, last) = (
+            Linear::of(&stack.feature_block.conv3)?,
+            Linear::of(&stack.feature_conv.conv)?.then(&stack.feature_conv.bn)?,
+        );
         let both = Linear::sum(&[&last.after(&third), &last.inputs(0, last.inputs, last.inputs)]);
         let features = self.padded(x.height, x.width, last.outputs());
         let sources = vec![mid.input(third.inputs), x.input(last.inputs)];
-        self.pointwise(name, sources, (None, both.pack(both.inputs, self.lanes)), Addend::None, true, &features);
+        self.pointwise(
+            name,
+            sources,
+            (None, both.pack(both.inputs, self.lanes)),
+            Addend::None,
+            true,
+            &features,
+        );
         self.free(mid);
         self.free(x);
         let maps = self.heads(s, stack, &features)?;
@@ -205,7 +241,10 @@ impl Builder {
             (Some(merge), Some(trunk)) => {
                 let layout = self.layout.clone();
                 let (features_in, heat) = (Linear::of(&merge.features)?, Linear::of(&merge.heatmaps)?);
-                let mut parts = vec![features_in, Linear { bias: heat.bias.clone(), ..heat.inputs(0, heat.inputs, layout.heat) }];
+                let mut parts = vec![
+                    features_in,
+                    Linear { bias: heat.bias.clone(), ..heat.inputs(0, heat.inputs, layout.heat) },
+                ];
                 if let Some((points, edges)) = &merge.aux {
                     parts.extend([Linear::of(points)?, Linear::of(edges)?]);
                 }
@@ -237,7 +276,14 @@ impl Builder {
         }
         let all = Linear::stack(&all.iter().map(|(part, outputs)| (part, *outputs)).collect::<Vec<_>>());
         let weights = (None, all.pack(all.inputs, self.lanes));
-        self.pointwise(format!("heads.{s}"), vec![features.input(all.inputs)], weights, Addend::None, false, &maps);
+        self.pointwise(
+            format!("heads.{s}"),
+            vec![features.input(all.inputs)],
+            weights,
+            Addend::None,
+            false,
+            &maps,
+        );
         self.stage_maps(&format!("heads.{s}"), &maps, HeatmapActivation::InstanceNormRelu, s);
         Ok(maps)
     }
@@ -247,7 +293,8 @@ impl Builder {
 fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Result<Buffer> {
     let grid = coord_conv::coordinates(size, size, DType::F32, &Device::Cpu)?.narrow(1, 0, conv.inputs)?;
     let weights: Vec<f32> = conv.weights.iter().map(|&weight| weight as f32).collect();
-    let weights = Tensor::from_vec(weights, (conv.outputs(), conv.inputs, conv.kernel, conv.kernel), &Device::Cpu)?;
+    let weights =
+        Tensor::from_vec(weights, (conv.outputs(), conv.inputs, conv.kernel, conv.kernel), &Device::Cpu)?;
     let map = grid.contiguous()?.conv2d(&weights, conv.kernel / 2, step, 1, 1)?;
     let (_, outputs, h, w) = map.dims4()?;
     let planes = map.flatten_all()?.to_vec1::<f32>()?;

@@ -86,7 +86,14 @@ impl Builder {
             sources.push(x.input(downsample.inputs));
             let (both, out) =
                 (Linear::sum(&[&third, &downsample]), self.padded(x.height, x.width, third.outputs()));
-            self.pointwise(name, sources, (None, both.pack(both.inputs, self.lanes)), Addend::None, true, &out);
+            self.pointwise(
+                name,
+                sources,
+                (None, both.pack(both.inputs, self.lanes)),
+                Addend::None,
+                true,
+                &out,
+            );
             self.free(x);
             out
         } else {
@@ -160,7 +167,8 @@ impl Builder {
                 match path {
                     Path::Same => {}
                     Path::Up { conv, factor } => {
-                        let low = self.to_width(format!("{name}.conv"), &folded(conv)?, &branches[from], false);
+                        let low =
+                            self.to_width(format!("{name}.conv"), &folded(conv)?, &branches[from], false);
                         let onto = sum.take().map_or(Sum::With(&branches[to]), Sum::Into);
                         sum = Some(self.bilinear(name, &low, *factor, onto, relu));
                         self.free(low);
@@ -175,7 +183,8 @@ impl Builder {
                                 (true, Some(sum)) => Sum::Into(sum),
                             };
                             let input = x.as_ref().unwrap_or(&branches[from]);
-                            let out = self.conv3x3(format!("{name}.{k}"), &conv, input, 2, onto, !end || relu);
+                            let out =
+                                self.conv3x3(format!("{name}.{k}"), &conv, input, 2, onto, !end || relu);
                             if let Some(used) = x.replace(out) {
                                 self.free(used);
                             }
@@ -235,7 +244,14 @@ impl Builder {
         let out = self.value(mixed.height, mixed.width, self.layout.used(), self.layout.channels);
         let padded = Linear::stack(&[(maps, self.layout.channels)]);
         let weights = (None, padded.pack(padded.inputs, self.lanes));
-        self.pointwise("head.3".to_string(), vec![mixed.input(maps.inputs)], weights, Addend::None, false, &out);
+        self.pointwise(
+            "head.3".to_string(),
+            vec![mixed.input(maps.inputs)],
+            weights,
+            Addend::None,
+            false,
+            &out,
+        );
         self.stage_maps("head", &out, model.activation, 0);
         self.free(mixed);
         self.free(out);

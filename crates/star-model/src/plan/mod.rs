@@ -28,7 +28,7 @@ pub use peak::gemm_peak;
 use program::Program;
 use run::Arena;
 
-use crate::{HrNet, InputSpec, LandmarkModel, Stage, StackedHourglass};
+use crate::{HrNet, InputSpec, LandmarkModel, StackedHourglass, Stage};
 
 /// How a network is compiled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -226,7 +226,9 @@ impl CompiledModel {
 impl LandmarkModel for CompiledModel {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
         if train {
-            bail!("a compiled network does not train: train the network that it was compiled from, and compile that again")
+            bail!(
+                "a compiled network does not train: train the network that it was compiled from, and compile that again"
+            )
         }
         self.with_images(images, |pixels, b| self.run_stages(pixels, b, 0))
     }

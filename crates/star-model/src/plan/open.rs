@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Result, bail};
 use candle_nn::VarBuilder;
 
 use super::{CompileOptions, CompiledModel};
-use crate::{HrNet, StackedHourglass};
 use crate::checkpoint::{Architecture, CONFIG_FILE, Folder, FolderConfig, WEIGHTS_FILE};
+use crate::{HrNet, StackedHourglass};
 
 impl CompiledModel {
     /// Compiles the network of a checkpoint in memory.
@@ -16,7 +16,11 @@ impl CompiledModel {
     /// When the CPU does not have the instruction set asked for.
     pub fn of(folder: &Folder, options: &CompileOptions) -> Result<Self> {
         let tensors = folder.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-        build(&folder.config.architecture, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), options)
+        build(
+            &folder.config.architecture,
+            VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
+            options,
+        )
     }
 
     /// Maps the weights of a folder that [`Folder::save`] wrote into memory and compiles them: the fastest start, and
@@ -26,7 +30,8 @@ impl CompiledModel {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn open(dir: &Path, options: &CompileOptions) -> Result<Self> {
-        let named = |path: &Path, error: String| candle_core::Error::msg(format!("{}: {error}", path.display()));
+        let named =
+            |path: &Path, error: String| candle_core::Error::msg(format!("{}: {error}", path.display()));
         let path = dir.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path).map_err(|error| named(&path, error.to_string()))?;
         let config: FolderConfig =

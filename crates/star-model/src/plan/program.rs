@@ -9,7 +9,14 @@ use crate::HeatmapActivation;
 /// What a step does. Inputs and outputs are channels-last; numbers of slots come first.
 pub(super) enum Op {
     /// The first convolution, with a ReLU, of an image that is padded already.
-    Stem { image: usize, padded: usize, kernel: usize, stride: usize, panels: Panels, constant: Option<Buffer> },
+    Stem {
+        image: usize,
+        padded: usize,
+        kernel: usize,
+        stride: usize,
+        panels: Panels,
+        constant: Option<Buffer>,
+    },
     /// 1x1 convolution of one or several inputs.
     Pointwise {
         sources: Vec<Input>,
@@ -38,7 +45,15 @@ pub(super) enum Op {
     /// Adds the nearest upsampling of an input of this height and width to the output.
     UpsampleAdd { low: usize, height: usize, width: usize, channels: usize },
     /// Adds the bilinear upsampling of an input of this height and width by a factor to another value.
-    Bilinear { low: usize, height: usize, width: usize, channels: usize, factor: usize, base: Addend, relu: bool },
+    Bilinear {
+        low: usize,
+        height: usize,
+        width: usize,
+        channels: usize,
+        factor: usize,
+        base: Addend,
+        relu: bool,
+    },
     /// The heads' activations, in place: this one on the heatmaps, the sigmoid on the others.
     Activate { heatmaps: HeatmapActivation },
     /// Coordinate channels, masked by the last heatmap of a slot.
@@ -98,16 +113,19 @@ pub(super) struct Program {
 impl Program {
     /// Bytes of packed weights and constants.
     pub(super) fn weight_bytes(&self) -> usize {
-        let constants = self.coordinates.len() * size_of::<f32>() + self.gates.as_ref().map_or(0, Panels::bytes);
+        let constants =
+            self.coordinates.len() * size_of::<f32>() + self.gates.as_ref().map_or(0, Panels::bytes);
         constants
             + self
                 .steps
                 .iter()
                 .map(|step| match &step.op {
-                    Op::Stem { panels, constant, .. } => panels.bytes() + constant.as_ref().map_or(0, Buffer::bytes),
-                    Op::Pointwise { panels, .. } | Op::Winograd { panels, .. } | Op::Window { panels, .. } => {
-                        panels.bytes()
+                    Op::Stem { panels, constant, .. } => {
+                        panels.bytes() + constant.as_ref().map_or(0, Buffer::bytes)
                     }
+                    Op::Pointwise { panels, .. }
+                    | Op::Winograd { panels, .. }
+                    | Op::Window { panels, .. } => panels.bytes(),
                     _ => 0,
                 })
                 .sum::<usize>()

@@ -47,7 +47,12 @@ impl Program {
         mut times: Option<&mut Vec<Duration>>,
     ) {
         let side = self.image_size + 2 * self.border;
-        image::interleave(planes, self.image_size, self.border, arena.slots[self.image].take(side * side * 3));
+        image::interleave(
+            planes,
+            self.image_size,
+            self.border,
+            arena.slots[self.image].take(side * side * 3),
+        );
         let Arena { slots, team } = arena;
         let mut machine = Machine { kernels, team };
         for step in &self.steps {
@@ -90,10 +95,12 @@ impl Program {
                 Winograd { input, height, width, panels, residual, relu }.run(machine, out);
             }
             Op::Window { input, height, width, channels, kernel, stride, panels, residual, relu } => {
-                let (height, width, channels, kernel, stride) = (*height, *width, *channels, *kernel, *stride);
+                let (height, width, channels, kernel, stride) =
+                    (*height, *width, *channels, *kernel, *stride);
                 let (residual, relu) = (addend(*residual, slots, out.len()), *relu);
                 let input = slots[*input].get(height * width * channels);
-                Window { input, height, width, channels, kernel, stride, panels, residual, relu }.run(machine, out);
+                Window { input, height, width, channels, kernel, stride, panels, residual, relu }
+                    .run(machine, out);
             }
             Op::MaxPool { input, height, width, channels } => {
                 let input = slots[*input].get(4 * height * width * channels);

@@ -46,7 +46,12 @@ impl Layout {
 }
 
 /// In place: `heatmaps` on the heatmaps, the sigmoid on the others.
-pub(crate) fn activate(machine: &mut Machine, layout: &Layout, heatmaps: HeatmapActivation, maps: &mut [f32]) {
+pub(crate) fn activate(
+    machine: &mut Machine,
+    layout: &Layout,
+    heatmaps: HeatmapActivation,
+    maps: &mut [f32],
+) {
     let (kernels, heat, channels) = (machine.kernels, layout.heat, layout.channels);
     let (centre, scale) = match heatmaps {
         HeatmapActivation::InstanceNormRelu => statistics(machine, layout, maps),
@@ -155,7 +160,13 @@ pub(crate) struct Planes<'a> {
 }
 
 /// Writes activated maps out as planes, the heatmaps gated where there is attention.
-pub(crate) fn planes(machine: &mut Machine, layout: &Layout, gates: Option<&Panels>, maps: &[f32], to: &mut Planes) {
+pub(crate) fn planes(
+    machine: &mut Machine,
+    layout: &Layout,
+    gates: Option<&Panels>,
+    maps: &[f32],
+    to: &mut Planes,
+) {
     let (kernels, channels, heat) = (machine.kernels, layout.channels, layout.heat);
     let pixels = maps.len() / channels;
     let targets = [&mut *to.heatmaps, &mut *to.pointmaps, &mut *to.edgemaps].map(Shared::new);
