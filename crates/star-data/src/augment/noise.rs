@@ -1,4 +1,4 @@
-//! Noise.
+//! Uniform byte noise, mixed into a picture.
 
 use image::RgbImage;
 use rand::Rng;
