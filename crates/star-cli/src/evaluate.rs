@@ -10,11 +10,10 @@ use star_data::{Dataset, FaceBox, Scheme};
 use star_eval::{Case, Ruler, Setting};
 use star_model::CompileOptions;
 
-use crate::args::{EvalArgs, MetricArgs, RulerName};
-use crate::cases::{self, Noted};
+use crate::args::{Ends, EvalArgs, MetricArgs, RulerName};
 use crate::faces::{self, Face};
 use crate::landmarks::{Landmarks, Predictor};
-use crate::{boxes, output, plan, progress, report, source, weights};
+use crate::{boxes, cases, output, plan, progress, report, source, weights};
 
 /// Name of the subset that is none.
 const WHOLE: &str = "full";
@@ -93,6 +92,7 @@ pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'stati
         RulerName::InterPupil => between(&scheme.inter_pupil, "inter-pupil"),
         RulerName::BoxDiagonal => Ok((Ruler::BoxDiagonal(Vec::new()), "box diagonal")),
         RulerName::BoxMean => Ok((Ruler::BoxGeometricMean(Vec::new()), "box geometric mean")),
+        RulerName::HeadSize => Ok((Ruler::HeadSize(Vec::new()), "head size")),
     }
 }
 
@@ -101,7 +101,21 @@ pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'stati
 /// # Errors
 /// When the scheme does not have the ruler asked for.
 pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
-    let (ruler, ruler_name) = ruler(scheme, args.ruler)?;
+    let (ruler, ruler_name) = match &args.between {
+        Some(Ends(first, second)) => {
+            if let Some(point) = first.iter().chain(second).find(|&&point| point >= scheme.keypoints) {
+                bail!(
+                    "--between: expected keypoints below {} of scheme `{}`, got {point}",
+                    scheme.keypoints,
+                    scheme.name
+                )
+            }
+            let ruler = Ruler::Between(first.clone(), second.clone());
+            let name = ruler.name();
+            (ruler, name)
+        }
+        None => ruler(scheme, args.ruler).map(|(ruler, name)| (ruler, name.to_string()))?,
+    };
     let name = || {
         let file = annotations.file_name().unwrap_or(annotations.as_os_str());
         let dir = annotations.parent().and_then(Path::file_name);
@@ -112,7 +126,7 @@ pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result
     Ok(Setting {
         dataset: args.dataset.clone().unwrap_or_else(name),
         subset: args.subset.clone(),
-        ruler_name: ruler_name.to_string(),
+        ruler_name,
         ruler,
         thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
         groups: plan::groups(scheme),
@@ -139,19 +153,17 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(dir) = &args.report.report {
         output::make_dir(dir)?;
     }
-    let noted = Arc::new(Noted::new(dataset.clone()));
     let bar = progress::bar(dataset.len(), "faces");
     let scored =
-        run_over(&predictor, noted.clone(), args.weights.batch_size, |done| bar.set_position(done as u64))?;
+        run_over(&predictor, dataset.clone(), args.weights.batch_size, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    let name = |index: usize| dataset.source(index).to_string_lossy().into_owned();
-    let cases: Vec<Case> =
-        scored.iter().map(|face| cases::scored(face, name(face.index), noted.about(face.index))).collect();
+    let case = |face: &Scored| Ok(cases::scored(face, dataset.annotation(face.index)?));
+    let cases: Vec<Case> = scored.iter().map(case).collect::<Result<_>>()?;
     if let Some(path) = &args.predictions {
         let mut predicted = Vec::with_capacity(scored.len());
-        for face in &scored {
+        for (face, case) in scored.iter().zip(&cases) {
             let tight = FaceBox::around(&face.truth)?;
-            let found = Face::new(Path::new(&name(face.index)), &scheme.name, tight, face.landmarks.clone());
+            let found = Face::new(Path::new(&case.name), &scheme.name, tight, face.landmarks.clone());
             predicted.push(Face { row: Some(face.index), ..found });
         }
         output::write_text(path, &faces::to_json(&predicted)?)?;

@@ -100,6 +100,13 @@ fn scoring_a_file_of_predictions_gives_the_report_of_the_run_that_made_it() {
     }
     let pages = ["a", "b"].map(|run| std::fs::read_to_string(dir.join(run).join("index.html")).unwrap());
     assert_eq!(pages[0].matches("<image").count(), pages[1].matches("<image").count());
+    // A ruler of one's own, and its keypoints.
+    let own = ok(dir, &[&score[..], &["--between", "8,12:9,14"]].concat());
+    assert_contains(&own, &["distance mean(8,12) to mean(9,14)"]);
+    assert_contains(
+        &refused(dir, &[&score[..], &["--between", "8:29"]].concat()),
+        &["--between", "below 29", "got 29"],
+    );
     // Without the pictures the report is written all the same.
     let output = star(dir, &[&score[..], &["--report", "c", "--images", "nowhere"]].concat());
     assert!(output.status.success() && dir.join("c/index.html").is_file());

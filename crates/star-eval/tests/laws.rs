@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use proptest::prelude::*;
-use star_eval::{Ced, Ruler, nme};
+use star_eval::oks::{Truth, oks};
+use star_eval::{Bootstrap, Ced, Pck, Ruler, keypoint_errors, nme};
 
 /// Coordinates are f32, so a moved shape is rounded at 6e-8 of its size; rulers are at least 1/100 of it.
 const SIMILARITY_RELATIVE: f64 = 1e-3;
@@ -37,6 +38,59 @@ proptest! {
         let before = measure(&predicted, &truth, &ruler);
         let after = measure(&moved(&predicted), &moved(&truth), &ruler);
         prop_assert!((before - after).abs() <= SIMILARITY_RELATIVE * (before + 1e-3), "{before} {after}");
+    }
+
+    #[test]
+    fn the_order_of_keypoints_is_nothing(predicted in shape(6), truth in shape(6), turn in 1usize..6) {
+        let moved = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> { (0..6).map(|k| shape[(k + turn) % 6]).collect() };
+        let place = |k: usize| (k + 6 - turn) % 6;
+        let rulers = [
+            (Ruler::default(), Ruler::default()),
+            (Ruler::Between(vec![0, 2], vec![5]), Ruler::Between(vec![place(2), place(0)], vec![place(5)])),
+            (Ruler::BoxGeometricMean(vec![1, 2, 3]), Ruler::BoxGeometricMean(vec![place(3), place(1), place(2)])),
+        ];
+        for (before, after) in rulers {
+            prop_assume!(before.length(&truth).is_ok_and(|l| l > 1.0));
+            let (a, b) = (measure(&predicted, &truth, &before), measure(&moved(&predicted), &moved(&truth), &after));
+            prop_assert!((a - b).abs() <= 1e-9 * a, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn more_keypoints_are_within_a_larger_distance(predicted in shape(8), truth in shape(8), t in 0f64..2.0, more in 0f64..2.0) {
+        let mut pck = Pck::new(8).unwrap();
+        pck.add(&keypoint_errors(&predicted, &truth, None, 50.0).unwrap(), None).unwrap();
+        let (near, far) = (pck.share(t), pck.share(t + more));
+        prop_assert!((0.0..=1.0).contains(&near) && near <= far);
+        let mean: f64 = pck.per_keypoint(t).iter().map(|s| s.unwrap()).sum::<f64>() / 8.0;
+        prop_assert!((mean - near).abs() < 1e-12);
+    }
+
+    #[test]
+    fn similarity_is_a_share_that_falls_with_distance_and_is_blind_to_scale(
+        off in prop::array::uniform2(-40f64..40.0), further in 1f64..3.0, scale in 0.1f64..10.0
+    ) {
+        let truth = |s: f64| Truth {
+            points: vec![[50.0 * s, 60.0 * s]],
+            annotated: vec![true],
+            area: 900.0 * s * s,
+            bbox: [0.0, 0.0, 100.0 * s, 100.0 * s],
+            crowd: false,
+        };
+        let value = |times: f64, s: f64| {
+            oks(&[[s * (50.0 + times * off[0]), s * (60.0 + times * off[1])]], &truth(s), &[0.1]).unwrap()
+        };
+        let near = value(1.0, 1.0);
+        prop_assert!((0.0..=1.0).contains(&near) && value(further, 1.0) <= near);
+        prop_assert!((near - value(1.0, scale)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_interval_holds_its_figure_and_widens_with_its_level(values in prop::collection::vec(0f64..0.3, 8..40)) {
+        let at = |level: f64| Bootstrap { level, resamples: 400, seed: 3 }.mean(&values).unwrap();
+        let (narrow, wide) = (at(0.5), at(0.95));
+        prop_assert!(wide.low <= narrow.low && narrow.high <= wide.high);
+        prop_assert!(wide.low <= wide.estimate + 1e-12 && wide.estimate <= wide.high + 1e-12);
     }
 
     #[test]

@@ -17,6 +17,23 @@ pub enum RulerName {
     BoxDiagonal,
     /// Geometric mean of the sides of that box
     BoxMean,
+    /// 0.6 of that diagonal: the head's size as MPII defines it for PCKh
+    HeadSize,
+}
+
+/// The two ends of a ruler of one's own: groups of keypoints whose means are measured between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends(pub Vec<usize>, pub Vec<usize>);
+
+fn parse_ends(text: &str) -> Result<Ends, String> {
+    let group = |text: &str| -> Result<Vec<usize>, String> {
+        let number =
+            |v: &str| v.trim().parse().map_err(|_| format!("`{v}` is no keypoint; expected 0, 1, 2 ..."));
+        text.split(',').map(number).collect()
+    };
+    let (first, second) =
+        text.split_once(':').ok_or("expected two groups of keypoints, such as 60:72 or 36,39:42,45")?;
+    Ok(Ends(group(first)?, group(second)?))
 }
 
 /// What errors are divided by and which errors count as failures.
@@ -25,6 +42,9 @@ pub struct MetricArgs {
     /// Length that errors are divided by [default: the scheme's]
     #[arg(long, value_enum)]
     pub ruler: Option<RulerName>,
+    /// Ruler of one's own: the distance between the means of two groups of keypoints, 0-based
+    #[arg(long, value_name = "A,B:C,D", value_parser = parse_ends, conflicts_with = "ruler")]
+    pub between: Option<Ends>,
     /// NME above which an image counts as failed, a fraction; may be given several times [default: the scheme's]
     #[arg(long = "threshold", value_name = "T")]
     pub thresholds: Vec<f64>,
@@ -83,4 +103,17 @@ pub struct ScoreArgs {
     /// Report to write.
     #[command(flatten)]
     pub report: ReportArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ruler_of_ones_own_is_two_groups_of_keypoints() {
+        assert_eq!(parse_ends("36,39:42, 45").unwrap(), Ends(vec![36, 39], vec![42, 45]));
+        for (bad, hint) in [("60", "60:72"), ("1:x", "`x`"), ("1:", "``"), ("-1:2", "`-1`")] {
+            assert!(parse_ends(bad).unwrap_err().contains(hint), "{bad}");
+        }
+    }
 }

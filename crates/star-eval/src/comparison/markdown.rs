@@ -55,12 +55,11 @@ impl Comparison {
         }
         text += &format!("Sign test p = {:.2e}", p.sign_p);
         if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
-            text += &format!(
-                "; signed-rank test p = {:.2e} ({corrected:.2e} corrected for {} runs), rank-biserial {:+.3}",
-                w.p,
-                self.pairs.len(),
-                w.effect
-            );
+            text += &format!("; signed-rank test p = {:.2e}", w.p);
+            if self.pairs.len() > 1 {
+                text += &format!(" ({corrected:.2e} corrected for {} comparisons)", self.pairs.len());
+            }
+            text += &format!(", rank-biserial {:+.3}", w.effect);
         }
         text += ".\n";
         if pair.unmatched != [0, 0] {

@@ -35,7 +35,12 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
                 &[
                     report.images.to_string(),
                     report.missing.to_string(),
-                    with_interval(percent(report.nme_mean_fraction), interval),
+                    match (report.nme_mean_fraction, report.nme_mean_of_found_fraction) {
+                        (None, Some(found)) => {
+                            format!("{}<small>of those found</small>", percent(Some(found)))
+                        }
+                        (mean, _) => with_interval(percent(mean), interval),
+                    },
                     percent(report.nme_median_fraction),
                     percent(report.nme_p90_fraction),
                     percent(report.nme_p95_fraction),

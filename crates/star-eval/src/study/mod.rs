@@ -120,10 +120,10 @@ impl Results {
             .ok_or(Error::Empty { what: "list of reports", hint: "evaluate at least one data set" })
     }
 
-    /// As indented JSON.
+    /// As JSON on one line: indented, the keypoints of a large data set would take three times the room.
     pub fn to_json(&self) -> String {
         // Strings, integers and finite or absent floats only: there is nothing in it that JSON cannot hold.
-        serde_json::to_string_pretty(self).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads what [`Results::to_json`] or [`Report::to_json`] wrote.
