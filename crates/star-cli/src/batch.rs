@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
+use star_data::crop::Crop;
 use star_data::loader::Batch;
 use star_model::{ChannelOrder, InputSpec};
 
@@ -24,6 +25,11 @@ pub struct MapTargets {
     pub pointmaps: Tensor,
     /// `[B, E, M, M]`
     pub edgemaps: Tensor,
+}
+
+/// How a network wants faces cut out of pictures.
+pub fn crop(input: &InputSpec) -> Crop {
+    Crop { size: input.image_size, target_face_scale: input.face_scale.into() }
 }
 
 /// RGB bytes `[B, S, S, 3]` as the network's input `[B, 3, S, S]`.
@@ -122,6 +128,18 @@ mod tests {
         let rgb = InputSpec { order: ChannelOrder::Rgb, mean: [0.0; 3], std: [255.0, 1.0, 51.0], ..input };
         let x = images(&[255, 0, 51], 1, &rgb, DType::F32, &Device::Cpu).unwrap();
         assert_eq!(x.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_face_takes_up_the_share_of_the_input_that_the_network_was_trained_on() {
+        // a box of 100 px at (50, 50) on 64 px: 0.8 * 64 / 100 = 0.512 px a px, its centre at 31.5
+        let input = InputSpec { face_scale: 0.8, ..InputSpec::reference(64) };
+        let face = star_data::FaceBox { x: 0.0, y: 0.0, width: 100.0, height: 100.0 };
+        let map = crop(&input).transform(&face).unwrap();
+        let [x, y] = map.apply(face.centre());
+        let [right, _] = map.apply([face.centre()[0] + 50.0, face.centre()[1]]);
+        assert!((x - 31.5).abs() < 1e-4 && (y - 31.5).abs() < 1e-4, "{x} {y}");
+        assert!((right - (31.5 + 25.6)).abs() < 1e-4, "{right}");
     }
 
     #[test]

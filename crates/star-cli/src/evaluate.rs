@@ -43,8 +43,11 @@ pub fn run_over(
     mut each: impl FnMut(usize),
 ) -> Result<Vec<Scored>> {
     let count = dataset.len();
-    let config =
-        LoaderConfig { clamp: false, ..LoaderConfig::evaluation(batch_size, predictor.image_size()) };
+    let config = LoaderConfig {
+        clamp: false,
+        face_scale: predictor.input().face_scale.into(),
+        ..LoaderConfig::evaluation(batch_size, predictor.image_size())
+    };
     let loader = Loader::new(dataset, config)?;
     let mut scored = Vec::with_capacity(count);
     for batch in loader.epoch(0, 0) {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use star_model::checkpoint::{CONFIG_FILE, Which};
 use star_model::hub::registry::{self, Entry, Use};
 use star_model::hub::{Address, Fetched, Hub, HubConfig};
@@ -78,7 +78,14 @@ impl Remote {
         let sha256 = self.entry.as_ref().and_then(|entry| entry.sha256.as_deref());
         let fetched = hub.fetch(&self.address, sha256, &mut report);
         bar.finish_and_clear();
-        Ok(fetched?)
+        let mirror = self.entry.as_ref().and_then(|entry| entry.mirror.as_ref());
+        match (fetched, mirror) {
+            // Only whoever asks for the mirror gets it: it is somebody else's copy, at a branch.
+            (Err(error), Some(mirror)) if *mirror != self.address.to_string() => Err(anyhow!(
+                "{error}. The same weights were seen at {mirror}; that address may be given instead"
+            )),
+            (fetched, _) => Ok(fetched?),
+        }
     }
 
     /// Says what is being downloaded and under which terms.

@@ -37,7 +37,10 @@ fn report(folder: &Folder, scheme: &str, source: &Path, stored: &Tensors) -> Res
         format!("file          {}", source.display()),
         format!("architecture  {}", config.architecture),
         format!("scheme        {scheme}, {} keypoints", config.architecture.keypoints()),
-        format!("input         {order} {size}x{size}, mean {:?}, deviation {:?}", input.mean, input.std),
+        format!(
+            "input         {order} {size}x{size}, mean {:?}, deviation {:?}, face over {} of the side",
+            input.mean, input.std, input.face_scale
+        ),
         format!("maps          {0}x{0}", input.map_size),
         format!("weights       {} of {}", config.provenance.which, config.provenance.source),
         format!("stored        {}", storage(stored)),

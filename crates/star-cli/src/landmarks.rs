@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use star_data::affine::Affine;
-use star_data::crop::{Crop, denormalize};
+use star_data::crop::denormalize;
 use star_data::{FaceBox, warp};
 use star_loss::moments;
 use star_model::checkpoint::Folder;
@@ -74,7 +74,8 @@ impl Predictor {
         Ok(Self { network: Network::Compiled(Box::new(compiled)), device: Device::Cpu, dtype: DType::F32 })
     }
 
-    fn input(&self) -> &InputSpec {
+    /// What the network expects of its input.
+    pub fn input(&self) -> &InputSpec {
         match &self.network {
             Network::Compiled(model) => model.input(),
             Network::Layers(model) => model.input(),
@@ -91,7 +92,7 @@ impl Predictor {
     /// # Errors
     /// When a box is empty, or the network fails.
     pub fn faces(&self, image: &RgbImage, faces: &[FaceBox], batch_size: usize) -> Result<Vec<Landmarks>> {
-        let crop = Crop::new(self.image_size());
+        let crop = batch::crop(self.input());
         let mut found = Vec::with_capacity(faces.len());
         for chunk in faces.chunks(batch_size.max(1)) {
             let transforms: Vec<Affine> =
@@ -172,6 +173,8 @@ fn landmarks(
 
 #[cfg(test)]
 mod tests {
+    use star_data::crop::Crop;
+
     use super::*;
 
     /// Relative tolerance for figures that went through a 64x64 map in f32.

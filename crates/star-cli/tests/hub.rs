@@ -166,6 +166,8 @@ fn what_cannot_be_fetched_says_what_to_do() {
     assert!(error.contains("not in the cache") && error.contains("HF_HUB_OFFLINE"), "{error}");
     let error = refused(case.predict("star-wfwl"));
     assert!(error.contains("star-wfwl") && error.contains("star-wflw"), "{error}");
+    let error = refused(case.predict("star-wflw"));
+    assert!(error.contains("not found (404)") && error.contains("hf:AIRI-Institute/HairFastGAN/"), "{error}");
     // no landmarks network: the stand-in's file is a text
     case.server.put("me/nets", "main", COMMIT, "text.pkl", b"hello, this is a text");
     let error = refused(case.predict("hf:me/nets/text.pkl"));

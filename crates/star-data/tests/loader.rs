@@ -137,6 +137,7 @@ fn settings_out_of_range_are_named() {
     for (config, field) in [
         (LoaderConfig { batch_size: 0, ..training(1) }, "batch_size"),
         (LoaderConfig { map_size: 7, ..training(1) }, "map_size"),
+        (LoaderConfig { face_scale: 0.0, ..training(1) }, "face_scale"),
     ] {
         assert!(Loader::new(faces(3), config).err().unwrap().to_string().contains(field));
     }

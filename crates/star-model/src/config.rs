@@ -6,8 +6,14 @@ use serde::{Deserialize, Serialize};
 /// Width of the boundary between the image grid and the heatmap grid: maps are `image_size / MAP_STRIDE` wide.
 pub const MAP_STRIDE: usize = 4;
 
-/// Beyond every network there is: a description of one that would fill the memory is a mistake.
+/// Sizes beyond every network there is: a description of one that would fill the memory is a mistake.
 const LARGEST: usize = 1 << 12;
+
+/// Stacks beyond the same.
+const MOST_STACKS: usize = 64;
+
+/// Levels beyond which not even the largest image has a pixel left.
+const MOST_LEVELS: usize = 10;
 
 /// Shape of a stacked hourglass (STAR, CVPR 2023, built on ADNet, ICCV 2021).
 ///
@@ -74,28 +80,25 @@ impl StackedHourglassConfig {
     /// # Errors
     /// Names the first field that is out of range and what it must be.
     pub fn validate(&self) -> Result<()> {
-        for (name, value) in [
-            ("keypoints", self.keypoints),
-            ("stacks", self.stacks),
-            ("levels", self.levels),
-            ("image_size", self.image_size),
+        for (name, value, most) in [
+            ("keypoints", self.keypoints, LARGEST),
+            ("stacks", self.stacks, MOST_STACKS),
+            ("levels", self.levels, MOST_LEVELS),
+            ("image_size", self.image_size, LARGEST),
         ] {
-            if value == 0 || value > LARGEST {
-                bail!("{name}: expected 1 to {LARGEST}, got {value}")
+            if value == 0 || value > most {
+                bail!("{name}: expected 1 to {most}, got {value}")
             }
         }
         if self.channels < 2 || self.channels > LARGEST || !self.channels.is_multiple_of(2) {
             bail!("channels: expected an even number from 2 to {LARGEST}, got {}", self.channels)
         }
-        // 2^levels must fit the map; more levels than bits can never do.
-        let step = u32::try_from(self.levels).ok().and_then(|levels| MAP_STRIDE.checked_shl(levels));
-        match step {
-            Some(step) if step > 0 && self.levels < 16 && self.image_size.is_multiple_of(step) => {}
-            _ => bail!(
+        if !self.image_size.is_multiple_of(MAP_STRIDE << self.levels) {
+            bail!(
                 "image_size: expected a multiple of {MAP_STRIDE} * 2^levels (levels = {}), got {}",
                 self.levels,
                 self.image_size
-            ),
+            )
         }
         if self.attention && self.edges.is_empty() {
             bail!(
@@ -135,10 +138,18 @@ pub struct InputSpec {
     pub mean: [f32; 3],
     /// What the difference is then divided by.
     pub std: [f32; 3],
+    /// Share of the input's side that the longer side of the box around a face's landmarks takes up.
+    #[serde(default = "tight")]
+    pub face_scale: f32,
+}
+
+/// The box fills the input: the reference's.
+pub(crate) fn tight() -> f32 {
+    1.0
 }
 
 impl InputSpec {
-    /// The reference's input: BGR, `(v - 127.5) / 127.5`.
+    /// The reference's input: BGR, `(v - 127.5) / 127.5`, cut tightly around the landmarks.
     pub fn reference(image_size: usize) -> Self {
         Self {
             image_size,
@@ -146,6 +157,7 @@ impl InputSpec {
             order: ChannelOrder::Bgr,
             mean: [127.5; 3],
             std: [127.5; 3],
+            face_scale: tight(),
         }
     }
 }
@@ -166,10 +178,11 @@ mod tests {
         let good = StackedHourglassConfig::reference(29, vec![vec![0]]);
         let cases = [
             (StackedHourglassConfig { keypoints: 0, ..good.clone() }, "keypoints"),
-            (StackedHourglassConfig { stacks: usize::MAX, ..good.clone() }, "stacks: expected 1 to 4096"),
+            (StackedHourglassConfig { stacks: usize::MAX, ..good.clone() }, "stacks: expected 1 to 64"),
             (StackedHourglassConfig { channels: 7, ..good.clone() }, "channels"),
             (StackedHourglassConfig { image_size: 100, ..good.clone() }, "image_size"),
-            (StackedHourglassConfig { levels: 70, ..good.clone() }, "image_size"),
+            (StackedHourglassConfig { levels: 70, ..good.clone() }, "levels: expected 1 to 10"),
+            (StackedHourglassConfig { levels: 9, ..good.clone() }, "image_size"),
             (StackedHourglassConfig { edges: vec![], ..good.clone() }, "edges"),
             (StackedHourglassConfig { edges: vec![vec![29]], ..good.clone() }, "edges[0]"),
         ];

@@ -154,9 +154,9 @@ fn all_three_namings_convert_to_the_same_folder() {
     for tensors in [&public, &old, &new] {
         let path = saved(tensors, dir.path());
         let folder = Folder::import(&path, Which::Net, "five", 64, "test").unwrap();
-        let config = HrNetConfig { activation: HeatmapActivation::Peak, ..thin() };
+        let config = HrNetConfig { activation: HeatmapActivation::Peak, face_scale: 0.8, ..thin() };
         assert_eq!(folder.config.architecture, Architecture::HrNet(config));
-        assert_eq!(folder.config.input.order, ChannelOrder::Rgb);
+        assert_eq!((folder.config.input.order, folder.config.input.face_scale), (ChannelOrder::Rgb, 0.8));
         assert_eq!(folder.tensors.keys().collect::<Vec<_>>(), public.keys().collect::<Vec<_>>());
         folder.save(&dir.path().join("folder")).unwrap();
         let back = Folder::load(&dir.path().join("folder")).unwrap();

@@ -22,7 +22,7 @@ pub enum Backbone {
     HrNet,
 }
 
-/// Shape of the network. Defaults: the published hourglass. `stacks` to `attention` are the hourglass's, `width` and
+/// Shape of the network. Defaults: the published hourglass. `stacks` to `attention` are the hourglass's, `width`, `face_scale` and
 /// `activation` the HRNet's; naming one of the other network is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,6 +47,9 @@ pub struct ModelSection {
     /// How the HRNet's raw maps become masses; default `instance_norm_relu`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<HeatmapActivation>,
+    /// Share of the HRNet's input that a face's landmarks take up; default 1, as the hourglass's; 0.8 in the public HRNets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face_scale: Option<f32>,
 }
 
 impl Default for ModelSection {
@@ -69,6 +72,7 @@ impl From<StackedHourglassConfig> for ModelSection {
             attention,
             width: None,
             activation: None,
+            face_scale: None,
         }
     }
 }
@@ -96,8 +100,8 @@ impl ModelSection {
         let architecture = match self.backbone {
             Backbone::Hourglass => {
                 ensure!(
-                    self.width.is_none() && self.activation.is_none(),
-                    "`width` and `activation` are an HRNet's; the backbone is the hourglass, whose width is `channels`"
+                    self.width.is_none() && self.activation.is_none() && self.face_scale.is_none(),
+                    "`width`, `activation` and `face_scale` are an HRNet's; the backbone is the hourglass, whose width is `channels`"
                 );
                 Architecture::StackedHourglass(self.hourglass(scheme))
             }
@@ -107,6 +111,7 @@ impl ModelSection {
                     image_size: self.image_size,
                     width: self.width,
                     activation: self.activation,
+                    face_scale: self.face_scale,
                     ..Self::default()
                 };
                 ensure!(
@@ -114,10 +119,12 @@ impl ModelSection {
                     "`stacks`, `levels`, `channels`, `coord_conv` and `attention` are the hourglass's; the backbone is \
                      an HRNet, which is sized by `width`"
                 );
+                let published = HrNetConfig::published(scheme.keypoints, self.width.unwrap_or(HRNET_WIDTH));
                 Architecture::HrNet(HrNetConfig {
                     image_size: self.image_size,
                     activation: self.activation.unwrap_or_default(),
-                    ..HrNetConfig::published(scheme.keypoints, self.width.unwrap_or(HRNET_WIDTH))
+                    face_scale: self.face_scale.unwrap_or(published.face_scale),
+                    ..published
                 })
             }
         };

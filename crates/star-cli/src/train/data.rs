@@ -38,6 +38,7 @@ pub(super) fn sets(
 /// How training faces are prepared for a network with this input; `aux` where it predicts point and edge maps.
 pub(super) fn loader_config(config: &TrainConfig, input: &InputSpec, aux: bool) -> LoaderConfig {
     LoaderConfig {
+        face_scale: input.face_scale.into(),
         map_size: input.map_size,
         shuffle: true,
         shuffle_buffer: config.data.loading.shuffle_buffer,

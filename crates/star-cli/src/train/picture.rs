@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use star_data::affine::Affine;
-use star_data::crop::Crop;
 use star_data::{Dataset, FaceBox, Scheme, warp};
 use star_model::LandmarkModel;
 use std::path::Path;
@@ -25,7 +24,7 @@ pub(super) fn first_face(
 ) -> Result<Vec<u8>> {
     let size = model.input().image_size;
     let sample = faces.get(0)?;
-    let crop = warp::warp(&sample.image, &Crop::new(size).transform(&sample.face)?, size)?;
+    let crop = warp::warp(&sample.image, &batch::crop(model.input()).transform(&sample.face)?, size)?;
     let images = batch::images(crop.as_raw(), size, model.input(), dtype, device)?;
     let stages = model.forward_t(&images, false)?;
     let heatmaps = &stages.last().context("the network returned no stage")?.heatmaps;

@@ -21,6 +21,8 @@ pub struct LoaderConfig {
     pub batch_size: usize,
     /// Side of the crops, pixels.
     pub image_size: usize,
+    /// Share of the crops' side that the longer side of a face's box takes up. Reference: 1.
+    pub face_scale: f64,
     /// Side of the target maps; divides `image_size`.
     pub map_size: usize,
     /// A new order every epoch.
@@ -58,6 +60,7 @@ impl LoaderConfig {
         Self {
             batch_size,
             image_size,
+            face_scale: 1.0,
             map_size: (image_size / 4).max(1),
             shuffle: false,
             shuffle_buffer: SHUFFLE_BUFFER,
@@ -88,6 +91,10 @@ impl LoaderConfig {
             if value == 0 {
                 return Err(Error::Config { field, expected: "at least 1".into(), got: "0".into() });
             }
+        }
+        if !(self.face_scale.is_finite() && self.face_scale > 0.0) {
+            let expected = "a positive number".to_string();
+            return Err(Error::Config { field: "face_scale", expected, got: self.face_scale.to_string() });
         }
         if !self.image_size.is_multiple_of(self.map_size) {
             let expected = format!("a divisor of image_size {}", self.image_size);

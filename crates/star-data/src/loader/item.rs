@@ -77,7 +77,7 @@ fn geometry(
     config: &LoaderConfig,
     rng: &mut ChaCha8Rng,
 ) -> Result<(Affine, Vec<usize>)> {
-    let crop = Crop::new(config.image_size);
+    let crop = Crop { size: config.image_size, target_face_scale: config.face_scale };
     let flip = config.augmentation.flip.draw(rng);
     let jitter = config.augmentation.similarity.draw(config.image_size, rng);
     if !flip {

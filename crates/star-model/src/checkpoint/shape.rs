@@ -18,7 +18,10 @@ pub fn infer(tensors: &Tensors, image_size: usize) -> Result<StackedHourglassCon
     let dim = |name: &str, axis: usize| match tensors.get(name).map(|t| t.dims().get(axis).copied()) {
         Some(Some(size)) => Ok(size),
         Some(None) => bail!("{name}: expected more than {axis} dimensions"),
-        None => bail!("not a stacked hourglass: no tensor `{name}` among {} tensors", tensors.len()),
+        None => bail!(
+            "neither a stacked hourglass nor an HRNet: no tensor `{name}` among {} tensors",
+            tensors.len()
+        ),
     };
     let keypoints = dim("out_heatmaps.0.conv.weight", 0)?;
     let channels = dim("out_heatmaps.0.conv.weight", 1)?;

@@ -3,14 +3,17 @@
 use candle_core::{D, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ChannelOrder, InputSpec, MAP_STRIDE};
+use crate::config::{ChannelOrder, InputSpec, MAP_STRIDE, tight};
 use crate::norm::{instance_norm_relu, relu};
 
 /// Resolutions that run side by side in the last stage.
 pub(crate) const BRANCHES: usize = 4;
 
-/// Beyond every network there is: a description of one that would fill the memory is a mistake.
+/// Channels and keypoints beyond every network there is: a description of one that would fill the memory is a mistake.
 const LARGEST: usize = 1 << 12;
+
+/// Modules and blocks beyond the same.
+const MOST: usize = 64;
 
 /// Mean of ImageNet's red, green and blue, in grey levels of 0 to 255: what every public HRNet was trained on.
 const IMAGENET_MEAN: [f32; 3] = [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0];
@@ -78,10 +81,13 @@ pub struct HrNetConfig {
     /// How raw maps become masses.
     #[serde(default)]
     pub activation: HeatmapActivation,
+    /// Share of the input's side that the longer side of the box around a face's landmarks takes up.
+    #[serde(default = "tight")]
+    pub face_scale: f32,
 }
 
 impl HrNetConfig {
-    /// The published shape at another width, on 256x256 images.
+    /// The published shape at another width, on 256x256 images cut tightly around the landmarks, as the hourglass's are.
     pub fn published(keypoints: usize, width: usize) -> Self {
         Self {
             keypoints,
@@ -91,6 +97,7 @@ impl HrNetConfig {
             stem: 64,
             image_size: 256,
             activation: HeatmapActivation::default(),
+            face_scale: tight(),
         }
     }
 
@@ -119,7 +126,7 @@ impl HrNetConfig {
         self.image_size / MAP_STRIDE
     }
 
-    /// RGB with ImageNet's mean and deviation.
+    /// RGB with ImageNet's mean and deviation, cut as `face_scale` says.
     pub fn input(&self) -> InputSpec {
         InputSpec {
             image_size: self.image_size,
@@ -127,6 +134,7 @@ impl HrNetConfig {
             order: ChannelOrder::Rgb,
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
+            face_scale: self.face_scale,
         }
     }
 
@@ -136,18 +144,21 @@ impl HrNetConfig {
     /// Names the first field that is out of range and what it must be.
     pub fn validate(&self) -> Result<()> {
         let [second, third, fourth] = self.modules;
-        for (name, value) in [
-            ("keypoints", self.keypoints),
-            ("width", self.width),
-            ("modules[0]", second),
-            ("modules[1]", third),
-            ("modules[2]", fourth),
-            ("blocks", self.blocks),
-            ("stem", self.stem),
+        for (name, value, most) in [
+            ("keypoints", self.keypoints, LARGEST),
+            ("width", self.width, LARGEST),
+            ("modules[0]", second, MOST),
+            ("modules[1]", third, MOST),
+            ("modules[2]", fourth, MOST),
+            ("blocks", self.blocks, MOST),
+            ("stem", self.stem, LARGEST),
         ] {
-            if value == 0 || value > LARGEST {
-                bail!("{name}: expected 1 to {LARGEST}, got {value}")
+            if value == 0 || value > most {
+                bail!("{name}: expected 1 to {most}, got {value}")
             }
+        }
+        if !(self.face_scale > 0.0 && self.face_scale <= 1.0) {
+            bail!("face_scale: expected a share above 0 and at most 1, got {}", self.face_scale)
         }
         let step = MAP_STRIDE << (BRANCHES - 1);
         if self.image_size == 0 || !self.image_size.is_multiple_of(step) {
@@ -171,8 +182,9 @@ mod tests {
         let cases = [
             (HrNetConfig { keypoints: 0, ..good.clone() }, "keypoints"),
             (HrNetConfig { width: 0, ..good.clone() }, "width"),
-            (HrNetConfig { blocks: usize::MAX, ..good.clone() }, "blocks: expected 1 to 4096"),
+            (HrNetConfig { blocks: usize::MAX, ..good.clone() }, "blocks: expected 1 to 64"),
             (HrNetConfig { modules: [1, 0, 3], ..good.clone() }, "modules[1]"),
+            (HrNetConfig { face_scale: f32::NAN, ..good.clone() }, "face_scale"),
             (HrNetConfig { image_size: 240, ..good.clone() }, "image_size: expected a multiple of 32"),
         ];
         for (config, field) in cases {

@@ -15,6 +15,9 @@ const WITNESS: &str = "stage2.0.branches.0.0.conv1.weight";
 /// First parts of the names of a classification head.
 const CLASSIFIER: [&str; 4] = ["incre_modules.", "downsamp_modules.", "final_layer.", "classifier."];
 
+/// How the public landmark code and mmpose cut faces: the box is enlarged by 1.25 before it fills the input.
+const PUBLIC_FACE_SCALE: f32 = 0.8;
+
 /// First part of the names of what follows the trunk.
 const HEAD: &str = "head.";
 
@@ -60,7 +63,7 @@ fn from_mmpose(name: String) -> String {
 /// Reads keypoints, width, modules, blocks and stem off tensors under our names.
 ///
 /// The network is fully convolutional, so `image_size` is the caller's. Foreign checkpoints were trained to draw bumps
-/// by a squared error, so their maps are read as [`HeatmapActivation::Peak`].
+/// by a squared error, so their maps are read as [`HeatmapActivation::Peak`], and on faces cut with a margin.
 ///
 /// # Errors
 /// Names the first tensor that is not there.
@@ -84,6 +87,7 @@ pub(crate) fn infer(tensors: &Tensors, image_size: usize) -> Result<HrNetConfig>
         stem: first_dim("conv1.weight")?,
         image_size,
         activation: HeatmapActivation::Peak,
+        face_scale: PUBLIC_FACE_SCALE,
     };
     config.validate()?;
     Ok(config)

@@ -70,6 +70,7 @@ fn metadata(folder: &Folder) -> Vec<StringStringEntryProto> {
         ("channel_order", order.to_string()),
         ("mean", format!("{:?}", input.mean)),
         ("std", format!("{:?}", input.std)),
+        ("face_scale", input.face_scale.to_string()),
         (
             "landmark_grid",
             "x, y in [-1, 1]; -1 and 1 are the centres of the outer pixels of a heatmap".to_string(),
