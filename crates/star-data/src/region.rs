@@ -10,7 +10,7 @@ use crate::{Error, FaceBox, Result, Sample};
 #[serde(deny_unknown_fields, default)]
 pub struct Region {
     /// Side of the square about the face's box, in longer sides of the box. What augmentation turns in from beyond it is black, as it
-    /// is beyond the picture: the reference's augmentation stays within 2.5 in all but a few of a thousand samples.
+    /// is beyond the picture: of 200 000 draws of the reference's augmentation none saw beyond 2.5, and 17 in 10 000 a corner beyond 2.
     pub reach: f64,
     /// Longer side of the face's box in pixels above which the region is made smaller, so that the box has that side; 0 keeps the
     /// picture's own pixels. Twice the side of the network's input loses nothing that it can see.

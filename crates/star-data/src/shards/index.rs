@@ -106,8 +106,11 @@ pub(super) fn format(members: &[Member]) -> String {
     text
 }
 
-/// The samples of a shard, from its list or, where that is missing, from the shard itself.
-pub(super) fn members(store: &dyn ShardStore, shard: &Shard) -> Result<Vec<Member>> {
+/// Bytes that a sample takes at least: two headers of a tar file.
+const SMALLEST: u64 = 1024;
+
+/// Length of a shard, which is there, as long as its manifest says and long enough for its samples.
+pub(super) fn checked_size(store: &dyn ShardStore, shard: &Shard) -> Result<u64> {
     let name = &shard.url;
     let Some(size) = store.size(name)? else {
         return Err(Error::content(store.place(name), "shard", "a file of that name", "none"));
@@ -116,6 +119,16 @@ pub(super) fn members(store: &dyn ShardStore, shard: &Shard) -> Result<Vec<Membe
         let expected = format!("{expected} bytes as its manifest says (pack or download it again)");
         return Err(Error::content(store.place(name), "size", expected, size.to_string()));
     }
+    if shard.nsamples as u64 > size / SMALLEST {
+        let expected = format!("at most {} samples in {size} bytes", size / SMALLEST);
+        return Err(Error::content(store.place(name), "nsamples", expected, shard.nsamples.to_string()));
+    }
+    Ok(size)
+}
+
+/// The samples of a shard, from its list or, where that is missing, from the shard itself.
+pub(super) fn members(store: &dyn ShardStore, shard: &Shard) -> Result<Vec<Member>> {
+    let (name, size) = (&shard.url, checked_size(store, shard)?);
     let list = list_name(name);
     let members = match store.size(&list)? {
         Some(length) => parse(store, &list, &store.read(&list, 0, limited(store, &list, length)?)?)?,

@@ -91,13 +91,12 @@ impl ShardSet {
                 }
             }
         }
-        let mut starts: Vec<usize> = vec![0];
+        let (mut starts, mut sum) = (vec![0], 0);
         for shard in &shards {
-            let before = starts.last().copied().unwrap_or_default();
-            let sum = before.checked_add(shard.nsamples);
-            let most =
-                || Error::content(store.place(&shard.url), "nsamples", "a number of samples", "too many");
-            starts.push(sum.ok_or_else(most)?);
+            // A run should not learn in its third hour that a shard is missing, nor reserve memory for samples that cannot be there.
+            index::checked_size(store.as_ref(), shard)?;
+            sum += shard.nsamples;
+            starts.push(sum);
         }
         if starts.last() == Some(&0) {
             let expected = "an index.json, or .tar files of pictures with annotations".into();
