@@ -65,7 +65,11 @@ fn a_set_is_packed_and_trained_on_with_and_without_a_cache() {
     let files = "format = \"tsv\"\nannotations = \"faces.tsv\"";
     let cached = format!("{files}\n[data.loading.cache]\nfolder = \"kept\"\nreach = 2.0");
     let cold = trained(dir, "cold", &cached);
+    let kept = || std::fs::read_dir(dir.join("kept")).unwrap().count();
+    let before = kept();
+    assert!(before > 0);
     assert_eq!(trained(dir, "warm", &cached), cold);
+    assert_eq!(kept(), before);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Uniform byte noise, mixed into a picture.
+//! The noise of a poor sensor, blended in.
 
 use image::RgbImage;
 use rand::Rng;
