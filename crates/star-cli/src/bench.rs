@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 use star_model::{
-    CompileOptions, CompiledModel, Isa, LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig,
-    StepTime, gemm_peak,
+    CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters, StackedHourglass,
+    StackedHourglassConfig, StepTime, gemm_peak,
 };
 
 use crate::args::{BenchArgs, IsaName, Preset};
@@ -138,15 +138,15 @@ fn open(args: &BenchArgs, options: &CompileOptions) -> Result<(String, CompiledM
     }
     // 98 points on 9 edges, as WFLW has.
     let edges = (0..9).map(|e| (10 * e..10 * e + 12).map(|k| k % 98).collect()).collect();
-    let (name, config) = match args.preset {
-        Preset::Reference => ("reference", StackedHourglassConfig::reference(98, edges)),
-        Preset::Lite => ("lite", StackedHourglassConfig::lite(98, edges)),
-        Preset::Tiny => ("tiny", StackedHourglassConfig::tiny(98, edges)),
-        Preset::HrnetW18 => bail!("--preset hrnet-w18: only hourglasses have a plan to be timed so far"),
+    let vb = Parameters::new(0).var_builder(DType::F32, &Device::Cpu);
+    let hourglass = |config| StackedHourglass::new(&config, vb.clone())?.compile_with(options);
+    let (name, model) = match args.preset {
+        Preset::Reference => ("reference", hourglass(StackedHourglassConfig::reference(98, edges))?),
+        Preset::Lite => ("lite", hourglass(StackedHourglassConfig::lite(98, edges))?),
+        Preset::Tiny => ("tiny", hourglass(StackedHourglassConfig::tiny(98, edges))?),
+        Preset::HrnetW18 => ("hrnet-w18", HrNet::new(&HrNetConfig::w18(98), vb)?.compile_with(options)?),
     };
-    let parameters = Parameters::new(0);
-    let model = StackedHourglass::new(&config, parameters.var_builder(DType::F32, &Device::Cpu))?;
-    Ok((format!("{name}, random weights"), model.compile_with(options)?))
+    Ok((format!("{name}, random weights"), model))
 }
 
 fn once(model: &CompiledModel, images: &Tensor, maps: bool) -> Result<()> {

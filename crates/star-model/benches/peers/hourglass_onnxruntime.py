@@ -6,7 +6,7 @@
     python3 crates/star-model/benches/peers/hourglass_onnxruntime.py --onnx hourglass_wflw_b1.onnx --threads 2
 
 ONNX is the reference's 98-point network as a graph; values of the weights do not matter. Ours has random ones of the
-same shape (`star bench --preset full`). A pair is one process of ours and one of theirs, each warmed up before its timed
+same shape (`star bench --preset reference`). A pair is one process of ours and one of theirs, each warmed up before its timed
 runs; the order changes from pair to pair. Printed are the ratio of the two medians over the pairs, the quartiles of the
 single ratios, and the peak memory of the two processes.
 """
@@ -110,7 +110,7 @@ def main():
     cores = sorted(os.sched_getaffinity(0))[:args.threads]
     if len(cores) < args.threads:
         sys.exit(f"--threads {args.threads}: this process may use {len(cores)} cores only")
-    ours = [args.star, "bench", "--preset", "full", "--json", "-"]
+    ours = [args.star, "bench", "--preset", "reference", "--json", "-"]
     ours += ["--threads", str(args.threads), "--batch-size", str(args.batch), "--runs", str(args.runs)]
     ours += ["--isa", args.isa] if args.isa else []
     ours += ["--maps"] if args.maps else []

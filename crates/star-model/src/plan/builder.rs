@@ -142,16 +142,15 @@ impl Builder {
         out
     }
 
-    /// Adds the first convolution, with a ReLU, of an image with a border of zeros.
+    /// Adds the first convolution, with a ReLU, of an image with a border of zeros; `inputs` counts constant channels too.
     pub(super) fn stem(
         &mut self,
         name: &str,
         panels: Panels,
-        (kernel, stride): (usize, usize),
+        (kernel, stride, inputs): (usize, usize, usize),
         constant: Option<Buffer>,
         image: Value,
         out: &Value,
-        inputs: usize,
     ) {
         let work = out.pixels() * out.channels * inputs * kernel * kernel;
         let op = Op::Stem { image: image.slot, padded: image.height, kernel, stride, panels, constant };

@@ -80,7 +80,7 @@ impl Builder {
             None
         };
         let panels = colours.pack(COLOURS, self.lanes);
-        self.stem(name, panels, (stem.kernel, STRIDE), constant, image, &out, stem.inputs);
+        self.stem(name, panels, (stem.kernel, STRIDE, stem.inputs), constant, image, &out);
         Ok(out)
     }
 

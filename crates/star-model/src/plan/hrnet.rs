@@ -32,7 +32,7 @@ impl Program {
         let image = b.value(padded, padded, COLOURS, COLOURS);
         let image_slot = image.slot;
         let x = b.padded(image_size / STEM_STRIDE, image_size / STEM_STRIDE, first.outputs());
-        b.stem("conv1", first.pack(COLOURS, lanes), (first.kernel, STEM_STRIDE), None, image, &x, COLOURS);
+        b.stem("conv1", first.pack(COLOURS, lanes), (first.kernel, STEM_STRIDE, COLOURS), None, image, &x);
         let second = folded(&model.stem[1])?;
         let mut y = b.conv3x3("conv2".to_string(), &second, &x, STEM_STRIDE, Sum::Nothing, true);
         b.free(x);

@@ -2,6 +2,10 @@
 
 #![expect(unsafe_code, reason = "kernels work on pointers; the checked doors to them are in `ops`")]
 #![expect(unsafe_op_in_unsafe_fn, reason = "kernels are unsafe from end to end")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "counted loops over registers are unrolled, and read as the maths does"
+)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
