@@ -11,6 +11,7 @@ runs; the order changes from pair to pair. Printed are the ratio of the two medi
 single ratios, and the peak memory of the two processes.
 """
 import argparse
+import copy
 import json
 import os
 import pathlib
@@ -57,22 +58,31 @@ def model_for_batch(args):
         if args.batch > 1 else None
     if entry is None or entry.shape[0] == args.batch or isinstance(entry.shape[0], str):
         return args.onnx
+    import numpy
     import onnx
     from onnx import numpy_helper
 
     model = onnx.load(args.onnx)
-    fixed = entry.shape[0]
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = args.batch
     del model.graph.value_info[:]
-    # Shapes that reshapes are given as constants begin with the batch.
-    reshaped = {node.input[1] for node in model.graph.node if node.op_type in ("Reshape", "Expand")}
-    for constant in model.graph.initializer:
-        if constant.name in reshaped:
-            values = numpy_helper.to_array(constant).copy()
-            if values.size and values[0] == fixed:
-                values[0] = args.batch
-                constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    # What is joined to the images' features but does not depend on them (coordinates) is repeated for every image.
+    of_image, nodes = {entry.name}, []
+    repeats = numpy_helper.from_array(numpy.array([args.batch, 1, 1, 1]), "star_repeats")
+    model.graph.initializer.append(repeats)
+    for node in model.graph.node:
+        if of_image.intersection(node.input):
+            of_image.update(node.output)
+            if node.op_type == "Concat":
+                for at, name in enumerate(node.input):
+                    if name not in of_image:
+                        repeated = f"{node.output[0]}/repeated{at}"
+                        nodes.append(onnx.helper.make_node("Tile", [name, repeats.name], [repeated]))
+                        node.input[at] = repeated
+        nodes.append(node)
+    nodes = [copy.deepcopy(node) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     return model.SerializeToString()
 
 
