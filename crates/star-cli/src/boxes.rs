@@ -93,7 +93,7 @@ fn one(
     boxes.extend(grid.map(|(scale, shift)| perturbed(&tight, scale, shift, n)));
     let weights: Vec<f32> =
         sample.points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
-    let length = setting.ruler.length(&sample.points)?;
+    let length = setting.ruler.length_weighted(&sample.points, Some(&weights))?;
     let mut errors = Vec::with_capacity(boxes.len() + 1);
     for landmarks in predictor.faces(&sample.image, &boxes, batch_size)? {
         errors.push(nme(&landmarks.points, &sample.points, Some(&weights), length)?);
