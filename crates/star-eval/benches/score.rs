@@ -24,7 +24,10 @@ fn numbers(count: usize) -> impl Iterator<Item = f64> {
     (0..count as u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1u64 << 53) as f64)
 }
 
-fn shapes() -> Vec<(Vec<[f32; 2]>, Vec<[f32; 2]>)> {
+/// Predicted and true keypoints.
+type Face = (Vec<[f32; 2]>, Vec<[f32; 2]>);
+
+fn shapes() -> Vec<Face> {
     let values: Vec<f32> = numbers(FACES * KEYPOINTS * 4).map(|v| v as f32).collect();
     let face = |face: &[f32]| {
         let truth: Vec<[f32; 2]> = face.chunks_exact(4).map(|v| [200.0 * v[0], 200.0 * v[1]]).collect();
@@ -36,9 +39,9 @@ fn shapes() -> Vec<(Vec<[f32; 2]>, Vec<[f32; 2]>)> {
 }
 
 /// NME of every face, mean, FR and AUC.
-fn evaluate(faces: &[(Vec<[f32; 2]>, Vec<[f32; 2]>)]) -> [f64; 3] {
+fn evaluate(faces: &[Face]) -> [f64; 3] {
     let ruler = Ruler::Between(vec![60], vec![72]);
-    let error = |(p, t): &(Vec<_>, Vec<_>)| nme(p, t, None, ruler.length(t).unwrap()).unwrap();
+    let error = |(p, t): &Face| nme(p, t, None, ruler.length(t).unwrap()).unwrap();
     figures(faces.iter().map(error).collect())
 }
 

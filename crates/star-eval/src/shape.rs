@@ -3,10 +3,13 @@
 /// Rounds of aligning every shape to the mean of the round before; shapes of faces stand still after two.
 const ROUNDS: usize = 4;
 
+/// Keypoints `(x, y)` with what each counts; all alike where `None`.
+pub type Weighted<'a> = (&'a [[f32; 2]], Option<&'a [f32]>);
+
 /// Mean of `shapes` after each was moved, scaled and turned onto the mean (Procrustes); centre 0, root mean square distance from it
 /// 1, turned as the shapes are on average. Weighted keypoints only: `None` where a keypoint has no weight in any image, and an empty
 /// list without a usable shape.
-pub fn mean_shape(shapes: &[(&[[f32; 2]], Option<&[f32]>)]) -> Vec<Option<[f64; 2]>> {
+pub fn mean_shape(shapes: &[Weighted<'_>]) -> Vec<Option<[f64; 2]>> {
     let keypoints = shapes.first().map_or(0, |(points, _)| points.len());
     let known = |points: &[[f32; 2]], weights: Option<&[f32]>| -> Vec<Option<[f64; 2]>> {
         let weighted = |k: usize| weights.is_none_or(|w| w.get(k).is_some_and(|w| *w > 0.0));
