@@ -67,7 +67,7 @@ fn folded(conv: &ConvNorm) -> Result<Linear> {
 
 impl Builder {
     /// A 1x1 convolution of `x` into a new value.
-    fn to_width(&mut self, name: String, conv: &Linear, x: &Value, relu: bool) -> Value {
+    fn of_width(&mut self, name: String, conv: &Linear, x: &Value, relu: bool) -> Value {
         let out = self.padded(x.height, x.width, conv.outputs());
         let weights = (None, conv.pack(conv.inputs, self.lanes));
         self.pointwise(name, vec![x.input(conv.inputs)], weights, Addend::None, relu, &out);
@@ -76,7 +76,7 @@ impl Builder {
 
     fn bottleneck(&mut self, name: &str, block: &Bottleneck, x: Value) -> Result<Value> {
         let [first, second, third] = &block.convs;
-        let mid = self.to_width(format!("{name}.conv1"), &folded(first)?, &x, true);
+        let mid = self.of_width(format!("{name}.conv1"), &folded(first)?, &x, true);
         let wide = self.conv3x3(format!("{name}.conv2"), &folded(second)?, &mid, 1, Sum::Nothing, true);
         self.free(mid);
         let (third, name) = (folded(third)?, format!("{name}.conv3"));
@@ -168,7 +168,7 @@ impl Builder {
                     Path::Same => {}
                     Path::Up { conv, factor } => {
                         let low =
-                            self.to_width(format!("{name}.conv"), &folded(conv)?, &branches[from], false);
+                            self.of_width(format!("{name}.conv"), &folded(conv)?, &branches[from], false);
                         let onto = sum.take().map_or(Sum::With(&branches[to]), Sum::Into);
                         sum = Some(self.bilinear(name, &low, *factor, onto, relu));
                         self.free(low);
@@ -228,10 +228,10 @@ impl Builder {
             sum = Some(match sum.take() {
                 None => {
                     let part = Linear { bias: mix.bias.clone(), ..part };
-                    self.to_width(name, &part, &x, count == 1)
+                    self.of_width(name, &part, &x, count == 1)
                 }
                 Some(sum) => {
-                    let low = self.to_width(format!("{name}.conv"), &part, &x, false);
+                    let low = self.of_width(format!("{name}.conv"), &part, &x, false);
                     let onto = Sum::Into(sum);
                     let sum = self.bilinear(name, &low, 1 << branch, onto, branch + 1 == count);
                     self.free(low);

@@ -158,7 +158,7 @@ fn face(
     let (mut points, mut visible) = (Vec::with_capacity(k), Vec::with_capacity(k));
     for (j, triple) in entry.keypoints.chunks_exact(3).enumerate() {
         let [x, y, v] = [triple[0], triple[1], triple[2]];
-        if ![0.0, 1.0, 2.0].contains(&v) || !(x.is_finite() && y.is_finite()) {
+        if !([0.0, 1.0, 2.0].contains(&v) && x.is_finite() && y.is_finite()) {
             return Err(wrong(
                 &format!("keypoint {j}"),
                 "finite x, y and a v of 0, 1 or 2".into(),

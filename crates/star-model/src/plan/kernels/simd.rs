@@ -68,7 +68,7 @@ pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     let x = S::max(S::splat(-EXP_LIMIT), S::min(S::splat(EXP_LIMIT), x));
     let n = S::sub(S::fma(x, S::splat(std::f32::consts::LOG2_E), S::splat(ROUNDER)), S::splat(ROUNDER));
     // ln 2 in two parts, so that n times the first is exact
-    let r = S::fma(n, S::splat(-0.693_359_375), x);
+    let r = S::fma(n, S::splat(-355.0 / 512.0), x);
     let r = S::fma(n, S::splat(2.121_944_4e-4), r);
     let mut y = S::splat(1.987_569_1e-4);
     for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
