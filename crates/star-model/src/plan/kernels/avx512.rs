@@ -64,6 +64,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+
+    #[inline(always)]
     unsafe fn power_of_two(n: __m512) -> __m512 {
         _mm512_scalef_ps(_mm512_set1_ps(1.0), n)
     }

@@ -49,6 +49,14 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
             sum[r] = bias;
         }
     }
+    // What is added may lie far away: it comes while the product is computed.
+    if !s.residual.is_null() {
+        for p in 0..P {
+            let at = (pixel + p) * s.residual_stride + channel;
+            S::prefetch(s.residual.wrapping_add(at));
+            S::prefetch(s.residual.wrapping_add(at + (R - 1) * S::LANES));
+        }
+    }
     let mut w = weights;
     for run in s.runs {
         let x = run.x.add(pixel * run.stride);

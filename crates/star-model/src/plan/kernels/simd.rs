@@ -46,6 +46,9 @@ pub(super) trait Simd: Copy {
     /// The smaller of each lane; NaN where `b` is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
 
+    /// Asks for the cache line at `p`, which need not be readable.
+    unsafe fn prefetch(_p: *const f32) {}
+
     /// `2^n` for whole numbers `n` in `-126..=127`.
     unsafe fn power_of_two(n: Self::V) -> Self::V;
 }
