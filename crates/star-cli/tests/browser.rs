@@ -166,6 +166,7 @@ fn check(browser: &Browser, dir: &Path, page: &Path, name: &str) {
                 "{name}, {width}, {theme}: lightness {light}"
             );
             if let Some(keep) = std::env::var_os("STAR_SCREENSHOTS") {
+                std::fs::create_dir_all(&keep).unwrap();
                 visit.screenshot.save(Path::new(&keep).join(format!("{name}-{width}-{theme}.png"))).unwrap();
             }
         }
