@@ -3,8 +3,21 @@
 use star_data::Annotation;
 use star_eval::{Case, Covariance};
 
-use crate::evaluate::Scored;
-use crate::landmarks::Ellipse;
+use crate::landmarks::{Ellipse, Landmarks};
+
+/// One face of a data set: the truth and what the network made of it, in pixels of its picture.
+pub struct Scored {
+    /// Index in the data set.
+    pub index: usize,
+    /// True landmarks.
+    pub truth: Vec<[f32; 2]>,
+    /// 1 where a landmark counts, 0 where it does not.
+    pub weights: Vec<f32>,
+    /// What the network found.
+    pub landmarks: Landmarks,
+    /// Pixels that half the network's input spans in the picture.
+    pub unit: f64,
+}
 
 /// Covariances of ellipses, pixels squared.
 pub fn covariances(ellipses: &[Ellipse]) -> Vec<Covariance> {

@@ -3,34 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use star_data::loader::{Loader, LoaderConfig};
-use star_data::scheme::DefaultRuler;
-use star_data::{Dataset, FaceBox, Scheme};
-use star_eval::{Case, Ruler, Setting};
+use star_data::{Dataset, FaceBox};
+use star_eval::Case;
 use star_model::CompileOptions;
 
-use crate::args::{Ends, EvalArgs, MetricArgs, RulerName};
+use crate::args::EvalArgs;
+use crate::cases::Scored;
 use crate::faces::{self, Face};
-use crate::landmarks::{Landmarks, Predictor};
+use crate::landmarks::Predictor;
 use crate::{boxes, cases, output, plan, progress, report, source, weights};
 
 /// Name of the subset that is none.
 const WHOLE: &str = "full";
-
-/// One face of a data set: the truth and what the network made of it, in pixels of its picture.
-pub struct Scored {
-    /// Index in the data set.
-    pub index: usize,
-    /// True landmarks.
-    pub truth: Vec<[f32; 2]>,
-    /// 1 where a landmark counts, 0 where it does not.
-    pub weights: Vec<f32>,
-    /// What the network found.
-    pub landmarks: Landmarks,
-    /// Pixels that half the network's input spans in the picture.
-    pub unit: f64,
-}
 
 /// Runs the network over every face of `dataset`, in order, calling `each` after every batch with the number done.
 ///
@@ -74,69 +60,6 @@ fn unit(crop: &star_data::affine::Affine, image_size: usize) -> Result<f64> {
     Ok((a * d - b * c).abs().sqrt() * image_size as f64 / 2.0)
 }
 
-/// A ruler of `scheme` by name, or its own default; with the name that readers know it by.
-///
-/// # Errors
-/// When the scheme does not have such a ruler.
-pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'static str)> {
-    let name = name.unwrap_or(match scheme.ruler {
-        DefaultRuler::InterOcular => RulerName::InterOcular,
-        DefaultRuler::InterPupil => RulerName::InterPupil,
-        DefaultRuler::BoxDiagonal => RulerName::BoxDiagonal,
-    });
-    let between = |ends: &Option<[Vec<usize>; 2]>, what: &'static str| match ends {
-        Some([a, b]) => Ok((Ruler::Between(a.clone(), b.clone()), what)),
-        None => {
-            bail!("scheme `{}` has no {what} ruler: choose --ruler box-diagonal or box-mean", scheme.name)
-        }
-    };
-    match name {
-        RulerName::InterOcular => between(&scheme.inter_ocular, "inter-ocular"),
-        RulerName::InterPupil => between(&scheme.inter_pupil, "inter-pupil"),
-        RulerName::BoxDiagonal => Ok((Ruler::BoxDiagonal(Vec::new()), "box diagonal")),
-        RulerName::BoxMean => Ok((Ruler::BoxGeometricMean(Vec::new()), "box geometric mean")),
-        RulerName::HeadSize => Ok((Ruler::HeadSize(Vec::new()), "head size")),
-    }
-}
-
-/// What figures are printed with: data set, subset, ruler, thresholds and the parts of a face as groups.
-///
-/// # Errors
-/// When the scheme does not have the ruler asked for.
-pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
-    let (ruler, ruler_name) = match &args.between {
-        Some(Ends(first, second)) => {
-            if let Some(point) = first.iter().chain(second).find(|&&point| point >= scheme.keypoints) {
-                bail!(
-                    "--between: expected keypoints below {} of scheme `{}`, got {point}",
-                    scheme.keypoints,
-                    scheme.name
-                )
-            }
-            let ruler = Ruler::Between(first.clone(), second.clone());
-            let name = ruler.name();
-            (ruler, name)
-        }
-        None => ruler(scheme, args.ruler).map(|(ruler, name)| (ruler, name.to_string()))?,
-    };
-    let name = || {
-        let file = annotations.file_name().unwrap_or(annotations.as_os_str());
-        let dir = annotations.parent().and_then(Path::file_name);
-        dir.map_or(Path::new(file).to_path_buf(), |dir| Path::new(dir).join(file))
-            .to_string_lossy()
-            .into_owned()
-    };
-    Ok(Setting {
-        dataset: args.dataset.clone().unwrap_or_else(name),
-        subset: args.subset.clone(),
-        ruler_name,
-        ruler,
-        thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
-        groups: plan::groups(scheme),
-        notes: Vec::new(),
-    })
-}
-
 /// Runs `star eval`.
 ///
 /// # Errors
@@ -149,7 +72,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = args.weights.device.open()?;
     let predictor = Predictor::fastest(&folder, &device, &CompileOptions::default())?;
     drop(folder);
-    let mut setting = setting(&args.metrics, &scheme, &args.source.annotations)?;
+    let mut setting = plan::setting(&args.metrics, &scheme, &args.source.annotations)?;
     setting.dataset = args.metrics.dataset.clone().unwrap_or_else(|| source::name(&args.source));
     setting.notes.extend(opened.notes);
     // Before the network runs for hours: is the folder for the report to be had?

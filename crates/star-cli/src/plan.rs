@@ -1,10 +1,13 @@
 //! What is measured on faces of a scheme: groups, curves, rulers.
 
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use star_data::Scheme;
+use star_data::scheme::DefaultRuler;
 use star_eval::{Curve, Group, Plan, Ruler, Setting};
 
-use crate::args::RulerName;
-use crate::evaluate;
+use crate::args::{Ends, MetricArgs, RulerName};
 
 /// Parts of a face by the words that edges are named with; edges of other names are groups of their own.
 const PARTS: [(&str, &str); 9] = [
@@ -54,10 +57,73 @@ fn contrast(scheme: &Scheme) -> Option<[Group; 2]> {
     (!corners.is_empty()).then(|| [Group { name: "eye corners".into(), keypoints: corners }, contour])
 }
 
+/// A ruler of `scheme` by name, or its own default; with the name that readers know it by.
+///
+/// # Errors
+/// When the scheme does not have such a ruler.
+pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'static str)> {
+    let name = name.unwrap_or(match scheme.ruler {
+        DefaultRuler::InterOcular => RulerName::InterOcular,
+        DefaultRuler::InterPupil => RulerName::InterPupil,
+        DefaultRuler::BoxDiagonal => RulerName::BoxDiagonal,
+    });
+    let between = |ends: &Option<[Vec<usize>; 2]>, what: &'static str| match ends {
+        Some([a, b]) => Ok((Ruler::Between(a.clone(), b.clone()), what)),
+        None => {
+            bail!("scheme `{}` has no {what} ruler: choose --ruler box-diagonal or box-mean", scheme.name)
+        }
+    };
+    match name {
+        RulerName::InterOcular => between(&scheme.inter_ocular, "inter-ocular"),
+        RulerName::InterPupil => between(&scheme.inter_pupil, "inter-pupil"),
+        RulerName::BoxDiagonal => Ok((Ruler::BoxDiagonal(Vec::new()), "box diagonal")),
+        RulerName::BoxMean => Ok((Ruler::BoxGeometricMean(Vec::new()), "box geometric mean")),
+        RulerName::HeadSize => Ok((Ruler::HeadSize(Vec::new()), "head size")),
+    }
+}
+
+/// What figures are printed with: data set, subset, ruler, thresholds and the parts of a face as groups.
+///
+/// # Errors
+/// When the scheme does not have the ruler asked for.
+pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
+    let (ruler, ruler_name) = match &args.between {
+        Some(Ends(first, second)) => {
+            if let Some(point) = first.iter().chain(second).find(|&&point| point >= scheme.keypoints) {
+                bail!(
+                    "--between: expected keypoints below {} of scheme `{}`, got {point}",
+                    scheme.keypoints,
+                    scheme.name
+                )
+            }
+            let ruler = Ruler::Between(first.clone(), second.clone());
+            let name = ruler.name();
+            (ruler, name)
+        }
+        None => ruler(scheme, args.ruler).map(|(ruler, name)| (ruler, name.to_string()))?,
+    };
+    let name = || {
+        let file = annotations.file_name().unwrap_or(annotations.as_os_str());
+        let dir = annotations.parent().and_then(Path::file_name);
+        dir.map_or(Path::new(file).to_path_buf(), |dir| Path::new(dir).join(file))
+            .to_string_lossy()
+            .into_owned()
+    };
+    Ok(Setting {
+        dataset: args.dataset.clone().unwrap_or_else(name),
+        subset: args.subset.clone(),
+        ruler_name,
+        ruler,
+        thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
+        groups: groups(scheme),
+        notes: Vec::new(),
+    })
+}
+
 /// Everything that can be measured under `setting`, whose ruler comes first, then the scheme's others.
 pub fn plan(scheme: &Scheme, setting: &Setting) -> Plan {
     let others = [RulerName::InterOcular, RulerName::InterPupil, RulerName::BoxDiagonal, RulerName::BoxMean];
-    let others = others.into_iter().filter_map(|name| evaluate::ruler(scheme, Some(name)).ok());
+    let others = others.into_iter().filter_map(|name| ruler(scheme, Some(name)).ok());
     let mut rulers: Vec<(String, Ruler)> = vec![(setting.ruler_name.clone(), setting.ruler.clone())];
     rulers.extend(
         others.map(|(ruler, name)| (name.to_string(), ruler)).filter(|(_, ruler)| *ruler != setting.ruler),

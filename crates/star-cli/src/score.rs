@@ -10,7 +10,7 @@ use star_eval::Case;
 use crate::args::ScoreArgs;
 use crate::faces::{self, Face};
 use crate::report::Wanted;
-use crate::{cases, evaluate, weights};
+use crate::{cases, plan, weights};
 
 /// Runs `star score`.
 ///
@@ -33,7 +33,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         .collect();
     let matched = match_faces(&rows, &predicted);
     let used = matched.iter().flatten().count();
-    let setting = evaluate::setting(&args.metrics, &scheme, &args.truth)?;
+    let setting = plan::setting(&args.metrics, &scheme, &args.truth)?;
     let case = |(row, face): (&Row, &Option<usize>)| {
         let face = face.map(|face| &predicted[face]);
         Case {

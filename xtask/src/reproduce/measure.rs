@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
-use star_cli::evaluate::{self, Scored};
+use star_cli::cases::Scored;
+use star_cli::evaluate;
 use star_cli::landmarks::Predictor;
 use star_cli::train::metrics::{self, Record};
 use star_data::synthetic::SyntheticFaces;
@@ -94,7 +95,7 @@ pub(crate) fn measure(method: Method, seed: u64, dir: &Path) -> Result<RunResult
 }
 
 fn report(scored: &[Scored], scheme: &Scheme) -> Result<Report> {
-    let (ruler, ruler_name) = evaluate::ruler(scheme, None)?;
+    let (ruler, ruler_name) = star_cli::plan::ruler(scheme, None)?;
     let mut evaluation = Evaluation::new(Setting {
         dataset: "synthetic faces".to_string(),
         subset: "test, exact truth".to_string(),
@@ -120,7 +121,7 @@ struct Direction {
 
 impl Direction {
     fn of(scored: &[Scored], faces: &SyntheticFaces) -> Result<Self> {
-        let (ruler, _) = evaluate::ruler(faces.scheme(), None)?;
+        let (ruler, _) = star_cli::plan::ruler(faces.scheme(), None)?;
         let (mut along, mut across, mut angles, mut ratios, mut count) = (0.0, 0.0, 0.0, 0.0, 0usize);
         for face in scored {
             let length = ruler.length(&face.truth)?;

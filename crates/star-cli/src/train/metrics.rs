@@ -9,13 +9,20 @@ use star_eval::Report;
 
 use super::objective::TERMS;
 use super::state::Position;
-use super::steps::Seen;
 
 /// The loss terms by name, unweighted, of the last stack.
 pub type Terms = std::collections::BTreeMap<String, f64>;
 
 fn terms(values: &[f64]) -> Terms {
     TERMS.iter().zip(values).map(|(name, value)| (name.to_string(), *value)).collect()
+}
+
+/// What one step saw, as means over its batches.
+pub(super) struct Seen {
+    /// The figures of [`TERMS`].
+    pub(super) terms: Vec<f64>,
+    /// Norm of the gradient, before it was clipped.
+    pub(super) gradient_norm: f64,
 }
 
 /// A line of the log.

@@ -30,7 +30,7 @@ use star_model::checkpoint::Architecture;
 use star_model::{LandmarkModel, Parameters};
 
 use crate::config::TrainConfig;
-use crate::{evaluate, output, progress};
+use crate::{output, plan, progress};
 use ema::Ema;
 use metrics::Log;
 use objective::{Objective, TERMS};
@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
         };
         let model = architecture.build(parameters.var_builder(dtype, &device))?;
         let loader = data::loader_config(config, model.input(), aux);
-        let (ruler, ruler_name) = evaluate::ruler(&scheme, None)?;
+        let (ruler, ruler_name) = plan::ruler(&scheme, None)?;
         let setting = Setting {
             dataset: "validation".to_string(),
             subset: "full".to_string(),

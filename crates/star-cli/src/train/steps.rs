@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use star_data::loader::Batch;
 use star_model::checkpoint;
 
-use super::metrics::StepRecord;
+use super::metrics::{Seen, StepRecord};
 use super::objective::TERMS;
 use super::optimizer::Gradients;
 use super::{Options, Run};
@@ -22,14 +22,6 @@ const BAD_BATCH: &str = "bad-batch.safetensors";
 
 /// Share of an epoch spent waiting for faces above which that is said.
 const NOTEWORTHY_WAIT: f64 = 0.2;
-
-/// What one step saw, as means over its batches.
-pub(super) struct Seen {
-    /// The figures of [`TERMS`].
-    pub(super) terms: Vec<f64>,
-    /// Norm of the gradient, before it was clipped.
-    pub(super) gradient_norm: f64,
-}
 
 impl Run<'_> {
     /// Trains to the end of the epoch under way and validates; false where it was stopped before.
