@@ -22,14 +22,8 @@ impl Conv2d {
         stride: usize,
         vb: VarBuilder,
     ) -> Result<Self> {
-        // Uniform in +-1/sqrt(fan in), weights and biases alike: PyTorch's default for convolutions.
-        let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
-        let init = Init::Uniform { lo: -bound, up: bound };
-        Ok(Self {
-            weight: vb.get_with_hints((output, input, kernel, kernel), "weight", init)?,
-            bias: vb.get_with_hints(output, "bias", init)?,
-            op: Conv2dOp { stride, padding: kernel / 2 },
-        })
+        let bias = vb.get_with_hints(output, "bias", uniform(input, kernel))?;
+        Self::with(bias, input, kernel, stride, vb)
     }
 
     /// [`Conv2d::new`] without a bias parameter: for a convolution with a batch norm behind it.
@@ -40,13 +34,14 @@ impl Conv2d {
         stride: usize,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
-        let init = Init::Uniform { lo: -bound, up: bound };
-        Ok(Self {
-            weight: vb.get_with_hints((output, input, kernel, kernel), "weight", init)?,
-            bias: Tensor::zeros(output, vb.dtype(), vb.device())?,
-            op: Conv2dOp { stride, padding: kernel / 2 },
-        })
+        let bias = Tensor::zeros(output, vb.dtype(), vb.device())?;
+        Self::with(bias, input, kernel, stride, vb)
+    }
+
+    fn with(bias: Tensor, input: usize, kernel: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+        let shape = (bias.dim(0)?, input, kernel, kernel);
+        let weight = vb.get_with_hints(shape, "weight", uniform(input, kernel))?;
+        Ok(Self { weight, bias, op: Conv2dOp { stride, padding: kernel / 2 } })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -67,6 +62,12 @@ impl Conv2d {
         let y = x.conv2d(&self.weight, self.op.padding, self.op.stride, 1, 1)?;
         y.broadcast_add(&self.bias.reshape((1, self.bias.dim(0)?, 1, 1))?)
     }
+}
+
+/// Uniform in +-1/sqrt(fan in), weights and biases alike: PyTorch's default for convolutions.
+fn uniform(input: usize, kernel: usize) -> Init {
+    let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
+    Init::Uniform { lo: -bound, up: bound }
 }
 
 /// Convolution, batch norm, ReLU; parameters under `conv` and `bn`.
