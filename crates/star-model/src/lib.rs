@@ -18,6 +18,7 @@ mod model;
 mod norm;
 pub mod onnx;
 mod plan;
+mod training;
 
 pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, StackedHourglassConfig};
 pub use cost::StageCost;

@@ -1,13 +1,14 @@
 """Time and memory of a training step (forward and backward, no optimiser) of the stacked hourglass in PyTorch.
 
 Written from the architecture as star-model documents it: coordinate channels, pre-activation residual blocks, attention maps, all
-heads. The loss is the mean square of every stage's maps, as in the bench `step`. With a command after `--`, runs it after every round,
-so that both are measured in alternation:
+heads. The loss is the mean square of every stage's maps, as in the bench `step`. With that bench as a command after `--`, runs it
+after every round, so that both are measured in alternation, and prints the ratios of the medians:
 
     python hourglass_step_pytorch.py --rounds 5 -- env STAR_STEP=full RAYON_NUM_THREADS=2 target/release/deps/step-<hash>
 """
 
 import argparse
+import re
 import resource
 import statistics
 import subprocess
@@ -113,23 +114,39 @@ def main():
     parameters = sum(p.numel() for p in model.parameters())
     print(f"pytorch {torch.__version__}, {options.threads} threads, {parameters / 1e6:.2f} M parameters, batch {batch}")
     command = [part for part in options.command if part != "--"]
-    times = []
-    for turn in range(options.rounds + 1):
+
+    def step():
         model.zero_grad(set_to_none=True)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
         loss = sum(m.square().mean() for stage in model(images) for m in stage)
         loss.backward()
-        elapsed = 1e3 * (time.perf_counter() - start)
-        if turn == 0:
-            after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            print(f"peak over the model: {(after - before) / 1024:.0f} MiB", flush=True)
-            continue
-        times.append(elapsed)
-        print(f"pytorch {elapsed:.0f} ms", flush=True)
+        return 1e3 * (time.perf_counter() - start)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step()
+    steps = 2 if options.shape == "full" else 20
+    theirs, ours = [], []
+    for turn in range(options.rounds):
+        theirs.append(statistics.median(step() for _ in range(steps)))
+        line = f"round {turn + 1}: pytorch {theirs[-1]:.1f} ms"
         if command:
-            subprocess.run(command, check=True)
-    print(f"pytorch median {statistics.median(times):.0f} ms of {len(times)}")
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found = re.findall(r"star ([0-9.]+) ms", output)
+            ours.append(statistics.median(map(float, found)))
+            peak = re.search(r"peak over the model: ([0-9]+)", output)
+            line += f", star {ours[-1]:.1f} ms, ratio {ours[-1] / theirs[-1]:.2f}"
+        print(line, flush=True)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mebibytes = (after - before) / 1024
+    print(f"pytorch: median {statistics.median(theirs):.1f} ms, peak over the model {mebibytes:.0f} MiB")
+    if ours:
+        ratios = [a / b for a, b in zip(ours, theirs)]
+        low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        print(f"star: median {statistics.median(ours):.1f} ms, peak over the model {peak[1]} MiB")
+        print(
+            f"ratio of medians {statistics.median(ours) / statistics.median(theirs):.3f} (quartiles of rounds {low:.2f} to "
+            f"{high:.2f}), of memory {float(peak[1]) / mebibytes:.2f}"
+        )
 
 
 if __name__ == "__main__":

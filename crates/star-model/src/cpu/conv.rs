@@ -56,11 +56,6 @@ impl Window {
         Ok(Self { n, c, h, w, o, k, oh: out(h), ow: out(w), stride: op.stride, padding: op.padding })
     }
 
-    /// A 3x3 window over one image of `channels` maps that keeps its size and number of maps.
-    pub(crate) fn same_3x3(channels: usize, h: usize, w: usize) -> Self {
-        Self { n: 1, c: channels, h, w, o: channels, k: 3, oh: h, ow: w, stride: 1, padding: 1 }
-    }
-
     fn pointwise(&self) -> bool {
         self.k == 1 && self.stride == 1 && self.padding == 0
     }

@@ -8,7 +8,6 @@ pub(crate) mod conv;
 mod gemm;
 pub(crate) mod heads;
 pub(crate) mod pool;
-pub(crate) mod residual;
 mod slices;
 
 pub(crate) mod upsample;

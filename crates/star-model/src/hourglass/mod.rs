@@ -11,6 +11,7 @@ use crate::coord_conv;
 use crate::interpolate::{max_pool_2x2, upsample_add};
 use crate::layers::{Conv2d, ConvNormRelu};
 use crate::model::{LandmarkModel, Stage};
+use crate::training;
 
 pub(crate) use attention::edge_to_point;
 use attention::{HeadOutput, Heads};
@@ -41,6 +42,8 @@ pub struct StackedHourglass {
     pub(crate) stem: ConvNormRelu,
     pub(crate) pre: [Residual; 3],
     pub(crate) stacks: Vec<Stack>,
+    /// What a training step on the CPU leaves for the next one.
+    pub(crate) memory: training::Memory,
 }
 
 /// One hourglass with its features, heads and way into the next.
@@ -167,6 +170,7 @@ impl StackedHourglass {
                 Residual::new(STEM[1], config.channels, pre.pp(4))?,
             ],
             stacks: (0..config.stacks).map(|stack| Stack::new(config, stack, &vb)).collect::<Result<_>>()?,
+            memory: training::Memory::default(),
         })
     }
 
@@ -175,11 +179,15 @@ impl StackedHourglass {
         &self.config
     }
 
-    /// Stem: image to `[B, C, M, M]`.
-    fn trunk(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+    /// Image to `[B, 64, S / 2, S / 2]`.
+    pub(crate) fn stem(&self, images: &Tensor, train: bool) -> Result<Tensor> {
         let x = if self.config.coord_conv { coord_conv::append(images, None)? } else { images.clone() };
-        let x = self.stem.forward_t(&x, train)?;
-        let x = max_pool_2x2(&self.pre[0].forward_t(&x, train)?)?;
+        self.stem.forward_t(&x, train)
+    }
+
+    /// The stem's activations to `[B, C, M, M]`.
+    fn trunk(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = max_pool_2x2(&self.pre[0].forward_t(x, train)?)?;
         self.pre[2].forward_t(&self.pre[1].forward_t(&x, train)?, train)
     }
 }
@@ -191,7 +199,22 @@ impl LandmarkModel for StackedHourglass {
             [_, 3, h, w] if *h == size && *w == size => {}
             _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
         }
-        let mut trunk = self.trunk(images, train)?;
+        let x = self.stem(images, train)?;
+        if train && let Some(stages) = training::forward(self, &x)? {
+            return Ok(stages);
+        }
+        self.layers(&x, train)
+    }
+
+    fn input(&self) -> &InputSpec {
+        &self.input
+    }
+}
+
+impl StackedHourglass {
+    /// From the stem's activations to the stages, layer by layer.
+    pub(crate) fn layers(&self, x: &Tensor, train: bool) -> Result<Vec<Stage>> {
+        let mut trunk = self.trunk(x, train)?;
         let mut stages = Vec::with_capacity(self.stacks.len());
         let mut boundary: Option<Tensor> = None;
         for stack in &self.stacks {
@@ -211,9 +234,5 @@ impl LandmarkModel for StackedHourglass {
             stages.push(out.stage);
         }
         Ok(stages)
-    }
-
-    fn input(&self) -> &InputSpec {
-        &self.input
     }
 }

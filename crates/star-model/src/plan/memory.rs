@@ -5,14 +5,14 @@ const ALIGN: usize = 16;
 
 /// Floats that start at a cache line.
 #[derive(Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     values: Vec<f32>,
     start: usize,
 }
 
 impl Buffer {
     /// The first `len` floats, which hold whatever they held before; new ones are zero.
-    pub(super) fn take(&mut self, len: usize) -> &mut [f32] {
+    pub(crate) fn take(&mut self, len: usize) -> &mut [f32] {
         if self.values.len() < len + self.start {
             // Not resized in place: that would copy what nobody asked to keep.
             self.values = vec![0.0; len + ALIGN];
@@ -25,18 +25,18 @@ impl Buffer {
     ///
     /// # Panics
     /// When fewer were taken before.
-    pub(super) fn get(&self, len: usize) -> &[f32] {
+    pub(crate) fn get(&self, len: usize) -> &[f32] {
         &self.values[self.start..self.start + len]
     }
 
     /// Size in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.values.len() * size_of::<f32>()
     }
 }
 
 /// Values that start at a cache line and never move.
-pub(super) fn aligned(values: &[f32]) -> Buffer {
+pub(crate) fn aligned(values: &[f32]) -> Buffer {
     let mut buffer = Buffer::default();
     buffer.take(values.len()).copy_from_slice(values);
     buffer

@@ -64,6 +64,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn positive(test: __m256, v: __m256) -> __m256 {
+        _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(test, _mm256_setzero_ps()), v)
+    }
+
+    #[inline(always)]
+    unsafe fn equal(a: __m256, b: __m256, v: __m256) -> __m256 {
+        _mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b), v)
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(p: *const f32) {
         _mm_prefetch::<_MM_HINT_T0>(p.cast());
     }

@@ -64,6 +64,16 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn positive(test: __m512, v: __m512) -> __m512 {
+        _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(test, _mm512_setzero_ps()), v)
+    }
+
+    #[inline(always)]
+    unsafe fn equal(a: __m512, b: __m512, v: __m512) -> __m512 {
+        _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), v)
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(p: *const f32) {
         _mm_prefetch::<_MM_HINT_T0>(p.cast());
     }

@@ -31,7 +31,7 @@ pub(super) unsafe fn sums<S: Simd>(
     }
 }
 
-/// In place: `max(0, (x - centre) scale)` on the first `normed` channels, the sigmoid on the others.
+/// In place: `max(floor, (x - centre) scale)` on the first `normed` channels, the sigmoid on the others.
 ///
 /// # Safety
 /// `x` must hold `pixels * channels` values, `centre` and `scale` `normed` values; both a multiple of the lanes.
@@ -43,13 +43,14 @@ pub(super) unsafe fn activate<S: Simd>(
     normed: usize,
     centre: *const f32,
     scale: *const f32,
+    floor: f32,
 ) {
     for p in 0..pixels {
         let x = x.add(p * channels);
         let mut c = 0;
         while c < normed {
             let y = S::mul(S::sub(S::load(x.add(c)), S::load(centre.add(c))), S::load(scale.add(c)));
-            S::store(x.add(c), S::max(zero::<S>(), y));
+            S::store(x.add(c), S::max(S::splat(floor), y));
             c += S::LANES;
         }
         while c < channels {
@@ -59,7 +60,7 @@ pub(super) unsafe fn activate<S: Simd>(
     }
 }
 
-/// In place: `gate[p, c] *= heat[p, c] point[p, c]`.
+/// In place: `gate[p, c] *= max(0, heat[p, c]) point[p, c]`.
 ///
 /// # Safety
 /// `heat` and `point` must hold `pixels` rows of `stride` values (`channels` in the last), `gate` rows of `channels`,
@@ -76,7 +77,8 @@ pub(super) unsafe fn gate<S: Simd>(
     for p in 0..pixels {
         let mut c = 0;
         while c < channels {
-            let product = S::mul(S::load(heat.add(p * stride + c)), S::load(point.add(p * stride + c)));
+            let heat = S::max(zero::<S>(), S::load(heat.add(p * stride + c)));
+            let product = S::mul(heat, S::load(point.add(p * stride + c)));
             let at = gate.add(p * channels + c);
             S::store(at, S::mul(S::load(at), product));
             c += S::LANES;

@@ -11,14 +11,15 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(super) mod gemm;
+pub(crate) mod gemm;
+pub(crate) mod gradients;
 mod maps;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-pub(super) mod pixels;
+pub(crate) mod pixels;
 mod portable;
 mod simd;
-pub(super) mod winograd;
+pub(crate) mod winograd;
 
 use candle_core::{Result, bail};
 use simd::Simd;
@@ -61,7 +62,7 @@ impl Isa {
     }
 
     /// The kernels compiled for it.
-    pub(super) fn kernels(self) -> Result<&'static dyn Kernels> {
+    pub(crate) fn kernels(self) -> Result<&'static dyn Kernels> {
         match self {
             Self::Portable => return Ok(&portable::Portable),
             #[cfg(target_arch = "x86_64")]
@@ -83,7 +84,7 @@ impl Isa {
 /// # Safety
 /// The methods are as demanding of their arguments as the functions of the same name in this module's files. Values
 /// of the implementing types are handed out by [`Isa::kernels`] only, which has asked the CPU.
-pub(super) trait Kernels: Send + Sync {
+pub(crate) trait Kernels: Send + Sync {
     /// Values in a register: channels are padded to a multiple of it.
     fn lanes(&self) -> usize;
 
@@ -127,6 +128,7 @@ pub(super) trait Kernels: Send + Sync {
     );
 
     /// [`maps::activate`]
+    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
     unsafe fn activate(
         &self,
         x: *mut f32,
@@ -135,6 +137,7 @@ pub(super) trait Kernels: Send + Sync {
         normed: usize,
         centre: *const f32,
         scale: *const f32,
+        floor: f32,
     );
 
     /// [`maps::gate`]
@@ -160,6 +163,28 @@ pub(super) trait Kernels: Send + Sync {
         step: f32,
         out: *mut f32,
     );
+
+    /// [`gradients::outer`]
+    unsafe fn outer(&self, outer: &gradients::Outer);
+
+    /// [`gradients::mask`]
+    unsafe fn mask(&self, masked: &gradients::Masked);
+
+    /// [`gradients::slope`]
+    unsafe fn slope(&self, slope: &gradients::Slope);
+
+    /// [`gradients::max_pool_back_row`]
+    unsafe fn max_pool_back_row(
+        &self,
+        x: *const f32,
+        d: *const f32,
+        width: usize,
+        channels: usize,
+        dx: *mut f32,
+    );
+
+    /// [`gradients::upsample_back_row`]
+    unsafe fn upsample_back_row(&self, d: *const f32, width: usize, channels: usize, out: *mut f32);
 }
 
 /// Implements [`Kernels`] for a [`Simd`], each kernel compiled inside a function with the given attributes.
@@ -177,11 +202,18 @@ macro_rules! kernels {
             sums = maps::sums(x: *const f32, stride: usize, pixels: usize, channels: usize, reference: *const f32,
                 first: *mut f32, second: *mut f32);
             activate = maps::activate(x: *mut f32, pixels: usize, channels: usize, normed: usize,
-                centre: *const f32, scale: *const f32);
+                centre: *const f32, scale: *const f32, floor: f32);
             gate = maps::gate(heat: *const f32, point: *const f32, stride: usize, pixels: usize, channels: usize,
                 gate: *mut f32);
             row_moments = maps::row_moments(f: *const f32, stride: usize, width: usize, channels: usize, first: f32,
                 step: f32, out: *mut f32);
+            outer = gradients::outer(outer: &gradients::Outer);
+            mask = gradients::mask(masked: &gradients::Masked);
+            slope = gradients::slope(slope: &gradients::Slope);
+            max_pool_back_row = gradients::max_pool_back_row(x: *const f32, d: *const f32, width: usize,
+                channels: usize, dx: *mut f32);
+            upsample_back_row = gradients::upsample_back_row(d: *const f32, width: usize, channels: usize,
+                out: *mut f32);
         }
     };
     (@ $features:tt $simd:ty; $($name:ident = $module:ident :: $function:ident $arguments:tt;)*) => {

@@ -64,6 +64,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn positive(test: float32x4_t, v: float32x4_t) -> float32x4_t {
+        vreinterpretq_f32_u32(vandq_u32(vcgtzq_f32(test), vreinterpretq_u32_f32(v)))
+    }
+
+    #[inline(always)]
+    unsafe fn equal(a: float32x4_t, b: float32x4_t, v: float32x4_t) -> float32x4_t {
+        vreinterpretq_f32_u32(vandq_u32(vceqq_f32(a, b), vreinterpretq_u32_f32(v)))
+    }
+
+    #[inline(always)]
     unsafe fn power_of_two(n: float32x4_t) -> float32x4_t {
         let exponent = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
         vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))

@@ -63,6 +63,17 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn positive(test: [f32; 4], v: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if test[i] > 0.0 { v[i] } else { 0.0 })
+    }
+
+    #[inline(always)]
+    #[expect(clippy::float_cmp, reason = "the question is which value it is")]
+    unsafe fn equal(a: [f32; 4], b: [f32; 4], v: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] == b[i] { v[i] } else { 0.0 })
+    }
+
+    #[inline(always)]
     unsafe fn power_of_two(n: [f32; 4]) -> [f32; 4] {
         n.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23))
     }

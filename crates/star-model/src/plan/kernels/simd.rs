@@ -46,6 +46,12 @@ pub(super) trait Simd: Copy {
     /// The smaller of each lane; NaN where `b` is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
 
+    /// `v` where `test` is above 0, else 0.
+    unsafe fn positive(test: Self::V, v: Self::V) -> Self::V;
+
+    /// `v` where `a` equals `b`, else 0.
+    unsafe fn equal(a: Self::V, b: Self::V, v: Self::V) -> Self::V;
+
     /// Asks for the cache line at `p`, which need not be readable.
     unsafe fn prefetch(_p: *const f32) {}
 

@@ -66,13 +66,13 @@ pub(crate) fn activate(
         #[expect(unsafe_code, reason = "call of a kernel")]
         // SAFETY: `x` holds count rows, centre and scale `heat` values; blocks are disjoint.
         unsafe {
-            kernels.activate(x, count, channels, heat, centre.as_ptr(), scale.as_ptr());
+            kernels.activate(x, count, channels, heat, centre.as_ptr(), scale.as_ptr(), 0.0);
         }
     });
 }
 
 /// Each heatmap's mean, and one over its deviation; 0 for the padding.
-fn statistics(machine: &mut Machine, layout: &Layout, maps: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn statistics(machine: &mut Machine, layout: &Layout, maps: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (kernels, heat, channels) = (machine.kernels, layout.heat, layout.channels);
     let pixels = maps.len() / channels;
     let blocks = pixels.div_ceil(BLOCK);

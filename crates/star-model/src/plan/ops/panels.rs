@@ -44,6 +44,44 @@ impl Panels {
         })
     }
 
+    /// Packs the matrix whose value for an output and a place `k` of the inner loop is `value(output, k)`.
+    pub(crate) fn gathered(
+        bias: &[f32],
+        depth: usize,
+        lanes: usize,
+        value: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let outputs = bias.len();
+        Self::fill(bias, depth, 1, lanes, |panel, first, width| {
+            for (k, line) in panel.chunks_exact_mut(width).enumerate() {
+                for (n, to) in line.iter_mut().take(outputs.saturating_sub(first)).enumerate() {
+                    *to = value(first + n, k);
+                }
+            }
+        })
+    }
+
+    /// [`Panels::winograd`] in `f32`, for weights that are used once: `tap(output, input, tap)` with as many inputs as outputs.
+    pub(crate) fn winograd_of(
+        bias: &[f32],
+        depth: usize,
+        lanes: usize,
+        tap: impl Fn(usize, usize, usize) -> f32 + Sync,
+    ) -> Self {
+        Self::fill(bias, depth, POSITIONS, lanes, |panel, first, width| {
+            // Outputs side by side, so that the transform is done on registers full of them.
+            let mut taps = [[0.0; WIDEST]; 9];
+            for k in 0..depth {
+                for (t, line) in taps.iter_mut().enumerate() {
+                    line.iter_mut().take(width).enumerate().for_each(|(n, to)| *to = tap(first + n, k, t));
+                }
+                for (position, line) in transform_wide(&taps).iter().enumerate() {
+                    panel[(position * depth + k) * width..][..width].copy_from_slice(&line[..width]);
+                }
+            }
+        })
+    }
+
     /// Calls `pack` with each panel `[positions, depth, width]`, its first output and its width.
     fn fill(
         bias: &[f32],
@@ -77,7 +115,7 @@ impl Panels {
     }
 
     /// Weights and bias of `panels`.
-    pub(super) fn pointers(&self, panels: &std::ops::Range<usize>) -> (*const f32, *const f32) {
+    pub(crate) fn pointers(&self, panels: &std::ops::Range<usize>) -> (*const f32, *const f32) {
         let (from, to) = (self.first(panels.start), self.first(panels.end));
         let each = self.positions * self.depth;
         let values = self.values.get(each * self.channels);
@@ -88,6 +126,37 @@ impl Panels {
     pub(crate) fn bytes(&self) -> usize {
         self.values.bytes() + self.bias.bytes()
     }
+}
+
+/// Outputs of the widest panel.
+const WIDEST: usize = 32;
+
+/// [`transform`] of [`WIDEST`] outputs at once.
+fn transform_wide(taps: &[[f32; WIDEST]; 9]) -> [[f32; WIDEST]; POSITIONS] {
+    /// `G` times three rows.
+    fn line(g: [&[f32; WIDEST]; 3]) -> [[f32; WIDEST]; 6] {
+        let mut out = [[0.0; WIDEST]; 6];
+        for n in 0..WIDEST {
+            let (a, b, c) = (g[0][n], g[1][n], g[2][n]);
+            let (even, odd) = (a + c, b);
+            let (wide, twice) = (a + 4.0 * c, 2.0 * b);
+            out[0][n] = a / 4.0;
+            out[1][n] = (even + odd) * (-1.0 / 6.0);
+            out[2][n] = (even - odd) * (-1.0 / 6.0);
+            out[3][n] = (wide + twice) * (1.0 / 24.0);
+            out[4][n] = (wide - twice) * (1.0 / 24.0);
+            out[5][n] = c;
+        }
+        out
+    }
+    let columns = [0, 1, 2].map(|j| line([&taps[j], &taps[3 + j], &taps[6 + j]]));
+    let mut out = [[0.0; WIDEST]; POSITIONS];
+    for i in 0..6 {
+        for (j, value) in line([&columns[0][i], &columns[1][i], &columns[2][i]]).into_iter().enumerate() {
+            out[i * 6 + j] = value;
+        }
+    }
+    out
 }
 
 /// Winograd's weight transform `G g G^T` of nine taps into 36 positions.

@@ -33,7 +33,7 @@ pub(crate) enum Residual<'a> {
 
 impl Residual<'_> {
     /// Where the kernels find `span` values of it, those from `at` on, for an output at `target`; null for nothing.
-    pub(super) fn pointer(&self, target: *mut f32, at: usize, span: usize) -> *const f32 {
+    pub(crate) fn pointer(&self, target: *mut f32, at: usize, span: usize) -> *const f32 {
         match self {
             Self::None => std::ptr::null(),
             Self::InPlace => target.cast_const(),

@@ -8,7 +8,7 @@
 use std::marker::PhantomData;
 
 /// A mutable slice that threads share.
-pub(super) struct Shared<'a> {
+pub(crate) struct Shared<'a> {
     start: *mut f32,
     len: usize,
     lifetime: PhantomData<&'a mut [f32]>,
@@ -20,7 +20,7 @@ unsafe impl Send for Shared<'_> {}
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(slice: &'a mut [f32]) -> Self {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), lifetime: PhantomData }
     }
 
@@ -28,7 +28,7 @@ impl<'a> Shared<'a> {
     ///
     /// # Panics
     /// When they are not all inside the slice.
-    pub(super) fn part(&self, at: usize, count: usize) -> *mut f32 {
+    pub(crate) fn part(&self, at: usize, count: usize) -> *mut f32 {
         assert!(at <= self.len && count <= self.len - at, "a part beyond the end of an output");
         // SAFETY: `at` is inside the slice or at its end, asserted above.
         unsafe { self.start.add(at) }
@@ -39,6 +39,6 @@ impl<'a> Shared<'a> {
 ///
 /// # Panics
 /// When they are not all inside the slice.
-pub(super) fn part(slice: &[f32], at: usize, count: usize) -> *const f32 {
+pub(crate) fn part(slice: &[f32], at: usize, count: usize) -> *const f32 {
     slice[at..at + count].as_ptr()
 }

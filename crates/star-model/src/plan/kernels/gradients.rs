@@ -1,0 +1,227 @@
+//! The inner loops that only training needs: gradients of weights, of norms, of pooling and upsampling.
+
+use super::simd::{Simd, zero};
+
+/// Outer products summed over the pixels of some rows: `out[o, i] += sum_p d[p, o] x[p, i]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Outer {
+    /// `rows` rows of `width` pixels, `d_stride` floats from pixel to pixel and `d_row` from row to row.
+    pub(crate) d: *const f32,
+    pub(crate) d_stride: usize,
+    pub(crate) d_row: usize,
+    /// The same for `x`.
+    pub(crate) x: *const f32,
+    pub(crate) x_stride: usize,
+    pub(crate) x_row: usize,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    pub(crate) outputs: usize,
+    /// A multiple of the lanes.
+    pub(crate) inputs: usize,
+    /// `[outputs, out_stride]`
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+}
+
+/// One tile: `P` outputs times `R` registers of inputs.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const P: usize>(s: &Outer, output: usize, input: usize) {
+    let mut sums = [[zero::<S>(); R]; P];
+    for p in 0..P {
+        for r in 0..R {
+            sums[p][r] = S::load(s.out.add((output + p) * s.out_stride + input + r * S::LANES));
+        }
+    }
+    for row in 0..s.rows {
+        let mut d = s.d.add(row * s.d_row + output);
+        let mut x = s.x.add(row * s.x_row + input);
+        for _ in 0..s.width {
+            let mut line = [zero::<S>(); R];
+            for r in 0..R {
+                line[r] = S::load(x.add(r * S::LANES));
+            }
+            for p in 0..P {
+                let value = S::splat(*d.add(p));
+                for r in 0..R {
+                    sums[p][r] = S::fma(value, line[r], sums[p][r]);
+                }
+            }
+            d = d.add(s.d_stride);
+            x = x.add(s.x_stride);
+        }
+    }
+    for p in 0..P {
+        for r in 0..R {
+            S::store(s.out.add((output + p) * s.out_stride + input + r * S::LANES), sums[p][r]);
+        }
+    }
+}
+
+/// All outputs and inputs, two registers of inputs at a time.
+///
+/// # Safety
+/// The pointers must cover what the sizes say, and `out` must overlap neither input. The last row of `d` and `x` need only reach
+/// to its last pixel's last value.
+#[inline(always)]
+pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
+    let tiles = s.outputs.div_ceil(S::PIXELS);
+    let mut input = 0;
+    while input < s.inputs {
+        let registers = ((s.inputs - input) / S::LANES).min(2);
+        let mut output = 0;
+        for t in 0..tiles {
+            let next = s.outputs * (t + 1) / tiles;
+            if registers == 2 {
+                sized::<S, 2>(s, output, next - output, input);
+            } else {
+                sized::<S, 1>(s, output, next - output, input);
+            }
+            output = next;
+        }
+        input += registers * S::LANES;
+    }
+}
+
+/// Chooses the tile of `outputs` outputs, at most [`Simd::PIXELS`].
+#[inline(always)]
+unsafe fn sized<S: Simd, const R: usize>(s: &Outer, output: usize, outputs: usize, input: usize) {
+    macro_rules! choose {
+        ($($p:literal)*) => {
+            match outputs {
+                $($p if $p <= S::PIXELS => tile::<S, R, $p>(s, output, input),)*
+                _ => {}
+            }
+        };
+    }
+    choose!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// A batch norm with its ReLU at some pixels of its input `x`, and the gradient `d` by its output.
+#[derive(Clone, Copy)]
+pub(crate) struct Masked {
+    /// `[pixels, channels]` both.
+    pub(crate) x: *const f32,
+    pub(crate) d: *mut f32,
+    pub(crate) pixels: usize,
+    /// A multiple of the lanes.
+    pub(crate) channels: usize,
+    /// The norm: `x scale + shift`; its mean.
+    pub(crate) scale: *const f32,
+    pub(crate) shift: *const f32,
+    pub(crate) mean: *const f32,
+    /// Sums of `d` and of `d (x - mean)`, a channel each.
+    pub(crate) first: *mut f32,
+    pub(crate) second: *mut f32,
+}
+
+/// Cuts `d` in place where the ReLU did, and sums what is left.
+///
+/// # Safety
+/// The pointers must cover what the sizes say; `d`, `first` and `second` must overlap nothing else.
+#[inline(always)]
+pub(super) unsafe fn mask<S: Simd>(s: &Masked) {
+    let mut c = 0;
+    while c < s.channels {
+        let (scale, shift, mean) = (S::load(s.scale.add(c)), S::load(s.shift.add(c)), S::load(s.mean.add(c)));
+        let (mut a, mut b) = (zero::<S>(), zero::<S>());
+        for p in 0..s.pixels {
+            let at = p * s.channels + c;
+            let x = S::load(s.x.add(at));
+            let d = S::positive(S::fma(x, scale, shift), S::load(s.d.add(at)));
+            S::store(s.d.add(at), d);
+            a = S::add(a, d);
+            b = S::fma(d, S::sub(x, mean), b);
+        }
+        S::store(s.first.add(c), a);
+        S::store(s.second.add(c), b);
+        c += S::LANES;
+    }
+}
+
+/// The second half of a norm's gradient, once the sums of the whole batch are known.
+#[derive(Clone, Copy)]
+pub(crate) struct Slope {
+    /// `[pixels, channels]` all.
+    pub(crate) x: *const f32,
+    pub(crate) d: *mut f32,
+    /// Null, or what is added besides.
+    pub(crate) add: *const f32,
+    pub(crate) pixels: usize,
+    /// A multiple of the lanes.
+    pub(crate) channels: usize,
+    pub(crate) scale: *const f32,
+    pub(crate) slope: *const f32,
+    pub(crate) offset: *const f32,
+}
+
+/// `d = scale d + slope x + offset + add`, in place.
+///
+/// # Safety
+/// The pointers must cover what the sizes say; `d` must overlap nothing else.
+#[inline(always)]
+pub(super) unsafe fn slope<S: Simd>(s: &Slope) {
+    for p in 0..s.pixels {
+        let mut c = 0;
+        while c < s.channels {
+            let at = p * s.channels + c;
+            let line = S::fma(S::load(s.x.add(at)), S::load(s.slope.add(c)), S::load(s.offset.add(c)));
+            let mut d = S::fma(S::load(s.d.add(at)), S::load(s.scale.add(c)), line);
+            if !s.add.is_null() {
+                d = S::add(d, S::load(s.add.add(at)));
+            }
+            S::store(s.d.add(at), d);
+            c += S::LANES;
+        }
+    }
+}
+
+/// Adds the gradient of a row of pooled pixels to the first largest of each 2x2 block: two rows of `2 width` pixels at `x` and `dx`,
+/// one of `width` at `d`.
+///
+/// # Safety
+/// `x` and `dx` must hold `4 * width * channels` values, `d` a quarter of them; `channels` must be a multiple of the lanes.
+#[inline(always)]
+pub(super) unsafe fn max_pool_back_row<S: Simd>(
+    x: *const f32,
+    d: *const f32,
+    width: usize,
+    channels: usize,
+    dx: *mut f32,
+) {
+    for p in 0..width {
+        let corner = 2 * p * channels;
+        let below = corner + 2 * width * channels;
+        let places = [corner, corner + channels, below, below + channels];
+        let mut c = 0;
+        while c < channels {
+            let values = places.map(|at| S::load(x.add(at + c)));
+            let largest = S::max(S::max(values[0], values[1]), S::max(values[2], values[3]));
+            let mut left = S::load(d.add(p * channels + c));
+            for (at, value) in places.into_iter().zip(values) {
+                let taken = S::equal(value, largest, left);
+                left = S::sub(left, taken);
+                S::store(dx.add(at + c), S::add(S::load(dx.add(at + c)), taken));
+            }
+            c += S::LANES;
+        }
+    }
+}
+
+/// Sums of 2x2 blocks: two rows of `2 width` pixels at `d` into one row of `width` pixels.
+///
+/// # Safety
+/// As [`max_pool_back_row`].
+#[inline(always)]
+pub(super) unsafe fn upsample_back_row<S: Simd>(d: *const f32, width: usize, channels: usize, out: *mut f32) {
+    let below = d.add(2 * width * channels);
+    for p in 0..width {
+        let (a, b, out) = (d.add(2 * p * channels), below.add(2 * p * channels), out.add(p * channels));
+        let mut c = 0;
+        while c < channels {
+            let top = S::add(S::load(a.add(c)), S::load(a.add(channels + c)));
+            let bottom = S::add(S::load(b.add(c)), S::load(b.add(channels + c)));
+            S::store(out.add(c), S::add(top, bottom));
+            c += S::LANES;
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The network as one operation of candle's graph, though it has hundreds of inputs and several outputs and candle's own operations
+//! have three and one.
+//!
+//! Inputs and outputs lie beside the graph, in a [`Step`]; what goes through the graph are tensors of one element that only order
+//! things. `Lend` joins parameters to such a token, `Run` turns activations and token into another token, `Take` turns that into one
+//! of the outputs. On the way back `Take` leaves its gradient in the step, `Run` finds them all there, and `Lend` hands each
+//! parameter its own.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
+};
+use rayon::prelude::*;
+
+use super::heads::Stage as Planes;
+use super::network::{KeptNetwork, Network};
+use super::parameters::{Collector, Gradients, with_values};
+use super::{LANES, Memory, Passes};
+use crate::cpu::{batch_norm::Statistics, with_slice};
+use crate::hourglass::StackedHourglass;
+use crate::plan::kernels::{Isa, Kernels};
+use crate::{AuxMaps, Stage};
+
+/// One forward pass and what is known of its backward pass.
+struct Step {
+    network: Network,
+    parameters: Vec<Tensor>,
+    norms: usize,
+    memory: Memory,
+    kernels: &'static dyn Kernels,
+    /// Shape of the stem's activations.
+    x: [usize; 4],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Emptied by the backward pass; a second one works it out again.
+    kept: Option<KeptNetwork>,
+    statistics: Vec<Option<Statistics>>,
+    /// Maps that nobody took yet, three a stage.
+    maps: Vec<Vec<f32>>,
+    /// Gradients by the maps.
+    by_maps: Vec<Option<Tensor>>,
+    /// Gradients by the parameters.
+    by_parameters: Vec<Option<Vec<f32>>>,
+}
+
+/// Whether the passes can train `model` on the stem's activations `x`: in `f32` on the CPU, all widths whole registers.
+fn fits(model: &StackedHourglass, x: &Tensor) -> bool {
+    let config = model.config();
+    // blocks are half as wide inside
+    let wide = config.channels.is_multiple_of(2 * LANES);
+    let halves = config.map_size().is_multiple_of(1 << config.levels);
+    x.device().is_cpu() && x.dtype() == DType::F32 && wide && halves
+}
+
+/// The stages of `model` in training on the activations `x` of its stem; `None` where it has to go layer by layer.
+pub(crate) fn forward(model: &StackedHourglass, x: &Tensor) -> Result<Option<Vec<Stage>>> {
+    if !fits(model, x) { Ok(None) } else { forward_on(Isa::best(), model, x).map(Some) }
+}
+
+pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
+    let kernels = isa.kernels()?;
+    let mut collector = Collector::default();
+    let (b, c, h, w) = x.dims4()?;
+    let network = Network::new(model, b, kernels.lanes(), &mut collector)?;
+    let Collector { tensors: parameters, norms } = collector;
+    let count = norms.len();
+    let step = Arc::new(Step {
+        network,
+        parameters,
+        norms: count,
+        memory: model.memory.clone(),
+        kernels,
+        x: [b, c, h, w],
+        state: Mutex::default(),
+    });
+    let token = x.contiguous()?.apply_op2(&lend(&step)?, Run(Arc::clone(&step)))?;
+    let statistics = std::mem::take(&mut step.state().statistics);
+    for (norm, statistics) in norms.into_iter().zip(statistics) {
+        statistics.map_or(Ok(()), |statistics| norm.take_in(&statistics))?;
+    }
+    let take = |index: usize| token.apply_op1(Take { step: Arc::clone(&step), index });
+    let stage = |i: usize| {
+        let aux = if model.config().attention {
+            Some(AuxMaps { pointmaps: take(3 * i + 1)?, edgemaps: take(3 * i + 2)? })
+        } else {
+            None
+        };
+        Ok(Stage { heatmaps: take(3 * i)?, aux })
+    };
+    (0..model.config().stacks).map(stage).collect()
+}
+
+/// A token behind all parameters: a tree, three branches a node.
+fn lend(step: &Arc<Step>) -> Result<Tensor> {
+    let nothing = token()?;
+    let mut level: Vec<(Tensor, Lent)> =
+        step.parameters.iter().enumerate().map(|(i, tensor)| (tensor.clone(), Lent::Parameter(i))).collect();
+    loop {
+        let joined = level.chunks(3).map(|children| {
+            let child =
+                |i: usize| children.get(i).cloned().unwrap_or_else(|| (nothing.clone(), Lent::Nothing));
+            let [(a, la), (b, lb), (c, lc)] = [child(0), child(1), child(2)];
+            let op = Lend { step: Arc::clone(step), lent: [la, lb, lc] };
+            Ok((a.apply_op3(&b, &c, op)?, Lent::Token))
+        });
+        level = joined.collect::<Result<_>>()?;
+        if level.len() <= 1 {
+            return Ok(level.pop().map_or(nothing, |(token, _)| token));
+        }
+    }
+}
+
+fn token() -> Result<Tensor> {
+    Tensor::zeros(1, DType::F32, &Device::Cpu)
+}
+
+fn token_storage() -> (CpuStorage, Shape) {
+    (CpuStorage::F32(vec![0.0]), 1.into())
+}
+
+impl Step {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn passes<'a>(&'a self, values: &'a [&'a [f32]]) -> Passes<'a> {
+        let statistics = Mutex::new(vec![None; self.norms]);
+        Passes { kernels: self.kernels, memory: &self.memory, values, statistics }
+    }
+
+    /// A forward pass on the stem's activations, planes.
+    fn run(&self, x: &[f32]) -> Result<(Vec<Planes>, KeptNetwork, Vec<Option<Statistics>>)> {
+        with_values(&self.parameters, |values| {
+            let passes = self.passes(values);
+            // Inside the pool: its threads hand work to each other without going through the system.
+            let (stages, kept) = rayon::scope(|_| {
+                let mut pixels = self.memory.take(x.len());
+                interleave(x, self.x, &mut pixels);
+                self.network.forward(&passes, pixels)
+            });
+            Ok((stages, kept, passes.statistics.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        })
+    }
+
+    /// A backward pass; the gradient by the stem's activations.
+    fn run_back(&self, kept: KeptNetwork, by_maps: &[Option<Tensor>]) -> Result<(Vec<f32>, Gradients)> {
+        let by_maps: Vec<Option<Tensor>> =
+            by_maps.iter().map(|d| d.as_ref().map(Tensor::contiguous).transpose()).collect::<Result<_>>()?;
+        let given: Vec<Tensor> = by_maps.iter().flatten().cloned().collect();
+        with_values(&self.parameters, |values| {
+            with_values(&given, |given| {
+                let mut given = given.iter();
+                let by_maps: Vec<Option<&[f32]>> =
+                    by_maps.iter().map(|d| d.as_ref().and_then(|_| given.next().copied())).collect();
+                let stages: Vec<[Option<&[f32]>; 3]> =
+                    by_maps.chunks_exact(3).map(|stage| [stage[0], stage[1], stage[2]]).collect();
+                let passes = self.passes(values);
+                let mut gradients = Gradients::new(values.len());
+                let mut dx = vec![0.0; self.x.iter().product()];
+                rayon::scope(|_| {
+                    if let Some(d) = self.network.backward(&passes, kept, &stages, &mut gradients) {
+                        deinterleave(&d, self.x, &mut dx);
+                    }
+                });
+                Ok((dx, gradients))
+            })
+        })
+    }
+}
+
+/// Planes `[N, C, H, W]` to channels-last pixels.
+fn interleave(planes: &[f32], [_, channels, h, w]: [usize; 4], out: &mut [f32]) {
+    let pixels = h * w;
+    let image = channels * pixels;
+    out.par_chunks_exact_mut(w * channels).enumerate().for_each(|(row, out)| {
+        let (n, first) = (row / h, row % h * w);
+        for (c, plane) in planes[n * image..][..image].chunks_exact(pixels).enumerate() {
+            for (out, &value) in out.chunks_exact_mut(channels).zip(&plane[first..first + w]) {
+                out[c] = value;
+            }
+        }
+    });
+}
+
+/// The other way round.
+fn deinterleave(rows: &[f32], [_, channels, h, w]: [usize; 4], out: &mut [f32]) {
+    let pixels = h * w;
+    out.par_chunks_exact_mut(pixels).enumerate().for_each(|(plane, out)| {
+        let (n, c) = (plane / channels, plane % channels);
+        let rows = rows[n * pixels * channels..][..pixels * channels].chunks_exact(channels);
+        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[c]);
+    });
+}
+
+/// What a [`Lend`] joins.
+#[derive(Clone, Copy)]
+enum Lent {
+    Parameter(usize),
+    Token,
+    Nothing,
+}
+
+struct Lend {
+    step: Arc<Step>,
+    lent: [Lent; 3],
+}
+
+impl CustomOp3 for Lend {
+    fn name(&self) -> &'static str {
+        "training-parameters"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(token_storage())
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradient = |lent: Lent, tensor: &Tensor| match lent {
+            Lent::Parameter(i) => {
+                let values = self.step.state().by_parameters.get_mut(i).and_then(Option::take);
+                values.map(|values| Tensor::from_vec(values, tensor.shape(), tensor.device())).transpose()
+            }
+            Lent::Token => token().map(Some),
+            Lent::Nothing => Ok(None),
+        };
+        let [la, lb, lc] = self.lent;
+        Ok((gradient(la, a)?, gradient(lb, b)?, gradient(lc, c)?))
+    }
+}
+
+struct Run(Arc<Step>);
+
+impl CustomOp2 for Run {
+    fn name(&self) -> &'static str {
+        "training-network"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let Some((start, end)) = lx.contiguous_offsets() else {
+            candle_core::bail!("training: expected contiguous activations, got strides {:?}", lx.stride())
+        };
+        let (stages, kept, statistics) = self.0.run(&x.as_slice::<f32>()?[start..end])?;
+        let mut state = self.0.state();
+        state.by_maps = vec![None; 3 * stages.len()];
+        state.maps = stages.into_iter().flatten().collect();
+        state.statistics = statistics;
+        state.kept = Some(kept);
+        Ok(token_storage())
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (kept, by_maps) = {
+            let mut state = self.0.state();
+            let empty = vec![None; state.by_maps.len()];
+            (state.kept.take(), std::mem::replace(&mut state.by_maps, empty))
+        };
+        let kept = match kept {
+            Some(kept) => kept,
+            None => with_slice::<f32, _>(x, |x| self.0.run(x))?.1,
+        };
+        let (dx, gradients) = self.0.run_back(kept, &by_maps)?;
+        self.0.state().by_parameters = gradients.0;
+        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), Some(token()?)))
+    }
+}
+
+struct Take {
+    step: Arc<Step>,
+    index: usize,
+}
+
+impl CustomOp1 for Take {
+    fn name(&self) -> &'static str {
+        "training-maps"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let maps = self.step.state().maps.get_mut(self.index).map(std::mem::take).unwrap_or_default();
+        let side = self.step.network.shape.size.height;
+        let count = maps.len() / (self.step.x[0] * side * side);
+        Ok((CpuStorage::F32(maps), (self.step.x[0], count, side, side).into()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        if let Some(slot) = self.step.state().by_maps.get_mut(self.index) {
+            *slot = Some(gradient.clone());
+        }
+        token().map(Some)
+    }
+}

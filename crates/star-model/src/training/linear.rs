@@ -1,0 +1,264 @@
+//! 1x1 convolutions of all pixels of a batch: forward, by data, and by weights.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Passes;
+use super::memory::Floats;
+use super::norm::{BLOCK, Norm, ScaleRelu, Sums, totals};
+use super::parameters::cut;
+use crate::plan::kernels::gemm::{Run, Strip};
+use crate::plan::kernels::gradients::{Masked, Outer};
+use crate::plan::memory::Buffer;
+use crate::plan::ops::panels::Panels;
+use crate::plan::ops::pointwise::Residual;
+use crate::plan::ops::shared::{Shared, part};
+
+/// Most inputs of one product.
+const INPUTS: usize = 2;
+
+/// Pixels whose weight gradients are summed apart; at most [`SLICES`] times.
+pub(super) const SLICE: usize = 512;
+
+/// Most parts of a weight gradient: fixed, so that threads change nothing.
+pub(super) const SLICES: usize = 8;
+
+/// The first `len` channels of pixels that are `stride` floats apart, normed first where there is a norm.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) len: usize,
+    pub(super) norm: Option<&'a ScaleRelu>,
+}
+
+impl<'a> Input<'a> {
+    /// All channels.
+    pub(super) fn all(values: &'a [f32], channels: usize) -> Self {
+        Self { values, stride: channels, len: channels, norm: None }
+    }
+
+    pub(super) fn normed(values: &'a [f32], norm: &'a ScaleRelu) -> Self {
+        Self { norm: Some(norm), ..Self::all(values, norm.scale.len()) }
+    }
+
+    /// Scratch floats for `pixels` pixels.
+    fn scratch(&self, pixels: usize) -> usize {
+        if self.norm.is_some() { pixels * self.stride } else { 0 }
+    }
+
+    /// Where `count` pixels from `pixel` on are found, prepared in `scratch` where there is a norm.
+    fn pixels(&self, passes: &Passes, pixel: usize, count: usize, scratch: &mut [f32]) -> *const f32 {
+        let x = part(self.values, pixel * self.stride, count * self.stride);
+        let Some(norm) = self.norm else { return x };
+        assert!(
+            norm.scale.len() == self.stride && norm.shift.len() == self.stride,
+            "a norm of other channels"
+        );
+        assert!(scratch.len() >= count * self.stride, "scratch memory is too small");
+        #[expect(unsafe_code, reason = "call of a kernel")]
+        // SAFETY: `x` and scratch hold count rows, the norm a row, all checked just above.
+        unsafe {
+            let (scale, shift) = (norm.scale.as_ptr(), norm.shift.as_ptr());
+            passes.kernels.scale_relu(x, count, self.stride, scale, shift, scratch.as_mut_ptr());
+        }
+        scratch.as_ptr()
+    }
+}
+
+/// What becomes of the products of a block while they are at hand.
+#[derive(Clone, Copy)]
+pub(super) enum Finish<'a> {
+    Nothing,
+    /// Summed for the norm behind them.
+    Sums,
+    /// They are the gradient of the activations of `x`: cut where the ReLU did, and summed for the norm's gradient.
+    Mask {
+        x: &'a [f32],
+        norm: &'a Norm,
+    },
+}
+
+/// `out = panels [inputs] + bias + add`.
+pub(super) struct Linear<'a> {
+    pub(super) pixels: usize,
+    pub(super) inputs: &'a [Input<'a>],
+    pub(super) panels: &'a Panels,
+    pub(super) add: Residual<'a>,
+    pub(super) finish: Finish<'a>,
+}
+
+impl Linear<'_> {
+    /// Runs it into `out` `[pixels, panels.channels]`; the sums that `finish` asks for, or none.
+    pub(super) fn run(&self, passes: &Passes, out: &mut [f32]) -> Sums {
+        let (kernels, panels, channels) = (passes.kernels, self.panels, self.panels.channels);
+        assert_eq!(
+            self.inputs.iter().map(|input| input.len).sum::<usize>(),
+            panels.depth,
+            "linear: inputs and weights differ in depth"
+        );
+        assert!(out.len() == self.pixels * channels && self.inputs.len() <= INPUTS, "linear: sizes");
+        let summed = if matches!(self.finish, Finish::Nothing) { 0 } else { self.pixels };
+        let mut sums = Sums::new(passes, summed, channels);
+        let partial = (Shared::new(&mut sums.first), Shared::new(&mut sums.second));
+        let out = Shared::new(out);
+        passes.memory.each(self.pixels.div_ceil(BLOCK), |block, scratch| {
+            let (pixel, count) = (block * BLOCK, BLOCK.min(self.pixels - block * BLOCK));
+            let mut runs = [Run { x: std::ptr::null(), stride: 0, len: 0 }; INPUTS];
+            let needed: usize = self.inputs.iter().map(|input| input.scratch(count)).sum();
+            let mut rest = scratch.take(needed);
+            for (run, input) in runs.iter_mut().zip(self.inputs) {
+                let (mine, others) = rest.split_at_mut(input.scratch(count));
+                *run =
+                    Run { x: input.pixels(passes, pixel, count, mine), stride: input.stride, len: input.len };
+                rest = others;
+            }
+            let (at, span) = (pixel * channels, count * channels);
+            let target = out.part(at, span);
+            let (weights, bias) = panels.pointers(&(0..panels.count()));
+            let strip = Strip {
+                runs: &runs[..self.inputs.len()],
+                pixels: count,
+                weights,
+                bias,
+                channels,
+                out: target,
+                out_stride: channels,
+                residual: self.add.pointer(target, at, span),
+                residual_stride: channels,
+                relu: false,
+            };
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: every run, the panels, the output and what is added were checked to hold what the strip reads or writes;
+            // blocks have disjoint pixels.
+            unsafe {
+                kernels.strip(&strip);
+            }
+            if summed == 0 {
+                return;
+            }
+            let (first, second) =
+                (partial.0.part(block * channels, channels), partial.1.part(block * channels, channels));
+            match self.finish {
+                Finish::Nothing => {}
+                Finish::Sums => {
+                    #[expect(unsafe_code, reason = "call of a kernel")]
+                    // SAFETY: the block was just written; each block has sums of its own.
+                    unsafe {
+                        kernels.sums(target, channels, count, channels, target, first, second);
+                    }
+                }
+                Finish::Mask { x, norm } => {
+                    assert_eq!(norm.mean.len(), channels, "linear: a norm of other channels");
+                    let masked = Masked {
+                        x: part(x, at, span),
+                        d: target,
+                        pixels: count,
+                        channels,
+                        scale: norm.affine.scale.as_ptr(),
+                        shift: norm.affine.shift.as_ptr(),
+                        mean: norm.mean.as_ptr(),
+                        first,
+                        second,
+                    };
+                    #[expect(unsafe_code, reason = "call of a kernel")]
+                    // SAFETY: `x` and the block hold count rows, the norm a row; each block has sums of its own.
+                    unsafe {
+                        kernels.mask(&masked);
+                    }
+                }
+            }
+        });
+        sums
+    }
+}
+
+/// Gradients of a 1x1 convolution's weights and bias.
+pub(super) struct WeightGradient {
+    /// `[outputs, stride]`, the input's channels first.
+    pub(super) weight: Floats,
+    stride: usize,
+    inputs: usize,
+    pub(super) bias: Vec<f32>,
+}
+
+/// From the gradient `d` (`[pixels, outputs]`) at the output of a convolution of `input`.
+pub(super) fn by_weights(passes: &Passes, d: &[f32], outputs: usize, input: &Input) -> WeightGradient {
+    let kernels = passes.kernels;
+    let pixels = d.len() / outputs;
+    let stride = input.len.next_multiple_of(kernels.lanes());
+    assert!(stride <= input.stride && d.len() == pixels * outputs, "a weight gradient: sizes");
+    let slices = pixels.div_ceil(SLICE).clamp(1, SLICES);
+    let per_slice = pixels.div_ceil(slices).next_multiple_of(BLOCK);
+    let (size, zeros) = (outputs * stride, vec![0.0; outputs]);
+    let mut parts = passes.memory.zeros(slices * size);
+    let mut sums = passes.memory.zeros(pixels.div_ceil(BLOCK) * outputs);
+    let mut spare = passes.memory.take(slices * outputs);
+    {
+        let (parts, sums, spare) = (Shared::new(&mut parts), Shared::new(&mut sums), Shared::new(&mut spare));
+        passes.memory.each(slices, |slice, scratch: &mut Buffer| {
+            let end = ((slice + 1) * per_slice).min(pixels);
+            for pixel in (slice * per_slice..end).step_by(BLOCK) {
+                let count = BLOCK.min(end - pixel);
+                let x = input.pixels(passes, pixel, count, scratch.take(input.scratch(count)));
+                let d = part(d, pixel * outputs, count * outputs);
+                let outer = Outer {
+                    d,
+                    d_stride: outputs,
+                    d_row: 0,
+                    x,
+                    x_stride: input.stride,
+                    x_row: 0,
+                    rows: 1,
+                    width: count,
+                    outputs,
+                    inputs: stride,
+                    out: parts.part(slice * size, size),
+                    out_stride: stride,
+                };
+                #[expect(unsafe_code, reason = "calls of kernels")]
+                // SAFETY: `d` and `x` hold count rows of at least `outputs` and `stride` values, each slice has a gradient of its own, each block its sums.
+                unsafe {
+                    kernels.outer(&outer);
+                    let (first, second) =
+                        (sums.part(pixel / BLOCK * outputs, outputs), spare.part(slice * outputs, outputs));
+                    kernels.sums(d, outputs, count, outputs, zeros.as_ptr(), first, second);
+                }
+            }
+        });
+    }
+    let bias = totals(&sums, outputs).into_iter().map(|sum| sum as f32).collect();
+    WeightGradient { weight: added(passes, parts, size), stride, inputs: input.len, bias }
+}
+
+/// The sum of parts of `size` floats, in their order.
+pub(super) fn added(passes: &Passes, parts: Floats, size: usize) -> Floats {
+    if parts.len() == size {
+        return parts;
+    }
+    const CHUNK: usize = 16 * 1024;
+    let mut total = passes.memory.take(size);
+    total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
+        let (mut all, len) = (parts.chunks_exact(size), total.len());
+        if let Some(first) = all.next() {
+            total.copy_from_slice(&first[chunk * CHUNK..][..len]);
+        }
+        for part in all {
+            total.iter_mut().zip(&part[chunk * CHUNK..][..len]).for_each(|(sum, &value)| *sum += value);
+        }
+    });
+    total
+}
+
+impl WeightGradient {
+    /// Gradients of the weights of some outputs and inputs, and of the biases of those outputs.
+    pub(super) fn part(&self, outputs: Range<usize>, inputs: Range<usize>) -> (Vec<f32>, Vec<f32>) {
+        (cut(&self.weight, self.stride, outputs.clone(), inputs), self.bias[outputs].to_vec())
+    }
+
+    /// Of all of them.
+    pub(super) fn whole(&self) -> (Vec<f32>, Vec<f32>) {
+        self.part(0..self.bias.len(), 0..self.inputs)
+    }
+}

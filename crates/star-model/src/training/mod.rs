@@ -1,0 +1,103 @@
+//! The stacked hourglass in training on a CPU: forward and backward passes by the kernels of the inference plan.
+//!
+//! Everything behind the stem is one operation of candle's graph (`graph`). Inside, activations are channels-last and all pixels of a
+//! batch one long list, so that a 1x1 convolution is one product; each layer's backward pass mirrors its forward pass (`block`,
+//! `level`, `stack`, `network`), and memory comes back as soon as it was read for the last time (`memory`). What is cheap to work out
+//! again is not kept: activations behind norms, features, gated heatmaps.
+//!
+//! Results do not depend on the number of threads: sums over pixels are taken in blocks of fixed size.
+
+mod block;
+mod graph;
+mod heads;
+mod level;
+mod linear;
+mod memory;
+mod network;
+mod norm;
+mod parameters;
+mod spatial;
+mod stack;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, PoisonError};
+
+use linear::{Finish, Input, Linear};
+use norm::{Norm, Sums};
+use parameters::{ConvAt, NormAt};
+
+use crate::cpu::batch_norm::Statistics;
+use crate::plan::kernels::Kernels;
+use crate::plan::memory::Buffer;
+use crate::plan::ops::Machine;
+use crate::plan::ops::panels::Panels;
+use crate::plan::ops::pointwise::Residual;
+
+pub(crate) use graph::forward;
+pub(crate) use memory::Memory;
+
+/// Channels are padded to whole registers nowhere here: networks whose channels are no multiple of this go layer by layer.
+const LANES: usize = 16;
+
+/// What both passes run on.
+struct Passes<'a> {
+    kernels: &'static dyn Kernels,
+    memory: &'a Memory,
+    /// The parameters, in the order of the list.
+    values: &'a [&'a [f32]],
+    /// Statistics that the norms of a forward pass used.
+    statistics: Mutex<Vec<Option<Statistics>>>,
+}
+
+/// A batch of maps of one size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Maps {
+    images: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Maps {
+    fn pixels(self) -> usize {
+        self.images * self.height * self.width
+    }
+
+    fn halved(self) -> Self {
+        Self { height: self.height / 2, width: self.width / 2, ..self }
+    }
+}
+
+impl Passes<'_> {
+    /// A norm of `x`, whose statistics go to the list.
+    fn norm(&self, at: NormAt, x: &[f32], sums: &Sums) -> Norm {
+        let (norm, statistics) = Norm::new(x, sums, self.values[at.weight], self.values[at.bias]);
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)[at.statistics] = Some(statistics);
+        norm
+    }
+
+    /// From the gradient `d` at the output of a 1x1 convolution to that at its input.
+    fn back(&self, conv: ConvAt, d: &[f32], finish: Finish, add: Residual, out: &mut [f32]) -> Sums {
+        let (weights, inputs) = (self.values[conv.weight], conv.inputs);
+        let lanes = self.kernels.lanes();
+        let panels =
+            &Panels::gathered(&vec![0.0; inputs], conv.outputs, lanes, |c, k| weights[k * inputs + c]);
+        let pixels = d.len() / conv.outputs;
+        Linear { pixels, inputs: &[Input::all(d, conv.outputs)], panels, add, finish }.run(self, out)
+    }
+
+    /// Calls `work` with each image: one a thread where there are enough of them, otherwise one after the other on all threads.
+    fn each_image(&self, images: usize, work: impl Fn(usize, &mut Machine, &mut Buffer) + Sync) {
+        let threads = rayon::current_num_threads();
+        let one = |n: usize, threads: usize, scratch: &mut Buffer| {
+            self.memory
+                .with_team(threads, |team| work(n, &mut Machine { kernels: self.kernels, team }, scratch));
+        };
+        if images >= threads {
+            self.memory.each(images, |n, scratch| one(n, 1, scratch));
+        } else {
+            let mut scratch = Buffer::default();
+            (0..images).for_each(|n| one(n, threads, &mut scratch));
+        }
+    }
+}

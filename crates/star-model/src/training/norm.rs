@@ -1,0 +1,202 @@
+//! Batch norm with its ReLU: statistics from sums over blocks of pixels, and the gradient in two halves.
+//!
+//! What a norm does to `x` is `max(0, scale x + shift)` a channel. Its gradient needs two sums over the whole batch before a single
+//! value of it is known: the first half leaves them behind, block by block, and the second applies them.
+
+use super::Passes;
+use super::memory::Floats;
+use crate::cpu::batch_norm::Statistics;
+use crate::norm::EPS;
+use crate::plan::kernels::gradients::{Masked, Slope};
+use crate::plan::ops::shared::{Shared, part};
+
+/// Pixels of one partial sum: fixed, so that threads change nothing.
+pub(super) const BLOCK: usize = 96;
+
+/// `max(0, scale x + shift)`, a channel.
+pub(super) struct ScaleRelu {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+}
+
+/// A batch norm on the statistics of one batch.
+pub(super) struct Norm {
+    pub(super) affine: ScaleRelu,
+    pub(super) mean: Vec<f32>,
+    inverse_std: Vec<f64>,
+    count: usize,
+}
+
+/// Two sums a channel of each block of [`BLOCK`] pixels.
+pub(super) struct Sums {
+    pub(super) first: Floats,
+    pub(super) second: Floats,
+}
+
+/// `d = scale d + slope x + offset`, a channel.
+pub(super) struct Slopes {
+    scale: Vec<f32>,
+    slope: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+impl Sums {
+    pub(super) fn new(passes: &Passes, pixels: usize, channels: usize) -> Self {
+        let len = pixels.div_ceil(BLOCK) * channels;
+        Self { first: passes.memory.take(len), second: passes.memory.take(len) }
+    }
+
+    /// Of `x` `[pixels, channels]` about each block's first pixel.
+    pub(super) fn of(passes: &Passes, x: &[f32], channels: usize) -> Self {
+        let pixels = x.len() / channels;
+        let mut sums = Self::new(passes, pixels, channels);
+        let (first, second) = (Shared::new(&mut sums.first), Shared::new(&mut sums.second));
+        passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
+            let count = BLOCK.min(pixels - block * BLOCK);
+            let x = part(x, block * BLOCK * channels, count * channels);
+            let (first, second) =
+                (first.part(block * channels, channels), second.part(block * channels, channels));
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: `x` holds count rows, both sums a row, each block its own.
+            unsafe {
+                passes.kernels.sums(x, channels, count, channels, x, first, second);
+            }
+        });
+        sums
+    }
+
+    /// Mean and variance of `x`, whose blocks were summed about their first pixels (Chan, Golub and LeVeque 1983).
+    fn statistics(&self, x: &[f32], channels: usize) -> Statistics {
+        let pixels = x.len() / channels;
+        let (mut mean, mut deviations) = (vec![0.0; channels], vec![0.0; channels]);
+        let blocks = self.first.chunks_exact(channels).zip(self.second.chunks_exact(channels));
+        for (block, (first, second)) in blocks.enumerate() {
+            let (before, count) = ((block * BLOCK) as f64, BLOCK.min(pixels - block * BLOCK) as f64);
+            let share = count / (before + count);
+            let reference = &x[block * BLOCK * channels..][..channels];
+            let sums = first.iter().zip(second).zip(reference);
+            for ((mean, deviations), ((&first, &second), &reference)) in
+                mean.iter_mut().zip(&mut deviations).zip(sums)
+            {
+                let (first, second) = (f64::from(first), f64::from(second));
+                let offset = first / count;
+                let delta = f64::from(reference) + offset - *mean;
+                *mean += delta * share;
+                *deviations += (second - first * offset).max(0.0) + delta * delta * before * share;
+            }
+        }
+        let variance = deviations.iter().map(|sum| sum / pixels as f64).collect();
+        Statistics { mean, variance, count: pixels }
+    }
+
+    /// Both sums over all blocks.
+    fn totals(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
+        (totals(&self.first, channels), totals(&self.second, channels))
+    }
+}
+
+/// Sums over rows of `channels` values.
+pub(super) fn totals(rows: &[f32], channels: usize) -> Vec<f64> {
+    let mut all = vec![0.0; channels];
+    for row in rows.chunks_exact(channels) {
+        all.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    all
+}
+
+fn floats(values: impl IntoIterator<Item = f64>) -> Vec<f32> {
+    values.into_iter().map(|value| value as f32).collect()
+}
+
+impl Norm {
+    /// The norm of `x` with the learned `weight` and `bias`, and the statistics that it used.
+    pub(super) fn new(x: &[f32], sums: &Sums, weight: &[f32], bias: &[f32]) -> (Self, Statistics) {
+        let statistics = sums.statistics(x, weight.len());
+        let inverse_std: Vec<f64> = statistics.variance.iter().map(|v| 1.0 / (v + EPS).sqrt()).collect();
+        let scale: Vec<f64> = weight.iter().zip(&inverse_std).map(|(&w, s)| f64::from(w) * s).collect();
+        let shift =
+            bias.iter().zip(&scale).zip(&statistics.mean).map(|((&b, s), mean)| f64::from(b) - s * mean);
+        let norm = Self {
+            affine: ScaleRelu { shift: floats(shift), scale: floats(scale) },
+            mean: floats(statistics.mean.iter().copied()),
+            inverse_std,
+            count: statistics.count,
+        };
+        (norm, statistics)
+    }
+
+    /// Cuts the gradient `d` of the activations of `x` where the ReLU did, and sums what is left.
+    pub(super) fn mask(&self, passes: &Passes, x: &[f32], d: &mut [f32]) -> Sums {
+        let channels = self.mean.len();
+        assert_eq!(x.len(), d.len(), "a norm's gradient: sizes");
+        let pixels = x.len() / channels;
+        let mut sums = Sums::new(passes, pixels, channels);
+        let (first, second, d) =
+            (Shared::new(&mut sums.first), Shared::new(&mut sums.second), Shared::new(d));
+        passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
+            let count = BLOCK.min(pixels - block * BLOCK);
+            let (at, span) = (block * BLOCK * channels, count * channels);
+            let masked = Masked {
+                x: part(x, at, span),
+                d: d.part(at, span),
+                pixels: count,
+                channels,
+                scale: self.affine.scale.as_ptr(),
+                shift: self.affine.shift.as_ptr(),
+                mean: self.mean.as_ptr(),
+                first: first.part(block * channels, channels),
+                second: second.part(block * channels, channels),
+            };
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: both parts hold count rows, the vectors a row; blocks are disjoint, each has sums of its own.
+            unsafe {
+                passes.kernels.mask(&masked);
+            }
+        });
+        sums
+    }
+
+    /// From the sums of `d` and `d (x - mean)` to the gradients of weight and bias, and the second half of that by `x`.
+    pub(super) fn slopes(&self, sums: &Sums) -> (Vec<f32>, Vec<f32>, Slopes) {
+        let (bias, mut weight) = sums.totals(self.mean.len());
+        weight.iter_mut().zip(&self.inverse_std).for_each(|(weight, inverse)| *weight *= inverse);
+        let count = self.count as f64;
+        let scale = self.affine.scale.iter().map(|&scale| f64::from(scale));
+        let slope: Vec<f64> =
+            scale.clone().zip(&self.inverse_std).zip(&weight).map(|((s, i), w)| -s / count * i * w).collect();
+        let offset = scale.zip(&bias).zip(slope.iter().zip(&self.mean));
+        let offset =
+            floats(offset.map(|((scale, b), (slope, &mean))| -scale / count * b - slope * f64::from(mean)));
+        let slopes = Slopes { scale: self.affine.scale.clone(), slope: floats(slope), offset };
+        (floats(weight), floats(bias), slopes)
+    }
+}
+
+impl Slopes {
+    /// Turns the gradient `d` by the activations into that by the norm's input `x`, in place, and adds `add`.
+    pub(super) fn apply(&self, passes: &Passes, x: &[f32], d: &mut [f32], add: Option<&[f32]>) {
+        let channels = self.scale.len();
+        assert!(x.len() == d.len() && add.is_none_or(|add| add.len() == d.len()), "a norm's gradient: sizes");
+        let pixels = x.len() / channels;
+        let d = Shared::new(d);
+        passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
+            let count = BLOCK.min(pixels - block * BLOCK);
+            let (at, span) = (block * BLOCK * channels, count * channels);
+            let slope = Slope {
+                x: part(x, at, span),
+                d: d.part(at, span),
+                add: add.map_or(std::ptr::null(), |add| part(add, at, span)),
+                pixels: count,
+                channels,
+                scale: self.scale.as_ptr(),
+                slope: self.slope.as_ptr(),
+                offset: self.offset.as_ptr(),
+            };
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: all parts hold count rows, the vectors a row; blocks are disjoint.
+            unsafe {
+                passes.kernels.slope(&slope);
+            }
+        });
+    }
+}
