@@ -1,8 +1,9 @@
 //! Convolution, and convolution with batch norm: the bricks that every network here is built of.
 
 use candle_core::{Result, Tensor};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
 
+use crate::builder::Builder;
 use crate::cpu::{conv::Conv2dOp, slices_supported};
 use crate::norm::BatchNorm;
 
@@ -20,7 +21,7 @@ impl Conv2d {
         output: usize,
         kernel: usize,
         stride: usize,
-        vb: VarBuilder,
+        vb: Builder,
     ) -> Result<Self> {
         let bias = vb.get_with_hints(output, "bias", uniform(input, kernel))?;
         Self::with(bias, input, kernel, stride, vb)
@@ -32,13 +33,13 @@ impl Conv2d {
         output: usize,
         kernel: usize,
         stride: usize,
-        vb: VarBuilder,
+        vb: Builder,
     ) -> Result<Self> {
         let bias = Tensor::zeros(output, vb.dtype(), vb.device())?;
         Self::with(bias, input, kernel, stride, vb)
     }
 
-    fn with(bias: Tensor, input: usize, kernel: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+    fn with(bias: Tensor, input: usize, kernel: usize, stride: usize, vb: Builder) -> Result<Self> {
         let shape = (bias.dim(0)?, input, kernel, kernel);
         let weight = vb.get_with_hints(shape, "weight", uniform(input, kernel))?;
         Ok(Self { weight, bias, op: Conv2dOp { stride, padding: kernel / 2 } })
@@ -82,7 +83,7 @@ impl ConvNormRelu {
         output: usize,
         kernel: usize,
         stride: usize,
-        vb: VarBuilder,
+        vb: Builder,
     ) -> Result<Self> {
         Ok(Self {
             conv: Conv2d::new(input, output, kernel, stride, vb.pp("conv"))?,
@@ -108,8 +109,8 @@ impl ConvNorm {
         output: usize,
         kernel: usize,
         stride: usize,
-        conv: VarBuilder,
-        bn: VarBuilder,
+        conv: Builder,
+        bn: Builder,
     ) -> Result<Self> {
         let conv = Conv2d::without_bias(input, output, kernel, stride, conv)?;
         Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
@@ -121,8 +122,8 @@ impl ConvNorm {
         output: usize,
         kernel: usize,
         stride: usize,
-        conv: VarBuilder,
-        bn: VarBuilder,
+        conv: Builder,
+        bn: Builder,
     ) -> Result<Self> {
         let conv = Conv2d::new(input, output, kernel, stride, conv)?;
         Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
@@ -159,7 +160,7 @@ mod tests {
                 output,
                 kernel,
                 stride,
-                Parameters::new(3).var_builder(DType::F64, &Device::Cpu),
+                Parameters::new(3).var_builder(DType::F64, &Device::Cpu).into(),
             );
             let conv = conv.unwrap();
             let x = noise(&[batch, input, h, w], 7);
@@ -171,7 +172,7 @@ mod tests {
     fn gradients_agree_with_central_differences() {
         for (input, output, kernel, stride, h, w, batch) in SHAPES {
             let parameters = Parameters::new(4);
-            let vb = parameters.var_builder(DType::F64, &Device::Cpu);
+            let vb = parameters.var_builder(DType::F64, &Device::Cpu).into();
             let conv = Conv2d::new(input, output, kernel, stride, vb).unwrap();
             let x = Var::from_tensor(&noise(&[batch, input, h, w], 8)).unwrap();
             let vars = [x.clone(), parameters.get("weight").unwrap(), parameters.get("bias").unwrap()];
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn strips_of_a_large_image_join_without_a_seam() {
         // 40 channels x 9 taps x 64 columns is more than one strip of the unfolded image holds
-        let vb = Parameters::new(5).var_builder(DType::F64, &Device::Cpu);
+        let vb = Parameters::new(5).var_builder(DType::F64, &Device::Cpu).into();
         let conv = Conv2d::new(40, 2, 3, 1, vb).unwrap();
         let x = noise(&[1, 40, 48, 64], 6);
         assert_close(&conv.forward(&x).unwrap(), &conv.forward_composed(&x).unwrap(), 1e-12);

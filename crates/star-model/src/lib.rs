@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod builder;
 pub mod checkpoint;
 mod config;
 mod coord_conv;
 mod cost;
 mod cpu;
+mod exchange;
 #[cfg(test)]
 mod gradient_check;
 mod hourglass;
@@ -22,6 +24,7 @@ mod training;
 
 pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, StackedHourglassConfig};
 pub use cost::StageCost;
+pub use exchange::StatisticsExchange;
 pub use hourglass::StackedHourglass;
 pub use hrnet::{HeatmapActivation, HrNet, HrNetConfig};
 pub use init::Parameters;

@@ -1,11 +1,13 @@
 //! Batch norm that trains on batch statistics, and instance norm over single maps.
 
 use candle_core::{DType, Result, Tensor, Var};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
 
+use crate::builder::Builder;
 use crate::cpu::batch_norm::{self, BatchNormOp, Statistics};
 use crate::cpu::heads::InstanceNormRelu;
 use crate::cpu::slices_supported;
+use crate::exchange::{self, Exchange};
 
 /// Added to a variance before its root: PyTorch's default, which the published checkpoints were trained with.
 pub(crate) const EPS: f64 = 1e-5;
@@ -19,16 +21,19 @@ pub(crate) struct BatchNorm {
     pub(crate) bias: Tensor,
     pub(crate) running_mean: Var,
     pub(crate) running_var: Var,
+    /// With whom the statistics of a batch are shared in training.
+    exchange: Option<Exchange>,
 }
 
 impl BatchNorm {
-    pub(crate) fn new(channels: usize, vb: VarBuilder) -> Result<Self> {
+    pub(crate) fn new(channels: usize, vb: Builder) -> Result<Self> {
         let get = |name: &str, value: f64| vb.get_with_hints(channels, name, Init::Const(value));
         Ok(Self {
             weight: get("weight", 1.0)?,
             bias: get("bias", 0.0)?,
             running_mean: Var::from_tensor(&get("running_mean", 0.0)?)?,
             running_var: Var::from_tensor(&get("running_var", 1.0)?)?,
+            exchange: vb.exchange().cloned(),
         })
     }
 
@@ -43,7 +48,11 @@ impl BatchNorm {
 
     fn forward_fused(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
         let statistics = if train {
-            let statistics = batch_norm::statistics(x)?;
+            let own = batch_norm::statistics(x)?;
+            let statistics = match &self.exchange {
+                Some(exchange) => exchange::merged(own, exchange)?,
+                None => own,
+            };
             self.take_in(&statistics)?;
             statistics
         } else {
@@ -51,7 +60,9 @@ impl BatchNorm {
             let count = x.elem_count() / x.dim(1)?;
             Statistics { mean: values(&self.running_mean)?, variance: values(&self.running_var)?, count }
         };
-        x.apply_op3(&self.weight, &self.bias, BatchNormOp { statistics, of_batch: train, eps: EPS, relu })
+        let exchange = self.exchange.clone();
+        let op = BatchNormOp { statistics, of_batch: train, eps: EPS, relu, exchange };
+        x.apply_op3(&self.weight, &self.bias, op)
     }
 
     /// Moves the running statistics towards those of a batch.
@@ -66,12 +77,18 @@ impl BatchNorm {
         [&self.weight, &self.bias]
     }
 
-    fn forward_train_composed(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
+    pub(crate) fn forward_train_composed(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
-        let mean = x.mean_keepdim((0, 2, 3))?;
+        let (mean, variance, count) = match &self.exchange {
+            Some(exchange) => exchange::moments(x, exchange)?,
+            None => {
+                let mean = x.mean_keepdim((0, 2, 3))?;
+                let variance = x.broadcast_sub(&mean)?.sqr()?.mean_keepdim((0, 2, 3))?;
+                (mean, variance, b * h * w)
+            }
+        };
         let centred = x.broadcast_sub(&mean)?;
-        let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
-        self.update_running(&mean.detach().reshape(c)?, &variance.detach().reshape(c)?, b * h * w)?;
+        self.update_running(&mean.detach().reshape(c)?, &variance.detach().reshape(c)?, count)?;
         let y = centred.broadcast_div(&(variance + EPS)?.sqrt()?)?;
         let y = y.broadcast_mul(&channels(&self.weight)?)?.broadcast_add(&channels(&self.bias)?)?;
         if relu { self::relu(&y) } else { Ok(y) }
@@ -130,7 +147,7 @@ mod tests {
     use crate::gradient_check::{assert_close, check_gradients, noise};
 
     fn layer(parameters: &Parameters) -> BatchNorm {
-        let norm = BatchNorm::new(3, parameters.var_builder(DType::F64, &Device::Cpu)).unwrap();
+        let norm = BatchNorm::new(3, parameters.var_builder(DType::F64, &Device::Cpu).into()).unwrap();
         parameters.get("weight").unwrap().set(&noise(&[3], 1)).unwrap();
         parameters.get("bias").unwrap().set(&noise(&[3], 2)).unwrap();
         norm
@@ -167,7 +184,7 @@ mod tests {
     #[test]
     fn a_large_offset_does_not_cost_the_variance_its_digits() {
         let parameters = Parameters::new(0);
-        let norm = BatchNorm::new(1, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+        let norm = BatchNorm::new(1, parameters.var_builder(DType::F32, &Device::Cpu).into()).unwrap();
         // values 4096 + (0 or 1): mean 4096.5, variance 0.25, so +-1 after the norm
         let x: Vec<f32> = (0..64).map(|i| 4096.0 + (i % 2) as f32).collect();
         let y =

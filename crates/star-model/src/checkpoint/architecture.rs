@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
@@ -9,7 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Tensors, check, expected, fit, infer, shape};
 use crate::hrnet::names;
-use crate::{HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig};
+use crate::{
+    HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig,
+    StatisticsExchange,
+};
 
 /// A network's kind and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +49,24 @@ impl Architecture {
         match self {
             Self::StackedHourglass(config) => Ok(Box::new(StackedHourglass::new(config, vb)?)),
             Self::HrNet(config) => Ok(Box::new(HrNet::new(config, vb)?)),
+        }
+    }
+
+    /// Builds the network for training on a part of every batch: its batch norms share their statistics through `exchange` with those
+    /// who have the other parts.
+    ///
+    /// # Errors
+    /// As [`Architecture::build`].
+    pub fn build_synchronised(
+        &self,
+        vb: VarBuilder,
+        exchange: Arc<dyn StatisticsExchange>,
+    ) -> Result<Box<dyn LandmarkModel>> {
+        match self {
+            Self::StackedHourglass(config) => {
+                Ok(Box::new(StackedHourglass::synchronised(config, vb, exchange)?))
+            }
+            Self::HrNet(config) => Ok(Box::new(HrNet::synchronised(config, vb, exchange)?)),
         }
     }
 

@@ -4,12 +4,16 @@
 //! With `t = (x - m) / s` and the incoming gradient `d` (zero where the ReLU cut):
 //! `db = sum d`, `dg = sum d t`, `dx = g / s * (d - db / N - t * dg / N)` (Ioffe and Szegedy 2015, section 3).
 //! With running statistics, which do not depend on the batch, `dx = g / s * d`.
+//!
+//! Where the batch is shared with other processes, `m`, `v`, `N` and the two sums in `dx` are those of all of it; `db` and `dg` stay
+//! this process's part, as every gradient does until the trainer adds them up.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::slices::{self, Real, for_real};
+use crate::exchange::Exchange;
 
 /// Mean and variance of every channel, in f64.
 #[derive(Clone, Debug)]
@@ -85,6 +89,8 @@ pub(crate) struct BatchNormOp {
     pub(crate) of_batch: bool,
     pub(crate) eps: f64,
     pub(crate) relu: bool,
+    /// With whom the batch is shared.
+    pub(crate) exchange: Option<Exchange>,
 }
 
 impl BatchNormOp {
@@ -125,7 +131,7 @@ impl BatchNormOp {
         (x, weight, dy): (&[T], &[T], &[T]),
         out: &[T],
         (n, c, pixels): (usize, usize, usize),
-    ) -> (Vec<T>, Vec<T>, Vec<T>) {
+    ) -> Result<(Vec<T>, Vec<T>, Vec<T>)> {
         let plane = |i: usize, channel: usize| (i * c + channel) * pixels..(i * c + channel + 1) * pixels;
         let (dw, db): (Vec<f64>, Vec<f64>) = (0..c)
             .into_par_iter()
@@ -142,6 +148,7 @@ impl BatchNormOp {
                 (dt_sum * self.inverse_std(channel), d_sum)
             })
             .unzip();
+        let (of_dw, of_db) = self.of_everybody(&dw, &db)?;
         let count = self.statistics.count as f64;
         let mut dx = vec![T::zero(); x.len()];
         dx.par_chunks_exact_mut(pixels).enumerate().for_each(|(index, dx)| {
@@ -151,8 +158,8 @@ impl BatchNormOp {
             let scale = weight[channel].to_f64() * inverse_std;
             // dx = scale * d + slope * (x - mean) + offset
             let through = if self.of_batch { scale / count } else { 0.0 };
-            let slope = T::from_f64(-through * inverse_std * dw[channel]);
-            let offset = T::from_f64(-through * db[channel]);
+            let slope = T::from_f64(-through * inverse_std * of_dw[channel]);
+            let offset = T::from_f64(-through * of_db[channel]);
             let (scale, mean) = (T::from_f64(scale), T::from_f64(self.statistics.mean[channel]));
             let values = x[range.clone()].iter().zip(&dy[range.clone()]).zip(&out[range]);
             for (dx, ((&x, &d), &y)) in dx.iter_mut().zip(values) {
@@ -161,7 +168,17 @@ impl BatchNormOp {
             }
         });
         let narrow = |v: Vec<f64>| v.into_iter().map(T::from_f64).collect();
-        (dx, narrow(dw), narrow(db))
+        Ok((dx, narrow(dw), narrow(db)))
+    }
+
+    /// `dw` and `db` summed over everybody who has a part of the batch.
+    fn of_everybody(&self, dw: &[f64], db: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+        let mut sums = [dw, db].concat();
+        if let (Some(exchange), true) = (&self.exchange, self.of_batch) {
+            exchange.sum(&mut sums)?;
+        }
+        let db = sums.split_off(dw.len());
+        Ok((sums, db))
     }
 }
 
@@ -220,7 +237,7 @@ impl CustomOp3 for BatchNormOp {
             let (dx, dw, db) = slices::with::<T, _>(x, |x| {
                 slices::with::<T, _>(weight, |weight| {
                     slices::with::<T, _>(dy, |dy| {
-                        slices::with::<T, _>(out, |out| Ok(self.backward((x, weight, dy), out, sizes)))
+                        slices::with::<T, _>(out, |out| self.backward((x, weight, dy), out, sizes))
                     })
                 })
             })?;

@@ -1,9 +1,9 @@
 //! The heads of one stack: heatmaps, and the point and edge maps that gate them (ADNet's attention module).
 
 use candle_core::{DType, Device, Result, Tensor};
-use candle_nn::VarBuilder;
 
 use crate::StackedHourglassConfig;
+use crate::builder::Builder;
 use crate::cpu::heads::{Gate, Sigmoid};
 use crate::cpu::slices_supported;
 use crate::layers::Conv2d;
@@ -50,7 +50,7 @@ pub(super) struct HeadOutput {
 }
 
 impl Heads {
-    pub(super) fn new(config: &StackedHourglassConfig, stack: usize, vb: &VarBuilder) -> Result<Self> {
+    pub(super) fn new(config: &StackedHourglassConfig, stack: usize, vb: &Builder) -> Result<Self> {
         let head = |name: &str, maps: usize| {
             Conv2d::new(config.channels, maps, 1, 1, vb.pp(name).pp(stack).pp("conv"))
         };
@@ -128,7 +128,7 @@ mod tests {
             ..StackedHourglassConfig::reference(4, vec![vec![0, 1], vec![1, 2]])
         };
         let parameters = Parameters::new(0);
-        let heads = Heads::new(&config, 0, &parameters.var_builder(DType::F64, &Device::Cpu)).unwrap();
+        let heads = Heads::new(&config, 0, &parameters.var_builder(DType::F64, &Device::Cpu).into()).unwrap();
         let aux = heads.aux.unwrap();
         let var = |maps: usize, seed: u64| Var::from_tensor(&noise(&[3, maps, 2, 5], seed)).unwrap();
         let (h, p, e) = (var(4, 1), var(4, 2), var(2, 3));

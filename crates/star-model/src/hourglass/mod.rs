@@ -3,11 +3,16 @@
 pub(crate) mod attention;
 pub(crate) mod residual;
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
+use crate::StatisticsExchange;
+use crate::builder::Builder;
 use crate::config::{InputSpec, StackedHourglassConfig};
 use crate::coord_conv;
+use crate::exchange::Exchange;
 use crate::interpolate::{max_pool_2x2, upsample_add};
 use crate::layers::{Conv2d, ConvNormRelu};
 use crate::model::{LandmarkModel, Stage};
@@ -44,6 +49,10 @@ pub struct StackedHourglass {
     pub(crate) stacks: Vec<Stack>,
     /// What a training step on the CPU leaves for the next one.
     pub(crate) memory: training::Memory,
+    /// With whom the statistics of a batch are shared in training.
+    pub(crate) exchange: Option<Exchange>,
+    /// Whether a training step works the stacks out again instead of keeping them.
+    pub(crate) recompute: bool,
 }
 
 /// One hourglass with its features, heads and way into the next.
@@ -77,7 +86,7 @@ pub(crate) struct Merge {
 }
 
 impl Hourglass {
-    fn new(levels: usize, channels: usize, vb: &VarBuilder) -> Result<Self> {
+    fn new(levels: usize, channels: usize, vb: &Builder) -> Result<Self> {
         let block = |name: &str| Residual::new(channels, channels, vb.pp(name));
         let low2 = if levels > 1 {
             Inner::Level(Box::new(Self::new(levels - 1, channels, &vb.pp("low2"))?))
@@ -99,7 +108,7 @@ impl Hourglass {
 }
 
 impl Merge {
-    fn new(config: &StackedHourglassConfig, stack: usize, vb: &VarBuilder) -> Result<Self> {
+    fn new(config: &StackedHourglassConfig, stack: usize, vb: &Builder) -> Result<Self> {
         let conv = |name: &str, maps: usize| {
             Conv2d::new(maps, config.channels, 1, 1, vb.pp(name).pp(stack).pp("conv"))
         };
@@ -126,7 +135,7 @@ impl Merge {
 }
 
 impl Stack {
-    fn new(config: &StackedHourglassConfig, stack: usize, vb: &VarBuilder) -> Result<Self> {
+    fn new(config: &StackedHourglassConfig, stack: usize, vb: &Builder) -> Result<Self> {
         let channels = config.channels;
         let hg = vb.pp("hgs").pp(stack);
         let entry = if config.coord_conv {
@@ -156,6 +165,22 @@ impl StackedHourglass {
     /// When `config` is out of range or a tensor is missing or misshapen; to see all such tensors at once, ask
     /// [`crate::checkpoint::check`] first.
     pub fn new(config: &StackedHourglassConfig, vb: VarBuilder) -> Result<Self> {
+        Self::build(config, &vb.into())
+    }
+
+    /// The same network, whose batch norms share their statistics with those who train it on the rest of the batch.
+    ///
+    /// # Errors
+    /// As [`StackedHourglass::new`].
+    pub fn synchronised(
+        config: &StackedHourglassConfig,
+        vb: VarBuilder,
+        exchange: Arc<dyn StatisticsExchange>,
+    ) -> Result<Self> {
+        Self::build(config, &Builder::new(vb, Some(exchange)))
+    }
+
+    fn build(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
         config.validate()?;
         let pre = vb.pp("pre");
         let stem_inputs = if config.coord_conv { 6 } else { 3 };
@@ -169,9 +194,19 @@ impl StackedHourglass {
                 Residual::new(STEM[1], STEM[1], pre.pp(3))?,
                 Residual::new(STEM[1], config.channels, pre.pp(4))?,
             ],
-            stacks: (0..config.stacks).map(|stack| Stack::new(config, stack, &vb)).collect::<Result<_>>()?,
+            stacks: (0..config.stacks).map(|stack| Stack::new(config, stack, vb)).collect::<Result<_>>()?,
             memory: training::Memory::default(),
+            exchange: vb.exchange().cloned(),
+            recompute: false,
         })
+    }
+
+    /// With `yes`, a training step keeps of each stack only what goes into it and works the rest out again on the way back: less
+    /// memory, more time, the same bits. Where the network trains layer by layer, on a GPU or in `f64`, it changes nothing.
+    #[must_use]
+    pub fn recompute(mut self, yes: bool) -> Self {
+        self.recompute = yes;
+        self
     }
 
     /// What the network was built from.

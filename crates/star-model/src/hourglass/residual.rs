@@ -1,8 +1,8 @@
 //! The pre-activation bottleneck block that the whole network is made of.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
+use crate::builder::Builder;
 use crate::layers::Conv2d;
 use crate::norm::BatchNorm;
 
@@ -21,7 +21,7 @@ pub(crate) struct Residual {
 }
 
 impl Residual {
-    pub(super) fn new(input: usize, output: usize, vb: VarBuilder) -> Result<Self> {
+    pub(super) fn new(input: usize, output: usize, vb: Builder) -> Result<Self> {
         let half = output / 2;
         let skip = if input == output {
             None

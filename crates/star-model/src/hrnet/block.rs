@@ -1,8 +1,8 @@
 //! The residual blocks of an HRNet: two 3x3 convolutions, or a bottleneck in the first stage.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
+use crate::builder::Builder;
 use crate::layers::ConvNorm;
 use crate::norm::relu;
 
@@ -16,7 +16,7 @@ pub(crate) struct Basic {
 }
 
 impl Basic {
-    pub(super) fn new(channels: usize, vb: &VarBuilder) -> Result<Self> {
+    pub(super) fn new(channels: usize, vb: &Builder) -> Result<Self> {
         let conv = |n: usize| {
             ConvNorm::new(channels, channels, 3, 1, vb.pp(format!("conv{n}")), vb.pp(format!("bn{n}")))
         };
@@ -36,7 +36,7 @@ pub(crate) struct Bottleneck {
 }
 
 impl Bottleneck {
-    pub(super) fn new(input: usize, inner: usize, vb: &VarBuilder) -> Result<Self> {
+    pub(super) fn new(input: usize, inner: usize, vb: &Builder) -> Result<Self> {
         let output = EXPANSION * inner;
         let conv = |n: usize, input: usize, output: usize, kernel: usize| {
             ConvNorm::new(input, output, kernel, 1, vb.pp(format!("conv{n}")), vb.pp(format!("bn{n}")))

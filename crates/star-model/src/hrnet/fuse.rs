@@ -1,8 +1,8 @@
 //! Exchange between resolutions: every branch receives the sum of all, brought to its own size.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
+use crate::builder::Builder;
 use crate::interpolate::upsample_bilinear;
 use crate::layers::ConvNorm;
 use crate::norm::relu;
@@ -18,7 +18,7 @@ pub(crate) enum Path {
 }
 
 impl Path {
-    fn new(channels: &[usize], from: usize, to: usize, vb: &VarBuilder) -> Result<Self> {
+    fn new(channels: &[usize], from: usize, to: usize, vb: &Builder) -> Result<Self> {
         let vb = vb.pp(to).pp(from);
         if from == to {
             return Ok(Self::Same);
@@ -56,7 +56,7 @@ pub(crate) struct Fuse {
 
 impl Fuse {
     /// Between branches of `channels`, highest resolution first.
-    pub(super) fn new(channels: &[usize], vb: &VarBuilder) -> Result<Self> {
+    pub(super) fn new(channels: &[usize], vb: &Builder) -> Result<Self> {
         let all = 0..channels.len();
         let towards = |to: usize| all.clone().map(|from| Path::new(channels, from, to, vb)).collect();
         Ok(Self { paths: all.clone().map(towards).collect::<Result<_>>()? })

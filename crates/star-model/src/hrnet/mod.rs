@@ -9,13 +9,16 @@ pub(crate) mod fuse;
 pub(crate) mod names;
 pub(crate) mod stage;
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use crate::InputSpec;
+use crate::builder::Builder;
 use crate::interpolate::upsample_bilinear;
 use crate::layers::{Conv2d, ConvNorm};
 use crate::model::{LandmarkModel, Stage as Output};
+use crate::{InputSpec, StatisticsExchange};
 
 use block::{Bottleneck, EXPANSION};
 pub(crate) use config::PEAK_SHARE;
@@ -53,7 +56,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    fn new(config: &HrNetConfig, vb: &VarBuilder) -> Result<Self> {
+    fn new(config: &HrNetConfig, vb: &Builder) -> Result<Self> {
         let channels = config.channels().iter().sum();
         Ok(Self {
             mix: ConvNorm::with_bias(channels, channels, 1, 1, vb.pp(0), vb.pp(1))?,
@@ -74,6 +77,22 @@ impl HrNet {
     /// # Errors
     /// When `config` is out of range or a tensor is missing or misshapen.
     pub fn new(config: &HrNetConfig, vb: VarBuilder) -> Result<Self> {
+        Self::build(config, &vb.into())
+    }
+
+    /// The same network, whose batch norms share their statistics with those who train it on the rest of the batch.
+    ///
+    /// # Errors
+    /// As [`HrNet::new`].
+    pub fn synchronised(
+        config: &HrNetConfig,
+        vb: VarBuilder,
+        exchange: Arc<dyn StatisticsExchange>,
+    ) -> Result<Self> {
+        Self::build(config, &Builder::new(vb, Some(exchange)))
+    }
+
+    fn build(config: &HrNetConfig, vb: &Builder) -> Result<Self> {
         config.validate()?;
         let stem = |n: usize, input: usize| {
             ConvNorm::new(input, config.stem, 3, 2, vb.pp(format!("conv{n}")), vb.pp(format!("bn{n}")))
@@ -86,7 +105,7 @@ impl HrNet {
         let channels = config.channels();
         let stage = |number: usize, before: &[usize]| {
             let size = (config.modules[number - 2], config.blocks);
-            Stage::new(number, before, &channels[..number], size, &vb)
+            Stage::new(number, before, &channels[..number], size, vb)
         };
         Ok(Self {
             input: config.input(),

@@ -1,10 +1,10 @@
 //! A stage of an HRNet: one more resolution than before, then modules of parallel branches that exchange at their ends.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
 use super::block::Basic;
 use super::fuse::Fuse;
+use crate::builder::Builder;
 use crate::layers::ConvNorm;
 
 /// Where a branch of a stage begins.
@@ -24,7 +24,7 @@ pub(crate) struct Module {
 }
 
 impl Module {
-    fn new(channels: &[usize], blocks: usize, vb: &VarBuilder) -> Result<Self> {
+    fn new(channels: &[usize], blocks: usize, vb: &Builder) -> Result<Self> {
         let branch = |(b, &channels): (usize, &usize)| {
             (0..blocks).map(|k| Basic::new(channels, &vb.pp("branches").pp(b).pp(k))).collect()
         };
@@ -56,7 +56,7 @@ impl Stage {
         before: &[usize],
         channels: &[usize],
         (modules, blocks): (usize, usize),
-        vb: &VarBuilder,
+        vb: &Builder,
     ) -> Result<Self> {
         let transition = vb.pp(format!("transition{}", number - 1));
         let way = |(branch, &output): (usize, &usize)| {

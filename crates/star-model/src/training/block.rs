@@ -102,7 +102,7 @@ impl Block {
         }
         let mut d = passes.memory.take(pixels * conv3.inputs);
         let sums = passes.back(conv3, &dy, Finish::Mask { x: &second, norm: &norm3 }, Residual::None, &mut d);
-        gradients.norm(self.norms[2], &norm3, &sums).apply(passes, &second, &mut d, None);
+        gradients.norm(passes, self.norms[2], &norm3, &sums).apply(passes, &second, &mut d, None);
         drop(second);
 
         let spatial = self.spatial(passes, maps);
@@ -110,7 +110,7 @@ impl Block {
         let mut e = spatial.by_data(passes, &d);
         drop(d);
         let sums = norm2.mask(passes, &first, &mut e);
-        gradients.norm(self.norms[1], &norm2, &sums).apply(passes, &first, &mut e, None);
+        gradients.norm(passes, self.norms[1], &norm2, &sums).apply(passes, &first, &mut e, None);
         drop(first);
 
         gradients.unbiased(
@@ -121,7 +121,7 @@ impl Block {
         let sums = passes.back(conv1, &e, Finish::Mask { x, norm: &norm1 }, Residual::None, &mut dx);
         drop(e);
         let around = if self.skip.is_none() { Some(&*dy) } else { None };
-        gradients.norm(self.norms[0], &norm1, &sums).apply(passes, x, &mut dx, around);
+        gradients.norm(passes, self.norms[0], &norm1, &sums).apply(passes, x, &mut dx, around);
         if let Some(skip) = self.skip {
             passes.back(skip, &dy, Finish::Nothing, Residual::InPlace, &mut dx);
         }

@@ -16,8 +16,9 @@ use rayon::prelude::*;
 use super::heads::Stage as Planes;
 use super::network::{KeptNetwork, Network};
 use super::parameters::{Collector, Gradients, with_values};
-use super::{LANES, Memory, Passes};
+use super::{LANES, Memory, Outcome, Passes};
 use crate::cpu::{batch_norm::Statistics, with_slice};
+use crate::exchange::Exchange;
 use crate::hourglass::StackedHourglass;
 use crate::plan::kernels::{Isa, Kernels};
 use crate::{AuxMaps, Stage};
@@ -28,6 +29,7 @@ struct Step {
     parameters: Vec<Tensor>,
     norms: usize,
     memory: Memory,
+    exchange: Option<Exchange>,
     kernels: &'static dyn Kernels,
     /// Shape of the stem's activations.
     x: [usize; 4],
@@ -73,6 +75,7 @@ pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Resu
         parameters,
         norms: count,
         memory: model.memory.clone(),
+        exchange: model.exchange.clone(),
         kernels,
         x: [b, c, h, w],
         state: Mutex::default(),
@@ -128,21 +131,26 @@ impl Step {
     }
 
     fn passes<'a>(&'a self, values: &'a [&'a [f32]]) -> Passes<'a> {
-        let statistics = Mutex::new(vec![None; self.norms]);
-        Passes { kernels: self.kernels, memory: &self.memory, values, statistics }
+        let outcome = Mutex::new(Outcome { statistics: vec![None; self.norms], failure: None });
+        Passes {
+            kernels: self.kernels,
+            memory: &self.memory,
+            values,
+            exchange: self.exchange.as_ref(),
+            outcome,
+        }
     }
 
     /// A forward pass on the stem's activations, planes.
     fn run(&self, x: &[f32]) -> Result<(Vec<Planes>, KeptNetwork, Vec<Option<Statistics>>)> {
         with_values(&self.parameters, |values| {
             let passes = self.passes(values);
-            // Inside the pool: its threads hand work to each other without going through the system.
-            let (stages, kept) = rayon::scope(|_| {
+            let ((stages, kept), statistics) = passes.run(|| {
                 let mut pixels = self.memory.take(x.len());
                 interleave(x, self.x, &mut pixels);
                 self.network.forward(&passes, pixels)
-            });
-            Ok((stages, kept, passes.statistics.into_inner().unwrap_or_else(PoisonError::into_inner)))
+            })?;
+            Ok((stages, kept, statistics))
         })
     }
 
@@ -161,11 +169,11 @@ impl Step {
                 let passes = self.passes(values);
                 let mut gradients = Gradients::new(values.len());
                 let mut dx = vec![0.0; self.x.iter().product()];
-                rayon::scope(|_| {
+                passes.run(|| {
                     if let Some(d) = self.network.backward(&passes, kept, &stages, &mut gradients) {
                         deinterleave(&d, self.x, &mut dx);
                     }
-                });
+                })?;
                 Ok((dx, gradients))
             })
         })

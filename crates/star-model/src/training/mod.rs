@@ -23,11 +23,13 @@ mod tests;
 
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::{Error, Result};
 use linear::{Finish, Input, Linear};
 use norm::{Norm, Sums};
 use parameters::{ConvAt, NormAt};
 
 use crate::cpu::batch_norm::Statistics;
+use crate::exchange::{self, Exchange};
 use crate::plan::kernels::Kernels;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::Machine;
@@ -46,8 +48,18 @@ struct Passes<'a> {
     memory: &'a Memory,
     /// The parameters, in the order of the list.
     values: &'a [&'a [f32]],
-    /// Statistics that the norms of a forward pass used.
-    statistics: Mutex<Vec<Option<Statistics>>>,
+    /// With whom the batch is shared.
+    exchange: Option<&'a Exchange>,
+    outcome: Mutex<Outcome>,
+}
+
+/// What comes of a pass besides its results.
+#[derive(Default)]
+struct Outcome {
+    /// Statistics that the norms used.
+    statistics: Vec<Option<Statistics>>,
+    /// The first exchange that failed; what comes after it means nothing.
+    failure: Option<Error>,
 }
 
 /// A batch of maps of one size.
@@ -71,9 +83,39 @@ impl Maps {
 impl Passes<'_> {
     /// A norm of `x`, whose statistics go to the list.
     fn norm(&self, at: NormAt, x: &[f32], sums: &Sums) -> Norm {
-        let (norm, statistics) = Norm::new(x, sums, self.values[at.weight], self.values[at.bias]);
-        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)[at.statistics] = Some(statistics);
+        let weight = self.values[at.weight];
+        let mut statistics = sums.statistics(x, weight.len());
+        if let Some(exchange) = self.exchange {
+            match exchange::merged(statistics.clone(), exchange) {
+                Ok(merged) => statistics = merged,
+                Err(error) => self.fail(error),
+            }
+        }
+        let norm = Norm::new(&statistics, weight, self.values[at.bias]);
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = outcome.statistics.get_mut(at.statistics) {
+            *slot = Some(statistics);
+        }
         norm
+    }
+
+    /// Sums over everybody who has a part of the batch, in place.
+    fn of_everybody(&self, values: &mut [f64]) {
+        if let Some(Err(error)) = self.exchange.map(|exchange| exchange.sum(values)) {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failure.get_or_insert(error);
+    }
+
+    /// Runs a pass. Where the batch is shared it stays on this thread: a thread of the pool that waits for others in the middle of
+    /// a pass could be one that they wait for.
+    fn run<R: Send>(&self, pass: impl FnOnce() -> R + Send) -> Result<(R, Vec<Option<Statistics>>)> {
+        let result = if self.exchange.is_some() { pass() } else { rayon::scope(|_| pass()) };
+        let outcome = std::mem::take(&mut *self.outcome.lock().unwrap_or_else(PoisonError::into_inner));
+        outcome.failure.map_or(Ok((result, outcome.statistics)), Err)
     }
 
     /// From the gradient `d` at the output of a 1x1 convolution to that at its input.

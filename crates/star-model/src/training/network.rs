@@ -3,12 +3,12 @@
 use candle_core::Result;
 
 use super::block::{Block, Kept};
-use super::heads::{Gates, Heads, Stage};
+use super::heads::{Gates, Heads, KeptMaps, Stage};
 use super::level::{Inner, Level, max_pool, max_pool_back};
 use super::memory::Floats;
 use super::norm::ScaleRelu;
 use super::parameters::{Collector, Gradients};
-use super::stack::{KeptStack, Merge, Shape, Stack};
+use super::stack::{KeptStack, Merge, Shape, Stack, StackInput};
 use super::{Maps, Passes};
 use crate::hourglass::{self, StackedHourglass, attention, residual};
 use crate::plan::ops::coordinates;
@@ -20,6 +20,8 @@ pub(super) struct Network {
     stacks: Vec<Stack>,
     stem: Maps,
     pub(super) shape: Shape,
+    /// Whether only what goes into a stack is kept of it.
+    recompute: bool,
 }
 
 /// What a forward pass leaves for its backward pass: blocks, and what goes into them.
@@ -31,7 +33,13 @@ pub(super) struct KeptNetwork {
     second: Kept,
     second_out: Floats,
     third: Kept,
-    stacks: Vec<KeptStack>,
+    stacks: Vec<Left>,
+}
+
+/// What is left of a stack.
+enum Left {
+    All(Box<KeptStack>),
+    Inputs(StackInput),
 }
 
 fn block<'a>(block: &'a residual::Residual, c: &mut Collector<'a>) -> Result<Block> {
@@ -110,6 +118,7 @@ impl Network {
             stacks: model.stacks.iter().map(|from| stack(from, c)).collect::<Result<_>>()?,
             stem: Maps { images, height: 2 * side, width: 2 * side },
             shape,
+            recompute: model.recompute,
         })
     }
 
@@ -120,15 +129,18 @@ impl Network {
         let pooled = max_pool(passes, self.stem, &first_out);
         let (second_out, second) = self.pre[1].forward(passes, size, &pooled);
         let (trunk, third) = self.pre[2].forward(passes, size, &second_out);
-        let (mut stages, mut stacks) = (Vec::new(), Vec::<KeptStack>::new());
-        let mut trunk = Some(trunk);
-        for stack in &self.stacks {
-            let Some(from) = trunk.take() else { break };
-            let before = stacks.last().map(|kept| &kept.maps);
-            let (stage, kept, next) = stack.forward(passes, &self.shape, from, before);
+        let (mut stages, mut stacks) = (Vec::new(), Vec::new());
+        let grid = |stack: &Stack, before: Option<&KeptMaps>| {
+            stack.entry.map(|_| self.shape.coordinates(passes, before))
+        };
+        let mut from = self.stacks.first().map(|stack| StackInput { trunk, grid: grid(stack, None) });
+        for (i, stack) in self.stacks.iter().enumerate() {
+            let Some(inputs) = from.take() else { break };
+            let (stage, kept, next) = stack.forward(passes, &self.shape, inputs);
             stages.push(stage);
-            stacks.push(kept);
-            trunk = next;
+            let after = self.stacks.get(i + 1).zip(next);
+            from = after.map(|(stack, trunk)| StackInput { trunk, grid: grid(stack, Some(&kept.maps)) });
+            stacks.push(if self.recompute { Left::Inputs(kept.forget()) } else { Left::All(Box::new(kept)) });
         }
         (stages, KeptNetwork { x, first, first_out, pooled, second, second_out, third, stacks })
     }
@@ -144,7 +156,11 @@ impl Network {
         let size = self.shape.size;
         let KeptNetwork { x, first, first_out, pooled, second, second_out, third, stacks } = kept;
         let mut d = None;
-        for ((stack, kept), stage) in self.stacks.iter().zip(stacks).zip(stages).rev() {
+        for ((stack, left), stage) in self.stacks.iter().zip(stacks).zip(stages).rev() {
+            let kept = match left {
+                Left::All(kept) => *kept,
+                Left::Inputs(from) => stack.forward(passes, &self.shape, from).1,
+            };
             d = Some(stack.backward(passes, &self.shape, kept, *stage, d, gradients));
         }
         let d = self.pre[2].backward(passes, size, &second_out, third, d?, gradients);

@@ -66,7 +66,7 @@ impl Sums {
     }
 
     /// Mean and variance of `x`, whose blocks were summed about their first pixels (Chan, Golub and LeVeque 1983).
-    fn statistics(&self, x: &[f32], channels: usize) -> Statistics {
+    pub(super) fn statistics(&self, x: &[f32], channels: usize) -> Statistics {
         let pixels = x.len() / channels;
         let (mut mean, mut deviations) = (vec![0.0; channels], vec![0.0; channels]);
         let blocks = self.first.chunks_exact(channels).zip(self.second.chunks_exact(channels));
@@ -109,20 +109,18 @@ fn floats(values: impl IntoIterator<Item = f64>) -> Vec<f32> {
 }
 
 impl Norm {
-    /// The norm of `x` with the learned `weight` and `bias`, and the statistics that it used.
-    pub(super) fn new(x: &[f32], sums: &Sums, weight: &[f32], bias: &[f32]) -> (Self, Statistics) {
-        let statistics = sums.statistics(x, weight.len());
+    /// With the learned `weight` and `bias`.
+    pub(super) fn new(statistics: &Statistics, weight: &[f32], bias: &[f32]) -> Self {
         let inverse_std: Vec<f64> = statistics.variance.iter().map(|v| 1.0 / (v + EPS).sqrt()).collect();
         let scale: Vec<f64> = weight.iter().zip(&inverse_std).map(|(&w, s)| f64::from(w) * s).collect();
         let shift =
             bias.iter().zip(&scale).zip(&statistics.mean).map(|((&b, s), mean)| f64::from(b) - s * mean);
-        let norm = Self {
+        Self {
             affine: ScaleRelu { shift: floats(shift), scale: floats(scale) },
             mean: floats(statistics.mean.iter().copied()),
             inverse_std,
             count: statistics.count,
-        };
-        (norm, statistics)
+        }
     }
 
     /// Cuts the gradient `d` of the activations of `x` where the ReLU did, and sums what is left.
@@ -157,9 +155,14 @@ impl Norm {
     }
 
     /// From the sums of `d` and `d (x - mean)` to the gradients of weight and bias, and the second half of that by `x`.
-    pub(super) fn slopes(&self, sums: &Sums) -> (Vec<f32>, Vec<f32>, Slopes) {
-        let (bias, mut weight) = sums.totals(self.mean.len());
+    ///
+    /// Where the batch is shared, the latter is of all of it; the gradients stay this process's part until the trainer adds them up.
+    pub(super) fn slopes(&self, passes: &Passes, sums: &Sums) -> (Vec<f32>, Vec<f32>, Slopes) {
+        let (mut bias, mut weight) = sums.totals(self.mean.len());
         weight.iter_mut().zip(&self.inverse_std).for_each(|(weight, inverse)| *weight *= inverse);
+        let own = (floats(weight.iter().copied()), floats(bias.iter().copied()));
+        passes.of_everybody(&mut weight);
+        passes.of_everybody(&mut bias);
         let count = self.count as f64;
         let scale = self.affine.scale.iter().map(|&scale| f64::from(scale));
         let slope: Vec<f64> =
@@ -168,7 +171,7 @@ impl Norm {
         let offset =
             floats(offset.map(|((scale, b), (slope, &mean))| -scale / count * b - slope * f64::from(mean)));
         let slopes = Slopes { scale: self.affine.scale.clone(), slope: floats(slope), offset };
-        (floats(weight), floats(bias), slopes)
+        (own.0, own.1, slopes)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Storage, Tensor, bail};
 
+use super::Passes;
 use super::memory::Floats;
 use super::norm::{Norm, Slopes, Sums};
 use crate::layers::Conv2d;
@@ -85,8 +86,8 @@ impl Gradients {
     }
 
     /// The gradients of a norm, and what is left to do about its input.
-    pub(super) fn norm(&mut self, at: NormAt, norm: &Norm, sums: &Sums) -> Slopes {
-        let (weight, bias, slopes) = norm.slopes(sums);
+    pub(super) fn norm(&mut self, passes: &Passes, at: NormAt, norm: &Norm, sums: &Sums) -> Slopes {
+        let (weight, bias, slopes) = norm.slopes(passes, sums);
         self.0[at.weight] = Some(weight);
         self.0[at.bias] = Some(bias);
         slopes

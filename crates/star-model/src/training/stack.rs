@@ -43,9 +43,15 @@ pub(super) struct Shape {
     pub(super) relu: ScaleRelu,
 }
 
+/// What a stack works on: the trunk, and the coordinates where it has an entry.
+pub(super) struct StackInput {
+    pub(super) trunk: Floats,
+    pub(super) grid: Option<Floats>,
+}
+
 /// What a forward pass leaves for its backward pass.
 pub(super) struct KeptStack {
-    pub(super) trunk: Floats,
+    trunk: Floats,
     /// Coordinates, and the entry's output; nothing where there is no entry.
     entered: Option<(Floats, Floats)>,
     level: KeptLevel,
@@ -84,7 +90,7 @@ impl Merge {
 
 impl Shape {
     /// Coordinate channels of every pixel; with the maps of the stack before, also those on its boundary.
-    fn coordinates(&self, passes: &Passes, before: Option<&KeptMaps>) -> Floats {
+    pub(super) fn coordinates(&self, passes: &Passes, before: Option<&KeptMaps>) -> Floats {
         let mut out = passes.memory.zeros(self.size.pixels() * COORDINATES);
         let table = self.table.chunks_exact(coordinates::CHANNELS).cycle();
         for (out, from) in out.chunks_exact_mut(COORDINATES).zip(table) {
@@ -102,19 +108,25 @@ impl Shape {
     }
 }
 
+impl KeptStack {
+    /// What it can all be worked out from again.
+    pub(super) fn forget(self) -> StackInput {
+        StackInput { trunk: self.trunk, grid: self.entered.map(|(grid, _)| grid) }
+    }
+}
+
 impl Stack {
     /// The stage's maps, what is kept, and the next stack's trunk where there is one.
     pub(super) fn forward(
         &self,
         passes: &Passes,
         shape: &Shape,
-        trunk: Floats,
-        before: Option<&KeptMaps>,
+        from: StackInput,
     ) -> (Stage, KeptStack, Option<Floats>) {
+        let StackInput { trunk, grid } = from;
         let (size, channels, layout) = (shape.size, shape.channels, &shape.layout);
         let (pixels, lanes) = (size.pixels(), passes.kernels.lanes());
-        let entered = self.entry.map(|entry| {
-            let grid = shape.coordinates(passes, before);
+        let entered = self.entry.zip(grid).map(|(entry, grid)| {
             let mut out = passes.memory.take(pixels * channels);
             let panels =
                 &Panels::pack(passes.values[entry.weight], passes.values[entry.bias], entry.inputs, lanes);
@@ -243,7 +255,7 @@ impl Stack {
         let sums =
             Linear { pixels, inputs: &inputs, panels, add: Residual::None, finish }.run(passes, &mut e);
         drop(d);
-        gradients.norm(self.feature_norm, &norm, &sums).apply(passes, &features, &mut e, None);
+        gradients.norm(passes, self.feature_norm, &norm, &sums).apply(passes, &features, &mut e, None);
         drop(features);
         let conv = self.feature_conv;
         gradients

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::graph::forward_on;
+use crate::exchange::{Exchange, tests::pair};
 use crate::gradient_check::noise;
 use crate::plan::Isa;
 use crate::{Parameters, StackedHourglass, StackedHourglassConfig, Stage};
@@ -81,13 +82,24 @@ struct Net {
     model: StackedHourglass,
     parameters: Parameters,
     images: Tensor,
+    /// The first of its images among those of the whole batch, and how many those are.
+    part: [usize; 2],
 }
 
 impl Net {
     fn new(case: &Case, dtype: DType) -> Self {
+        let images = noise(&[case.images, 3, case.size, case.size], 7).to_dtype(dtype).unwrap();
+        Self::on(case, images, [0, case.images], None)
+    }
+
+    fn on(case: &Case, images: Tensor, part: [usize; 2], exchange: Option<Exchange>) -> Self {
+        let dtype = images.dtype();
         let parameters = Parameters::new(1);
-        let model =
-            StackedHourglass::new(&case.config(), parameters.var_builder(dtype, &Device::Cpu)).unwrap();
+        let vb = parameters.var_builder(dtype, &Device::Cpu);
+        let model = match exchange {
+            None => StackedHourglass::new(&case.config(), vb).unwrap(),
+            Some(exchange) => StackedHourglass::synchronised(&case.config(), vb, exchange).unwrap(),
+        };
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {
             if name.contains("bn") && !name.contains("running") {
@@ -95,8 +107,7 @@ impl Net {
                 var.set(&(var.as_tensor() + values).unwrap()).unwrap();
             }
         }
-        let images = noise(&[case.images, 3, case.size, case.size], 7).to_dtype(dtype).unwrap();
-        Self { model, parameters, images }
+        Self { model, parameters, images, part }
     }
 
     /// Loss, maps, gradients and statistics of a step whose network behind the stem is `run`.
@@ -106,7 +117,7 @@ impl Net {
     ) -> BTreeMap<String, Vec<f64>> {
         let stages = run(&self.model, &self.model.stem(&self.images, true).unwrap()).unwrap();
         let mut results = BTreeMap::new();
-        let gradients = loss(&stages).backward().unwrap();
+        let gradients = loss(&stages, self.part).backward().unwrap();
         for (name, var) in self.parameters.trainable() {
             let gradient = gradients.get(&var).unwrap_or_else(|| panic!("{name} has no gradient"));
             results.insert(format!("gradient {name}"), flat(gradient));
@@ -132,9 +143,11 @@ fn maps(stage: &Stage) -> Vec<Tensor> {
 }
 
 /// A sum over all maps with fixed weights, squared so that gradients depend on the maps.
-fn loss(stages: &[Stage]) -> Tensor {
+fn loss(stages: &[Stage], [first, whole]: [usize; 2]) -> Tensor {
     let all = stages.iter().flat_map(maps).enumerate().map(|(i, maps)| {
-        let weights = noise(maps.dims(), 100 + i as u64).to_dtype(maps.dtype()).unwrap();
+        let (images, k, h, w) = maps.dims4().unwrap();
+        let weights = noise(&[whole, k, h, w], 100 + i as u64).narrow(0, first, images).unwrap();
+        let weights = weights.to_dtype(maps.dtype()).unwrap();
         (maps.sqr().unwrap() * weights).unwrap().sum_all().unwrap()
     });
     all.reduce(|a, b| (a + b).unwrap()).unwrap()
@@ -196,12 +209,15 @@ fn a_second_backward_pass_and_a_stage_without_a_gradient_are_as_they_should_be()
     let net = Net::new(&CASES[0], DType::F32);
     let first = net.parameters.get("pre.1.conv1.conv.weight").unwrap();
     let stages = forward_on(Isa::best(), &net.model, &net.model.stem(&net.images, true).unwrap()).unwrap();
-    let whole = loss(&stages);
+    let whole = loss(&stages, net.part);
     let gradient = |loss: &Tensor| flat(loss.backward().unwrap().get(&first).unwrap());
     let once = gradient(&whole);
     assert!(once == gradient(&whole));
     // The loss of one stage and of the other add up to that of both.
-    let apart = [gradient(&loss(&stages[..1])), gradient(&(&whole - loss(&stages[..1])).unwrap())];
+    let apart = [
+        gradient(&loss(&stages[..1], net.part)),
+        gradient(&(&whole - loss(&stages[..1], net.part)).unwrap()),
+    ];
     let error =
         once.iter().zip(&apart[0]).zip(&apart[1]).map(|((all, a), b)| (all - a - b).powi(2)).sum::<f64>();
     let norm = once.iter().map(|v| v * v).sum::<f64>();
@@ -218,4 +234,38 @@ fn networks_that_do_not_fit_go_layer_by_layer() {
         let net = Net::new(&case, dtype);
         assert_eq!(super::forward(&net.model, &x(&net)).unwrap().is_some(), fits, "{case:?} {dtype:?}");
     }
+}
+
+#[test]
+fn stacks_worked_out_again_give_the_same_bits() {
+    let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
+    let kept = Net::new(&CASES[4], DType::F32);
+    let mut again = Net::new(&CASES[4], DType::F32);
+    again.model = again.model.recompute(true);
+    assert!(kept.step(run) == again.step(run));
+}
+
+#[test]
+fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
+    let case = CASES[0];
+    let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
+    let whole = Net::new(&case, DType::F32);
+    let images = whole.images.clone();
+    let whole = whole.step(run);
+    let halves = pair(|rank, exchange| {
+        let images = images.narrow(0, rank, 1).unwrap().contiguous().unwrap();
+        Net::on(&case, images, [rank, case.images], Some(exchange)).step(run)
+    });
+    let [first, second] = &halves;
+    let joined = first.iter().zip(second.values()).map(|((name, a), b)| {
+        let both = match name.split(' ').next() {
+            Some("gradient") => a.iter().zip(b).map(|(a, b)| a + b).collect(),
+            Some("stage") => [a.as_slice(), b].concat(),
+            _ => a.clone(),
+        };
+        (name.clone(), both)
+    });
+    let [maps, gradients, statistics] = errors(&joined.collect(), &whole);
+    assert!(gradients <= case.tolerance, "gradients off by {gradients:e}");
+    assert!(maps.max(statistics) <= TOLERANCE, "{maps:e}, {statistics:e}");
 }
