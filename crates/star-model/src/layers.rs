@@ -59,9 +59,11 @@ impl Conv2d {
         [&self.weight, &self.bias]
     }
 
+    /// In the type of `x`, whatever that of the parameters.
     fn forward_composed(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.conv2d(&self.weight, self.op.padding, self.op.stride, 1, 1)?;
-        y.broadcast_add(&self.bias.reshape((1, self.bias.dim(0)?, 1, 1))?)
+        let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+        let y = x.conv2d(&weight, self.op.padding, self.op.stride, 1, 1)?;
+        y.broadcast_add(&bias.reshape((1, bias.dim(0)?, 1, 1))?)
     }
 }
 

@@ -8,6 +8,9 @@ use crate::InputSpec;
 pub trait LandmarkModel: Send + Sync {
     /// Runs the network on `images`: `[B, 3, S, S]`, channel order and scaling as [`LandmarkModel::input`] says.
     ///
+    /// Activations have the type of the images: `bf16` images on parameters in `f32` are mixed precision, for GPUs. Statistics of
+    /// batch norms and the maps returned keep the type of the parameters.
+    ///
     /// `train` selects batch statistics in batch norms and updates their running statistics.
     /// Returns the stages in order; the last one is the prediction.
     ///

@@ -39,6 +39,10 @@ impl BatchNorm {
 
     /// Normalises by the batch's own statistics (`train`, which also moves the running ones) or by the running ones.
     pub(crate) fn forward_t(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
+        if x.dtype() != self.weight.dtype() {
+            // Half-precision activations: sums over a batch need more digits than they have.
+            return self.forward_t(&x.to_dtype(self.weight.dtype())?, train, relu)?.to_dtype(x.dtype());
+        }
         match (slices_supported(x), train) {
             (true, _) => self.forward_fused(&x.contiguous()?, train, relu),
             (false, true) => self.forward_train_composed(x, relu),

@@ -77,12 +77,15 @@ impl Heads {
 
     /// `features`: `[B, C, M, M]`.
     pub(super) fn forward(&self, features: &Tensor) -> Result<HeadOutput> {
-        let heatmaps = instance_norm_relu(&self.heatmaps.forward(features)?)?;
+        // Maps have the type of the parameters, whatever that of the features.
+        let dtype = self.heatmaps.parameters()[0].dtype();
+        let maps = |conv: &Conv2d| conv.forward(features)?.to_dtype(dtype);
+        let heatmaps = instance_norm_relu(&maps(&self.heatmaps)?)?;
         let Some(aux) = &self.aux else {
             return Ok(HeadOutput { stage: Stage { heatmaps: heatmaps.clone(), aux: None }, heatmaps });
         };
-        let pointmaps = sigmoid(&aux.pointmaps.forward(features)?)?;
-        let edgemaps = sigmoid(&aux.edgemaps.forward(features)?)?;
+        let pointmaps = sigmoid(&maps(&aux.pointmaps)?)?;
+        let edgemaps = sigmoid(&maps(&aux.edgemaps)?)?;
         let fused = aux.gate(&heatmaps, &pointmaps, &edgemaps)?;
         let stage = Stage { heatmaps: fused, aux: Some(AuxMaps { pointmaps, edgemaps }) };
         Ok(HeadOutput { stage, heatmaps })

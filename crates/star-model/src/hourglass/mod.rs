@@ -125,10 +125,11 @@ impl Merge {
     }
 
     fn forward(&self, trunk: &Tensor, features: &Tensor, out: &HeadOutput) -> Result<Tensor> {
+        let of = |conv: &Conv2d, maps: &Tensor| conv.forward(&maps.to_dtype(trunk.dtype())?);
         let mut next = (trunk + self.features.forward(features)?)?;
-        next = (next + self.heatmaps.forward(&out.heatmaps)?)?;
+        next = (next + of(&self.heatmaps, &out.heatmaps)?)?;
         if let (Some((points, edges)), Some(aux)) = (&self.aux, &out.stage.aux) {
-            next = ((next + points.forward(&aux.pointmaps)?)? + edges.forward(&aux.edgemaps)?)?;
+            next = ((next + of(points, &aux.pointmaps)?)? + of(edges, &aux.edgemaps)?)?;
         }
         Ok(next)
     }

@@ -11,7 +11,7 @@ pub(crate) mod stage;
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use crate::builder::Builder;
@@ -47,6 +47,7 @@ pub struct HrNet {
     /// The second, third and fourth stage.
     pub(crate) stages: [Stage; 3],
     pub(crate) head: Head,
+    dtype: DType,
 }
 
 /// 1x1, batch norm, ReLU, 1x1 to one map a keypoint, over all resolutions brought to the highest.
@@ -114,6 +115,7 @@ impl HrNet {
             first: (0..config.blocks).map(first).collect::<Result<_>>()?,
             stages: [stage(2, &[wide])?, stage(3, &channels[..2])?, stage(4, &channels[..3])?],
             head: Head::new(config, &vb.pp("head"))?,
+            dtype: vb.dtype(),
         })
     }
 
@@ -130,7 +132,8 @@ impl HrNet {
         let x = self.stem.iter().try_fold(images.clone(), |x, conv| conv.forward_t(&x, train, true))?;
         let x = self.first.iter().try_fold(x, |x, block| block.forward_t(&x, train))?;
         let branches = self.stages.iter().try_fold(vec![x], |xs, stage| stage.forward_t(&xs, train))?;
-        self.head.forward_t(&branches, train)
+        // Maps have the type of the parameters, whatever that of the images.
+        self.head.forward_t(&branches, train)?.to_dtype(self.dtype)
     }
 }
 
