@@ -1,5 +1,6 @@
 //! One training step (forward and backward, no optimiser), timed from inside for a comparison from outside:
-//! `cargo bench -p star-model --bench step`, `STAR_STEP=full` for the published network at batch 4 instead of the offline one at 8.
+//! `cargo bench -p star-model --bench step`, `STAR_STEP=full` for the published network at batch 4 instead of the offline one at 8,
+//! `STAR_RECOMPUTE=1` to work stacks out again instead of keeping them.
 //! `benches/peers/hourglass_step_pytorch.py` runs it in alternation with the same step in PyTorch.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop")]
@@ -20,6 +21,7 @@ fn main() {
     };
     let parameters = Parameters::new(0);
     let model = StackedHourglass::new(&config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+    let model = model.recompute(std::env::var_os("STAR_RECOMPUTE").is_some());
     let size = config.image_size;
     let pixels: Vec<f32> =
         (0..batch * 3 * size * size).map(|i| ((i * 7919) % 255) as f32 / 127.5 - 1.0).collect();
