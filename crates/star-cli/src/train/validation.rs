@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use candle_core::DType;
 use indicatif::ProgressBar;
 use star_eval::{Evaluation, Report};
+use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, FolderConfig, Provenance, Tensors};
 
 use super::metrics::EpochRecord;
@@ -59,12 +61,7 @@ impl Run<'_> {
 
     /// Scores weights on the validation faces.
     fn validate(&self, tensors: &Tensors) -> Result<Report> {
-        let vb = candle_nn::VarBuilder::from_tensors(
-            tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
-            self.dtype,
-            &self.device,
-        );
-        let predictor = Predictor::new(self.architecture.build(vb)?, self.dtype, &self.device);
+        let predictor = self.predictor(tensors)?;
         let mut evaluation = Evaluation::new(self.setting.clone())?;
         for face in evaluate::run_over(&predictor, self.validation.clone(), self.config.batch_size, |_| ())? {
             let name = format!("row {}", face.index);
@@ -73,15 +70,30 @@ impl Run<'_> {
         Ok(evaluation.report()?)
     }
 
-    fn save_folder(&self, name: &str, tensors: Tensors, which: &str) -> Result<()> {
+    /// The network on these weights: compiled on a CPU in `f32`, layer by layer elsewhere.
+    fn predictor(&self, tensors: &Tensors) -> Result<Predictor> {
+        if self.dtype == DType::F32 {
+            let folder = self.folder(tensors.clone(), "net")?;
+            return Predictor::fastest(&folder, &self.device, &CompileOptions::default());
+        }
+        let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let vb = candle_nn::VarBuilder::from_tensors(tensors, self.dtype, &self.device);
+        Ok(Predictor::new(self.architecture.build(vb)?, self.dtype, &self.device))
+    }
+
+    fn folder(&self, tensors: Tensors, which: &str) -> Result<Folder> {
         let provenance = Provenance {
             source: format!("trained: epoch {}, seed {}", self.position.epoch + 1, self.config.seed),
             which: which.to_string(),
             written_by: weights::WRITTEN_BY.to_string(),
         };
         let config = FolderConfig::new(self.architecture.clone(), &self.scheme.name, provenance);
+        Ok(Folder::new(config, tensors)?)
+    }
+
+    fn save_folder(&self, name: &str, tensors: Tensors, which: &str) -> Result<()> {
         let dir: PathBuf = self.out.join(name);
-        Folder::new(config, tensors)?.save(&dir).with_context(|| format!("saving {}", dir.display()))
+        self.folder(tensors, which)?.save(&dir).with_context(|| format!("saving {}", dir.display()))
     }
 
     pub(super) fn save_state(&mut self) -> Result<()> {
