@@ -40,6 +40,18 @@ impl DeviceName {
     }
 }
 
+impl DeviceName {
+    /// The device of the process that is number `local` on its machine: of several CUDA cards, each has one, counted from the one
+    /// named.
+    #[must_use]
+    pub fn of_rank(self, local: usize) -> Self {
+        match self {
+            Self::Cuda(first) => Self::Cuda(first + local),
+            other => other,
+        }
+    }
+}
+
 impl FromStr for DeviceName {
     type Err = String;
 
@@ -90,6 +102,10 @@ mod tests {
             assert_eq!(name.parse::<DeviceName>().unwrap().to_string(), name);
         }
         assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
+        assert_eq!(
+            (DeviceName::Cuda(1).of_rank(2), DeviceName::Cpu.of_rank(2)),
+            (DeviceName::Cuda(3), DeviceName::Cpu)
+        );
         for name in ["gpu", "cuda:", "cuda:x", "cpu:1", ""] {
             assert!(name.parse::<DeviceName>().unwrap_err().contains("cuda:N"), "{name}");
         }

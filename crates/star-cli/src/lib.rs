@@ -101,10 +101,25 @@ fn train(args: &TrainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let out = args.out.as_ref().context("--out is needed")?;
-    let options = train::Options { resume: args.resume, stop: stop_on_ctrl_c()?, label: String::new() };
-    match train::run(&config, base, out, &options)? {
+    let collective = train::collective::open(args.engine)?;
+    let options = train::Options {
+        collective: collective.clone(),
+        resume: args.resume,
+        stop: stop_on_ctrl_c()?,
+        label: String::new(),
+    };
+    let outcome = match train::run(&config, base, out, &options) {
+        Err(error) if collective.ranks() > 1 => {
+            // Said before this rank leaves the others: launchers end them all with the first that is gone.
+            eprintln!("error: rank {}: {}", collective.rank(), failure::describe(&error));
+            return Ok(ExitCode::FAILURE);
+        }
+        outcome => outcome?,
+    };
+    let leads = collective.rank() == 0;
+    match outcome {
         train::Outcome::Finished(best) => {
-            if let Some(best) = best {
+            if let Some(best) = best.filter(|_| leads) {
                 let which = if best.ema { "average of the weights" } else { "weights" };
                 eprintln!(
                     "done: best validation NME {:.3} % in epoch {} ({which}), in {}",
@@ -115,6 +130,7 @@ fn train(args: &TrainArgs) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        train::Outcome::Stopped if !leads => Ok(ExitCode::from(STOPPED)),
         train::Outcome::Stopped => {
             eprintln!(
                 "stopped; the state is saved. Go on with: star train --config {} --out {} --resume",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use star_data::augment::Augmentation;
 use star_data::crop::denormalize;
-use star_data::loader::{Batch, Loader, LoaderConfig};
+use star_data::loader::{Batch, Loader, LoaderConfig, Part};
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Error, Result, Sample, Scheme};
 
@@ -61,6 +61,33 @@ fn epochs_and_seeds_differ_and_every_sample_comes_once() {
     let mut sorted = first;
     sorted.sort_unstable();
     assert_eq!(sorted, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_parts_of_every_batch_are_together_the_batch_and_share_no_sample() {
+    let part = |index, count, batch_size, epoch, drop_last| {
+        let part = Part { index, count };
+        batches(LoaderConfig { part, batch_size, drop_last, ..training(2) }, epoch, 0)
+    };
+    for (count, batch_size, epoch, drop_last) in
+        [(2, 4, 0, true), (3, 3, 1, true), (3, 4, 2, false), (4, 3, 0, false)]
+    {
+        let whole = part(0, 1, batch_size, epoch, drop_last);
+        let parts: Vec<Vec<Batch>> =
+            (0..count).map(|index| part(index, count, batch_size, epoch, drop_last)).collect();
+        for (step, batch) in whole.iter().enumerate() {
+            let joined = |of: fn(&Batch) -> Vec<f32>| {
+                parts.iter().flat_map(|part| of(&part[step])).collect::<Vec<_>>()
+            };
+            let indices: Vec<usize> = parts.iter().flat_map(|part| part[step].indices.clone()).collect();
+            assert_eq!(indices, batch.indices);
+            let images: Vec<u8> = parts.iter().flat_map(|part| part[step].images.clone()).collect();
+            assert_eq!(images, batch.images);
+            assert_eq!(joined(|batch| batch.points.clone()), batch.points);
+            assert_eq!(joined(|batch| batch.edgemaps.clone().unwrap()), batch.edgemaps.clone().unwrap());
+        }
+        assert!(parts.iter().all(|part| part.len() == whole.len()));
+    }
 }
 
 #[test]
@@ -137,6 +164,7 @@ fn settings_out_of_range_are_named() {
     for (config, field) in [
         (LoaderConfig { batch_size: 0, ..training(1) }, "batch_size"),
         (LoaderConfig { map_size: 7, ..training(1) }, "map_size"),
+        (LoaderConfig { part: Part { index: 2, count: 2 }, ..training(1) }, "part"),
         (LoaderConfig { face_scale: 0.0, ..training(1) }, "face_scale"),
     ] {
         assert!(Loader::new(faces(3), config).err().unwrap().to_string().contains(field));

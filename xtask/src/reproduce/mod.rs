@@ -109,8 +109,12 @@ fn one(
         return Ok(Some(serde_json::from_str(&text).with_context(|| done.display().to_string())?));
     }
     println!("{label}: training");
-    let options =
-        train::Options { resume: train::state::exists(&dir), stop: stop.clone(), label: label.clone() };
+    let options = train::Options {
+        collective: Arc::new(train::collective::Alone),
+        resume: train::state::exists(&dir),
+        stop: stop.clone(),
+        label: label.clone(),
+    };
     let config = plan.config(method, seed);
     let outcome =
         train::run(&config, Path::new("."), &dir, &options).with_context(|| format!("training {label}"))?;

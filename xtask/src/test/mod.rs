@@ -42,6 +42,8 @@ enum Step {
     Doctests,
     /// Documentation builds without a warning
     Docs,
+    /// Two MPI processes train as one, where an MPI with its headers, and libclang, are installed
+    Mpi,
     /// A crate outside the workspace trains with star-loss alone
     Outside,
 }
@@ -125,6 +127,7 @@ impl Step {
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 quiet(command, "each finding above names its line")
             }
+            Self::Mpi => mpi(workspace),
             Self::Outside => outside::run(workspace).map(|()| Outcome::Held),
         }
     }
@@ -138,6 +141,23 @@ fn tests(workspace: &Workspace) -> Result<Outcome> {
     }
     let arguments = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"];
     counted(workspace.cargo(&arguments), tally::of_cargo_test)
+}
+
+/// Last of the tests: the program is built once more, with a feature that no other step has.
+fn mpi(workspace: &Workspace) -> Result<Outcome> {
+    if !runs("mpirun") || !runs("mpicc") {
+        return Ok(Outcome::Skipped("mpirun or mpicc is not installed"));
+    }
+    // Of the whole workspace, so that the features of what lies below are those of the other steps and nothing below is built again.
+    let arguments = ["test", "--workspace", "--features", "star-cli/mpi", "--test", "mpi"];
+    counted(workspace.cargo(&arguments), tally::of_cargo_test)
+}
+
+/// Whether a program of the system can be started.
+fn runs(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// Advisories are left out: they change by the day, the code does not. CONTRIBUTING.md names the command.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::train::collective::Engine;
+
 /// Networks that an example configuration can be about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
@@ -33,6 +35,9 @@ pub struct TrainArgs {
     /// Take a few steps, print what the whole run would need in memory, disk and time, and keep nothing
     #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
+    /// What connects the processes that train together; `batch_size` is that of all of them
+    #[arg(long, value_enum, default_value_t, conflicts_with = "dry_run")]
+    pub engine: Engine,
     /// Print a configuration with every setting at its default and stop
     #[arg(long)]
     pub example: bool,

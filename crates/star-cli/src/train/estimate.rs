@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use star_data::loader::Batch;
 
 use super::Run;
+use super::collective::{Alone, Collective};
 use crate::config::TrainConfig;
 
 /// Steps that are timed; one more warms up.
@@ -21,7 +23,8 @@ pub fn estimate(config: &TrainConfig, base: &Path) -> Result<String> {
     config.validate()?;
     let scratch = tempfile::tempdir().context("a temporary folder")?;
     let config = TrainConfig { tensorboard: false, ..config.clone() };
-    let mut run = Run::new(&config, base, scratch.path(), None)?;
+    let alone: Arc<dyn Collective> = Arc::new(Alone);
+    let mut run = Run::new(&config, base, scratch.path(), None, &alone)?;
     let group: Vec<Batch> = run.train.epoch(0, 0).take(config.accumulate).collect::<Result<_, _>>()?;
     let mut seconds = Vec::new();
     for step in 0..=STEPS {

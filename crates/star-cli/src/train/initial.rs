@@ -3,31 +3,22 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Device};
-use star_model::Parameters;
-use star_model::checkpoint::Architecture;
+use star_model::checkpoint::{Architecture, Tensors};
 
 use crate::weights;
 
-/// Parameters for `architecture` from a folder of ours, a weights file, a name of the registry or an address on the Hub; a
+/// Tensors for `architecture` from a folder of ours, a weights file, a name of the registry or an address on the Hub; a
 /// relative path starts from `base`. The trunk must fit as a whole, heads are taken where they fit, as those of another scheme do
-/// not; what is not taken is drawn from `seed`. Says how many were taken.
+/// not; what is not taken is drawn from the seed. Says how many were taken.
 ///
 /// # Errors
 /// When the weights cannot be read, or a tensor of the trunk does not fit.
-pub(super) fn parameters(
-    from: &Path,
-    base: &Path,
-    architecture: &Architecture,
-    dtype: DType,
-    device: &Device,
-    seed: u64,
-) -> Result<Parameters> {
+pub(super) fn tensors(from: &Path, base: &Path, architecture: &Architecture) -> Result<Tensors> {
     let told_as = from.display();
     let tensors = weights::tensors(from, base).context("init_from")?;
     let (taken, drawn) = architecture.start_from(tensors).with_context(|| format!("init_from: {told_as}"))?;
     eprintln!("init_from: {told_as}: {} tensors taken{}", taken.len(), told(&drawn));
-    Ok(Parameters::from_tensors(&taken, dtype, device, seed)?)
+    Ok(taken)
 }
 
 fn told(drawn: &[String]) -> String {

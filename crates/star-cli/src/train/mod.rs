@@ -1,5 +1,6 @@
 //! `star train`: a run that can be stopped at any step and goes on as if it never was.
 
+pub mod collective;
 mod curves;
 mod data;
 pub mod ema;
@@ -12,6 +13,7 @@ mod picture;
 pub mod schedule;
 pub mod state;
 mod steps;
+mod table;
 mod tensorboard;
 mod update;
 mod validation;
@@ -23,14 +25,16 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Var};
-use star_data::loader::Loader;
+use indicatif::ProgressBar;
+use star_data::loader::{Loader, LoaderConfig, Part};
 use star_data::{Dataset, Scheme};
 use star_eval::Setting;
 use star_model::checkpoint::Architecture;
 use star_model::{LandmarkModel, Parameters};
 
 use crate::config::TrainConfig;
-use crate::{output, plan, progress};
+use crate::{failure, output, plan, progress};
+use collective::{Collective, Known, Statistics};
 use ema::Ema;
 use metrics::Log;
 use objective::{Objective, TERMS};
@@ -45,6 +49,8 @@ const CONFIG_COPY: &str = "config.toml";
 
 /// How a run is to be carried out, beside what it computes.
 pub struct Options {
+    /// Those who train the same network on the rest of every batch.
+    pub collective: Arc<dyn Collective>,
     /// Go on from the newest state.
     pub resume: bool,
     /// Set from outside to stop after the step under way.
@@ -79,6 +85,7 @@ struct Run<'a> {
     parameters: Parameters,
     trainable: Vec<(String, Var)>,
     model: Box<dyn LandmarkModel>,
+    collective: Arc<dyn Collective>,
     objective: Objective,
     optimizer: Optimizer,
     ema: Ema,
@@ -86,8 +93,11 @@ struct Run<'a> {
     train: Loader,
     told: Told,
     validation: Arc<dyn Dataset>,
+    /// Validation faces that the network sees at a time.
+    validation_batch: usize,
     setting: Setting,
-    log: Log,
+    /// Written by rank 0.
+    log: Option<Log>,
     events: Option<Events>,
     position: Position,
 }
@@ -99,21 +109,39 @@ struct Run<'a> {
 ///
 /// # Errors
 /// On a configuration or data set that cannot be used, a loss that is not finite, and files that cannot be written;
-/// earlier checkpoints are then intact.
+/// earlier checkpoints are then intact. Where several ranks train, an error on one ends all.
 pub fn run(config: &TrainConfig, base: &Path, out: &Path, options: &Options) -> Result<Outcome> {
-    config.validate()?;
-    if !options.resume && state::exists(out) {
-        bail!("{} already holds a run: add --resume to go on with it, or choose another --out", out.display())
+    let ended = carry_out(config, base, out, options);
+    if let Err(error) = &ended
+        && !error.is::<Known>()
+    {
+        options.collective.abort(&failure::describe(error));
     }
-    let saved = if options.resume { Some(State::load(out)?) } else { None };
-    keep_config(config, out, options.resume)?;
-    let mut run = Run::new(config, base, out, saved.as_ref())?;
+    ended
+}
+
+fn carry_out(config: &TrainConfig, base: &Path, out: &Path, options: &Options) -> Result<Outcome> {
+    config.validate()?;
+    let collective = &options.collective;
+    let saved = if collective.leads() { begin(config, out, options.resume) } else { Ok(None) };
+    let saved = collective.state_from_first(collective.agree(saved)?)?;
+    let mut run = Run::new(config, base, out, saved.as_ref(), collective)?;
     if let Some(saved) = saved {
         run.optimizer.restore(&saved.optimizer, saved.position.step)?;
         run.ema.restore(&saved.ema)?;
         run.position = saved.position;
     }
     run.epochs(options)
+}
+
+/// What rank 0 does before a run: the state to resume from, the folder and the configuration in it.
+fn begin(config: &TrainConfig, out: &Path, resume: bool) -> Result<Option<State>> {
+    if !resume && state::exists(out) {
+        bail!("{} already holds a run: add --resume to go on with it, or choose another --out", out.display())
+    }
+    let saved = if resume { Some(State::load(out)?) } else { None };
+    keep_config(config, out, resume)?;
+    Ok(saved)
 }
 
 /// Keeps a copy of the configuration, and refuses to resume a run under another one (more epochs are fine where the learning rate
@@ -142,9 +170,21 @@ fn keep_config(config: &TrainConfig, out: &Path, resume: bool) -> Result<()> {
 }
 
 impl<'a> Run<'a> {
-    fn new(config: &'a TrainConfig, base: &Path, out: &'a Path, saved: Option<&State>) -> Result<Self> {
-        let scheme = config.scheme(base)?;
-        let (faces, validation) = data::sets(config, base, &scheme)?;
+    fn new(
+        config: &'a TrainConfig,
+        base: &Path,
+        out: &'a Path,
+        saved: Option<&State>,
+        collective: &Arc<dyn Collective>,
+    ) -> Result<Self> {
+        let ranks = collective.ranks();
+        let here = collective::share(config.batch_size, ranks)?;
+        let opened = || -> Result<_> {
+            let scheme = config.scheme(base)?;
+            let (faces, validation) = data::sets(config, base, &scheme)?;
+            Ok((scheme, faces, validation))
+        };
+        let (scheme, faces, validation) = collective.agree(opened())?;
         let architecture = config.model.architecture(&scheme).context("model")?;
         let aux = architecture.edges().is_some();
         ensure!(
@@ -153,16 +193,26 @@ impl<'a> Run<'a> {
             faces.len(),
             config.batch_size
         );
-        let (device, dtype) = (config.device.open()?, config.precision.dtype());
+        let device = config.device.of_rank(collective.local_rank()).open()?;
+        let dtype = config.precision.dtype();
         let parameters = match (saved, &config.init_from) {
             (Some(saved), _) => Parameters::from_tensors(&saved.model, dtype, &device, config.seed)?,
             (None, Some(from)) => {
-                initial::parameters(from, base, &architecture, dtype, &device, config.seed)?
+                let read = || initial::tensors(from, base, &architecture).map(Some);
+                let tensors = collective.agree(if collective.leads() { read() } else { Ok(None) })?;
+                let tensors = collective.tensors_from_first(tensors)?.unwrap_or_default();
+                Parameters::from_tensors(&tensors, dtype, &device, config.seed)?
             }
             (None, None) => Parameters::new(config.seed),
         };
-        let model = architecture.build(parameters.var_builder(dtype, &device))?;
-        let loader = data::loader_config(config, model.input(), aux);
+        let vb = parameters.var_builder(dtype, &device);
+        let model = if ranks == 1 {
+            architecture.build(vb)?
+        } else {
+            architecture.build_synchronised(vb, Arc::new(Statistics(collective.clone())))?
+        };
+        let part = Part { index: collective.rank(), count: ranks };
+        let loader = LoaderConfig { part, ..data::loader_config(config, model.input(), aux) };
         let (ruler, ruler_name) = plan::ruler(&scheme, None)?;
         let setting = Setting {
             dataset: "validation".to_string(),
@@ -175,14 +225,19 @@ impl<'a> Run<'a> {
         };
         let step = saved.map_or(0, |saved| saved.position.step);
         let trainable = parameters.trainable();
+        let writes = collective.leads();
         Ok(Self {
             optimizer: Optimizer::new(&config.optimizer, trainable.clone())?,
             ema: Ema::new(&parameters, config.batch_size * config.accumulate, config.ema_half_life)?,
             objective: Objective::new(&config.loss)?,
             train: Loader::new(faces.clone(), loader)?,
             told: Told::default(),
-            log: Log::open(&out.join("metrics.jsonl"), step)?,
-            events: if config.tensorboard { Some(Events::create(&out.join("tensorboard"))?) } else { None },
+            log: if writes { Some(Log::open(&out.join("metrics.jsonl"), step)?) } else { None },
+            events: if writes && config.tensorboard {
+                Some(Events::create(&out.join("tensorboard"))?)
+            } else {
+                None
+            },
             position: Position { sums: vec![0.0; TERMS.len()], ..Default::default() },
             config,
             out,
@@ -195,13 +250,19 @@ impl<'a> Run<'a> {
             model,
             faces,
             validation,
+            validation_batch: here,
             setting,
+            collective: collective.clone(),
         })
     }
 
     fn epochs(&mut self, options: &Options) -> Result<Outcome> {
         let steps = self.train.batches_per_epoch().div_ceil(self.config.accumulate);
-        let bar = progress::bar(self.config.epochs * steps, "steps");
+        let bar = if self.collective.leads() {
+            progress::bar(self.config.epochs * steps, "steps")
+        } else {
+            ProgressBar::hidden()
+        };
         bar.set_position(self.position.step as u64);
         bar.reset_eta();
         while self.position.epoch < self.config.epochs && !self.has_settled() {
@@ -211,7 +272,7 @@ impl<'a> Run<'a> {
             }
         }
         bar.finish_and_clear();
-        if self.position.epoch < self.config.epochs {
+        if self.position.epoch < self.config.epochs && self.collective.leads() {
             eprintln!("no better validation for {} epochs: done", self.config.early_stop.unwrap_or_default());
         }
         Ok(Outcome::Finished(self.position.best.clone()))

@@ -24,6 +24,21 @@ enum Landmark {
     Plain(SoftArgmaxLoss),
 }
 
+/// Which share of a step's loss falls to this process, where several have a part of the batch each: the losses of all then add up to
+/// that of the whole batch, as do their gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// Of the means over visible landmarks: the weights here over those of all.
+    pub landmarks: f64,
+    /// Of the means over maps: the faces here over those of all.
+    pub maps: f64,
+}
+
+impl Share {
+    /// The whole batch is here.
+    pub const WHOLE: Self = Self { landmarks: 1.0, maps: 1.0 };
+}
+
 /// A step's loss.
 pub struct Loss {
     /// The scalar to differentiate.
@@ -50,15 +65,17 @@ impl Objective {
         })
     }
 
-    /// Loss of all stages against a batch's targets.
+    /// Loss of all stages against a batch's targets, as much of it as falls to this process.
     ///
     /// # Errors
     /// When shapes do not fit, or the network has the attention branch and the batch no target maps.
-    pub fn loss(&self, stages: &[Stage], batch: &Tensors) -> Result<Loss> {
+    pub fn loss(&self, stages: &[Stage], batch: &Tensors, share: Share) -> Result<Loss> {
         let mut total: Option<Tensor> = None;
         let mut terms: Option<[Tensor; 5]> = None;
         for (i, stage) in stages.iter().enumerate() {
             let (distance, restriction) = self.landmark(&stage.heatmaps, batch)?;
+            let (distance, restriction) =
+                (part(distance, share.landmarks)?, part(restriction, share.landmarks)?);
             let mut sum = ((&distance + &restriction)? * self.landmark_weight)?;
             let (mut pointmap, mut edgemap) = (distance.zeros_like()?, distance.zeros_like()?);
             if let Some(aux) = &stage.aux {
@@ -67,8 +84,8 @@ impl Objective {
                         "the network predicts point and edge maps, the batch has no targets for them"
                     )
                 };
-                pointmap = awing(&aux.pointmaps, &maps.pointmaps, &self.awing)?;
-                edgemap = awing(&aux.edgemaps, &maps.edgemaps, &self.awing)?;
+                pointmap = part(awing(&aux.pointmaps, &maps.pointmaps, &self.awing)?, share.maps)?;
+                edgemap = part(awing(&aux.edgemaps, &maps.edgemaps, &self.awing)?, share.maps)?;
                 sum = (sum + ((&pointmap + &edgemap)? * self.aux_weight)?)?;
             }
             let weighted = (sum * 2f64.powi(i as i32 + 1 - stages.len() as i32))?;
@@ -100,5 +117,71 @@ impl Objective {
                 Ok((value, none))
             }
         }
+    }
+}
+
+fn part(mean: Tensor, share: f64) -> Result<Tensor> {
+    if share == 1.0 { Ok(mean) } else { mean * share }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+    use star_model::AuxMaps;
+
+    use super::*;
+    use crate::batch::MapTargets;
+
+    /// Relative, in f64.
+    const TOLERANCE: f64 = 1e-12;
+
+    fn positive(shape: &[usize], seed: f64) -> Tensor {
+        let count = shape.iter().product::<usize>() as i64;
+        let values = Tensor::arange(0, count, &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+        ((values + seed).unwrap().sin().unwrap().abs().unwrap() + 0.01).unwrap().reshape(shape).unwrap()
+    }
+
+    fn value(tensor: &Tensor) -> f64 {
+        tensor.to_scalar().unwrap()
+    }
+
+    #[test]
+    fn the_shares_of_two_parts_add_up_to_the_loss_and_the_gradient_of_the_whole_batch() {
+        // Three faces of two landmarks; the second face lacks one, so the parts have 2 and 3 of 5 weights, 1 and 2 of 3 faces.
+        let (maps, aux) = ([3, 2, 6, 6], [3, 2, 6, 6]);
+        let weights = Tensor::new(&[[1.0, 1.0], [1.0, 0.0], [1.0, 1.0f64]], &Device::Cpu).unwrap();
+        let points = (positive(&[3, 2, 2], 5.0) - 0.5).unwrap();
+        let objective = Objective::new(&LossSection::default()).unwrap();
+        let outcome = |from: usize, count: usize, share: Share| {
+            let part = |t: &Tensor| t.narrow(0, from, count).unwrap().contiguous().unwrap();
+            let heatmaps = Var::from_tensor(&part(&positive(&maps, 0.0))).unwrap();
+            let stage = Stage {
+                heatmaps: heatmaps.as_tensor().clone(),
+                aux: Some(AuxMaps {
+                    pointmaps: part(&positive(&aux, 1.0)),
+                    edgemaps: part(&positive(&aux, 2.0)),
+                }),
+            };
+            let target = |seed: f64| part(&(positive(&aux, seed) / 2.0).unwrap());
+            let batch = Tensors {
+                images: part(&positive(&[3, 1, 1, 1], 0.0)),
+                points: part(&points),
+                weights: part(&weights),
+                maps: Some(MapTargets { pointmaps: target(3.0), edgemaps: target(4.0) }),
+            };
+            let loss = objective.loss(&[stage], &batch, share).unwrap();
+            let gradient = loss.total.backward().unwrap().remove(&heatmaps).unwrap();
+            (loss.terms.map(|term| value(&term)), gradient)
+        };
+        let (whole, gradient) = outcome(0, 3, Share::WHOLE);
+        let (first, first_gradient) = outcome(0, 1, Share { landmarks: 2.0 / 5.0, maps: 1.0 / 3.0 });
+        let (second, second_gradient) = outcome(1, 2, Share { landmarks: 3.0 / 5.0, maps: 2.0 / 3.0 });
+        for (i, whole) in whole.iter().enumerate() {
+            let sum = first[i] + second[i];
+            assert!((sum - whole).abs() <= TOLERANCE * whole.abs(), "{}: {sum} against {whole}", TERMS[i]);
+        }
+        let joined = Tensor::cat(&[first_gradient, second_gradient], 0).unwrap();
+        let error = value(&(joined - &gradient).unwrap().abs().unwrap().max_all().unwrap());
+        assert!(error <= TOLERANCE * value(&gradient.abs().unwrap().max_all().unwrap()), "{error}");
     }
 }

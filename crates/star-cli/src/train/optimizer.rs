@@ -7,6 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::collective::{self, Collective};
 use super::update::{AdamStep, MomentumStep};
 
 /// Which optimiser moves the weights. The default is the published models': Adam without weight decay.
@@ -243,6 +244,14 @@ impl Gradients {
             self.by_name.insert(name.clone(), sum);
         }
         Ok(())
+    }
+
+    /// Adds those of the other ranks.
+    ///
+    /// # Errors
+    /// When another rank has given up.
+    pub fn gather(&mut self, collective: &dyn Collective) -> Result<()> {
+        collective::sum_gradients(collective, &mut self.by_name)
     }
 
     /// Euclidean norm over all of them.

@@ -1,10 +1,14 @@
 //! The end of an epoch: scores, checkpoints, curves, state.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use candle_core::DType;
 use indicatif::ProgressBar;
+use star_data::Dataset;
+use star_data::dataset::Subset;
+use star_data::loader::Part;
 use star_eval::{Evaluation, Report};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, FolderConfig, Provenance, Tensors};
@@ -12,29 +16,51 @@ use star_model::checkpoint::{Folder, FolderConfig, Provenance, Tensors};
 use super::metrics::EpochRecord;
 use super::objective::TERMS;
 use super::state::{Best, Position, State};
+use super::table::Table;
 use super::{Run, curves, picture};
 use crate::landmarks::Predictor;
 use crate::{evaluate, weights};
 
 impl Run<'_> {
-    /// Scores the weights and their average, keeps the better, and saves everything.
+    /// Scores the weights and their average, keeps the better, and saves everything: all ranks score, rank 0 saves.
     pub(super) fn finish_epoch(&mut self, bar: &ProgressBar) -> Result<()> {
         let epoch = self.position.epoch;
-        let batches = self.train.batches_per_epoch();
         let net = self.validate(&self.parameters.tensors())?;
         let ema = self.validate(self.ema.tensors())?;
         let nme = |report: &Report| report.nme_mean_fraction.unwrap_or(f64::INFINITY);
         let (use_ema, nme) = if nme(&ema) < nme(&net) { (true, nme(&ema)) } else { (false, nme(&net)) };
         if self.position.best.as_ref().is_none_or(|best| nme < best.nme) {
             self.position.best = Some(Best { epoch, nme, ema: use_ema });
-            let tensors = if use_ema { self.ema.tensors().clone() } else { self.parameters.tensors() };
-            self.save_folder("best", tensors, if use_ema { "net_ema" } else { "net" })?;
+        }
+        let written = if self.collective.leads() { self.write_epoch(&net, &ema, bar) } else { Ok(()) };
+        self.collective.agree(written)?;
+        self.position = Position {
+            epoch: epoch + 1,
+            batch: 0,
+            sums: vec![0.0; TERMS.len()],
+            best: self.position.best.clone(),
+            ..self.position
+        };
+        self.save_state()
+    }
+
+    /// Folders of weights, logs and curves of the epoch that has just been scored.
+    fn write_epoch(&mut self, net: &Report, ema: &Report, bar: &ProgressBar) -> Result<()> {
+        let (epoch, batches) = (self.position.epoch, self.train.batches_per_epoch());
+        if let Some(best) = self.position.best.as_ref().filter(|best| best.epoch == epoch) {
+            let (tensors, which) = match best.ema {
+                true => (self.ema.tensors().clone(), "net_ema"),
+                false => (self.parameters.tensors(), "net"),
+            };
+            self.save_folder("best", tensors, which)?;
         }
         self.save_folder("last", self.parameters.tensors(), "net")?;
         let means: Vec<f64> = self.position.sums.iter().map(|sum| sum / batches as f64).collect();
         let rate = self.config.schedule.rate(epoch as f64, self.config.epochs);
-        let record = EpochRecord::new(&self.position, rate, &means, &net, &ema);
-        self.log.epoch(&record)?;
+        let record = EpochRecord::new(&self.position, rate, &means, net, ema);
+        if let Some(log) = &mut self.log {
+            log.epoch(&record)?;
+        }
         curves::write(self.out)?;
         if self.events.is_some() {
             let drawn = picture::first_face(
@@ -49,23 +75,25 @@ impl Run<'_> {
             }
         }
         bar.suspend(|| eprintln!("{}", record.line(self.config.epochs, &self.setting.ruler_name)));
-        self.position = Position {
-            epoch: epoch + 1,
-            batch: 0,
-            sums: vec![0.0; TERMS.len()],
-            best: self.position.best.clone(),
-            ..self.position
-        };
-        self.save_state()
+        Ok(())
     }
 
-    /// Scores weights on the validation faces.
+    /// Scores weights on the validation faces, of which each rank has the network see its part.
     fn validate(&self, tensors: &Tensors) -> Result<Report> {
         let predictor = self.predictor(tensors)?;
+        let part = Part { index: self.collective.rank(), count: self.collective.ranks() };
+        let part = part.of(self.validation.len());
+        let own: Arc<dyn Dataset> = Arc::new(Subset::new(self.validation.clone(), part.clone().collect()));
+        let found = evaluate::run_over(&predictor, own, self.validation_batch, |_| ())?;
+        let mut table = Table::new(self.validation.len(), self.scheme.keypoints);
+        for (row, face) in part.zip(&found) {
+            table.set(row, &face.landmarks.points, &face.truth, &face.weights);
+        }
+        self.collective.sum(&mut table.values)?;
         let mut evaluation = Evaluation::new(self.setting.clone())?;
-        for face in evaluate::run_over(&predictor, self.validation.clone(), self.config.batch_size, |_| ())? {
-            let name = format!("row {}", face.index);
-            evaluation.add(name, Some(&face.landmarks.points), &face.truth, Some(&face.weights))?;
+        for row in 0..self.validation.len() {
+            let (points, truth, weights) = table.row(row);
+            evaluation.add(format!("row {row}"), Some(&points), &truth, Some(&weights))?;
         }
         Ok(evaluation.report()?)
     }
@@ -96,8 +124,16 @@ impl Run<'_> {
         self.folder(tensors, which)?.save(&dir).with_context(|| format!("saving {}", dir.display()))
     }
 
+    /// Saves the state on rank 0; an error there is one on all ranks, which must all be here.
     pub(super) fn save_state(&mut self) -> Result<()> {
-        self.log.flush()?;
+        let saved = if self.collective.leads() { self.write_state() } else { Ok(()) };
+        self.collective.agree(saved)
+    }
+
+    fn write_state(&mut self) -> Result<()> {
+        if let Some(log) = &mut self.log {
+            log.flush()?;
+        }
         if let Some(events) = &mut self.events {
             events.flush()?;
         }

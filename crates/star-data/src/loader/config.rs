@@ -1,5 +1,7 @@
 //! What a loader prepares.
 
+use std::ops::Range;
+
 use crate::augment::Augmentation;
 use crate::{Error, Result};
 
@@ -10,15 +12,41 @@ pub enum Unreadable {
     /// Its batch is an error; later batches still come.
     #[default]
     Fail,
-    /// Its batch is one smaller, [`Loader::unreadable`](super::Loader::unreadable) tells. A batch of nothing else is passed over.
+    /// Its batch is one smaller, [`Loader::unreadable`](super::Loader::unreadable) tells. A batch of nothing else is passed over, or
+    /// empty where several loaders share the batches, so that they stay in step.
     Skip,
+}
+
+/// Which part of every batch a loader prepares, where several of them share the batches of an epoch: all parts together are the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// From 0.
+    pub index: usize,
+    /// Parts in all, at least 1.
+    pub count: usize,
+}
+
+impl Default for Part {
+    /// All of it.
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+impl Part {
+    /// The places of `len` that are in this part; parts differ by at most one place.
+    pub fn of(self, len: usize) -> Range<usize> {
+        len * self.index / self.count..len * (self.index + 1) / self.count
+    }
 }
 
 /// What a loader prepares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderConfig {
-    /// Samples a batch.
+    /// Samples a batch, all its parts together.
     pub batch_size: usize,
+    /// Which of them are prepared.
+    pub part: Part,
     /// Side of the crops, pixels.
     pub image_size: usize,
     /// Share of the crops' side that the longer side of a face's box takes up. Reference: 1.
@@ -59,6 +87,7 @@ impl LoaderConfig {
     pub fn evaluation(batch_size: usize, image_size: usize) -> Self {
         Self {
             batch_size,
+            part: Part::default(),
             image_size,
             face_scale: 1.0,
             map_size: (image_size / 4).max(1),
@@ -91,6 +120,11 @@ impl LoaderConfig {
             if value == 0 {
                 return Err(Error::Config { field, expected: "at least 1".into(), got: "0".into() });
             }
+        }
+        if self.part.index >= self.part.count {
+            let (expected, got) =
+                (format!("below its count of {}", self.part.count), self.part.index.to_string());
+            return Err(Error::Config { field: "part", expected, got });
         }
         if !(self.face_scale.is_finite() && self.face_scale > 0.0) {
             let expected = "a positive number".to_string();

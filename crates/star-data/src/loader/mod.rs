@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use batch::Batch;
-pub use config::{LoaderConfig, SHUFFLE_BUFFER, Unreadable};
+pub use config::{LoaderConfig, Part, SHUFFLE_BUFFER, Unreadable};
 use item::Item;
 
 use crate::{Dataset, Error, Result};
@@ -123,17 +123,21 @@ impl Batches {
         let config = &self.shared.config;
         while self.coming.len() < config.prefetch && self.next < self.end {
             let start = self.next * config.batch_size;
-            let end = (start + config.batch_size).min(self.order.len());
-            let (sender, receiver) = sync_channel(1);
+            let batch = &self.order[start..(start + config.batch_size).min(self.order.len())];
+            let indices = batch[config.part.of(batch.len())].to_vec();
+            let (count, (sender, receiver)) = (indices.len(), sync_channel(1));
             let pending = Arc::new(Pending {
                 shared: self.shared.clone(),
-                indices: self.order[start..end].to_vec(),
+                indices,
                 epoch: self.epoch,
-                items: Mutex::new((0..end - start).map(|_| None).collect()),
+                items: Mutex::new((0..count).map(|_| None).collect()),
                 sender,
                 stop: self.stop.clone(),
             });
-            for place in 0..end - start {
+            if count == 0 {
+                pending.send(Vec::new());
+            }
+            for place in 0..count {
                 let pending = pending.clone();
                 // First in, first out: samples of an earlier batch never wait behind those of a later one.
                 self.pool.spawn_fifo(move || pending.prepare(place));
@@ -160,7 +164,8 @@ impl Iterator for Batches {
             let start = Instant::now();
             let batch = receiver.recv().map_err(lost).and_then(|batch| batch);
             self.waited += start.elapsed();
-            if !batch.as_ref().is_ok_and(|batch| batch.batch == 0) {
+            let alone = self.shared.config.part.count == 1;
+            if !(alone && batch.as_ref().is_ok_and(|batch| batch.batch == 0)) {
                 return Some(batch);
             }
         }
@@ -201,7 +206,12 @@ impl Pending {
             }
             std::mem::take(&mut *items)
         };
-        let items = self.readable(all.into_iter().flatten().collect());
+        self.send(all.into_iter().flatten().collect());
+    }
+
+    fn send(&self, items: Vec<Result<Item>>) {
+        let Shared { dataset, config, .. } = self.shared.as_ref();
+        let items = self.readable(items);
         // The iterator may be gone by now.
         let _ = self.sender.send(items.map(|items| Batch::stack(&items, config, dataset.scheme())));
     }
