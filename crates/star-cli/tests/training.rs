@@ -33,7 +33,7 @@ image_size = 64
 [model]
 stacks = 1
 levels = 1
-channels = 8
+channels = 32
 image_size = 32
 "#;
 
@@ -63,6 +63,18 @@ fn a_training_resumed_ends_with_the_same_bits_and_its_weights_can_be_used() {
     let json = ok(dir.path(), &["predict", "face.png", "--weights", "whole/best", "--box", "30,30,90,90"]);
     let faces: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(faces[0]["points"].as_array().unwrap().len(), Scheme::named("wflw").unwrap().keypoints);
+}
+
+#[test]
+fn stacks_worked_out_again_end_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kept.toml"), CONFIG).unwrap();
+    std::fs::write(dir.path().join("again.toml"), format!("recompute = true\n{CONFIG}")).unwrap();
+    for name in ["kept", "again"] {
+        ok(dir.path(), &["train", "--config", &format!("{name}.toml"), "--out", name]);
+    }
+    let last = |name: &str| bytes(dir.path(), &format!("{name}/last/model.safetensors"));
+    assert!(last("kept") == last("again"));
 }
 
 #[cfg(unix)]

@@ -1,9 +1,21 @@
-//! What layers are built from: their tensors, and with whom their batch norms share statistics.
+//! What networks and their layers are built from: tensors, and how they are to be trained.
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, StatisticsExchange};
+
+/// How a network is to be trained.
+#[derive(Clone, Default)]
+pub struct TrainingOptions {
+    /// Those who train the same network on the rest of every batch: batch norms share their statistics with them. `None` where a
+    /// batch is all there is.
+    pub exchange: Option<Arc<dyn StatisticsExchange>>,
+    /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); HRNet knows nothing of it.
+    pub recompute: bool,
+}
 
 /// A [`VarBuilder`] and what holds for the whole network.
 #[derive(Clone)]

@@ -22,6 +22,7 @@ pub mod onnx;
 mod plan;
 mod training;
 
+pub use builder::TrainingOptions;
 pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, StackedHourglassConfig};
 pub use cost::StageCost;
 pub use exchange::StatisticsExchange;

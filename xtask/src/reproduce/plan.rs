@@ -92,6 +92,7 @@ impl Plan {
             init_from: None,
             device: DeviceName::Cpu,
             precision: Precision::F32,
+            recompute: false,
             tensorboard: false,
             // The reference's 10 000 images suit its 3.75 million; this run sees 12 thousand.
             ema_half_life: 500.0,

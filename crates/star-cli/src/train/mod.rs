@@ -30,7 +30,7 @@ use star_data::loader::{Loader, LoaderConfig, Part};
 use star_data::{Dataset, Scheme};
 use star_eval::Setting;
 use star_model::checkpoint::Architecture;
-use star_model::{LandmarkModel, Parameters};
+use star_model::{LandmarkModel, Parameters, TrainingOptions};
 
 use crate::config::TrainConfig;
 use crate::{failure, output, plan, progress};
@@ -206,11 +206,9 @@ impl<'a> Run<'a> {
             (None, None) => Parameters::new(config.seed),
         };
         let vb = parameters.var_builder(dtype, &device);
-        let model = if ranks == 1 {
-            architecture.build(vb)?
-        } else {
-            architecture.build_synchronised(vb, Arc::new(Statistics(collective.clone())))?
-        };
+        let exchange = (ranks > 1).then(|| Arc::new(Statistics(collective.clone())) as _);
+        let options = TrainingOptions { exchange, recompute: config.recompute };
+        let model = architecture.build_for_training(vb, &options)?;
         let part = Part { index: collective.rank(), count: ranks };
         let loader = LoaderConfig { part, ..data::loader_config(config, model.input(), aux) };
         let (ruler, ruler_name) = plan::ruler(&scheme, None)?;

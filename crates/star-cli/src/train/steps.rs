@@ -116,7 +116,8 @@ impl Run<'_> {
         for (batch, part) in group.iter().zip(parts) {
             let Some(part) = part else { continue };
             let tensors = batch::tensors(batch, self.model.input(), self.dtype, &self.device)?;
-            let stages = self.model.forward_t(&tensors.images, true)?;
+            let images = tensors.images.to_dtype(self.config.precision.activations())?;
+            let stages = self.model.forward_t(&images, true)?;
             let loss = self.objective.loss(&stages, &tensors, part)?;
             drop(stages);
             let value = |term: &Tensor| term.to_dtype(DType::F64)?.to_scalar::<f64>();

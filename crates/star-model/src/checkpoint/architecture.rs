@@ -1,19 +1,15 @@
 //! The kinds of network that a folder of weights can hold.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
-
 use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use super::{Tensors, check, expected, fit, infer, shape};
+use crate::builder::{Builder, TrainingOptions};
 use crate::hrnet::names;
-use crate::{
-    HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig,
-    StatisticsExchange,
-};
+use crate::{HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig};
 
 /// A network's kind and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,21 +48,21 @@ impl Architecture {
         }
     }
 
-    /// Builds the network for training on a part of every batch: its batch norms share their statistics through `exchange` with those
-    /// who have the other parts.
+    /// Builds the network for training.
     ///
     /// # Errors
     /// As [`Architecture::build`].
-    pub fn build_synchronised(
+    pub fn build_for_training(
         &self,
         vb: VarBuilder,
-        exchange: Arc<dyn StatisticsExchange>,
+        options: &TrainingOptions,
     ) -> Result<Box<dyn LandmarkModel>> {
+        let builder = Builder::new(vb, options.exchange.clone());
         match self {
             Self::StackedHourglass(config) => {
-                Ok(Box::new(StackedHourglass::synchronised(config, vb, exchange)?))
+                Ok(Box::new(StackedHourglass::build(config, &builder)?.recompute(options.recompute)))
             }
-            Self::HrNet(config) => Ok(Box::new(HrNet::synchronised(config, vb, exchange)?)),
+            Self::HrNet(config) => Ok(Box::new(HrNet::build(config, &builder)?)),
         }
     }
 

@@ -181,7 +181,7 @@ impl StackedHourglass {
         Self::build(config, &Builder::new(vb, Some(exchange)))
     }
 
-    fn build(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
+    pub(crate) fn build(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
         config.validate()?;
         let pre = vb.pp("pre");
         let stem_inputs = if config.coord_conv { 6 } else { 3 };

@@ -93,7 +93,7 @@ impl HrNet {
         Self::build(config, &Builder::new(vb, Some(exchange)))
     }
 
-    fn build(config: &HrNetConfig, vb: &Builder) -> Result<Self> {
+    pub(crate) fn build(config: &HrNetConfig, vb: &Builder) -> Result<Self> {
         config.validate()?;
         let stem = |n: usize, input: usize| {
             ConvNorm::new(input, config.stem, 3, 2, vb.pp(format!("conv{n}")), vb.pp(format!("bn{n}")))
