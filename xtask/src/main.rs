@@ -25,8 +25,10 @@ enum Command {
     /// Check everything, cheapest first: format, tidiness, lints, tests, docs, and a crate outside the workspace
     #[command(visible_alias = "ci")]
     Test(test::Args),
-    /// Train with and without STAR on generated ambiguous faces and print the table; needs no network and no data
-    ReproducePaper(reproduce::Args),
+    /// The paper's tables: its claim on generated ambiguity (no data, no network), or its figures on photographs
+    ReproducePaper(Box<reproduce::Args>),
+    /// Write the tables of the front page from the committed results
+    FrontPage,
     /// Download the published weights (all, or those named), verify and convert them once
     FetchWeights(fetch::Args),
     /// Check the invariants of ARCHITECTURE.md that text can check
@@ -38,6 +40,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Test(args) => test::run(args, &workspace),
         Command::ReproducePaper(args) => reproduce::run(args, &workspace),
+        Command::FrontPage => reproduce::front_page::run(&workspace),
         Command::FetchWeights(args) => fetch::run(args),
         Command::Tidy => tidy::run(&workspace),
     }

@@ -170,6 +170,8 @@ pub enum LossKind {
     StarWhitened,
     /// Soft-argmax regression: the distance of the error itself.
     Plain,
+    /// ADNet's anisotropic direction loss, which STAR replaces: normals from the scheme's edges.
+    Adl,
 }
 
 /// Name of a distance, with the reference's constants.
@@ -206,7 +208,7 @@ pub struct LossSection {
     pub kind: LossKind,
     /// Its distance.
     pub distance: DistanceName,
-    /// Restriction of the eigenvalues; unused by the plain loss.
+    /// Restriction of the eigenvalues; STAR's alone.
     pub restriction: RestrictionName,
     /// Weight of the value restriction.
     pub restriction_weight: f64,
@@ -240,12 +242,12 @@ impl LossSection {
         }
     }
 
-    /// The STAR loss that this describes; `None` for the plain loss.
+    /// The STAR loss that this describes; `None` for the other kinds.
     pub fn star(&self) -> Option<StarLossConfig> {
         let form = match self.kind {
             LossKind::StarPerAxis => Form::PerAxis,
             LossKind::StarWhitened => Form::Whitened,
-            LossKind::Plain => return None,
+            LossKind::Plain | LossKind::Adl => return None,
         };
         let restriction = match self.restriction {
             RestrictionName::Value => Restriction::Value { weight: self.restriction_weight },

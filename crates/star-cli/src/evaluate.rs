@@ -26,11 +26,25 @@ pub fn run_over(
     predictor: &Predictor,
     dataset: Arc<dyn Dataset>,
     batch_size: usize,
+    each: impl FnMut(usize),
+) -> Result<Vec<Scored>> {
+    run_over_labels(predictor, dataset, batch_size, false, each)
+}
+
+/// As [`run_over`]; with `clamp`, labels outside the crop are moved to its border, as the reference does in scoring too.
+///
+/// # Errors
+/// As [`run_over`].
+pub fn run_over_labels(
+    predictor: &Predictor,
+    dataset: Arc<dyn Dataset>,
+    batch_size: usize,
+    clamp: bool,
     mut each: impl FnMut(usize),
 ) -> Result<Vec<Scored>> {
     let count = dataset.len();
     let config = LoaderConfig {
-        clamp: false,
+        clamp,
         face_scale: predictor.input().face_scale.into(),
         ..LoaderConfig::evaluation(batch_size, predictor.image_size())
     };

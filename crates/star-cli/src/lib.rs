@@ -107,6 +107,7 @@ fn train(args: &TrainArgs) -> Result<ExitCode> {
         resume: args.resume,
         stop: stop_on_ctrl_c()?,
         label: String::new(),
+        quiet: false,
     };
     let outcome = match train::run(&config, base, out, &options) {
         Err(error) if collective.ranks() > 1 => {

@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// The built-in schemes; facts of the reference (see the table's head).
 const TABLES: &str = include_str!("tables/schemes.toml");
 
+/// The scheme of drawn hands, which no data set of photographs here has.
+const HANDS: &str = include_str!("tables/hand21.toml");
+
 /// A curve through keypoints, in drawing order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,13 +100,14 @@ impl Scheme {
         toml::from_str::<Tables>(TABLES).map(|tables| tables.scheme).unwrap_or_default()
     }
 
-    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case.
+    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case; also `hand21`, that of drawn hands.
     ///
     /// # Errors
     /// [`Error::UnknownScheme`], listing the names there are.
     pub fn named(name: &str) -> Result<Self> {
         let wanted = name.to_lowercase();
-        let all = Self::built_in();
+        let mut all = Self::built_in();
+        all.extend(toml::from_str::<Scheme>(HANDS));
         let known = all.iter().map(|scheme| scheme.name.clone()).collect::<Vec<_>>().join(", ");
         all.into_iter()
             .find(|scheme| scheme.name == wanted || scheme.aliases.contains(&wanted))

@@ -10,7 +10,7 @@ use star_data::dataset::Cached;
 use star_data::formats::{Compat, Form, Source, Split};
 use star_data::scheme_map::Detail;
 use star_data::shards::ShardSet;
-use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
+use star_data::synthetic::{self, SyntheticConfig};
 use star_data::{Dataset, Scheme};
 
 use crate::source;
@@ -124,15 +124,15 @@ impl SourceSection {
 }
 
 fn synthetic(config: &SyntheticConfig, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
-    let faces = SyntheticFaces::new(config.clone())?;
+    let wanted = config.subject.scheme();
     ensure!(
-        faces.scheme().name == scheme.name,
-        "data: synthetic faces follow scheme `{}`, the run `{}`",
-        faces.scheme().name,
+        wanted == scheme.name,
+        "data: synthetic pictures of this subject follow scheme `{wanted}`, the run `{}`",
         scheme.name
     );
-    // Every epoch sees the same faces, and they take longer to draw than to keep.
-    Ok(Arc::new(Cached::new(Arc::new(faces))))
+    let drawn = synthetic::open(config.clone())?;
+    // Every epoch sees the same pictures, and they take longer to draw than to keep.
+    Ok(Arc::new(Cached::new(drawn)))
 }
 
 #[cfg(test)]

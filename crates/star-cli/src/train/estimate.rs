@@ -25,16 +25,38 @@ pub fn estimate(config: &TrainConfig, base: &Path) -> Result<String> {
     let config = TrainConfig { tensorboard: false, ..config.clone() };
     let alone: Arc<dyn Collective> = Arc::new(Alone);
     let mut run = Run::new(&config, base, scratch.path(), None, &alone)?;
-    let group: Vec<Batch> = run.train.epoch(0, 0).take(config.accumulate).collect::<Result<_, _>>()?;
+    let seconds = times(&mut run, STEPS)?;
+    told(&run, seconds.iter().sum::<f64>() / seconds.len() as f64)
+}
+
+/// Seconds of each of `count` steps of the run that `config` describes, loading apart, after one more to warm up, and the largest
+/// resident size of this process in bytes, where the system tells. Nothing is kept.
+///
+/// # Errors
+/// As [`super::run`].
+pub fn step_times(config: &TrainConfig, base: &Path, count: usize) -> Result<(Vec<f64>, Option<f64>)> {
+    config.validate()?;
+    let scratch = tempfile::tempdir().context("a temporary folder")?;
+    let alone: Arc<dyn Collective> = Arc::new(Alone);
+    let mut run = Run::new(config, base, scratch.path(), None, &alone)?;
+    Ok((times(&mut run, count)?, peak_bytes()))
+}
+
+fn times(run: &mut Run<'_>, count: usize) -> Result<Vec<f64>> {
+    let group: Vec<Batch> = run.train.epoch(0, 0).take(run.config.accumulate).collect::<Result<_, _>>()?;
     let mut seconds = Vec::new();
-    for step in 0..=STEPS {
+    for step in 0..=count {
         let start = Instant::now();
         run.step(&group, 0.0)?;
         if step > 0 {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    let step = seconds.iter().sum::<f64>() / seconds.len() as f64;
+    Ok(seconds)
+}
+
+fn told(run: &Run<'_>, step: f64) -> Result<String> {
+    let config = run.config;
     let steps = run.train.batches_per_epoch().div_ceil(config.accumulate);
     let numbers: usize = run.trainable.iter().map(|(_, var)| var.elem_count()).sum();
     let state = 2 * numbers + run.optimizer.state_numbers();
@@ -66,12 +88,16 @@ fn span(seconds: f64) -> String {
     }
 }
 
-/// The largest resident size of this process so far, where the system tells (Linux).
 fn peak_memory() -> Option<String> {
+    peak_bytes().map(|bytes| format!("{:.2} GB", bytes / 1e9))
+}
+
+/// The largest resident size of this process so far, where the system tells (Linux).
+fn peak_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(format!("{:.2} GB", kib * 1024.0 / 1e9))
+    Some(kib * 1024.0)
 }
 
 #[cfg(test)]

@@ -83,6 +83,10 @@ pub struct EpochRecord {
     pub failure_rate: f64,
     /// Area under the cumulative error curve up to the threshold.
     pub auc: f64,
+    /// Smaller and larger eigenvalue of the distributions that the weights predict for validation faces, means over all landmarks,
+    /// in squared halves of the network's input: what STAR's restriction keeps from growing.
+    #[serde(default)]
+    pub validation_eigenvalues: Option<[f64; 2]>,
     /// Seconds of training since the start, validation apart.
     pub seconds: f64,
     /// Whether this is the best epoch so far.
@@ -107,6 +111,7 @@ impl EpochRecord {
             threshold: at.first().map_or(f64::NAN, |at| at.threshold_fraction),
             failure_rate: at.first().map_or(f64::NAN, |at| at.failure_rate_fraction),
             auc: at.first().map_or(f64::NAN, |at| at.auc),
+            validation_eigenvalues: None,
             seconds: position.seconds,
             best,
         }

@@ -42,7 +42,7 @@ use optimizer::Optimizer;
 use state::{Best, Position, State};
 use tensorboard::Events;
 
-pub use estimate::estimate;
+pub use estimate::{estimate, step_times};
 
 /// The configuration that a run was started with, kept in its folder.
 const CONFIG_COPY: &str = "config.toml";
@@ -57,6 +57,8 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// Shown before the progress bar's figures.
     pub label: String,
+    /// Neither progress bar nor a line an epoch: for programs that train several networks at once.
+    pub quiet: bool,
 }
 
 /// How a run ended.
@@ -227,7 +229,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             optimizer: Optimizer::new(&config.optimizer, trainable.clone())?,
             ema: Ema::new(&parameters, config.batch_size * config.accumulate, config.ema_half_life)?,
-            objective: Objective::new(&config.loss)?,
+            objective: Objective::new(&config.loss, &scheme)?,
             train: Loader::new(faces.clone(), loader)?,
             told: Told::default(),
             log: if writes { Some(Log::open(&out.join("metrics.jsonl"), step)?) } else { None },
@@ -256,7 +258,7 @@ impl<'a> Run<'a> {
 
     fn epochs(&mut self, options: &Options) -> Result<Outcome> {
         let steps = self.train.batches_per_epoch().div_ceil(self.config.accumulate);
-        let bar = if self.collective.leads() {
+        let bar = if self.collective.leads() && !options.quiet {
             progress::bar(self.config.epochs * steps, "steps")
         } else {
             ProgressBar::hidden()

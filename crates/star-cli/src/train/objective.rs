@@ -1,12 +1,13 @@
 //! What a training step minimises: the landmark term and the auxiliary terms, weighted over the stacks.
 
 use candle_core::{Result, Tensor};
-use star_loss::losses::SoftArgmaxLoss;
+use star_data::Scheme;
+use star_loss::losses::{AnisotropicDirectionLoss, Edge, SoftArgmaxLoss};
 use star_loss::{AwingConfig, HeatmapLoss, Reduction, StarLoss, awing};
 use star_model::Stage;
 
 use crate::batch::Tensors;
-use crate::config::LossSection;
+use crate::config::{LossKind, LossSection};
 
 /// Names of the figures in [`Loss::terms`], in order; all are those of the last stack but the total.
 pub const TERMS: [&str; 5] = ["total", "landmark", "restriction", "pointmap", "edgemap"];
@@ -22,6 +23,7 @@ pub struct Objective {
 enum Landmark {
     Star(StarLoss),
     Plain(SoftArgmaxLoss),
+    Adl(AnisotropicDirectionLoss),
 }
 
 /// Which share of a step's loss falls to this process, where several have a part of the batch each: the losses of all then add up to
@@ -48,13 +50,24 @@ pub struct Loss {
 }
 
 impl Objective {
-    /// The objective that `section` describes.
+    /// The objective that `section` describes, for keypoints of `scheme`.
     ///
     /// # Errors
     /// When a constant is out of range.
-    pub fn new(section: &LossSection) -> Result<Self> {
+    pub fn new(section: &LossSection, scheme: &Scheme) -> Result<Self> {
         let landmark = match section.star() {
             Some(config) => Landmark::Star(StarLoss::new(config)?),
+            None if section.kind == LossKind::Adl => {
+                let edge = |edge: &star_data::scheme::Edge| Edge {
+                    keypoints: edge.points.clone(),
+                    closed: edge.closed,
+                };
+                let edges = scheme.edges.iter().map(edge).collect();
+                Landmark::Adl(AnisotropicDirectionLoss {
+                    distance: section.distance(),
+                    ..AnisotropicDirectionLoss::new(edges)
+                })
+            }
             None => Landmark::Plain(SoftArgmaxLoss { distance: section.distance(), ..Default::default() }),
         };
         Ok(Self {
@@ -73,7 +86,9 @@ impl Objective {
         let mut total: Option<Tensor> = None;
         let mut terms: Option<[Tensor; 5]> = None;
         for (i, stage) in stages.iter().enumerate() {
-            let (distance, restriction) = self.landmark(&stage.heatmaps, batch)?;
+            // The reference takes the last stack's variances for every stack.
+            let guide = stages.last().map_or(&stage.heatmaps, |last| &last.heatmaps);
+            let (distance, restriction) = self.landmark(&stage.heatmaps, guide, batch)?;
             let (distance, restriction) =
                 (part(distance, share.landmarks)?, part(restriction, share.landmarks)?);
             let mut sum = ((&distance + &restriction)? * self.landmark_weight)?;
@@ -104,7 +119,7 @@ impl Objective {
     }
 
     /// Distance and weighted restriction, each a mean over visible landmarks.
-    fn landmark(&self, heatmaps: &Tensor, batch: &Tensors) -> Result<(Tensor, Tensor)> {
+    fn landmark(&self, heatmaps: &Tensor, guide: &Tensor, batch: &Tensors) -> Result<(Tensor, Tensor)> {
         match &self.landmark {
             Landmark::Star(star) => {
                 let terms = star.forward(heatmaps, &batch.points)?;
@@ -113,6 +128,12 @@ impl Objective {
             }
             Landmark::Plain(plain) => {
                 let value = plain.loss(heatmaps, &batch.points, Some(&batch.weights), Reduction::Mean)?;
+                let none = value.zeros_like()?;
+                Ok((value, none))
+            }
+            Landmark::Adl(adl) => {
+                let prices = adl.guided_prices(heatmaps, guide, &batch.points)?;
+                let value = Reduction::Mean.apply(&prices, Some(&batch.weights))?;
                 let none = value.zeros_like()?;
                 Ok((value, none))
             }
@@ -151,7 +172,7 @@ mod tests {
         let (maps, aux) = ([3, 2, 6, 6], [3, 2, 6, 6]);
         let weights = Tensor::new(&[[1.0, 1.0], [1.0, 0.0], [1.0, 1.0f64]], &Device::Cpu).unwrap();
         let points = (positive(&[3, 2, 2], 5.0) - 0.5).unwrap();
-        let objective = Objective::new(&LossSection::default()).unwrap();
+        let objective = Objective::new(&LossSection::default(), &Scheme::named("wflw98").unwrap()).unwrap();
         let outcome = |from: usize, count: usize, share: Share| {
             let part = |t: &Tensor| t.narrow(0, from, count).unwrap().contiguous().unwrap();
             let heatmaps = Var::from_tensor(&part(&positive(&maps, 0.0))).unwrap();

@@ -81,7 +81,7 @@ impl Run<'_> {
         let waited = loaded.waited();
         drop(loaded);
         self.tell_of_loading(waited, begun.elapsed(), bar);
-        self.finish_epoch(bar)?;
+        self.finish_epoch(bar, options.quiet)?;
         Ok(true)
     }
 

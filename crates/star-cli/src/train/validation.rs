@@ -23,16 +23,26 @@ use crate::{evaluate, weights};
 
 impl Run<'_> {
     /// Scores the weights and their average, keeps the better, and saves everything: all ranks score, rank 0 saves.
-    pub(super) fn finish_epoch(&mut self, bar: &ProgressBar) -> Result<()> {
+    pub(super) fn finish_epoch(&mut self, bar: &ProgressBar, quiet: bool) -> Result<()> {
         let epoch = self.position.epoch;
-        let net = self.validate(&self.parameters.tensors())?;
-        let ema = self.validate(self.ema.tensors())?;
+        let (net, eigenvalues) = self.validate(&self.parameters.tensors())?;
+        let (ema, _) = self.validate(self.ema.tensors())?;
         let nme = |report: &Report| report.nme_mean_fraction.unwrap_or(f64::INFINITY);
         let (use_ema, nme) = if nme(&ema) < nme(&net) { (true, nme(&ema)) } else { (false, nme(&net)) };
         if self.position.best.as_ref().is_none_or(|best| nme < best.nme) {
             self.position.best = Some(Best { epoch, nme, ema: use_ema });
         }
-        let written = if self.collective.leads() { self.write_epoch(&net, &ema, bar) } else { Ok(()) };
+        let written = if self.collective.leads() {
+            let record = self.write_epoch(&net, &ema, eigenvalues);
+            record.map(|record| {
+                if !quiet {
+                    let line = record.line(self.config.epochs, &self.setting.ruler_name);
+                    bar.suspend(|| eprintln!("{line}"));
+                }
+            })
+        } else {
+            Ok(())
+        };
         self.collective.agree(written)?;
         self.position = Position {
             epoch: epoch + 1,
@@ -45,7 +55,7 @@ impl Run<'_> {
     }
 
     /// Folders of weights, logs and curves of the epoch that has just been scored.
-    fn write_epoch(&mut self, net: &Report, ema: &Report, bar: &ProgressBar) -> Result<()> {
+    fn write_epoch(&mut self, net: &Report, ema: &Report, eigenvalues: [f64; 2]) -> Result<EpochRecord> {
         let (epoch, batches) = (self.position.epoch, self.train.batches_per_epoch());
         if let Some(best) = self.position.best.as_ref().filter(|best| best.epoch == epoch) {
             let (tensors, which) = match best.ema {
@@ -57,7 +67,10 @@ impl Run<'_> {
         self.save_folder("last", self.parameters.tensors(), "net")?;
         let means: Vec<f64> = self.position.sums.iter().map(|sum| sum / batches as f64).collect();
         let rate = self.config.schedule.rate(epoch as f64, self.config.epochs);
-        let record = EpochRecord::new(&self.position, rate, &means, net, ema);
+        let record = EpochRecord {
+            validation_eigenvalues: Some(eigenvalues),
+            ..EpochRecord::new(&self.position, rate, &means, net, ema)
+        };
         if let Some(log) = &mut self.log {
             log.epoch(&record)?;
         }
@@ -74,28 +87,36 @@ impl Run<'_> {
                 events.epoch(&record, &drawn)?;
             }
         }
-        bar.suspend(|| eprintln!("{}", record.line(self.config.epochs, &self.setting.ruler_name)));
-        Ok(())
+        Ok(record)
     }
 
-    /// Scores weights on the validation faces, of which each rank has the network see its part.
-    fn validate(&self, tensors: &Tensors) -> Result<Report> {
+    /// Scores weights on the validation faces, of which each rank has the network see its part; also the mean eigenvalues of what
+    /// they predict, see [`EpochRecord::validation_eigenvalues`].
+    fn validate(&self, tensors: &Tensors) -> Result<(Report, [f64; 2])> {
         let predictor = self.predictor(tensors)?;
         let part = Part { index: self.collective.rank(), count: self.collective.ranks() };
         let part = part.of(self.validation.len());
         let own: Arc<dyn Dataset> = Arc::new(Subset::new(self.validation.clone(), part.clone().collect()));
         let found = evaluate::run_over(&predictor, own, self.validation_batch, |_| ())?;
         let mut table = Table::new(self.validation.len(), self.scheme.keypoints);
+        // Sums of the smaller and of the larger eigenvalues, and their number.
+        let mut spread = vec![0.0; 3];
         for (row, face) in part.zip(&found) {
             table.set(row, &face.landmarks.points, &face.truth, &face.weights);
+            for ellipse in &face.landmarks.ellipses {
+                let variance = |deviation: f32| (f64::from(deviation) / face.unit).powi(2);
+                let more = [variance(ellipse.minor), variance(ellipse.major), 1.0];
+                spread.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            }
         }
+        self.collective.sum(&mut spread)?;
         self.collective.sum(&mut table.values)?;
         let mut evaluation = Evaluation::new(self.setting.clone())?;
         for row in 0..self.validation.len() {
             let (points, truth, weights) = table.row(row);
             evaluation.add(format!("row {row}"), Some(&points), &truth, Some(&weights))?;
         }
-        Ok(evaluation.report()?)
+        Ok((evaluation.report()?, [spread[0] / spread[2], spread[1] / spread[2]]))
     }
 
     /// The network on these weights: compiled on a CPU in `f32`, layer by layer elsewhere.

@@ -56,27 +56,22 @@ impl Annotator {
         };
         Sigma { tangential: self.strength * tangential, normal: self.strength * normal }
     }
+}
 
-    /// Labels for `truth` with unit `tangents`; `length` is the inter-ocular distance in the unit of `truth`.
-    pub(super) fn label(
-        &self,
-        truth: &[[f32; 2]],
-        tangents: &[[f32; 2]],
-        length: f64,
-        rng: &mut ChaCha8Rng,
-    ) -> Vec<[f32; 2]> {
-        let mut label = |keypoint: usize| {
-            let ([x, y], [tx, ty]) = (truth[keypoint], tangents[keypoint].map(f64::from));
-            let sigma = self.sigma(keypoint);
-            let along = length * sigma.tangential * rng.sample::<f64, _>(StandardNormal);
-            let across = length * sigma.normal * rng.sample::<f64, _>(StandardNormal);
-            [
-                (f64::from(x) + along * tx - across * ty) as f32,
-                (f64::from(y) + along * ty + across * tx) as f32,
-            ]
-        };
-        (0..truth.len()).map(&mut label).collect()
-    }
+/// Labels for `truth`: a normal draw along each unit tangent and one across it, with standard deviations in the unit of `truth`.
+pub(super) fn scatter(
+    truth: &[[f32; 2]],
+    tangents: &[[f32; 2]],
+    sigmas: &[Sigma],
+    rng: &mut ChaCha8Rng,
+) -> Vec<[f32; 2]> {
+    let mut label = |((point, tangent), sigma): ((&[f32; 2], &[f32; 2]), &Sigma)| {
+        let ([x, y], [tx, ty]) = (*point, tangent.map(f64::from));
+        let along = sigma.tangential * rng.sample::<f64, _>(StandardNormal);
+        let across = sigma.normal * rng.sample::<f64, _>(StandardNormal);
+        [(f64::from(x) + along * tx - across * ty) as f32, (f64::from(y) + along * ty + across * tx) as f32]
+    };
+    truth.iter().zip(tangents).zip(sigmas).map(&mut label).collect()
 }
 
 /// Unit tangent of the edge at every point: the sum of the unit vectors from the neighbour before and to the neighbour after;

@@ -4,6 +4,7 @@
 //! the ridge and base of the nose, the irises. People, expressions, poses, light, hair, glasses and occlusions vary. Labels are the
 //! truth plus noise that is large along the landmark's edge and small across it ([`Annotator`]), drawn once per image.
 //! The faces are for tests, examples and experiments on ambiguity without any licence; they are no substitute for photographs.
+//! [`Subject::Hand`] draws hands instead, a second domain with a scheme and an annotator of its own.
 //!
 //! ```
 //! use star_data::Dataset;
@@ -20,15 +21,19 @@
 
 mod annotator;
 mod figure;
+mod hand;
 mod paint;
 mod pose;
 mod shape;
+
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use annotator::{Annotator, Sigma};
+pub use hand::{HAND_SCHEME, SyntheticHands};
 
 use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 use annotator::tangents;
@@ -53,10 +58,33 @@ pub enum Labels {
     Exact,
 }
 
+/// What is in the pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A face in the 98-point WFLW markup.
+    #[default]
+    Face,
+    /// A hand in the 21-point markup `hand21`.
+    Hand,
+}
+
+impl Subject {
+    /// Name of the scheme of its keypoints.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Face => "wflw98",
+            Self::Hand => HAND_SCHEME,
+        }
+    }
+}
+
 /// What to draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticConfig {
+    /// What is in the pictures.
+    pub subject: Subject,
     /// Number of faces, one a picture.
     pub count: usize,
     /// Sets with different seeds share no face; train and test sets differ by it.
@@ -72,7 +100,14 @@ pub struct SyntheticConfig {
 /// 1000 faces of 160 pixels, annotated at strength 1.
 impl Default for SyntheticConfig {
     fn default() -> Self {
-        Self { count: 1000, seed: 0, image_size: 160, strength: 1.0, labels: Labels::Annotated }
+        Self {
+            subject: Subject::Face,
+            count: 1000,
+            seed: 0,
+            image_size: 160,
+            strength: 1.0,
+            labels: Labels::Annotated,
+        }
     }
 }
 
@@ -92,8 +127,35 @@ impl SyntheticConfig {
     }
 }
 
-/// Drawn faces in the 98-point WFLW markup.
+/// A drawn data set: the exact truth is known, and how far and in which direction its annotator errs.
+pub trait Drawn: Dataset {
+    /// Exact keypoints of a picture in its pixels, pixel centres at whole numbers.
+    fn truth(&self, index: usize) -> Vec<[f32; 2]>;
+
+    /// Labels as the annotator gives them, whichever labels the samples carry.
+    fn annotated(&self, index: usize) -> Vec<[f32; 2]>;
+
+    /// Unit direction in which the label of each keypoint is least sure; `(1, 0)` for keypoints whose noise is round.
+    fn tangent(&self, index: usize) -> Vec<[f32; 2]>;
+
+    /// Standard deviations of each keypoint's label in pixels.
+    fn sigmas(&self, index: usize) -> Vec<Sigma>;
+}
+
+/// The set that `config` describes, whatever its subject.
 ///
+/// # Errors
+/// As [`SyntheticConfig::validate`].
+pub fn open(config: SyntheticConfig) -> Result<Arc<dyn Drawn>> {
+    Ok(match config.subject {
+        Subject::Face => Arc::new(SyntheticFaces::new(config)?),
+        Subject::Hand => Arc::new(SyntheticHands::new(config)?),
+    })
+}
+
+/// Drawn faces in the 98-point WFLW markup, whatever the subject of the configuration.
+///
+
 /// A face depends on the configuration and its index alone: the same bytes on any thread, in any order, in any epoch. The face box
 /// is the tight box of the **exact** landmarks whatever the labels are, so that crops carry no label noise.
 #[derive(Clone, Debug)]
@@ -162,19 +224,41 @@ impl SyntheticFaces {
 
     fn label(&self, index: usize, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
         let mut rng = self.stream(index, Purpose::Label);
-        self.annotator().label(truth, &self.tangents_of(truth), inter_ocular(truth), &mut rng)
+        annotator::scatter(truth, &self.tangents_of(truth), &self.sigmas(index), &mut rng)
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
         tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.closed)))
     }
 
-    /// One of the face's random streams.
     fn stream(&self, index: usize, purpose: Purpose) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(4 * index as u64 + purpose as u64);
-        rng
+        stream(self.config.seed, index, purpose)
     }
+}
+
+impl Drawn for SyntheticFaces {
+    fn truth(&self, index: usize) -> Vec<[f32; 2]> {
+        Self::truth(self, index)
+    }
+
+    fn annotated(&self, index: usize) -> Vec<[f32; 2]> {
+        Self::annotated(self, index)
+    }
+
+    fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
+        Self::tangent(self, index)
+    }
+
+    fn sigmas(&self, index: usize) -> Vec<Sigma> {
+        Self::sigmas(self, index)
+    }
+}
+
+/// One of the random streams of a picture.
+fn stream(seed: u64, index: usize, purpose: Purpose) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(4 * index as u64 + purpose as u64);
+    rng
 }
 
 impl Dataset for SyntheticFaces {

@@ -1,12 +1,14 @@
 //! Results as one HTML page that needs no other file, no network and no script: wide or narrow, light or dark.
 
 mod comparison;
+mod drawn;
 mod figures;
 mod gallery;
 mod subsets;
 mod table;
 
 pub use gallery::Picture;
+pub use table::Table;
 
 use crate::plot::Size;
 use crate::report::Report;
@@ -114,8 +116,19 @@ fn ends([low, high]: [String; 2], unit: &str) -> Option<String> {
     (low != high).then(|| format!("{low} to {high}{unit}"))
 }
 
-/// A page under construction.
-struct Page {
+/// A page under construction: a heading, what must be known beforehand, and sections that the page lists at its top.
+///
+/// ```
+/// use star_eval::{Page, Table};
+///
+/// let mut page = Page::new("Two runs".to_owned());
+/// page.lead("Made up, to show the form.");
+/// let mut table = Table::new(&["run", "NME %"]);
+/// table.row("first", &["4.02".to_owned()]);
+/// page.add("figures", "Figures", table.finish());
+/// assert!(page.finish().contains("4.02"));
+/// ```
+pub struct Page {
     title: String,
     lead: String,
     tiles: String,
@@ -123,18 +136,31 @@ struct Page {
 }
 
 impl Page {
-    fn new(title: String) -> Self {
+    /// An empty page.
+    pub fn new(title: String) -> Self {
         Self { title, lead: String::new(), tiles: String::new(), sections: Vec::new() }
     }
 
-    /// A section, unless there is nothing in it.
-    fn add(&mut self, id: &'static str, heading: impl Into<String>, body: String) {
+    /// Adds a paragraph under the heading: plain text.
+    pub fn lead(&mut self, text: &str) {
+        self.lead += &format!("<p class=\"lead\">{}</p>", escape(text));
+    }
+
+    /// Adds a paragraph under the heading that must not be missed: plain text.
+    pub fn warn(&mut self, text: &str) {
+        self.lead += &format!("<p class=\"warn\">{}</p>", escape(text));
+    }
+
+    /// A section, unless there is nothing in it; `body` is markup, as [`Table::finish`], [`Page::paragraph`] and the figures of
+    /// [`Page`] make it.
+    pub fn add(&mut self, id: &'static str, heading: impl Into<String>, body: String) {
         if !body.is_empty() {
             self.sections.push((id, heading.into(), body));
         }
     }
 
-    fn finish(self) -> String {
+    /// The page as HTML.
+    pub fn finish(self) -> String {
         let title = escape(&self.title);
         let mut links = String::new();
         let mut sections = String::new();

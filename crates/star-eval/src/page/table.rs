@@ -3,13 +3,14 @@
 use super::escape;
 
 /// A table whose first column names its rows; the others hold numbers.
-pub(super) struct Table {
+pub struct Table {
     head: String,
     rows: String,
 }
 
 impl Table {
-    pub(super) fn new(names: &[&str]) -> Self {
+    /// A table with these columns.
+    pub fn new(names: &[&str]) -> Self {
         let mut head = String::new();
         for (i, name) in names.iter().enumerate() {
             let class = if i == 0 { "" } else { " class=\"n\"" };
@@ -18,8 +19,8 @@ impl Table {
         Self { head, rows: String::new() }
     }
 
-    /// A row; cells are markup already.
-    pub(super) fn row(&mut self, name: &str, cells: &[String]) {
+    /// A row; cells are markup already, `name` is plain text.
+    pub fn row(&mut self, name: &str, cells: &[String]) {
         let class = if name.len() > 24 { " class=\"long\"" } else { "" };
         self.rows += &format!("<tr><th scope=\"row\"{class}>{}</th>", escape(name));
         for cell in cells {
@@ -28,7 +29,8 @@ impl Table {
         self.rows += "</tr>\n";
     }
 
-    pub(super) fn finish(self) -> String {
+    /// The table as markup; nothing where it has no row.
+    pub fn finish(self) -> String {
         if self.rows.is_empty() {
             return String::new();
         }

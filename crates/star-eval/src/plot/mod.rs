@@ -5,11 +5,13 @@ mod heat;
 mod scatter;
 mod shape;
 mod size;
+mod whiskers;
 
 pub(crate) use heat::heat_svg;
 pub(crate) use scatter::scatter_svg;
 pub(crate) use shape::shape_svg;
 pub(crate) use size::Size;
+pub(crate) use whiskers::whiskers_sized;
 
 use plotters::prelude::*;
 
@@ -88,7 +90,7 @@ pub(crate) fn spread_svg(points: &[(f64, f64)], size: Size) -> Result<String> {
     curves_sized(["", "predicted, % of the ruler", "observed, % of the ruler"], &series, size, corner)
 }
 
-fn curves_sized(
+pub(crate) fn curves_sized(
     [title, x_label, y_label]: [&str; 3],
     series: &[(&str, &[(f64, f64)])],
     size: Size,

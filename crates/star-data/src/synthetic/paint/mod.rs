@@ -1,7 +1,8 @@
-//! Paints a placed face: background, what is behind it, the face, what is before it, light.
+//! Paints a placed face (background, what is behind it, the face, what is before it, light) or hand.
 
 mod canvas;
 mod face;
+mod hand;
 mod light;
 mod look;
 mod scene;
@@ -10,6 +11,7 @@ use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 
 use canvas::Canvas;
+pub(super) use hand::paint_hand;
 use look::Look;
 
 use super::figure::Figure;

@@ -1,0 +1,124 @@
+//! Does STAR lower the error against the clean truth, and does what it gains grow with ambiguity?
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use star_data::synthetic::Subject;
+use star_eval::{Bootstrap, Interval, compare};
+
+use super::measure::Measured;
+use super::outcome::{LEVEL, OverImages, Runs, mean, means, over_seeds};
+
+/// Both losses on one subject at one strength.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Gain {
+    pub(crate) subject: Subject,
+    pub(crate) strength: f64,
+    pub(crate) seeds: u64,
+    pub(crate) plain: Figures,
+    pub(crate) star: Figures,
+    /// STAR less plain under each seed, fractions; negative is better for STAR.
+    pub(crate) nme_differences: Vec<f64>,
+    /// Student's interval and test over seeds: of another training of the same recipe. `None` for one seed.
+    pub(crate) nme: Option<Interval>,
+    pub(crate) nme_p: Option<f64>,
+    pub(crate) failure_rate: Option<Interval>,
+    /// NME of the keypoints that are ambiguous in one direction.
+    pub(crate) lopsided: Option<Interval>,
+    pub(crate) others: Option<Interval>,
+    /// Errors of each picture, averaged over seeds: of other pictures, for these trainings.
+    pub(crate) images: OverImages,
+}
+
+/// Means over seeds, and the standard deviation of NME over them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) nme: f64,
+    pub(crate) nme_deviation: Option<f64>,
+    pub(crate) failure_rate: f64,
+    pub(crate) auc: f64,
+    pub(crate) lopsided: f64,
+    pub(crate) others: f64,
+    pub(crate) along: f64,
+    pub(crate) across: f64,
+}
+
+impl Figures {
+    fn of(runs: &[&Measured]) -> Self {
+        let over = |figure: fn(&Measured) -> f64| mean(runs.iter().map(|run| figure(run)));
+        let nme = over(|run| run.nme);
+        let squares: f64 = runs.iter().map(|run| (run.nme - nme).powi(2)).sum();
+        Self {
+            nme,
+            nme_deviation: (runs.len() > 1).then(|| (squares / (runs.len() - 1) as f64).sqrt()),
+            failure_rate: over(|run| run.failure_rate),
+            auc: over(|run| run.auc),
+            lopsided: over(|run| run.lopsided),
+            others: over(|run| run.others),
+            along: over(|run| run.along),
+            across: over(|run| run.across),
+        }
+    }
+}
+
+/// The comparison at one strength.
+///
+/// # Errors
+/// When a training is missing.
+pub(crate) fn gain(runs: &Runs<'_>, subject: Subject, strength: f64) -> Result<Gain> {
+    let [plain, star] = runs.pair(subject, strength)?;
+    let differences = |figure: fn(&Measured) -> f64| -> Vec<f64> {
+        plain.iter().zip(&star).map(|(plain, star)| figure(star) - figure(plain)).collect()
+    };
+    let nme_differences = differences(|run| run.nme);
+    let errors = [&plain, &star].map(|runs| means(runs.iter().map(|run| &run.per_picture)));
+    let apart: Vec<f64> = errors[0].iter().zip(&errors[1]).map(|(plain, star)| star - plain).collect();
+    Ok(Gain {
+        subject,
+        strength,
+        seeds: runs.design.seeds_of(subject),
+        plain: Figures::of(&plain),
+        star: Figures::of(&star),
+        nme: over_seeds(&nme_differences),
+        nme_p: star_eval::runs::t_test(&nme_differences).ok(),
+        nme_differences,
+        failure_rate: over_seeds(&differences(|run| run.failure_rate)),
+        lopsided: over_seeds(&differences(|run| run.lopsided)),
+        others: over_seeds(&differences(|run| run.others)),
+        images: OverImages {
+            paired: compare(&errors[0], &errors[1])?,
+            difference: Bootstrap { level: LEVEL, ..Default::default() }.mean(&apart)?,
+        },
+    })
+}
+
+/// How the gain (plain less STAR, so that more is better) depends on the strength of ambiguity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Dose {
+    pub(crate) subject: Subject,
+    pub(crate) strengths: Vec<f64>,
+    /// Growth of the gain per unit of strength, fractions of the ruler; `None` for one seed.
+    pub(crate) slope: Option<Interval>,
+    /// The gain at the largest strength less that at none, paired by seed.
+    pub(crate) strongest_less_none: Option<Interval>,
+}
+
+/// `None` where a subject was trained at one strength only.
+pub(crate) fn dose(gains: &[Gain], subject: Subject) -> Option<Dose> {
+    let of: Vec<&Gain> = gains.iter().filter(|gain| gain.subject == subject).collect();
+    let (first, last) = (of.first()?, of.last()?);
+    if of.len() < 2 {
+        return None;
+    }
+    let strengths: Vec<f64> = of.iter().map(|gain| gain.strength).collect();
+    let seeds = first.nme_differences.len();
+    let by_seed: Vec<Vec<f64>> =
+        (0..seeds).map(|seed| of.iter().map(|gain| -gain.nme_differences[seed]).collect()).collect();
+    let ends: Vec<f64> =
+        first.nme_differences.iter().zip(&last.nme_differences).map(|(none, most)| none - most).collect();
+    Some(Dose {
+        subject,
+        slope: star_eval::runs::slope(&strengths, &by_seed, LEVEL).ok(),
+        strongest_less_none: over_seeds(&ends),
+        strengths,
+    })
+}

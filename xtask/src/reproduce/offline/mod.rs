@@ -1,0 +1,403 @@
+//! The offline profile: the paper's claim on generated ambiguity, with statistics.
+
+mod ablation;
+mod data;
+mod design;
+mod direction;
+mod gain;
+mod measure;
+pub(crate) mod outcome;
+mod runaway;
+mod stability;
+pub(crate) mod words;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use star_cli::{output, train};
+
+use super::args::{Args, StageName};
+use super::document::Section;
+use super::machine::Versions;
+use super::overhead::{self, Overhead};
+use super::stage::Stages;
+use super::targets::Targets;
+use super::{pool, real};
+use crate::workspace::Workspace;
+use design::{Design, Job};
+use outcome::Outcome;
+
+/// The design that a folder's results belong to.
+const PLAN_FILE: &str = "plan.json";
+/// Seconds of one training's step of one picture on one thread of the machine named in docs/results, for `--dry-run`.
+const SECONDS_PER_PICTURE: f64 = 0.0075;
+/// Megabytes that a training leaves: weights, states, scores.
+const MEGABYTES_PER_TRAINING: f64 = 16.0;
+
+/// Runs the profile.
+///
+/// # Errors
+/// Says what is wrong, or that it was stopped and how to go on.
+pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    let design = Design::new(args.thorough, args.seeds, args.epochs);
+    let jobs = design.jobs();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = args.jobs.unwrap_or(cores).min(jobs.len());
+    let out = args.out.clone().unwrap_or_else(|| {
+        workspace.target.join("reproduce").join(if args.thorough { "thorough" } else { "offline" })
+    });
+    if args.dry_run {
+        print!("{}", plan(&design, &jobs, at_once, &out));
+        return Ok(());
+    }
+    one_thread()?;
+    prepare(&out, &design, args.resume || !args.skip.is_empty())?;
+    star_cli::memory::keep_freed();
+    let stop = star_cli::stop_on_ctrl_c()?;
+    let stages = Stages {
+        out: out.clone(),
+        profile: "offline",
+        config: serde_json::to_value(&design)?,
+        seeds: (0..design.seeds).collect(),
+        device: format!("cpu, {at_once} trainings of one thread at a time"),
+        versions: Versions::of(&workspace.root),
+        skip: args.skip.clone(),
+    };
+    let start = Instant::now();
+    println!("offline profile: {} trainings, {at_once} at a time; results in {}", jobs.len(), out.display());
+    stages.run(StageName::Check, |_, hashes| {
+        hashes.extend(data::hashes(&design)?);
+        Ok(())
+    })?;
+    stages.run(StageName::Fetch, |_, _| {
+        println!("nothing to fetch: pictures are drawn, networks trained");
+        Ok(())
+    })?;
+    stages.run(StageName::Train, |dir, _| train_all(&design, &jobs, at_once, dir, &stop))?;
+    let (training, scores) = (out.join("train"), out.join("eval"));
+    // Without training, what is there is scored: an interrupted thorough run has its comparison long before its ablations.
+    let partly = args.skip.contains(&StageName::Train);
+    stages.run(StageName::Eval, |dir, _| {
+        let trained = |job: &&Job| !partly || training.join(job.id()).join(DONE).exists();
+        let wanted: Vec<Job> = jobs.iter().filter(trained).cloned().collect();
+        if wanted.len() < jobs.len() {
+            println!("{} of {} trainings are done", wanted.len(), jobs.len());
+        }
+        score_all(&design, &wanted, at_once, [&training, dir], &stop)
+    })?;
+    stages.run(StageName::Table, |_, _| {
+        let paths = jobs.iter().map(|job| scores.join(format!("{}.json", job.id())));
+        let measured = paths
+            .filter(|path| !partly || path.exists())
+            .map(|path| measure::read(&path))
+            .collect::<Result<Vec<_>>>()?;
+        let complete = design.complete(|job| measured.iter().any(|measured| measured.job == *job));
+        let mut outcome = Outcome::new(&complete, &measured)?;
+        outcome.trainings = [measured.len(), jobs.len()];
+        let report = out.join("report");
+        let overhead = overhead::of(args.overhead, &report)?;
+        write(&outcome, overhead.as_ref(), &report)
+    })?;
+    println!("{:.0} s; report: {}", start.elapsed().as_secs_f64(), out.join("report/index.html").display());
+    Ok(())
+}
+
+/// What candle and rayon ask for how many threads they may start.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// Starts this program again with one thread for all there is but the trainings themselves. candle asks once and for all how many
+/// threads it may use for every matrix product, and a second one that waits for its turn costs as much time as one that works.
+fn one_thread() -> Result<()> {
+    if std::env::var(THREADS).is_ok_and(|set| set == "1") {
+        return Ok(());
+    }
+    let mut again = Command::new(std::env::current_exe().context("the path of this program")?);
+    again.args(std::env::args_os().skip(1)).env(THREADS, "1");
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        Err(again.exec()).context("starting this program again with one thread")
+    }
+    #[cfg(not(unix))]
+    {
+        let status = again.status().context("starting this program again with one thread")?;
+        std::process::exit(status.code().unwrap_or(1))
+    }
+}
+
+/// Writes the report in its three forms and prints it.
+fn write(outcome: &Outcome, overhead: Option<&Overhead>, dir: &Path) -> Result<()> {
+    output::make_dir(dir)?;
+    let mut document = words::document(outcome);
+    document.sections.push(overhead::section(overhead));
+    document.sections.push(size()?);
+    let markdown = document.to_markdown();
+    output::write_renamed(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
+    output::write_renamed(&dir.join("report.md"), markdown.as_bytes())?;
+    output::write_renamed(&dir.join("index.html"), document.to_html()?.as_bytes())?;
+    println!("\n{markdown}");
+    Ok(())
+}
+
+/// The size of the paper's network, which needs no data to be checked.
+fn size() -> Result<Section> {
+    let mut section = Section::new("network", "Size of the paper's network");
+    section.text("Parameters and multiply-accumulates of convolutions at 256 px, counted from shapes, beside the known figures.");
+    section.table(&real::words::SIZES, real::words::sizes(&Targets::read()?)?);
+    Ok(section)
+}
+
+/// What would be done.
+fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path) -> String {
+    let regime = &design.regime;
+    let pictures = regime.epochs * regime.train;
+    let seconds = jobs.len() as f64 * pictures as f64 * SECONDS_PER_PICTURE / at_once as f64;
+    let mut text = format!(
+        "offline profile{}: results in {}\n\
+         check   draws {} pictures to train on, {} to validate on, {} to test on, of each subject, and hashes them\n\
+         fetch   nothing: pictures are drawn, networks trained\n\
+         train   {} trainings of {} epochs ({pictures} pictures each), {at_once} at a time on one thread each\n",
+        if design.thorough { ", thorough" } else { "" },
+        out.display(),
+        regime.train,
+        regime.validation,
+        regime.test,
+        jobs.len(),
+        regime.epochs,
+    );
+    for job in jobs {
+        text += &format!("          {}\n", job.title());
+    }
+    text += &format!(
+        "eval    scores each on {} pictures against the exact truth\n\
+         table   report/index.html, report.md, report.json\n\
+         about {:.0} minutes (measured on an AMD EPYC, two cores, nothing beside it) and {:.0} MB\n",
+        regime.test,
+        (seconds / 60.0).max(1.0),
+        MEGABYTES_PER_TRAINING * jobs.len() as f64
+    );
+    text
+}
+
+/// Starts a folder afresh, or checks that what it holds belongs to the same design.
+fn prepare(out: &Path, design: &Design, keep: bool) -> Result<()> {
+    let path = out.join(PLAN_FILE);
+    if keep && path.exists() {
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let earlier: Design = serde_json::from_str(&text).with_context(|| {
+            format!("{}: written by another version; choose another --out", path.display())
+        })?;
+        if earlier != *design {
+            bail!(
+                "{}: the interrupted run had other options (seeds, epochs or --thorough); give the same, or choose another --out",
+                path.display()
+            );
+        }
+        return Ok(());
+    }
+    for stage in ["check", "fetch", "train", "eval", "table", "report"] {
+        let dir = out.join(stage);
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+        }
+    }
+    output::make_dir(out)?;
+    output::write_renamed(&path, serde_json::to_string_pretty(design)?.as_bytes())
+}
+
+/// Marks a training that is finished, so that `--resume` passes over it.
+const DONE: &str = "done";
+
+fn train_all(
+    design: &Design,
+    jobs: &[Job],
+    at_once: usize,
+    dir: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<()> {
+    let told = Told::new(jobs.iter().filter(|job| !dir.join(job.id()).join(DONE).exists()).count());
+    pool::run(jobs.len(), at_once, stop, |i| {
+        let (job, place) = (&jobs[i], dir.join(jobs[i].id()));
+        if place.join(DONE).exists() {
+            return Ok(());
+        }
+        let options = train::Options {
+            collective: Arc::new(train::collective::Alone),
+            resume: train::state::exists(&place),
+            stop: stop.clone(),
+            label: job.title(),
+            quiet: true,
+        };
+        if !options.resume && place.exists() {
+            // Killed before its first state: nothing in it can be gone on with.
+            std::fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
+        }
+        let outcome = train::run(&design.config(job), Path::new("."), &place, &options)
+            .with_context(|| format!("training {}", job.title()))?;
+        if let train::Outcome::Finished(best) = outcome {
+            output::write_renamed(&place.join(DONE), b"")?;
+            let nme = best.map_or(f64::NAN, |best| 100.0 * best.nme);
+            told.tell(&format!("{}: NME {nme:.2} % against ambiguous labels", job.title()));
+        }
+        Ok(())
+    })?;
+    if stop.load(Ordering::SeqCst) {
+        bail!("stopped; go on with: cargo xtask reproduce-paper --resume (and the same options)");
+    }
+    Ok(())
+}
+
+fn score_all(
+    design: &Design,
+    jobs: &[Job],
+    at_once: usize,
+    [training, scores]: [&Path; 2],
+    stop: &AtomicBool,
+) -> Result<()> {
+    pool::run(jobs.len(), at_once, stop, |i| {
+        let job = &jobs[i];
+        let path = scores.join(format!("{}.json", job.id()));
+        if path.exists() {
+            return Ok(());
+        }
+        let measured = measure::measure(design, job, &training.join(job.id()))
+            .with_context(|| format!("scoring {}", job.title()))?;
+        output::write_renamed(&path, serde_json::to_string(&measured)?.as_bytes())
+    })?;
+    if stop.load(Ordering::SeqCst) {
+        bail!("stopped; go on with: cargo xtask reproduce-paper --resume (and the same options)");
+    }
+    Ok(())
+}
+
+/// Says what is done and how long the rest may take.
+struct Told {
+    count: usize,
+    start: Instant,
+    done: Mutex<usize>,
+}
+
+impl Told {
+    fn new(count: usize) -> Self {
+        Self { count, start: Instant::now(), done: Mutex::new(0) }
+    }
+
+    fn tell(&self, what: &str) {
+        let mut done = self.done.lock().unwrap_or_else(|broken| broken.into_inner());
+        *done += 1;
+        let elapsed = self.start.elapsed().as_secs_f64();
+        let left = Duration::from_secs_f64(elapsed / *done as f64 * (self.count - *done) as f64).as_secs();
+        println!("[{}/{}] {what}; about {} min {} s left", *done, self.count, left / 60, left % 60);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> Design {
+        let mut design = Design::new(false, Some(2), Some(2));
+        design.hand_strengths = vec![1.0];
+        design.regime = design::Regime {
+            epochs: 2,
+            train: 8,
+            validation: 4,
+            test: 6,
+            picture: 48,
+            batch: 4,
+            image_size: 32,
+            levels: 1,
+            channels: 8,
+            ..design.regime
+        };
+        design
+    }
+
+    fn everything(design: &Design, out: &Path, at_once: usize, stop: &Arc<AtomicBool>) -> Result<Outcome> {
+        let jobs = design.jobs();
+        let dirs = ["train", "eval"].map(|name| out.join(name));
+        dirs.iter().try_for_each(|dir| output::make_dir(dir))?;
+        train_all(design, &jobs, at_once, &dirs[0], stop)?;
+        score_all(design, &jobs, at_once, [&dirs[0], &dirs[1]], stop)?;
+        let read = |job: &Job| measure::read(&dirs[1].join(format!("{}.json", job.id())));
+        let measured = jobs.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Outcome::new(design, &measured)
+    }
+
+    #[test]
+    fn numbers_do_not_depend_on_trainings_at_a_time_nor_on_being_stopped() {
+        let design = tiny();
+        let dir = tempfile::tempdir().unwrap();
+        let go = Arc::new(AtomicBool::new(false));
+        let whole = everything(&design, &dir.path().join("a"), 1, &go).unwrap();
+        let stopped = dir.path().join("b");
+        // The first training is stopped after its first step, and a later one is killed before it has a state.
+        let first = everything(&design, &stopped, 2, &Arc::new(AtomicBool::new(true)));
+        assert!(first.err().unwrap().to_string().contains("--resume"));
+        let job = &design.jobs()[0];
+        let place = stopped.join("train").join(job.id());
+        let options = train::Options {
+            collective: Arc::new(train::collective::Alone),
+            resume: false,
+            stop: Arc::new(AtomicBool::new(true)),
+            label: String::new(),
+            quiet: true,
+        };
+        let outcome = train::run(&design.config(job), Path::new("."), &place, &options).unwrap();
+        assert_eq!(outcome, train::Outcome::Stopped);
+        output::make_dir(&stopped.join("train").join(design.jobs()[1].id())).unwrap();
+        let resumed = everything(&design, &stopped, 2, &go).unwrap();
+        assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
+
+        let document = words::document(&whole);
+        let (markdown, html) = (document.to_markdown(), document.to_html().unwrap());
+        for part in [
+            "faces at strength 0",
+            "hands at strength 1",
+            "grow with ambiguity",
+            "figure kind 4",
+            "first eigenvector",
+            "no restriction",
+            "kind 1",
+            "kind 2",
+            "kind 3",
+            "kind 5",
+        ] {
+            assert!(markdown.contains(part) && html.contains(part), "{part}:\n{markdown}");
+        }
+        assert!(!markdown.contains("NaN"), "{markdown}");
+        // What was written is what is read.
+        let text = serde_json::to_string(&whole).unwrap();
+        let read: Outcome = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+
+    #[test]
+    fn another_design_is_not_mixed_into_a_folder_and_a_fresh_start_empties_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (design, other) = (tiny(), Design::new(false, Some(5), None));
+        prepare(dir.path(), &design, false).unwrap();
+        output::make_dir(&dir.path().join("train/job")).unwrap();
+        prepare(dir.path(), &design, true).unwrap();
+        assert!(dir.path().join("train/job").is_dir());
+        let message = prepare(dir.path(), &other, true).unwrap_err().to_string();
+        assert!(message.contains("other options"), "{message}");
+        prepare(dir.path(), &other, false).unwrap();
+        assert!(!dir.path().join("train/job").exists());
+    }
+
+    #[test]
+    fn the_plan_names_every_training_its_time_and_its_room() {
+        let design = tiny();
+        let text = plan(&design, &design.jobs(), 2, Path::new("out"));
+        for part in ["face, strength 3, STAR (smooth-L1), seed 1", "minutes", "MB", "check", "fetch", "table"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! The report of an offline run: every sentence follows from its numbers.
+
+use star_data::synthetic::Subject;
+use star_eval::Interval;
+
+use super::ablation::AblationResult;
+use super::design::subject_name;
+use super::direction::Direction;
+use super::gain::{Dose, Gain};
+use super::measure::{BINS, THRESHOLD, ruler};
+use super::outcome::Outcome;
+use crate::reproduce::document::{Document, Figure, Section};
+
+/// What a difference in which less is better says of STAR.
+pub(crate) fn verdict(interval: Option<Interval>) -> &'static str {
+    match interval {
+        Some(i) if i.high < 0.0 => "STAR is better",
+        Some(i) if i.low > 0.0 => "STAR is worse",
+        Some(_) => "cannot be told apart",
+        None => "one seed: no interval",
+    }
+}
+
+/// A difference with its interval, times `unit`.
+pub(crate) fn difference(interval: Option<Interval>, unit: f64, digits: usize) -> String {
+    match interval {
+        Some(i) => format!(
+            "{:+.digits$} ({:+.digits$} to {:+.digits$})",
+            unit * i.estimate,
+            unit * i.low,
+            unit * i.high
+        ),
+        None => "-".to_string(),
+    }
+}
+
+fn percent(value: f64, digits: usize) -> String {
+    format!("{:.digits$}", 100.0 * value)
+}
+
+/// A probability as it may be printed.
+fn probability(p: f64) -> String {
+    if p < 0.001 { format!("{p:.0e}") } else { format!("{p:.3}") }
+}
+
+/// What is compared, for captions.
+pub(crate) fn place(subject: Subject) -> String {
+    format!("drawn {}s, test, {}", subject_name(subject), ruler(subject).1)
+}
+
+/// The report.
+pub(crate) fn document(outcome: &Outcome) -> Document {
+    let design = &outcome.design;
+    let regime = &design.regime;
+    let mut sections = vec![gains(outcome)];
+    sections.push(doses(outcome));
+    sections.push(stability(outcome));
+    sections.push(directions(outcome));
+    sections.push(runaway(outcome));
+    sections.push(ablations(&outcome.ablations, &outcome.left_out));
+    sections.push(kinds(outcome));
+    Document {
+        title: format!("STAR on drawn pictures{}", if design.thorough { ", thorough run" } else { "" }),
+        lead: vec![
+            format!(
+                "Faces (98 keypoints) and hands (21) are drawn, so that the truth is known exactly. Their labels err as people's \
+                 do: along a keypoint's edge much, across it little, once for each picture. Strength is a factor on that error: 0 \
+                 labels exactly, 1 as people are imagined to (2.5 % of the inter-ocular distance on average, 4.1 % on the contour), \
+                 3 is a hurried annotator. The strengths are chosen, not measured on people."
+            ),
+            format!(
+                "One network ({} stack of {} levels, {} channels, {} px, no attention branch, so that the landmark term is the whole \
+                 loss) is trained {} epochs on {} pictures with ambiguous labels, at learning rate {}, and scored against the exact \
+                 truth of {} unseen pictures. Trainings of one seed share weights at the start and the order of the data; only the \
+                 loss differs. NME is in % of the ruler, FR and AUC are at {THRESHOLD:.2}.",
+                1,
+                regime.levels,
+                regime.channels,
+                regime.image_size,
+                regime.epochs,
+                regime.train,
+                regime.learning_rate,
+                regime.test
+            ),
+            format!(
+                "Intervals hold 95 %. Those over seeds are Student's on {} paired trainings (hands {}) and speak of another training; those over \
+                 pictures are bootstrapped from errors averaged over the seeds and speak of other pictures for these trainings only. \
+                 Differences are STAR less smooth-L1: negative is better for STAR.",
+                design.seeds, design.hand_seeds
+            ),
+        ],
+        warnings: match outcome.trainings {
+            [done, planned] if done < planned => vec![format!(
+                "Not finished: {done} of {planned} trainings are done; each comparison is of the seeds that are complete."
+            )],
+            _ => Vec::new(),
+        },
+        sections,
+    }
+}
+
+fn gains(outcome: &Outcome) -> Section {
+    let mut section = Section::new("gain", "Does STAR lower the error against the truth?");
+    for gain in &outcome.gains {
+        section.text(sentence(gain));
+    }
+    let rows = outcome.gains.iter().flat_map(|gain| {
+        let row = |name: &str, f: &super::gain::Figures| {
+            vec![
+                format!("{}, strength {}, {name}", subject_name(gain.subject), gain.strength),
+                match f.nme_deviation {
+                    Some(deviation) => format!("{} ± {}", percent(f.nme, 3), percent(deviation, 3)),
+                    None => percent(f.nme, 3),
+                },
+                percent(f.failure_rate, 2),
+                format!("{:.4}", f.auc),
+                percent(f.lopsided, 3),
+                percent(f.others, 3),
+                percent(f.along, 2),
+                percent(f.across, 2),
+            ]
+        };
+        [row("smooth-L1", &gain.plain), row("STAR", &gain.star)]
+    });
+    section.table(
+        &[
+            "pictures and loss",
+            "NME % ± deviation over seeds",
+            "FR@0.10 %",
+            "AUC@0.10",
+            "NME % of ambiguous keypoints",
+            "of the others",
+            "RMS error along % (ambiguous)",
+            "across %",
+        ],
+        rows.collect(),
+    );
+    let rows = outcome.gains.iter().map(|gain| {
+        let paired = &gain.images.paired;
+        vec![
+            format!("{}, strength {}", subject_name(gain.subject), gain.strength),
+            difference(gain.nme, 100.0, 3),
+            gain.nme_p.map_or("-".into(), probability),
+            difference(gain.failure_rate, 100.0, 2),
+            difference(gain.lopsided, 100.0, 3),
+            difference(gain.others, 100.0, 3),
+            difference(Some(gain.images.difference), 100.0, 3),
+            format!("{} / {}", paired.better, paired.worse),
+            paired.wilcoxon.map_or("-".into(), |w| probability(w.p)),
+        ]
+    });
+    section.heading("STAR less smooth-L1");
+    section.table(
+        &[
+            "pictures",
+            "NME points, over seeds",
+            "t-test p",
+            "FR@0.10 points, over seeds",
+            "NME of ambiguous keypoints",
+            "of the others",
+            "NME points, over pictures",
+            "pictures better / worse",
+            "signed-rank p",
+        ],
+        rows.collect(),
+    );
+    let curves = outcome.figures.iter().map(|f| (f.variant.clone(), f.per_picture.clone())).collect();
+    section.figure(
+        format!("Cumulative error, strength 1: {}, errors averaged over seeds.", place(Subject::Face)),
+        Figure::Cumulative { curves, max: 0.15 },
+    );
+    section
+}
+
+/// The comparison in a sentence.
+pub(crate) fn sentence(gain: &Gain) -> String {
+    let relative = 100.0 * (gain.star.nme / gain.plain.nme - 1.0);
+    format!(
+        "{}s at strength {}: NME {} % with STAR, {} % with smooth-L1 ({relative:+.1} %), a difference of {} points over {} paired seeds: {}. FR@0.10: {} points: {}.",
+        subject_name(gain.subject),
+        gain.strength,
+        percent(gain.star.nme, 2),
+        percent(gain.plain.nme, 2),
+        difference(gain.nme, 100.0, 2),
+        gain.seeds,
+        verdict(gain.nme),
+        difference(gain.failure_rate, 100.0, 2),
+        verdict(gain.failure_rate),
+    )
+}
+
+/// What a slope says.
+fn growth(interval: Option<Interval>) -> &'static str {
+    match interval {
+        Some(i) if i.low > 0.0 => "grows with ambiguity",
+        Some(i) if i.high < 0.0 => "shrinks with ambiguity",
+        Some(_) => "cannot be said to depend on ambiguity",
+        None => "one seed: no interval",
+    }
+}
+
+fn doses(outcome: &Outcome) -> Section {
+    let mut section = Section::new("dose", "Does the gain grow with ambiguity and vanish without it?");
+    for dose in &outcome.doses {
+        section.text(dose_sentence(outcome, dose));
+    }
+    let subjects = [Subject::Face, Subject::Hand];
+    let series = subjects.iter().filter_map(|subject| {
+        let points: Vec<(f64, Interval)> = outcome
+            .gains
+            .iter()
+            .filter(|gain| gain.subject == *subject)
+            .filter_map(|gain| {
+                let i = gain.nme?;
+                let turned = Interval {
+                    estimate: -100.0 * i.estimate,
+                    low: -100.0 * i.high,
+                    high: -100.0 * i.low,
+                    level: i.level,
+                };
+                Some((gain.strength, turned))
+            })
+            .collect();
+        (!points.is_empty()).then(|| (format!("{}s", subject_name(*subject)), points))
+    });
+    let series: Vec<_> = series.collect();
+    if !series.is_empty() {
+        section.figure(
+            "Gain of STAR over smooth-L1 in points of NME (above 0 is better for STAR) by strength of ambiguity, with intervals over \
+             seeds.",
+            Figure::Intervals { axes: ["strength of the label noise", "gain, points of NME"], series },
+        );
+    }
+    section
+}
+
+fn dose_sentence(outcome: &Outcome, dose: &Dose) -> String {
+    let none = outcome.gain(dose.subject, 0.0).and_then(|gain| gain.nme);
+    let without = match none {
+        Some(i) if i.high < 0.0 => "does not vanish: STAR is better with exact labels too",
+        Some(i) if i.low > 0.0 => "turns into a loss",
+        Some(_) => "cannot be told from none",
+        None => "has no interval (one seed)",
+    };
+    format!(
+        "{}s: the gain {}: {} points of NME per unit of strength; at strength {} it is {} points larger than at 0. Without label noise \
+         the gain {without}.",
+        subject_name(dose.subject),
+        growth(dose.slope),
+        difference(dose.slope, 100.0, 3),
+        dose.strengths.last().copied().unwrap_or(0.0),
+        difference(dose.strongest_less_none, 100.0, 2),
+    )
+}
+
+fn stability(outcome: &Outcome) -> Section {
+    let mut section =
+        Section::new("stability", "Do trainings under different seeds agree more? (figure kind 4)");
+    if outcome.stability.is_empty() {
+        section.text("One seed: there is nothing to agree with.");
+        return section;
+    }
+    let rows = outcome.stability.iter().map(|s| {
+        vec![
+            format!("{}, strength {}", subject_name(s.subject), s.strength),
+            percent(s.plain_mean, 3),
+            percent(s.star_mean, 3),
+            difference(s.difference, 100.0, 3),
+            verdict(s.difference).to_string(),
+        ]
+    });
+    section.text(
+        "Standard deviation of a keypoint over trainings, mean over keypoints and pictures, % of the ruler; the interval is a jackknife \
+         over seeds.",
+    );
+    section.table(&["pictures", "smooth-L1", "STAR", "difference", "says"], rows.collect());
+    for s in outcome.stability.iter().filter(|s| s.subject == Subject::Face && s.strength == 1.0) {
+        for (name, spread) in [("smooth-L1", &s.plain), ("STAR", &s.star)] {
+            section.figure(
+                format!(
+                    "Standard deviation of each keypoint over seeds with {name}, strength 1: {}.",
+                    place(s.subject)
+                ),
+                Figure::Bars {
+                    axes: ["keypoint", "deviation, % of the ruler"],
+                    values: spread.iter().map(|v| 100.0 * v).collect(),
+                },
+            );
+        }
+    }
+    section
+}
+
+fn against_chance(direction: &Direction) -> &'static str {
+    match direction.star.interval {
+        Some(i) if i.high < 45.0 => "closer than chance",
+        Some(i) if i.low > 45.0 => "farther than chance",
+        Some(_) => "no closer than chance",
+        None => "one seed: no interval",
+    }
+}
+
+fn directions(outcome: &Outcome) -> Section {
+    let mut section =
+        Section::new("direction", "Does the first eigenvector lie along the annotator's noise?");
+    section.text(
+        "Mean angle between the long axis of the predicted distribution and the direction in which the label scatters, over keypoints \
+         that scatter at least 1.5 times as far one way as the other. 45 degrees is chance. Edges in the picture alone also turn axes: \
+         strength 0 and smooth-L1 show how much.",
+    );
+    let rows = outcome.directions.iter().map(|d| {
+        let angle = |axes: &super::direction::Axes| match axes.interval {
+            Some(i) => format!("{:.1} ({:.1} to {:.1})", axes.angle, i.low, i.high),
+            None => format!("{:.1}", axes.angle),
+        };
+        vec![
+            format!("{}, strength {}", subject_name(d.subject), d.strength),
+            angle(&d.plain),
+            angle(&d.star),
+            against_chance(d).to_string(),
+            difference(d.difference, 1.0, 1),
+            format!("{:.2} / {:.2}", d.plain.ratio, d.plain.other_ratio),
+            format!("{:.2} / {:.2}", d.star.ratio, d.star.other_ratio),
+        ]
+    });
+    section.table(
+        &[
+            "pictures",
+            "smooth-L1, degrees",
+            "STAR, degrees",
+            "STAR says",
+            "STAR less smooth-L1",
+            "smooth-L1: eigenvalue ratio of ambiguous / other keypoints",
+            "STAR: the same",
+        ],
+        rows.collect(),
+    );
+    let shares = |angles: &[f64]| -> Vec<(f64, f64)> {
+        angles
+            .iter()
+            .enumerate()
+            .map(|(i, share)| ((i as f64 + 0.5) * 90.0 / BINS as f64, 100.0 * share))
+            .collect()
+    };
+    let mut series = Vec::new();
+    for d in outcome.directions.iter().filter(|d| d.subject == Subject::Face && d.strength == 1.0) {
+        series.push(("smooth-L1".to_string(), shares(&d.plain.angles)));
+        series.push(("STAR".to_string(), shares(&d.star.angles)));
+        series.push(("chance".to_string(), shares(&[1.0 / BINS as f64; BINS])));
+    }
+    if !series.is_empty() {
+        section.figure(
+            format!(
+                "Share of axes by angle to the noise, in steps of ten degrees, strength 1: {}.",
+                place(Subject::Face)
+            ),
+            Figure::Curves { axes: ["angle, degrees", "share of axes, %"], series },
+        );
+    }
+    section
+}
+
+fn runaway(outcome: &Outcome) -> Section {
+    let mut section = Section::new("restriction", "What do the restrictions of the eigenvalues prevent?");
+    let found = &outcome.runaway;
+    section.text(format!(
+        "Mean of the larger eigenvalue on validation pictures after each epoch (faces, strength 1, {} seed{}), in squared halves of the \
+         network's input, on which 1/3 is a map spread evenly over the whole input.",
+        found.seeds,
+        if found.seeds == 1 { "" } else { "s" }
+    ));
+    let rows = found.rows.iter().map(|row| {
+        let last = row.larger.last().map_or(f64::NAN, |(_, value)| *value);
+        vec![
+            row.variant.clone(),
+            format!("{last:.4}"),
+            format!("{:.2}", row.growth),
+            match row.against_value_interval {
+                Some(i) => format!("{:.2} ({:.2} to {:.2})", row.against_value, i.low, i.high),
+                None => format!("{:.2}", row.against_value),
+            },
+            percent(row.nme, 3),
+        ]
+    });
+    section.table(
+        &[
+            "loss",
+            "larger eigenvalue at the end",
+            "end over first epoch",
+            "end over value restriction",
+            "NME %",
+        ],
+        rows.collect(),
+    );
+    if let [_, none, ..] = &found.rows[..] {
+        section.text(format!(
+            "Without a restriction the eigenvalues end at {:.1} times those of the value restriction: {}.",
+            none.against_value,
+            match none.against_value_interval.map(|i| i.low).unwrap_or(none.against_value) {
+                low if low > 2.0 => "they run away",
+                low if low > 1.0 => "they are larger, but do not run away here",
+                _ => "they do not run away here",
+            }
+        ));
+    }
+    let series = found.rows.iter().map(|row| (row.variant.clone(), row.larger.clone())).collect();
+    section.figure(
+        "Larger eigenvalue by training step under each restriction.",
+        Figure::Curves { axes: ["step", "mean larger eigenvalue"], series },
+    );
+    section
+}
+
+fn ablations(tables: &[AblationResult], left_out: &[String]) -> Section {
+    let mut section = Section::new("ablations", "Ablations");
+    if tables.is_empty() && left_out.is_empty() {
+        section.text("Learning rates, distances, restrictions, attention, stacks and backbones are trained by --thorough.");
+        return section;
+    }
+    left_out.iter().for_each(|what| section.text(format!("Left out: {what}.")));
+    section.text("Faces; the difference is to the first row of each table, over paired seeds.");
+    for table in tables {
+        section.heading(format!("{}: strength {}, {} seeds", table.title, table.strength, table.seeds));
+        let rows = table.rows.iter().map(|row| {
+            vec![
+                row.variant.clone(),
+                percent(row.nme, 3),
+                percent(row.failure_rate, 2),
+                percent(row.lopsided, 3),
+                format!("{:.1}", row.angle),
+                format!("{:.2}", row.ratio),
+                difference(row.difference, 100.0, 3),
+            ]
+        });
+        section.table(
+            &[
+                "training",
+                "NME %",
+                "FR@0.10 %",
+                "NME % of ambiguous keypoints",
+                "axis off noise, degrees",
+                "eigenvalue ratio",
+                "NME points to the first row",
+            ],
+            rows.collect(),
+        );
+    }
+    section
+}
+
+fn kinds(outcome: &Outcome) -> Section {
+    let mut section =
+        Section::new("kinds", "The paper's figures on drawn faces (kinds 1, 2, 3, 5), strength 1");
+    let average =
+        |values: &[f64], range: &[usize]| range.iter().map(|&k| values[k]).sum::<f64>() / range.len() as f64;
+    let contour: Vec<usize> = (0..33).collect();
+    let rest: Vec<usize> = (33..98).collect();
+    let corners = [60, 64, 68, 72];
+    let rows = outcome.figures.iter().map(|f| {
+        let ratio = |(value, count): (Option<f64>, usize)| match value {
+            Some(value) => format!("{value:.2} ({count} pictures)"),
+            None => "no such picture".to_string(),
+        };
+        vec![
+            f.variant.clone(),
+            format!("{:.2}", average(&f.keypoint_ratios, &corners)),
+            format!("{:.2}", average(&f.keypoint_ratios, &contour)),
+            ratio(f.easy),
+            ratio(f.hard),
+            percent(average(&f.keypoint_errors, &contour), 3),
+            percent(average(&f.keypoint_errors, &rest), 3),
+        ]
+    });
+    section.table(
+        &[
+            "loss",
+            "eigenvalue ratio of eye corners (kind 2)",
+            "of the contour",
+            "of easy pictures, NME below 3 % (kind 3)",
+            "of hard pictures, above 8 %",
+            "NME % of the contour (kind 5)",
+            "of the rest",
+        ],
+        rows.collect(),
+    );
+    for f in &outcome.figures {
+        section.figure(
+            format!(
+                "Eigenvalue ratio of each keypoint with {} (kind 1): {}.",
+                f.variant,
+                place(Subject::Face)
+            ),
+            Figure::Bars { axes: ["keypoint", "eigenvalue ratio"], values: f.keypoint_ratios.clone() },
+        );
+    }
+    section
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(low: f64, high: f64) -> Option<Interval> {
+        Some(Interval { estimate: (low + high) / 2.0, low, high, level: 0.95 })
+    }
+
+    #[test]
+    fn words_follow_from_intervals() {
+        assert_eq!(verdict(at(-0.2, -0.1)), "STAR is better");
+        assert_eq!(verdict(at(0.1, 0.2)), "STAR is worse");
+        assert_eq!(verdict(at(-0.1, 0.2)), "cannot be told apart");
+        assert_eq!(verdict(None), "one seed: no interval");
+        assert_eq!(growth(at(0.1, 0.2)), "grows with ambiguity");
+        assert_eq!(growth(at(-0.1, 0.2)), "cannot be said to depend on ambiguity");
+        assert_eq!(difference(at(-0.002, -0.001), 100.0, 2), "-0.15 (-0.20 to -0.10)");
+    }
+}

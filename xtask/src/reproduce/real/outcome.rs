@@ -1,0 +1,296 @@
+//! What was measured on photographs, cell by cell, against what the paper reports.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use star_eval::{Interval, Report, Results};
+
+use super::plan::RealPlan;
+use crate::reproduce::targets::{Metric, Target, Targets};
+
+/// What became of a set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SetOutcome {
+    pub(crate) key: String,
+    pub(crate) name: String,
+    /// Why there are no figures, where there are none.
+    pub(crate) reason: Option<String>,
+    /// Faces of the test split: found, and published.
+    pub(crate) faces: usize,
+    pub(crate) published: Option<usize>,
+    pub(crate) notes: Vec<String>,
+    /// Scores by training: slug of the variant, then one a seed.
+    pub(crate) runs: BTreeMap<String, Vec<Scores>>,
+}
+
+/// The figures of one network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Scores {
+    pub(crate) seed: u64,
+    /// Where the weights come from.
+    pub(crate) weights: String,
+    /// Figures by subset, ruler and threshold.
+    pub(crate) figures: Vec<Figure>,
+    /// Kinds 1 to 3: eigenvalue ratios.
+    pub(crate) keypoint_ratios: Vec<f64>,
+    pub(crate) contrasts: Vec<(String, Option<f64>, usize)>,
+    pub(crate) angle: Option<f64>,
+    /// Kind 5: NME of groups of keypoints, fractions.
+    pub(crate) groups: Vec<(String, Option<f64>)>,
+    /// NME of each face under the main ruler; `None` where nothing was found.
+    pub(crate) per_face: Vec<Option<f64>>,
+    /// Jitter of videos: name, frames, NMJ.
+    pub(crate) videos: Vec<(String, usize, Option<f64>)>,
+    /// Kind 4 needs what was predicted, in units of the ruler.
+    pub(crate) predicted: Vec<Option<Vec<[f32; 2]>>>,
+}
+
+/// One figure of one subset under one ruler.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    pub(crate) subset: String,
+    pub(crate) ruler: String,
+    pub(crate) faces: usize,
+    pub(crate) nme: Option<f64>,
+    /// Threshold, failure rate, area, area as the reference integrates it.
+    pub(crate) thresholds: Vec<[f64; 4]>,
+}
+
+impl Scores {
+    /// The figures of `results`.
+    pub(crate) fn new(seed: u64, weights: String, results: &Results) -> Self {
+        let figure = |report: &Report| Figure {
+            subset: report.subset.clone(),
+            ruler: report.ruler.clone(),
+            faces: report.images,
+            nme: report.nme_mean_fraction,
+            thresholds: report
+                .thresholds
+                .iter()
+                .map(|at| [at.threshold_fraction, at.failure_rate_fraction, at.auc, at.auc_simpson])
+                .collect(),
+        };
+        let main = results.reports.first();
+        let ambiguity = results.ambiguity.as_ref();
+        let contrasts = ambiguity.map(|a| a.contrast.iter().chain(&a.easy_and_hard).collect::<Vec<_>>());
+        let relative = |face: &star_eval::study::FacePrediction| {
+            let length = face.length;
+            let scaled = |p: &[f32; 2]| p.map(|v| (f64::from(v) / length) as f32);
+            face.points.as_ref().map(|points| points.iter().map(scaled).collect())
+        };
+        Self {
+            seed,
+            weights,
+            figures: results.reports.iter().map(figure).collect(),
+            keypoint_ratios: ambiguity.map(|a| a.keypoint_ratios.clone()).unwrap_or_default(),
+            contrasts: contrasts
+                .unwrap_or_default()
+                .into_iter()
+                .map(|c| (c.name.clone(), c.ratio, c.count))
+                .collect(),
+            angle: ambiguity.and_then(|a| a.mean_angle),
+            groups: main
+                .map(|report| report.groups.iter().map(|g| (g.name.clone(), g.nme_mean_fraction)).collect())
+                .unwrap_or_default(),
+            per_face: main
+                .map(|report| report.per_image.iter().map(|image| image.nme_fraction).collect())
+                .unwrap_or_default(),
+            videos: results.videos.iter().map(|v| (v.name.clone(), v.frames, v.nmj)).collect(),
+            predicted: results.faces.iter().map(relative).collect(),
+        }
+    }
+
+    pub(crate) fn figure(&self, subset: &str, ruler: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.subset == subset && figure.ruler == ruler)
+    }
+}
+
+/// What a cell came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Within the tolerance, or better.
+    Reached,
+    /// Worse by more than the tolerance; for published weights, off by more than it.
+    Missed,
+    /// Not measured, and why.
+    NotMeasured,
+}
+
+/// A target with what was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cell {
+    pub(crate) set: String,
+    pub(crate) subset: String,
+    pub(crate) ruler: String,
+    pub(crate) what: String,
+    /// Digits that the target is given with.
+    pub(crate) digits: usize,
+    pub(crate) paper: f64,
+    pub(crate) tolerance: f64,
+    pub(crate) source: String,
+    pub(crate) rerun: Option<f64>,
+    /// Mean over seeds, in the paper's unit.
+    pub(crate) ours: Option<f64>,
+    /// Over seeds; `None` for fewer than two.
+    pub(crate) interval: Option<Interval>,
+    pub(crate) verdict: Verdict,
+    /// Why nothing was measured, or what must be known of what was.
+    pub(crate) remark: String,
+}
+
+/// The slug of the training that a target is about.
+fn variant_of(target: &Target) -> &str {
+    target.variant.as_deref().unwrap_or("star")
+}
+
+/// Whether a target is about this kind of run: figures of published weights under the reference's reading hold for nothing else.
+pub(crate) fn concerns(target: &Target, plan: &RealPlan) -> bool {
+    let published = plan.from == crate::reproduce::args::Origin::Weights
+        && plan.compat == star_data::formats::Compat::Reference;
+    !target.published_weights || published
+}
+
+/// Every target of the sets, measured or explained.
+pub(crate) fn cells(targets: &Targets, plan: &RealPlan, sets: &[SetOutcome]) -> Vec<Cell> {
+    let of_sets = targets.target.iter().filter_map(|target| {
+        let set = sets.iter().find(|set| set.key == target.set)?;
+        concerns(target, plan).then(|| cell(targets, target, set))
+    });
+    of_sets.collect()
+}
+
+fn cell(targets: &Targets, target: &Target, set: &SetOutcome) -> Cell {
+    let values: Vec<f64> =
+        set.runs.get(variant_of(target)).into_iter().flatten().filter_map(|s| value(target, s)).collect();
+    let ours = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let worse = |ours: f64| match target.metric {
+        Metric::Auc => target.value - ours,
+        _ => ours - target.value,
+    };
+    // The same weights on the same faces must give the same figure; another training may be better.
+    let missed = |ours: f64| match target.published_weights {
+        true => (ours - target.value).abs() > target.tolerance,
+        false => worse(ours) > target.tolerance,
+    };
+    let verdict = match ours {
+        None => Verdict::NotMeasured,
+        Some(ours) if missed(ours) => Verdict::Missed,
+        Some(_) => Verdict::Reached,
+    };
+    let expected = target.faces.or_else(|| set.published.filter(|_| target.subset == "full"));
+    let scored = set.runs.get(variant_of(target)).and_then(|scores| scores.first());
+    let scored = scored.and_then(|scores| scores.figure(&target.subset, &target.ruler)).map(|f| f.faces);
+    let remark = match (ours, &set.reason, scored, expected) {
+        (None, Some(reason), ..) => reason.clone(),
+        (None, None, ..) if target.variant.is_some() && !set.runs.contains_key(variant_of(target)) => {
+            "only trained with --from scratch --ablations".to_string()
+        }
+        (None, None, ..) => {
+            "the figure is not among the scores: a face has no such ruler or no prediction".to_string()
+        }
+        (Some(_), _, Some(scored), Some(expected)) if scored != expected => {
+            format!("{scored} faces scored, the figure is of {expected}")
+        }
+        _ => String::new(),
+    };
+    Cell {
+        set: set.name.clone(),
+        subset: target.subset.clone(),
+        ruler: target.ruler.clone(),
+        what: match &target.variant {
+            Some(variant) => format!("{} ({variant})", target.what()),
+            None => target.what(),
+        },
+        digits: target.digits(),
+        paper: target.value,
+        tolerance: target.tolerance,
+        source: targets.source(&target.source),
+        rerun: target.rerun,
+        interval: star_eval::runs::mean(&values, 0.95).ok(),
+        ours,
+        verdict,
+        remark,
+    }
+}
+
+/// A score in the paper's unit.
+fn value(target: &Target, scores: &Scores) -> Option<f64> {
+    let figure = scores.figure(&target.subset, &target.ruler)?;
+    let at = |wanted: f64| figure.thresholds.iter().find(|at| (at[0] - wanted).abs() < 1e-9);
+    match (target.metric, target.threshold) {
+        (Metric::Nme, _) => figure.nme.map(|nme| 100.0 * nme),
+        (Metric::Fr, Some(threshold)) => at(threshold).map(|at| 100.0 * at[1]),
+        // The reference integrates on a grid, and published areas are its.
+        (Metric::Auc, Some(threshold)) => at(threshold).map(|at| at[3]),
+        (_, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(nme: f64, fr: f64, auc: f64) -> Scores {
+        Scores {
+            seed: 0,
+            weights: "w".into(),
+            figures: vec![Figure {
+                subset: "full".into(),
+                ruler: "inter-ocular".into(),
+                faces: 2500,
+                nme: Some(nme),
+                thresholds: vec![[0.10, fr, auc, auc]],
+            }],
+            keypoint_ratios: vec![],
+            contrasts: vec![],
+            angle: None,
+            groups: vec![],
+            per_face: vec![],
+            videos: vec![],
+            predicted: vec![],
+        }
+    }
+
+    fn wflw(runs: Vec<Scores>, reason: Option<&str>) -> SetOutcome {
+        SetOutcome {
+            key: "wflw".into(),
+            name: "WFLW".into(),
+            reason: reason.map(str::to_string),
+            faces: 2500,
+            published: Some(2500),
+            notes: vec![],
+            runs: BTreeMap::from([("star".to_string(), runs)]),
+        }
+    }
+
+    fn verdicts(set: SetOutcome) -> Vec<(Verdict, String)> {
+        let targets = Targets::read().unwrap();
+        let of = targets.target.iter().filter(|target| target.set == "wflw");
+        of.map(|target| cell(&targets, target, &set)).map(|cell| (cell.verdict, cell.remark)).collect()
+    }
+
+    #[test]
+    fn better_than_the_paper_is_no_miss_and_worse_by_more_than_the_tolerance_is() {
+        let at = |nme, fr, auc| {
+            let found = verdicts(wflw(vec![scores(nme, fr, auc)], None));
+            found.into_iter().map(|(verdict, _)| verdict).collect::<Vec<_>>()
+        };
+        use Verdict::{Missed, NotMeasured, Reached};
+        // NME, failure rate, area; the training without attention was not done.
+        assert_eq!(at(0.0406, 0.0232, 0.611), [Reached, Reached, Reached, NotMeasured]);
+        assert_eq!(at(0.0390, 0.0100, 0.650), [Reached, Reached, Reached, NotMeasured]);
+        assert_eq!(at(0.0408, 0.0300, 0.590), [Missed, Missed, Missed, NotMeasured]);
+    }
+
+    #[test]
+    fn what_was_not_measured_says_why_and_seeds_give_an_interval() {
+        let none = verdicts(wflw(vec![], Some("WFLW is not there")));
+        assert!(none.iter().all(|(v, why)| *v == Verdict::NotMeasured && why.contains("not there")));
+        let targets = Targets::read().unwrap();
+        let target = targets.target.iter().find(|target| target.set == "wflw").unwrap();
+        let two = wflw(vec![scores(0.0400, 0.0, 0.6), scores(0.0404, 0.0, 0.6)], None);
+        let found = cell(&targets, target, &two);
+        assert!((found.ours.unwrap() - 4.02).abs() < 1e-9 && found.interval.is_some());
+    }
+}

@@ -1,0 +1,342 @@
+//! The work of the stages on photographs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use star_cli::args::HintArgs;
+use star_cli::landmarks::Predictor;
+use star_cli::{cases, evaluate, output, plan as measures, train, videos, weights};
+use star_data::formats::{Compat, Split};
+use star_eval::{Case, Results, Setting};
+use star_model::CompileOptions;
+use star_model::checkpoint::{Folder, WEIGHTS_FILE};
+
+use super::outcome::{Scores, SetOutcome};
+use super::plan::RealPlan;
+use super::sets::{Located, RealSet};
+use crate::reproduce::args::{Origin, Profile};
+use crate::reproduce::variant::Variant;
+
+/// Faces that go through the network together in scoring.
+const BATCH: usize = 8;
+
+/// A set with where it was found, or why it has no figures.
+pub(crate) struct Candidate {
+    pub(crate) set: &'static RealSet,
+    pub(crate) found: Result<Located, String>,
+}
+
+/// Looks for every set of the plan.
+///
+/// # Errors
+/// When none of them is there, saying where each was looked for and what it must look like.
+pub(crate) fn candidates(plan: &RealPlan) -> Result<Vec<Candidate>> {
+    let look = |set: &'static RealSet| Candidate {
+        set,
+        found: set.locate(plan.data(), plan.compat).ok_or_else(|| set.missing(plan.data())),
+    };
+    let all: Vec<Candidate> = RealSet::of(plan.profile).into_iter().map(look).collect();
+    let missing: Vec<&str> =
+        all.iter().filter_map(|candidate| candidate.found.as_ref().err().map(String::as_str)).collect();
+    if missing.len() == all.len() {
+        bail!("{}", missing.join("\n"))
+    }
+    for text in missing {
+        println!("{text}");
+    }
+    Ok(all)
+}
+
+/// What the check found of a set, kept for the report.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    pub(crate) faces: usize,
+    pub(crate) published: Option<usize>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Looks at every picture and row of the splits that are needed, and hashes them.
+///
+/// # Errors
+/// Names the first problem of a set, and `star data check` for the others.
+pub(crate) fn check(
+    plan: &RealPlan,
+    all: &[Candidate],
+    dir: &Path,
+    hashes: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    for Candidate { set, found } in all {
+        let Ok(found) = found else { continue };
+        let mut splits = vec![Split::Test];
+        if plan.from == Origin::Scratch {
+            splits.push(Split::Train);
+        }
+        for split in splits {
+            let opened = found
+                .open(set, split, plan.compat)
+                .with_context(|| format!("{} {split}; `star data check` names every problem", set.name))?;
+            let report = star_data::check::check(opened.dataset.as_ref(), &|_| ());
+            let faces = opened.dataset.len();
+            let published = set.published(split, "full");
+            println!(
+                "{} {split}: {faces} faces{}, {} pictures",
+                set.name,
+                published.filter(|p| *p != faces).map(|p| format!(" (published: {p})")).unwrap_or_default(),
+                report.pictures
+            );
+            let mut notes = opened.notes;
+            if let Some(problem) = report.problems.first() {
+                notes.push(format!(
+                    "{} problems in the pictures, the first: {problem}; `star data check` names them all",
+                    report.problems.len()
+                ));
+            }
+            hashes.insert(format!("{} {split}", set.name), report.hash);
+            if split == Split::Test {
+                if plan.compat == Compat::Reference && notes.is_empty() {
+                    notes.push(
+                        "compat reference: only the published test.tsv tells which row the reference loses; every row is scored"
+                            .to_string(),
+                    );
+                }
+                let checked = Checked { faces, published, notes };
+                let path = dir.join(format!("{}.json", set.key));
+                output::write_renamed(&path, serde_json::to_string_pretty(&checked)?.as_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).with_context(|| path.display().to_string())?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Fetches weights for every set that is there and keeps them as folders below `dir`; a reason where there are none.
+///
+/// # Errors
+/// Where a single set is asked for and has no weights.
+pub(crate) fn fetch(
+    plan: &RealPlan,
+    all: &[Candidate],
+    dir: &Path,
+    hashes: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    for set in all.iter().filter(|candidate| candidate.found.is_ok()).map(|candidate| candidate.set) {
+        let (folder, reason) = (dir.join(set.key), dir.join(format!("{}.txt", set.key)));
+        if !folder.is_dir() {
+            let fetched = match plan.weights(set) {
+                None => Err(anyhow::anyhow!(
+                    "no published weights are known for {}: give your own with --weights {}=FILE, or train with --from scratch",
+                    set.name,
+                    set.key
+                )),
+                Some(name) => {
+                    keep(&name, set, &folder).with_context(|| format!("weights `{name}` for {}", set.name))
+                }
+            };
+            if let Err(error) = fetched {
+                if plan.profile != Profile::All {
+                    return Err(error);
+                }
+                let told = star_cli::failure::describe(&error);
+                println!("{}: {told}", set.name);
+                output::write_renamed(&reason, told.as_bytes())?;
+                continue;
+            }
+        }
+        if reason.exists() {
+            std::fs::remove_file(&reason).with_context(|| reason.display().to_string())?;
+        }
+        hashes.insert(format!("weights for {}", set.name), sha256(&folder.join(WEIGHTS_FILE))?);
+    }
+    Ok(())
+}
+
+fn keep(name: &str, set: &RealSet, folder: &Path) -> Result<()> {
+    let hints = HintArgs { scheme: Some(set.scheme.to_string()), ..Default::default() };
+    let (opened, _) = weights::open_named(Path::new(name), &hints)?;
+    let config = &opened.config;
+    println!("{}: {name} from {} ({})", set.name, config.provenance.source, config.architecture);
+    let unfinished = folder.with_extension("unfinished");
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished)?;
+    }
+    opened.save(&unfinished)?;
+    std::fs::rename(&unfinished, folder)?;
+    Ok(())
+}
+
+/// Trains every variant and seed of every set that is there.
+///
+/// # Errors
+/// When a training fails or is stopped.
+pub(crate) fn trainings(
+    plan: &RealPlan,
+    all: &[Candidate],
+    dir: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<()> {
+    for Candidate { set, found } in all {
+        let Ok(found) = found else { continue };
+        for variant in plan.variants() {
+            for seed in 0..plan.seeds {
+                let slug = RealPlan::slug(set, &variant, seed);
+                let (place, label) =
+                    (dir.join(&slug), format!("{}, {}, seed {seed}", set.name, variant.name));
+                let done = place.join("done");
+                if done.exists() {
+                    println!("{label}: already trained");
+                    continue;
+                }
+                println!("{label}: training");
+                let options = train::Options {
+                    collective: Arc::new(train::collective::Alone),
+                    resume: train::state::exists(&place),
+                    stop: stop.clone(),
+                    label: label.clone(),
+                    quiet: false,
+                };
+                if !options.resume && place.exists() {
+                    std::fs::remove_dir_all(&place)
+                        .with_context(|| format!("removing {}", place.display()))?;
+                }
+                let config = plan.config(set, found, &variant, seed)?;
+                let outcome = train::run(&config, Path::new("."), &place, &options)
+                    .with_context(|| format!("training {label}"))?;
+                if outcome == train::Outcome::Stopped {
+                    bail!("stopped; go on with the same command and --resume");
+                }
+                output::write_renamed(&done, b"")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Scores every network on the test split of its set.
+///
+/// # Errors
+/// When a network or a face cannot be read.
+pub(crate) fn scores(plan: &RealPlan, all: &[Candidate], out: &Path, dir: &Path) -> Result<()> {
+    for Candidate { set, found } in all {
+        let Ok(found) = found else { continue };
+        let networks: Vec<(String, u64, PathBuf)> = match plan.from {
+            Origin::Weights => vec![(Variant::star().slug, 0, out.join("fetch").join(set.key))],
+            Origin::Scratch => plan
+                .variants()
+                .iter()
+                .flat_map(|variant| (0..plan.seeds).map(|seed| (variant.clone(), seed)))
+                .map(|(variant, seed)| {
+                    let place = out.join("train").join(RealPlan::slug(set, &variant, seed)).join("best");
+                    (variant.slug, seed, place)
+                })
+                .collect(),
+        };
+        for (slug, seed, place) in networks {
+            let path = dir.join(format!("{}-{slug}-{seed}.json", set.key));
+            if path.exists() {
+                continue;
+            }
+            if !place.is_dir() {
+                if plan.from == Origin::Weights && out.join("fetch").join(format!("{}.txt", set.key)).exists()
+                {
+                    continue;
+                }
+                let stage = if plan.from == Origin::Weights { "fetch" } else { "train" };
+                bail!("{}: no weights there; run without --skip {stage}, with --resume", place.display())
+            }
+            println!("{}, {slug}, seed {seed}: scoring", set.name);
+            let scores = score(plan, set, found, &place, seed)
+                .with_context(|| format!("scoring {} with {}", set.name, place.display()))?;
+            output::write_renamed(&path, serde_json::to_string(&scores)?.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u64) -> Result<Scores> {
+    let folder = Folder::load(place)?;
+    let source = folder.config.provenance.source.clone();
+    let device = plan.device.open()?;
+    let predictor = Predictor::fastest(&folder, &device, &CompileOptions::default())?;
+    let opened = found.open(set, Split::Test, plan.compat)?;
+    let dataset = opened.dataset;
+    let scheme = set.scheme()?;
+    let (ruler, ruler_name) = measures::ruler(&scheme, None)?;
+    let bar = star_cli::progress::bar(dataset.len(), "faces");
+    let clamp = plan.compat == Compat::Reference;
+    let scored = evaluate::run_over_labels(&predictor, dataset.clone(), BATCH, clamp, |done| {
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    let case = |face: &cases::Scored| Ok(cases::scored(face, dataset.annotation(face.index)?));
+    let cases: Vec<Case> = scored.iter().map(case).collect::<Result<_>>()?;
+    let setting = Setting {
+        dataset: format!("{} test", set.name),
+        subset: "full".to_string(),
+        ruler_name: ruler_name.to_string(),
+        ruler,
+        thresholds: set.thresholds.to_vec(),
+        groups: measures::groups(&scheme),
+        notes: opened.notes,
+    };
+    let mut results = Results::new(&measures::plan(&scheme, &setting), &cases)?;
+    if set.key == "300vw" {
+        results.videos = videos::measure(&cases)?;
+    }
+    Ok(Scores::new(seed, source, &results))
+}
+
+/// What became of every set.
+///
+/// # Errors
+/// When a file that a stage left is not what it should be.
+pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result<Vec<SetOutcome>> {
+    let mut found = Vec::new();
+    for Candidate { set, found: located } in all {
+        let mut outcome = SetOutcome {
+            key: set.key.to_string(),
+            name: set.name.to_string(),
+            reason: located.as_ref().err().map(|_| format!("{} is not below --data", set.name)),
+            faces: 0,
+            published: set.published(Split::Test, "full"),
+            notes: Vec::new(),
+            runs: BTreeMap::new(),
+        };
+        let checked = out.join("check").join(format!("{}.json", set.key));
+        if let Ok(text) = std::fs::read_to_string(&checked) {
+            let checked: Checked =
+                serde_json::from_str(&text).with_context(|| checked.display().to_string())?;
+            (outcome.faces, outcome.notes) = (checked.faces, checked.notes);
+        }
+        let reason = out.join("fetch").join(format!("{}.txt", set.key));
+        if let Ok(text) = std::fs::read_to_string(&reason) {
+            outcome.reason.get_or_insert(text);
+        }
+        if located.is_ok() {
+            for variant in plan.variants() {
+                for seed in 0..plan.seeds {
+                    let path = out.join("eval").join(format!("{}.json", RealPlan::slug(set, &variant, seed)));
+                    let Ok(text) = std::fs::read_to_string(&path) else { continue };
+                    let scores: Scores =
+                        serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+                    outcome.runs.entry(variant.slug.clone()).or_default().push(scores);
+                }
+            }
+            if outcome.runs.is_empty() {
+                outcome.reason.get_or_insert("not scored: run without --skip eval".to_string());
+            }
+        }
+        found.push(outcome);
+    }
+    Ok(found)
+}

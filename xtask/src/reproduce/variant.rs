@@ -1,0 +1,243 @@
+//! What a training differs by from the one it is compared with; the same lists for drawn pictures and for photographs.
+
+use serde::{Deserialize, Serialize};
+use star_cli::config::{Backbone, DistanceName, LossKind, ModelSection, RestrictionName, TrainConfig};
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Change {
+    Loss(LossKind, DistanceName),
+    Restriction(RestrictionName, f64),
+    Attention(bool),
+    /// An HRNet of this width instead of the hourglass.
+    HrNet(usize),
+    Stacks(usize),
+    /// Factor on the learning rate.
+    LearningRate(f64),
+    /// Weight of the landmark term against the auxiliary ones.
+    LandmarkWeight(f64),
+}
+
+/// A training by what it changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Variant {
+    /// Name of its folders.
+    pub(crate) slug: String,
+    /// What a reader calls it.
+    pub(crate) name: String,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Variant {
+    pub(crate) fn new(slug: impl Into<String>, name: impl Into<String>, changes: Vec<Change>) -> Self {
+        Self { slug: slug.into(), name: name.into(), changes }
+    }
+
+    /// Soft-argmax regression with smooth-L1: what STAR is compared with.
+    pub(crate) fn plain() -> Self {
+        Self::new("plain", "smooth-L1", vec![Change::Loss(LossKind::Plain, DistanceName::SmoothL1)])
+    }
+
+    /// The paper's loss.
+    pub(crate) fn star() -> Self {
+        Self::new(
+            "star",
+            "STAR (smooth-L1)",
+            vec![Change::Loss(LossKind::StarPerAxis, DistanceName::SmoothL1)],
+        )
+    }
+
+    /// This with one more change.
+    pub(crate) fn with(&self, slug: &str, name: &str, change: Change) -> Self {
+        let mut changes = self.changes.clone();
+        changes.push(change);
+        Self::new(format!("{}-{slug}", self.slug), format!("{}, {name}", self.name), changes)
+    }
+
+    /// Makes the changes.
+    pub(crate) fn apply(&self, config: &mut TrainConfig) {
+        for change in &self.changes {
+            match change {
+                Change::Loss(kind, distance) => (config.loss.kind, config.loss.distance) = (*kind, *distance),
+                Change::Restriction(name, weight) => {
+                    (config.loss.restriction, config.loss.restriction_weight) = (*name, *weight);
+                }
+                Change::Attention(on) => config.model.attention = *on,
+                Change::HrNet(width) => {
+                    config.model = ModelSection {
+                        backbone: Backbone::HrNet,
+                        width: Some(*width),
+                        image_size: config.model.image_size,
+                        ..ModelSection::default()
+                    };
+                }
+                Change::Stacks(count) => config.model.stacks = *count,
+                Change::LearningRate(factor) => config.schedule.learning_rate *= factor,
+                Change::LandmarkWeight(weight) => config.loss.landmark_weight = *weight,
+            }
+        }
+    }
+}
+
+/// Trainings that are put into one table; the first is what the others are compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ablation {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) variants: Vec<Variant>,
+}
+
+fn ablation(id: &str, title: &str, variants: Vec<Variant>) -> Ablation {
+    Ablation { id: id.to_string(), title: title.to_string(), variants }
+}
+
+/// Every distance under every loss.
+pub(crate) fn distances() -> Ablation {
+    let kinds = [
+        (LossKind::Plain, "plain", "plain"),
+        (LossKind::StarPerAxis, "star", "STAR per axis"),
+        (LossKind::StarWhitened, "whitened", "STAR whitened"),
+        (LossKind::Adl, "adl", "ADL"),
+    ];
+    let distances = [
+        (DistanceName::SmoothL1, "smooth-L1"),
+        (DistanceName::L1, "L1"),
+        (DistanceName::L2, "L2"),
+        (DistanceName::Wing, "Wing"),
+    ];
+    let mut variants = Vec::new();
+    for (distance, distance_name) in distances {
+        for (kind, slug, name) in kinds {
+            // The two that the main comparison trains have its names, so that they are not trained twice.
+            variants.push(match (kind, distance) {
+                (LossKind::Plain, DistanceName::SmoothL1) => Variant::plain(),
+                (LossKind::StarPerAxis, DistanceName::SmoothL1) => Variant::star(),
+                _ => Variant::new(
+                    format!("{slug}-{}", distance_name.to_lowercase()),
+                    format!("{name}, {distance_name}"),
+                    vec![Change::Loss(kind, distance)],
+                ),
+            });
+        }
+    }
+    ablation("distances", "Distance and loss", variants)
+}
+
+/// Every restriction of the eigenvalues, the value restriction at several weights.
+pub(crate) fn restrictions() -> Ablation {
+    let star = Variant::star();
+    let mut variants = vec![star.clone(), Variant::plain(), no_restriction(), detached()];
+    for weight in [0.1, 0.3, 3.0] {
+        let change = Change::Restriction(RestrictionName::Value, weight);
+        variants.push(star.with(&format!("value-{weight}"), &format!("value, weight {weight}"), change));
+    }
+    ablation("restrictions", "Restriction of the eigenvalues (STAR as published: value, weight 1)", variants)
+}
+
+/// STAR with nothing to keep eigenvalues from growing.
+pub(crate) fn no_restriction() -> Variant {
+    Variant::star().with("none", "no restriction", Change::Restriction(RestrictionName::None, 1.0))
+}
+
+/// STAR with the eigenvalues cut from the graph.
+pub(crate) fn detached() -> Variant {
+    Variant::star().with("detach", "detached", Change::Restriction(RestrictionName::Detach, 1.0))
+}
+
+/// Both losses with a change each.
+fn both(id: &str, title: &str, changes: Vec<(&str, &str, Vec<Change>)>) -> Ablation {
+    let mut variants = vec![Variant::plain(), Variant::star()];
+    for (slug, name, changes) in changes {
+        for base in [Variant::plain(), Variant::star()] {
+            let mut variant = base.with(slug, name, changes[0].clone());
+            variant.changes.extend(changes[1..].iter().cloned());
+            variants.push(variant);
+        }
+    }
+    ablation(id, title, variants)
+}
+
+/// With the attention branch and its auxiliary maps where the comparison has none, or the other way round; beside the auxiliary
+/// terms the landmark term has a weight.
+pub(crate) fn attention(base_has_it: bool) -> Ablation {
+    let changes = if base_has_it {
+        vec![("no-attention", "without attention", vec![Change::Attention(false)])]
+    } else {
+        vec![
+            ("attention", "with attention", vec![Change::Attention(true)]),
+            (
+                "attention-w10",
+                "with attention, landmark term x 10",
+                vec![Change::Attention(true), Change::LandmarkWeight(10.0)],
+            ),
+        ]
+    };
+    both("attention", "Attention branch", changes)
+}
+
+/// The other backbone.
+pub(crate) fn backbones(width: usize) -> Ablation {
+    both("backbones", "Backbone", vec![("hrnet", "HRNet", vec![Change::HrNet(width)])])
+}
+
+/// Numbers of stacks beside the base's.
+pub(crate) fn stacks(counts: &[usize]) -> Ablation {
+    let names: Vec<(String, String)> =
+        counts.iter().map(|n| (format!("stacks-{n}"), format!("{n} stacks"))).collect();
+    let changes = counts
+        .iter()
+        .zip(&names)
+        .map(|(n, (slug, name))| (slug.as_str(), name.as_str(), vec![Change::Stacks(*n)]));
+    both("stacks", "Number of stacks", changes.collect())
+}
+
+/// Learning rates around the base's, for both losses: whether the comparison favours one of them.
+pub(crate) fn learning_rates() -> Ablation {
+    let changes = vec![
+        ("lr-third", "learning rate / 3", vec![Change::LearningRate(1.0 / 3.0)]),
+        ("lr-triple", "learning rate x 3", vec![Change::LearningRate(3.0)]),
+    ];
+    both("learning-rates", "Learning rate", changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn all() -> Vec<Ablation> {
+        vec![
+            distances(),
+            restrictions(),
+            attention(true),
+            attention(false),
+            backbones(18),
+            stacks(&[1, 2]),
+            learning_rates(),
+        ]
+    }
+
+    #[test]
+    fn one_slug_is_one_training() {
+        let mut known: BTreeMap<String, Variant> = BTreeMap::new();
+        for variant in all().into_iter().flat_map(|ablation| ablation.variants) {
+            let earlier = known.entry(variant.slug.clone()).or_insert_with(|| variant.clone());
+            assert_eq!(*earlier, variant);
+        }
+        assert_eq!(distances().variants.len(), 16);
+    }
+
+    #[test]
+    fn every_variant_is_a_training_that_can_be_done() {
+        let base = TrainConfig::example().unwrap();
+        for variant in all().into_iter().flat_map(|ablation| ablation.variants) {
+            let mut config: TrainConfig = toml::from_str(&base).unwrap();
+            variant.apply(&mut config);
+            config.validate().unwrap();
+            let scheme = config.scheme(std::path::Path::new(".")).unwrap();
+            config.model.architecture(&scheme).unwrap();
+        }
+    }
+}
