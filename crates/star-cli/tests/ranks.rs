@@ -30,7 +30,7 @@ fn rank(
 ) -> Result<Outcome> {
     let config: TrainConfig = toml::from_str(text).unwrap();
     let stop = Arc::new(AtomicBool::new(stop));
-    train::run(&config, base, out, &Options { collective, resume, stop, label: String::new() })
+    train::run(&config, base, out, &Options { collective, resume, stop, label: String::new(), quiet: true })
 }
 
 /// One process.
