@@ -12,10 +12,8 @@ use super::sets::{Located, RealSet};
 use crate::reproduce::args::{Args, Origin, Profile};
 use crate::reproduce::variant::{self, Ablation, Variant};
 
-/// Faces of a batch on each of the reference's four cards, and their number: gradients are averaged over 128 faces, batch norms see 32.
-const CARD_BATCH: usize = 32;
-/// Likewise.
-const CARDS: usize = 4;
+/// Faces of a step, and of the batch norms' statistics, which the reference sums over its four cards.
+const BATCH: usize = 128;
 /// Width of the HRNet of the ablation: that of the published landmark checkpoints.
 const HRNET_WIDTH: usize = 18;
 
@@ -142,7 +140,7 @@ impl RealPlan {
         let mut config: TrainConfig = toml::from_str(&TrainConfig::example()?)?;
         config.scheme = set.scheme.to_string();
         config.seed = seed;
-        (config.batch_size, config.accumulate) = (CARD_BATCH, CARDS);
+        (config.batch_size, config.accumulate) = (BATCH, 1);
         config.device = self.device;
         config.data.train = section(Split::Train)?;
         // The reference chooses the best epoch on the test set; the honest default holds out training faces.
