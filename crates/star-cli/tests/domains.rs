@@ -42,8 +42,8 @@ fn hands_are_trained_under_every_loss_and_their_eigenvalues_are_kept_track_of() 
         for record in epochs {
             if let Record::Epoch(epoch) = record {
                 let [small, large] = epoch.validation_eigenvalues.unwrap();
-                // Coordinates lie in [-1, 1], where no variance is above 1.
-                assert!(0.0 <= small && small <= large && large < 1.1, "{kind}: {small} {large}");
+                // Coordinates lie in [-1, 1], where no variance is above 1; the unbiased one of two far pixels is twice that.
+                assert!(0.0 <= small && small <= large && large < 2.1, "{kind}: {small} {large}");
                 seen += 1;
                 ends.push(epoch.terms["landmark"]);
             }

@@ -104,6 +104,11 @@ fn gains(outcome: &Outcome) -> Section {
     for gain in &outcome.gains {
         section.text(sentence(gain));
     }
+    for subject in [Subject::Face, Subject::Hand] {
+        if let Some(warning) = hardly_learnt(outcome, subject) {
+            section.text(warning);
+        }
+    }
     let rows = outcome.gains.iter().flat_map(|gain| {
         let row = |name: &str, f: &super::gain::Figures| {
             vec![
@@ -170,6 +175,23 @@ fn gains(outcome: &Outcome) -> Section {
         Figure::Cumulative { curves, max: 0.15 },
     );
     section
+}
+
+/// What must be said of a subject that neither loss teaches the network in this budget.
+fn hardly_learnt(outcome: &Outcome, subject: Subject) -> Option<String> {
+    let of = || outcome.gains.iter().filter(|gain| gain.subject == subject);
+    let failed = of().map(|gain| gain.plain.failure_rate.min(gain.star.failure_rate)).fold(1.0, f64::min);
+    let noise =
+        of().map(|gain| (gain.plain.nme_deviation.unwrap_or(0.0) / gain.plain.nme).abs()).fold(0.0, f64::max);
+    (of().next().is_some() && failed > 0.25).then(|| {
+        format!(
+            "At least {} % of the {}s are failures at every strength, and trainings differ by up to {} % of the error with the seed: in \
+             this budget neither loss teaches the network its task, and how far it came outweighs what the loss does.",
+            percent(failed, 0),
+            subject_name(subject),
+            percent(noise, 0)
+        )
+    })
 }
 
 /// The comparison in a sentence.
@@ -365,7 +387,8 @@ fn runaway(outcome: &Outcome) -> Section {
     let found = &outcome.runaway;
     section.text(format!(
         "Mean of the larger eigenvalue on validation pictures after each epoch (faces, strength 1, {} seed{}), in squared halves of the \
-         network's input, on which 1/3 is a map spread evenly over the whole input.",
+         network's input: 1/3 is a map spread evenly over the whole input, 1 and more one whose mass lies in far corners (the \
+         estimate is unbiased, which doubles it where two pixels hold everything).",
         found.seeds,
         if found.seeds == 1 { "" } else { "s" }
     ));
@@ -418,7 +441,9 @@ fn ablations(tables: &[AblationResult], left_out: &[String]) -> Section {
         return section;
     }
     left_out.iter().for_each(|what| section.text(format!("Left out: {what}.")));
-    section.text("Faces; the difference is to the first row of each table, over paired seeds.");
+    if !tables.is_empty() {
+        section.text("Faces; the difference is to the first row of each table, over paired seeds.");
+    }
     for table in tables {
         section.heading(format!("{}: strength {}, {} seeds", table.title, table.strength, table.seeds));
         let rows = table.rows.iter().map(|row| {
