@@ -16,7 +16,7 @@ use star_cli::train::collective::{Alone, Collective, threads};
 use star_cli::train::{self, Options, Outcome};
 
 use common::{assert_contains, bytes};
-use compared::{FOUR_FACES, HOURGLASS, assert_same_gradients, assert_same_losses};
+use compared::{FOUR_FACES, HOURGLASS, SMALL, assert_same_gradients, assert_same_losses};
 
 const HRNET: &str = "[model]\nbackbone = \"hrnet\"\nwidth = 4\nimage_size = 64\n";
 
@@ -81,10 +81,10 @@ fn two_and_four_ranks_have_the_gradients_and_losses_of_one_process() {
 /// Several steps an epoch, everything else that a trainer has.
 fn richer() -> String {
     let text = FOUR_FACES
-        .replace("count = 4", "count = 26")
+        .replace("count = 4", "count = 18")
         .replace("batch_size = 4", "batch_size = 4\naccumulate = 2\nclip_norm = 0.5")
         .replace("{ kind = \"sgd\", momentum = 0.0 }", "{ kind = \"adam_w\" }");
-    format!("{text}{HOURGLASS}")
+    format!("{text}{SMALL}")
 }
 
 #[test]
@@ -117,13 +117,13 @@ fn ranks_stop_together_and_resume_to_the_same_bits() {
 #[test]
 fn a_failure_of_any_rank_ends_all_with_a_message() {
     let dir = tempfile::tempdir().unwrap();
-    let text = format!("{FOUR_FACES}{HOURGLASS}").replace("batch_size = 4", "batch_size = 3");
+    let text = format!("{FOUR_FACES}{SMALL}").replace("batch_size = 4", "batch_size = 3");
     let out = dir.path().join("uneven");
     for outcome in several(2, &text, &out, &out, false, false) {
         assert_contains(&outcome.unwrap_err().to_string(), &["batch_size: 3 faces", "2 ranks"]);
     }
 
-    let text = format!("{FOUR_FACES}{HOURGLASS}");
+    let text = format!("{FOUR_FACES}{SMALL}");
     let text = text.replace("learning_rate = 1e-3", "learning_rate = 1e30");
     let out = dir.path().join("wild");
     for (rank, outcome) in several(2, &text, &out, &out, false, false).into_iter().enumerate() {
@@ -134,7 +134,7 @@ fn a_failure_of_any_rank_ends_all_with_a_message() {
 
     let out = dir.path().join("taken");
     std::fs::write(&out, "a file").unwrap();
-    let text = format!("{FOUR_FACES}{HOURGLASS}");
+    let text = format!("{FOUR_FACES}{SMALL}");
     let ended: Vec<String> = several(2, &text, &out, &out, false, false)
         .into_iter()
         .map(|outcome| outcome.unwrap_err().to_string())

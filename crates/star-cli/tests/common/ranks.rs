@@ -35,6 +35,9 @@ image_size = 64
 
 pub(crate) const HOURGLASS: &str = "[model]\nstacks = 2\nlevels = 2\nchannels = 8\nimage_size = 32\n";
 
+/// With fewer batch norms to wait at, for runs of many steps.
+pub(crate) const SMALL: &str = "[model]\nstacks = 1\nlevels = 1\nchannels = 8\nimage_size = 32\n";
+
 /// The losses of all epochs, and the validation errors.
 pub(crate) fn losses(out: &Path) -> Vec<[f64; 3]> {
     let figures = |record| match record {
