@@ -155,7 +155,6 @@ pub fn open(config: SyntheticConfig) -> Result<Arc<dyn Drawn>> {
 
 /// Drawn faces in the 98-point WFLW markup, whatever the subject of the configuration.
 ///
-
 /// A face depends on the configuration and its index alone: the same bytes on any thread, in any order, in any epoch. The face box
 /// is the tight box of the **exact** landmarks whatever the labels are, so that crops carry no label noise.
 #[derive(Clone, Debug)]
