@@ -4,8 +4,10 @@ use anyhow::{Context, Result, ensure};
 use star_data::synthetic::Subject;
 
 use super::document::markdown_table;
+use super::offline;
 use super::offline::outcome::Outcome;
 use super::offline::words::{difference, verdict};
+use super::overhead::Overhead;
 use super::targets::{Metric, Targets};
 use crate::workspace::Workspace;
 
@@ -13,25 +15,40 @@ use crate::workspace::Workspace;
 const PAGE: &str = "README.md";
 /// The committed outcome of the thorough offline run.
 pub(crate) const RESULTS: &str = "docs/results/offline/report.json";
+/// The same in words, made of it.
+const WORDS: &str = "docs/results/offline/report.md";
+/// What a step costs, where it was measured.
+const OVERHEAD: &str = "docs/results/offline/overhead.json";
 /// The marks between which a table stands.
 const PAPER: [&str; 2] = ["<!-- paper: cargo xtask front-page -->", "<!-- end of paper -->"];
 /// Likewise.
 const OFFLINE: [&str; 2] = ["<!-- offline: cargo xtask front-page -->", "<!-- end of offline -->"];
 
-/// Rewrites the tables of the front page.
+/// Rewrites the tables of the front page, and the committed report in words.
 ///
 /// # Errors
 /// When the page has no marks, or the results cannot be read.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let page = filled(&workspace.read(PAGE)?, &workspace.read(RESULTS)?)?;
-    star_cli::output::write_renamed(&workspace.root.join(PAGE), page.as_bytes())
+    star_cli::output::write_renamed(&workspace.root.join(PAGE), page.as_bytes())?;
+    star_cli::output::write_renamed(&workspace.root.join(WORDS), words(workspace)?.as_bytes())
+}
+
+/// The committed report in words, as it should be.
+fn words(workspace: &Workspace) -> Result<String> {
+    let outcome: Outcome = serde_json::from_str(&workspace.read(RESULTS)?).context(RESULTS)?;
+    let overhead: Option<Overhead> = match workspace.root.join(OVERHEAD).is_file() {
+        true => Some(serde_json::from_str(&workspace.read(OVERHEAD)?).context(OVERHEAD)?),
+        false => None,
+    };
+    Ok(offline::report(&outcome, overhead.as_ref())?.to_markdown())
 }
 
 /// The page with its tables as they should be.
 fn filled(page: &str, results: &str) -> Result<String> {
     let outcome: Outcome = serde_json::from_str(results).context(RESULTS)?;
     let page = replaced(page, PAPER, &paper(&Targets::read()?))?;
-    replaced(&page, OFFLINE, &offline(&outcome))
+    replaced(&page, OFFLINE, &drawn(&outcome))
 }
 
 fn replaced(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
@@ -73,7 +90,7 @@ fn paper(targets: &Targets) -> String {
 }
 
 /// The comparison on drawn pictures.
-fn offline(outcome: &Outcome) -> String {
+fn drawn(outcome: &Outcome) -> String {
     let head = [
         "drawn pictures, exact truth",
         "strength of label noise",
@@ -118,6 +135,11 @@ mod tests {
         let page = workspace.read(PAGE).unwrap();
         let wanted = filled(&page, &workspace.read(RESULTS).unwrap()).unwrap();
         assert!(page == wanted, "README.md and {RESULTS} drift apart: run cargo xtask front-page");
+        let told = words(&workspace).unwrap();
+        assert!(
+            workspace.read(WORDS).unwrap() == told,
+            "{WORDS} and {RESULTS} drift apart: run cargo xtask front-page"
+        );
     }
 
     #[test]

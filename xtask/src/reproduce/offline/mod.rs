@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use star_cli::{output, train};
 
 use super::args::{Args, StageName};
-use super::document::Section;
+use super::document::{Document, Section};
 use super::machine::Versions;
 use super::overhead::{self, Overhead};
 use super::stage::Stages;
@@ -134,15 +134,24 @@ fn one_thread() -> Result<()> {
 /// Writes the report in its three forms and prints it.
 fn write(outcome: &Outcome, overhead: Option<&Overhead>, dir: &Path) -> Result<()> {
     output::make_dir(dir)?;
-    let mut document = words::document(outcome);
-    document.sections.push(overhead::section(overhead));
-    document.sections.push(size()?);
+    let document = report(outcome, overhead)?;
     let markdown = document.to_markdown();
     output::write_renamed(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
     output::write_renamed(&dir.join("report.md"), markdown.as_bytes())?;
     output::write_renamed(&dir.join("index.html"), document.to_html()?.as_bytes())?;
     println!("\n{markdown}");
     Ok(())
+}
+
+/// The whole report.
+///
+/// # Errors
+/// Never in practice: the targets are built in.
+pub(crate) fn report(outcome: &Outcome, overhead: Option<&Overhead>) -> Result<Document> {
+    let mut document = words::document(outcome);
+    document.sections.push(overhead::section(overhead));
+    document.sections.push(size()?);
+    Ok(document)
 }
 
 /// The size of the paper's network, which needs no data to be checked.

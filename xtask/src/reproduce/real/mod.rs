@@ -6,7 +6,7 @@ mod sets;
 mod stages;
 pub(crate) mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -118,7 +118,7 @@ fn write(
 }
 
 /// Starts a folder afresh, or checks that what it holds belongs to the same plan.
-fn prepare(out: &PathBuf, plan: &RealPlan, keep: bool) -> Result<()> {
+fn prepare(out: &Path, plan: &RealPlan, keep: bool) -> Result<()> {
     let path = out.join(PLAN_FILE);
     if keep && path.exists() {
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
