@@ -28,7 +28,7 @@ const PLAN_FILE: &str = "plan.json";
 /// Seconds that the published network takes for a face on two cores with AVX-512 (docs/performance.md): scored in batches, trained.
 const SECONDS_TO_SCORE: f64 = 0.058;
 /// Likewise; measured on batches of four.
-const SECONDS_TO_TRAIN: f64 = 0.9;
+const SECONDS_TO_TRAIN: f64 = 0.27;
 /// Megabytes of a training's weights, average and two states, and of one set's scores.
 const MEGABYTES_TO_TRAIN: f64 = 620.0;
 

@@ -16,7 +16,7 @@ const PIECE: usize = 1 << 28;
 
 impl dyn Collective {
     /// Rank 0's `bytes`, whatever the others give.
-    fn from_first(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    fn bytes_from_first(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         let mut length = (bytes.len() as u64).to_le_bytes();
         self.broadcast(&mut length)?;
         let length = u64::from_le_bytes(length) as usize;
@@ -37,7 +37,7 @@ impl dyn Collective {
             Some(tensors) if self.leads() => safetensors::serialize(on_the_cpu(tensors)?, None)?,
             _ => Vec::new(),
         };
-        let bytes = self.from_first(bytes)?;
+        let bytes = self.bytes_from_first(bytes)?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -54,7 +54,7 @@ impl dyn Collective {
             Some(state) if self.leads() => serde_json::to_vec(&state.position)?,
             _ => Vec::new(),
         };
-        let position = self.from_first(position)?;
+        let position = self.bytes_from_first(position)?;
         let joined = state.map(|state| {
             let parts = PARTS.into_iter().zip([state.model, state.ema, state.optimizer]);
             parts
