@@ -4,6 +4,8 @@ pub mod args;
 pub mod batch;
 pub mod bench;
 pub mod boxes;
+#[cfg(feature = "parquet")]
+pub mod bulk;
 pub mod cases;
 pub mod compare;
 pub mod config;
@@ -62,6 +64,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Fetch(args) => fetch::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Export(args) => weights::export(&args)?,
+        #[cfg(feature = "parquet")]
+        Command::Predict(args) if args.bulk.input.is_some() => return bulk::run(&args),
         Command::Predict(args) => return predict::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,

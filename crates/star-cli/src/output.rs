@@ -17,12 +17,20 @@ pub fn write_renamed(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = tempfile::Builder::new().prefix(".star-").suffix(".tmp").tempfile_in(dir)?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        readable_by_others(file.as_file())?;
-        file.persist(path)?;
-        Ok(())
+        persist(file, path)
     };
     write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// Brings a temporary file in the folder of `path` to disk and renames it to that.
+///
+/// # Errors
+/// When the disk is full.
+pub fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all()?;
+    readable_by_others(file.as_file())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Brings the names in a folder to disk, so that a rename in it survives a loss of power.

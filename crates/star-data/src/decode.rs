@@ -33,7 +33,15 @@ pub fn decode(path: &Path) -> Result<RgbImage> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_oriented(path: &Path) -> Result<RgbImage> {
-    let (mut image, orientation) = decode_dynamic(&read(path)?, path)?;
+    decode_bytes_oriented(&read(path)?, path)
+}
+
+/// As [`decode_oriented`], from memory; `path` is for error messages.
+///
+/// # Errors
+/// As [`decode_bytes`].
+pub fn decode_bytes_oriented(bytes: &[u8], path: &Path) -> Result<RgbImage> {
+    let (mut image, orientation) = decode_dynamic(bytes, path)?;
     image.apply_orientation(orientation);
     Ok(image.into_rgb8())
 }

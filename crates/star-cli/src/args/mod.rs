@@ -1,6 +1,8 @@
 //! The command line: what a person types, before any of it is looked at; one file a group of commands.
 
 mod bench;
+#[cfg(feature = "parquet")]
+mod bulk;
 mod data;
 mod data_command;
 mod eval;
@@ -17,6 +19,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use bench::*;
+#[cfg(feature = "parquet")]
+pub use bulk::*;
 pub use data::*;
 pub use data_command::*;
 pub use eval::*;

@@ -4,17 +4,24 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+#[cfg(feature = "parquet")]
+use super::BulkArgs;
 use super::WeightsArgs;
 
 /// Arguments of `star predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
     /// Photographs, or folders of them: JPEG, PNG, PPM or PGM
-    #[arg(required = true, value_name = "IMAGE")]
+    #[cfg_attr(feature = "parquet", arg(required_unless_present = "input", value_name = "IMAGE"))]
+    #[cfg_attr(not(feature = "parquet"), arg(required = true, value_name = "IMAGE"))]
     pub images: Vec<PathBuf>,
     /// Weights to run.
     #[command(flatten)]
     pub weights: WeightsArgs,
+    /// Many pictures, packed.
+    #[cfg(feature = "parquet")]
+    #[command(flatten)]
+    pub bulk: BulkArgs,
     /// A face's box in pixels instead of the detector, landmark-tight; may be given several times
     #[arg(long = "box", value_name = "X,Y,W,H", value_parser = parse_box, allow_hyphen_values = true)]
     pub boxes: Vec<[f32; 4]>,

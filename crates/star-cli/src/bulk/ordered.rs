@@ -1,0 +1,118 @@
+//! Work on a stream by several threads, results in its order, and never more than a few items in memory.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use anyhow::Result;
+
+/// Items under way for each worker: enough that a slow picture does not keep the others idle.
+const AHEAD: usize = 4;
+
+/// Runs `work` on all `items` on `workers` threads and hands the results to `each` in order, until an item or `each` is an error.
+///
+/// # Errors
+/// The first of these.
+pub(super) fn ordered<I: Send, T: Send>(
+    items: impl Iterator<Item = Result<I>> + Send,
+    workers: usize,
+    work: impl Fn(usize, I) -> T + Sync,
+    mut each: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let window = AHEAD * workers;
+    // A ticket for every item that is under way: taken by the reader, given back by the writer.
+    let (take, give_back) = sync_channel::<()>(window);
+    let (hand, receive) = sync_channel(window);
+    let receive: Mutex<Receiver<(usize, Result<I>)>> = Mutex::new(receive);
+    let (send, results) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for (i, item) in items.enumerate() {
+                let last = item.is_err();
+                // Nobody works or listens any more after an error.
+                if take.send(()).is_err() || hand.send((i, item)).is_err() || last {
+                    break;
+                }
+            }
+        });
+        for _ in 0..workers {
+            let (send, receive, work) = (send.clone(), &receive, &work);
+            scope.spawn(move || {
+                loop {
+                    let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((i, item)) = next else { break };
+                    if send.send((i, item.map(|item| work(i, item)))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let (mut early, mut due) = (BTreeMap::new(), 0);
+        let outcome = (|| {
+            for (i, result) in &results {
+                early.insert(i, result);
+                while let Some(result) = early.remove(&due) {
+                    each(result?)?;
+                    due += 1;
+                    let _ = give_back.recv();
+                }
+            }
+            Ok(())
+        })();
+        // Those who still work or read find nobody there and end.
+        drop((results, give_back));
+        outcome
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_a_slow_one_does_not_let_the_others_pile_up() {
+        let (started, done, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let items = (0..200usize).map(|i| {
+            let under_way = started.fetch_add(1, Ordering::SeqCst) + 1 - done.load(Ordering::SeqCst);
+            most.fetch_max(under_way, Ordering::SeqCst);
+            Ok(i)
+        });
+        let slow = |_, i: usize| {
+            std::thread::sleep(Duration::from_millis(if i == 5 { 40 } else { 0 }));
+            i * i
+        };
+        let mut seen = Vec::new();
+        ordered(items, 3, slow, |square| {
+            seen.push(square);
+            done.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, (0..200).map(|i| i * i).collect::<Vec<_>>());
+        // The window, one that the reader holds, one that has just been handed over.
+        assert!(most.load(Ordering::SeqCst) <= AHEAD * 3 + 2, "{most:?}");
+    }
+
+    #[test]
+    fn an_error_of_the_stream_or_of_the_writer_ends_the_work() {
+        let items = (0..1000).map(|i| if i == 7 { anyhow::bail!("cut") } else { Ok(i) });
+        let mut count = 0;
+        let error = ordered(
+            items,
+            2,
+            |_, i| i,
+            |_| {
+                count += 1;
+                Ok(())
+            },
+        );
+        assert_eq!((error.unwrap_err().to_string(), count), ("cut".to_string(), 7));
+        let full =
+            ordered((0..1000).map(Ok), 2, |_, i| i, |i| if i == 3 { anyhow::bail!("full") } else { Ok(()) });
+        assert_eq!(full.unwrap_err().to_string(), "full");
+    }
+}

@@ -1,0 +1,214 @@
+//! Where shards are and where results go: a folder, or, with the feature `object-store`, a URL.
+
+use std::path::{Path, PathBuf};
+
+#[cfg(not(feature = "object-store"))]
+use anyhow::bail;
+use anyhow::{Context, Result, ensure};
+use tempfile::NamedTempFile;
+
+use crate::output;
+
+/// A place with named files. Called from many threads.
+pub(super) trait Place: Send + Sync {
+    /// The names of the files right in it, in any order.
+    fn names(&self) -> Result<Vec<String>>;
+
+    /// Whether there is a file of that name.
+    fn has(&self, name: &str) -> Result<bool>;
+
+    /// The file as one on this machine.
+    fn fetch(&self, name: &str) -> Result<Local>;
+
+    /// A file's bytes; small files.
+    fn read(&self, name: &str) -> Result<Vec<u8>>;
+
+    /// A new file on this machine, to be handed to [`Place::put`].
+    fn begin(&self) -> Result<NamedTempFile>;
+
+    /// Makes `file` appear under `name`, whole.
+    fn put(&self, name: &str, file: NamedTempFile) -> Result<()>;
+
+    /// What messages call a file.
+    fn told(&self, name: &str) -> String;
+}
+
+/// A file on this machine.
+pub(super) enum Local {
+    /// Its own.
+    Here(PathBuf),
+    /// A copy, removed when dropped.
+    #[cfg_attr(not(feature = "object-store"), expect(dead_code, reason = "made by object storage alone"))]
+    Copy(NamedTempFile),
+}
+
+impl Local {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Here(path) => path,
+            Self::Copy(file) => file.path(),
+        }
+    }
+}
+
+/// A folder.
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Place for Folder {
+    fn names(&self) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(&self.0).with_context(|| self.0.display().to_string())?;
+        let name = |entry: std::io::Result<std::fs::DirEntry>| -> Result<Option<String>> {
+            let entry = entry.with_context(|| self.0.display().to_string())?;
+            Ok(entry.path().is_file().then(|| entry.file_name().into_string().ok()).flatten())
+        };
+        entries.map(name).filter_map(Result::transpose).collect()
+    }
+
+    fn has(&self, name: &str) -> Result<bool> {
+        let path = self.0.join(name);
+        path.try_exists().with_context(|| path.display().to_string())
+    }
+
+    fn fetch(&self, name: &str) -> Result<Local> {
+        Ok(Local::Here(self.0.join(name)))
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.0.join(name);
+        let meta = std::fs::metadata(&path).with_context(|| path.display().to_string())?;
+        ensure!(meta.is_file(), "{}: expected a file", path.display());
+        std::fs::read(&path).with_context(|| path.display().to_string())
+    }
+
+    fn begin(&self) -> Result<NamedTempFile> {
+        // A name that readers of whole folders pass over.
+        let file = tempfile::Builder::new().prefix(".star-").suffix(".tmp").tempfile_in(&self.0);
+        file.with_context(|| format!("writing into {}", self.0.display()))
+    }
+
+    fn put(&self, name: &str, file: NamedTempFile) -> Result<()> {
+        output::persist(file, &self.0.join(name))
+    }
+
+    fn told(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+/// Endings of shards.
+const ENDINGS: [&str; 2] = [".tar", ".parquet"];
+
+fn is_shard(name: &str) -> bool {
+    !name.starts_with(['.', '_']) && ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The shards that `text` means, sorted by name, and where they are.
+///
+/// # Errors
+/// When there are none, or this build cannot reach them.
+pub(super) fn input(text: &str) -> Result<(Box<dyn Place>, Vec<String>)> {
+    let (place, only) = match local(text) {
+        Some(path) if path.is_file() => {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
+            ensure!(is_shard(&name), "{text}: expected a shard ({}) or a folder of them", ENDINGS.join(", "));
+            let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            (Box::new(Folder(folder.to_path_buf())) as Box<dyn Place>, Some(name))
+        }
+        Some(path) => (Box::new(Folder(path)) as Box<dyn Place>, None),
+        None => match text.rsplit_once('/') {
+            Some((before, name)) if is_shard(name) => (remote(before)?, Some(name.to_string())),
+            _ => (remote(text)?, None),
+        },
+    };
+    let mut names = match only {
+        Some(name) => vec![name],
+        None => place.names()?,
+    };
+    names.retain(|name| is_shard(name));
+    names.sort();
+    ensure!(!names.is_empty(), "{text}: no shards there (looked for {})", ENDINGS.join(", "));
+    Ok((place, names))
+}
+
+/// Where results go; a folder is made.
+///
+/// # Errors
+/// When it cannot be, or this build cannot reach it.
+pub(super) fn output(text: &str) -> Result<Box<dyn Place>> {
+    match local(text) {
+        Some(path) => {
+            output::make_dir(&path)?;
+            Ok(Box::new(Folder(path)))
+        }
+        None => remote(text),
+    }
+}
+
+/// Whether both mean one place.
+pub(super) fn same(input: &str, output: &str) -> bool {
+    match (local(input), local(output)) {
+        (Some(a), Some(b)) => {
+            let folder = if a.is_file() { a.parent().map(Path::to_path_buf).unwrap_or_default() } else { a };
+            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+            matches!((folder.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+        }
+        _ => input.trim_end_matches('/') == output.trim_end_matches('/'),
+    }
+}
+
+/// The path that is meant, unless it is a URL of some other place.
+fn local(text: &str) -> Option<PathBuf> {
+    match text.split_once("://") {
+        Some(("file", path)) => Some(PathBuf::from(path)),
+        Some(_) => None,
+        None => Some(PathBuf::from(text)),
+    }
+}
+
+#[cfg(feature = "object-store")]
+fn remote(url: &str) -> Result<Box<dyn Place>> {
+    Ok(Box::new(super::store::Store::open(url)?))
+}
+
+#[cfg(not(feature = "object-store"))]
+fn remote(url: &str) -> Result<Box<dyn Place>> {
+    bail!(
+        "{url}: this program was built without object storage: build it with --features object-store, or copy the shards"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_shards_in_order_and_a_file_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.tar", "a.parquet", "index.json", "_done.parquet", ".star-1.tmp", "b.index"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let folder = dir.path().display().to_string();
+        for text in [folder.clone(), format!("file://{folder}")] {
+            let (place, names) = input(&text).unwrap();
+            assert_eq!(names, ["a.parquet", "b.tar"]);
+            assert_eq!(place.read("b.tar").unwrap(), b"b.tar");
+        }
+        assert_eq!(input(&format!("{folder}/b.tar")).unwrap().1, ["b.tar"]);
+        assert!(same(&folder, &format!("{folder}/")) && same(&format!("{folder}/b.tar"), &folder));
+        assert!(!same(&folder, &format!("{folder}/out")));
+    }
+
+    #[test]
+    fn places_without_shards_say_what_was_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().display().to_string();
+        let refused = |text: &str| format!("{:#}", input(text).err().unwrap());
+        assert!(refused(&text).contains("no shards there (looked for .tar, .parquet)"));
+        assert!(refused(&format!("{text}/none")).contains("none"));
+        std::fs::write(dir.path().join("a.png"), "").unwrap();
+        assert!(refused(&format!("{text}/a.png")).contains("expected a shard"));
+        if !cfg!(feature = "object-store") {
+            assert!(refused("s3://bucket/shards").contains("--features object-store"));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Faces as rows of a Parquet file: one a face, one for a picture without any, one for a picture that cannot be used.
+
+use std::io::Write;
+use std::sync::{Arc, LazyLock};
+
+use anyhow::Result;
+use arrow_array::builder::{
+    Float32Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::faces::Face;
+
+/// Rows collected before they are handed on.
+const BATCH: usize = 1024;
+
+/// Rows of a row group: some ten megabytes, which are held in memory.
+const GROUP: usize = 16 * BATCH;
+
+/// The columns. `x, y, major, minor, angle` have one number a landmark; pixels of the picture, degrees.
+static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+    let numbers = |name: &str| Field::new_list(name, Field::new_list_field(DataType::Float32, true), true);
+    let pixel = |name: &str| Field::new(name, DataType::Float32, true);
+    Arc::new(Schema::new(vec![
+        Field::new("image", DataType::Utf8, false),
+        Field::new("row", DataType::Int64, false),
+        Field::new("face", DataType::Int32, true),
+        pixel("box_x"),
+        pixel("box_y"),
+        pixel("box_width"),
+        pixel("box_height"),
+        Field::new("score", DataType::Float64, true),
+        numbers("x"),
+        numbers("y"),
+        numbers("major"),
+        numbers("minor"),
+        numbers("angle"),
+        Field::new("error", DataType::Utf8, true),
+    ]))
+});
+
+/// Rows on their way to a file.
+pub(super) struct Rows<W: Write + Send> {
+    writer: ArrowWriter<W>,
+    count: usize,
+    image: StringBuilder,
+    row: Int64Builder,
+    face: Int32Builder,
+    sides: [Float32Builder; 4],
+    score: Float64Builder,
+    landmarks: [ListBuilder<Float32Builder>; 5],
+    error: StringBuilder,
+}
+
+impl<W: Write + Send> Rows<W> {
+    /// Begins a file; `about` is kept in its metadata.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn new(file: W, about: &[(&str, String)]) -> Result<Self> {
+        let about = about.iter().map(|(key, value)| KeyValue::new(format!("star.{key}"), value.clone()));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(GROUP))
+            .set_created_by(crate::weights::WRITTEN_BY.to_string())
+            .set_key_value_metadata(Some(about.collect()))
+            .build();
+        Ok(Self {
+            writer: ArrowWriter::try_new(file, SCHEMA.clone(), Some(properties))?,
+            count: 0,
+            image: StringBuilder::new(),
+            row: Int64Builder::new(),
+            face: Int32Builder::new(),
+            sides: std::array::from_fn(|_| Float32Builder::new()),
+            score: Float64Builder::new(),
+            landmarks: std::array::from_fn(|_| ListBuilder::new(Float32Builder::new())),
+            error: StringBuilder::new(),
+        })
+    }
+
+    /// Adds the picture at place `row` of its shard, with what became of it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn picture(
+        &mut self,
+        name: &str,
+        row: usize,
+        found: &Result<Vec<Face>, String>,
+    ) -> Result<()> {
+        match found {
+            Ok(faces) if faces.is_empty() => self.add(name, row, None, None)?,
+            Ok(faces) => {
+                for face in faces.iter().enumerate() {
+                    self.add(name, row, Some(face), None)?;
+                }
+            }
+            Err(error) => self.add(name, row, None, Some(error))?,
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        row: usize,
+        face: Option<(usize, &Face)>,
+        error: Option<&str>,
+    ) -> Result<()> {
+        self.image.append_value(name);
+        self.row.append_value(row as i64);
+        self.face.append_option(face.map(|(i, _)| i as i32));
+        let face = face.map(|(_, face)| face);
+        let sides = face.map(|face| [face.face.x, face.face.y, face.face.width, face.face.height]);
+        for (i, builder) in self.sides.iter_mut().enumerate() {
+            builder.append_option(sides.map(|sides| sides[i]));
+        }
+        self.score.append_option(face.and_then(|face| face.score));
+        for (i, builder) in self.landmarks.iter_mut().enumerate() {
+            match face {
+                Some(face) if i < 2 => builder.append_value(face.points.iter().map(|point| Some(point[i]))),
+                Some(face) => builder.append_value(
+                    face.ellipses
+                        .iter()
+                        .map(|ellipse| Some([ellipse.major, ellipse.minor, ellipse.angle][i - 2])),
+                ),
+                None => builder.append_null(),
+            }
+        }
+        self.error.append_option(error);
+        self.count += 1;
+        if self.count == BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(self.image.finish()), Arc::new(self.row.finish()), Arc::new(self.face.finish())];
+        columns.extend(self.sides.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.push(Arc::new(self.score.finish()));
+        columns.extend(self.landmarks.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.push(Arc::new(self.error.finish()));
+        self.count = 0;
+        Ok(self.writer.write(&RecordBatch::try_new(SCHEMA.clone(), columns)?)?)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn finish(mut self) -> Result<W> {
+        self.flush()?;
+        Ok(self.writer.into_inner()?)
+    }
+}
