@@ -308,9 +308,11 @@ impl TrainConfig {
             )
         }
         let on_cpu = self.precision == Precision::F32 && self.device == DeviceName::Cpu;
-        if self.recompute && !(on_cpu && self.model.backbone == Backbone::Hourglass) {
+        let fits = self.model.backbone == Backbone::Hourglass && self.model.channels.is_multiple_of(32);
+        if self.recompute && !(on_cpu && fits) {
             bail!(
-                "recompute: expected the hourglass, device \"cpu\" and precision \"f32\", which it is written for"
+                "recompute: expected the hourglass with channels a multiple of 32, device \"cpu\" and precision \"f32\", which it \
+                 is written for"
             )
         }
         self.data.loading.validate()?;

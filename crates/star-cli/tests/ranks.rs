@@ -124,7 +124,7 @@ fn a_failure_of_any_rank_ends_all_with_a_message() {
     }
 
     let text = format!("{FOUR_FACES}{SMALL}");
-    let text = text.replace("learning_rate = 1e-3", "learning_rate = 1e30");
+    let text = text.replace("learning_rate = 1e-3", "learning_rate = 1e300");
     let out = dir.path().join("wild");
     for (rank, outcome) in several(2, &text, &out, &out, false, false).into_iter().enumerate() {
         let file = if rank == 0 { "bad-batch.safetensors" } else { "bad-batch-of-rank-1.safetensors" };

@@ -93,7 +93,7 @@ impl Objective {
                 (part(distance, share.landmarks)?, part(restriction, share.landmarks)?);
             let mut sum = ((&distance + &restriction)? * self.landmark_weight)?;
             let (mut pointmap, mut edgemap) = (distance.zeros_like()?, distance.zeros_like()?);
-            if let Some(aux) = &stage.aux {
+            if let Some(aux) = stage.aux.as_ref().filter(|_| self.aux_weight > 0.0) {
                 let Some(maps) = &batch.maps else {
                     candle_core::bail!(
                         "the network predicts point and edge maps, the batch has no targets for them"
@@ -141,8 +141,10 @@ impl Objective {
     }
 }
 
+/// `mean * share`. By a tensor: candle takes no gradient through a product with the number 0, and a rank without a share must
+/// still go through the same backward pass as the others.
 fn part(mean: Tensor, share: f64) -> Result<Tensor> {
-    if share == 1.0 { Ok(mean) } else { mean * share }
+    if share == 1.0 { Ok(mean) } else { &mean * Tensor::new(share, mean.device())?.to_dtype(mean.dtype())? }
 }
 
 #[cfg(test)]

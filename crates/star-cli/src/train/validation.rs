@@ -29,7 +29,7 @@ impl Run<'_> {
         let (ema, _) = self.validate(self.ema.tensors())?;
         let nme = |report: &Report| report.nme_mean_fraction.unwrap_or(f64::INFINITY);
         let (use_ema, nme) = if nme(&ema) < nme(&net) { (true, nme(&ema)) } else { (false, nme(&net)) };
-        if self.position.best.as_ref().is_none_or(|best| nme < best.nme) {
+        if nme.is_finite() && self.position.best.as_ref().is_none_or(|best| nme < best.nme) {
             self.position.best = Some(Best { epoch, nme, ema: use_ema });
         }
         let written = if self.collective.leads() {

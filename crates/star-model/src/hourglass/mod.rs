@@ -203,7 +203,8 @@ impl StackedHourglass {
     }
 
     /// With `yes`, a training step keeps of each stack only what goes into it and works the rest out again on the way back: less
-    /// memory, more time, the same bits. Where the network trains layer by layer, on a GPU or in `f64`, it changes nothing.
+    /// memory, more time, the same bits. Where the network trains layer by layer, on a GPU, in `f64` or with channels
+    /// that are no multiple of 32, it changes nothing.
     #[must_use]
     pub fn recompute(mut self, yes: bool) -> Self {
         self.recompute = yes;
@@ -234,6 +235,9 @@ impl LandmarkModel for StackedHourglass {
         match images.dims() {
             [_, 3, h, w] if *h == size && *w == size => {}
             _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
+        }
+        if images.dim(0)? == 0 {
+            bail!("images: expected at least one, got {:?}", images.dims())
         }
         let x = self.stem(images, train)?;
         if train && let Some(stages) = training::forward(self, &x)? {

@@ -67,6 +67,7 @@ pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Resu
     let kernels = isa.kernels()?;
     let mut collector = Collector::default();
     let (b, c, h, w) = x.dims4()?;
+    model.memory.prepare(b);
     let network = Network::new(model, b, kernels.lanes(), &mut collector)?;
     let Collector { tensors: parameters, norms } = collector;
     let count = norms.len();
@@ -314,15 +315,19 @@ impl CustomOp1 for Take {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let maps = self.step.state().maps.get_mut(self.index).map(std::mem::take).unwrap_or_default();
+        let Some(maps) = self.step.state().maps.get_mut(self.index).map(std::mem::take) else {
+            candle_core::bail!("training: there are no maps {}", self.index)
+        };
         let side = self.step.network.shape.size.height;
         let count = maps.len() / (self.step.x[0] * side * side);
         Ok((CpuStorage::F32(maps), (self.step.x[0], count, side, side).into()))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        if let Some(slot) = self.step.state().by_maps.get_mut(self.index) {
-            *slot = Some(gradient.clone());
+        if let Some(slot) = self.step.state().by_maps.get_mut(self.index)
+            && slot.replace(gradient.clone()).is_some()
+        {
+            candle_core::bail!("training: one backward pass at a time, and none after one that failed")
         }
         token().map(Some)
     }

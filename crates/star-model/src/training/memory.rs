@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::plan::memory::Buffer;
 use crate::plan::ops::team::Team;
 
-/// Buffers and scratch memory that nobody uses at the moment. Kept from step to step, since every step asks for the same sizes.
+/// Buffers and scratch memory that nobody uses at the moment. Kept from step to step, since steps on as many images ask for the same
+/// sizes; given back when the number of images changes.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Mutex<Free>>);
 
@@ -15,6 +16,8 @@ pub(crate) struct Memory(Arc<Mutex<Free>>);
 struct Free {
     /// By number of floats.
     buffers: HashMap<usize, Vec<Buffer>>,
+    /// Images of the step that they come from.
+    images: usize,
     teams: Vec<Team>,
 }
 
@@ -30,6 +33,20 @@ pub(super) struct Floats {
 }
 
 impl Memory {
+    /// Makes it memory for steps on `images` images.
+    pub(super) fn prepare(&self, images: usize) {
+        let mut free = lock(&self.0);
+        if std::mem::replace(&mut free.images, images) != images {
+            free.buffers.clear();
+        }
+    }
+
+    /// Floats that nobody uses at the moment.
+    #[cfg(test)]
+    pub(super) fn spare(&self) -> usize {
+        lock(&self.0).buffers.iter().map(|(len, buffers)| len * buffers.len()).sum()
+    }
+
     /// `len` floats, which hold what they held before.
     pub(super) fn take(&self, len: usize) -> Floats {
         let free = lock(&self.0).buffers.get_mut(&len).and_then(Vec::pop);

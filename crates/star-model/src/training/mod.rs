@@ -85,7 +85,7 @@ impl Passes<'_> {
     fn norm(&self, at: NormAt, x: &[f32], sums: &Sums) -> Norm {
         let weight = self.values[at.weight];
         let mut statistics = sums.statistics(x, weight.len());
-        if let Some(exchange) = self.exchange {
+        if let Some(exchange) = self.exchange.filter(|_| !self.has_failed()) {
             match exchange::merged(statistics.clone(), exchange) {
                 Ok(merged) => statistics = merged,
                 Err(error) => self.fail(error),
@@ -101,9 +101,15 @@ impl Passes<'_> {
 
     /// Sums over everybody who has a part of the batch, in place.
     fn of_everybody(&self, values: &mut [f64]) {
-        if let Some(Err(error)) = self.exchange.map(|exchange| exchange.sum(values)) {
+        let exchange = self.exchange.filter(|_| !self.has_failed());
+        if let Some(Err(error)) = exchange.map(|exchange| exchange.sum(values)) {
             self.fail(error);
         }
+    }
+
+    /// Whether an exchange has failed: those who wait for the others of one that did would wait again and again.
+    fn has_failed(&self) -> bool {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failure.is_some()
     }
 
     fn fail(&self, error: Error) {

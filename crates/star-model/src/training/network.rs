@@ -101,6 +101,14 @@ impl Network {
         c: &mut Collector<'a>,
     ) -> Result<Self> {
         let config = model.config();
+        if !config.channels.is_multiple_of(2 * lanes) {
+            // Kernels read and write whole registers.
+            candle_core::bail!(
+                "training: expected channels a multiple of {}, got {}",
+                2 * lanes,
+                config.channels
+            )
+        }
         let side = config.map_size();
         let layout = Layout::new(config.keypoints, config.edges.len(), config.attention, lanes);
         let edges = config.edges.len();

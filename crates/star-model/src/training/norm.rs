@@ -158,16 +158,17 @@ impl Norm {
     ///
     /// Where the batch is shared, the latter is of all of it; the gradients stay this process's part until the trainer adds them up.
     pub(super) fn slopes(&self, passes: &Passes, sums: &Sums) -> (Vec<f32>, Vec<f32>, Slopes) {
-        let (mut bias, mut weight) = sums.totals(self.mean.len());
+        let (bias, mut weight) = sums.totals(self.mean.len());
         weight.iter_mut().zip(&self.inverse_std).for_each(|(weight, inverse)| *weight *= inverse);
         let own = (floats(weight.iter().copied()), floats(bias.iter().copied()));
-        passes.of_everybody(&mut weight);
-        passes.of_everybody(&mut bias);
+        let mut both = [weight, bias].concat();
+        passes.of_everybody(&mut both);
+        let (weight, bias) = both.split_at(self.mean.len());
         let count = self.count as f64;
         let scale = self.affine.scale.iter().map(|&scale| f64::from(scale));
         let slope: Vec<f64> =
-            scale.clone().zip(&self.inverse_std).zip(&weight).map(|((s, i), w)| -s / count * i * w).collect();
-        let offset = scale.zip(&bias).zip(slope.iter().zip(&self.mean));
+            scale.clone().zip(&self.inverse_std).zip(weight).map(|((s, i), w)| -s / count * i * w).collect();
+        let offset = scale.zip(bias).zip(slope.iter().zip(&self.mean));
         let offset =
             floats(offset.map(|((scale, b), (slope, &mean))| -scale / count * b - slope * f64::from(mean)));
         let slopes = Slopes { scale: self.affine.scale.clone(), slope: floats(slope), offset };

@@ -10,7 +10,7 @@ use super::graph::forward_on;
 use crate::exchange::{Exchange, tests::pair};
 use crate::gradient_check::noise;
 use crate::plan::Isa;
-use crate::{Parameters, StackedHourglass, StackedHourglassConfig, Stage};
+use crate::{LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig, Stage};
 
 /// What a network is tried on.
 #[derive(Clone, Copy, Debug)]
@@ -268,4 +268,19 @@ fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
     let [maps, gradients, statistics] = errors(&joined.collect(), &whole);
     assert!(gradients <= case.tolerance, "gradients off by {gradients:e}");
     assert!(maps.max(statistics) <= TOLERANCE, "{maps:e}, {statistics:e}");
+}
+
+#[test]
+fn memory_of_a_larger_batch_is_not_kept_for_a_smaller_one() {
+    let net = Net::new(&CASES[0], DType::F32);
+    let step = |images: usize| {
+        let x = net.model.stem(&net.images.narrow(0, 0, images).unwrap(), true).unwrap();
+        let part = [0, CASES[0].images];
+        drop(loss(&forward_on(Isa::best(), &net.model, &x).unwrap(), part).backward().unwrap());
+        net.model.memory.spare()
+    };
+    let one = step(1);
+    assert!(step(2) > one);
+    assert_eq!(step(1), one);
+    assert!(net.model.forward_t(&net.images.narrow(0, 0, 0).unwrap(), true).is_err());
 }
