@@ -93,7 +93,7 @@ impl<'a> Job<'a> {
         bar: &ProgressBar,
     ) -> Result<Tally, Trouble> {
         let local = from.fetch(name).map_err(Trouble::Shard)?;
-        let items = self.items(name, local.path()).map_err(Trouble::Shard)?;
+        let items = self.items(name, local.path(), &from.told(name)).map_err(Trouble::Shard)?;
         let file = to.begin().map_err(Trouble::Output)?;
         let (mut tally, mut full) = (Tally::default(), None);
         let mut rows = Rows::new(file, &self.about).map_err(Trouble::Output)?;
@@ -116,18 +116,15 @@ impl<'a> Job<'a> {
         if let Some(error) = full {
             return Err(Trouble::Output(error.context(format!("writing {}", to.told(result)))));
         }
-        outcome.with_context(|| from.told(name)).map_err(Trouble::Shard)?;
+        outcome.map_err(Trouble::Shard)?;
         let write = || to.put(result, rows.finish()?).with_context(|| format!("writing {}", to.told(result)));
         write().map_err(Trouble::Output)?;
         Ok(tally)
     }
 
-    fn items(&self, name: &str, path: &Path) -> Result<Items> {
-        if name.ends_with(".tar") {
-            tar::open(path)
-        } else {
-            table::open(path, self.args.bulk.image_column.as_deref())
-        }
+    fn items(&self, name: &str, path: &Path, told: &str) -> Result<Items> {
+        let column = self.args.bulk.image_column.as_deref();
+        if name.ends_with(".tar") { tar::open(path, told) } else { table::open(path, told, column) }
     }
 
     /// Faces of one picture. A panic becomes an error: one picture of millions must not end the job.

@@ -8,6 +8,8 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaData;
 use star_data::FaceBox;
 
 use super::cells::{binary, list, number, text};
@@ -29,21 +31,23 @@ const BOX: [&str; 4] = ["box_x", "box_y", "box_width", "box_height"];
 /// Column with all boxes of a picture: a list of `x, y, width, height`.
 const BOXES: &str = "boxes";
 
-/// The pictures of the Parquet file `path`, from the column named, or from the first that is usually called so.
+/// The pictures of the Parquet file `path`, which messages call `told`, from the column named, or from the first that is usually
+/// called so.
 ///
 /// # Errors
 /// When it is no Parquet file, or has no such column.
-pub(super) fn open(path: &Path, column: Option<&str>) -> Result<Items> {
-    let file = File::open(path).with_context(|| path.display().to_string())?;
-    let damaged = || format!("{}: expected a whole Parquet file", path.display());
+pub(super) fn open(path: &Path, told: &str, column: Option<&str>) -> Result<Items> {
+    let file = File::open(path).with_context(|| told.to_string())?;
+    let damaged = || format!("{told}: expected a whole Parquet file");
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;
-    let columns = Columns::of(builder.schema(), column).with_context(|| path.display().to_string())?;
+    let columns = Columns::of(builder.schema(), column).with_context(|| told.to_string())?;
+    readable(builder.metadata()).with_context(|| told.to_string())?;
     let wanted: Vec<usize> = columns.all().filter_map(|name| builder.schema().index_of(name).ok()).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let reader = builder.with_projection(mask).with_batch_size(ROWS).build().with_context(damaged)?;
-    let (mut row, path) = (0, path.to_path_buf());
+    let (mut row, told) = (0, told.to_string());
     let items = reader.flat_map(move |batch| {
-        let batch = batch.with_context(|| format!("{}: row {row} or one behind it", path.display()));
+        let batch = batch.with_context(|| format!("{told}: row {row} or one behind it"));
         let items: Vec<Result<Item>> = match batch {
             Ok(batch) => (0..batch.num_rows()).map(|i| Ok(columns.item(&batch, i, row + i))).collect(),
             Err(error) => vec![Err(error)],
@@ -52,6 +56,22 @@ pub(super) fn open(path: &Path, column: Option<&str>) -> Result<Items> {
         items
     });
     Ok(Box::new(items))
+}
+
+/// Refuses a file packed in a way that this build does not know, before its first row.
+fn readable(about: &ParquetMetaData) -> Result<()> {
+    use Compression::{LZ4, LZ4_RAW, SNAPPY, UNCOMPRESSED, ZSTD};
+    let columns = about.row_groups().iter().flat_map(|group| group.columns());
+    for column in columns {
+        let packed = column.compression();
+        if !matches!(packed, UNCOMPRESSED | SNAPPY | LZ4 | LZ4_RAW | ZSTD(_)) {
+            let name = column.column_path();
+            bail!(
+                "column {name}: compressed as {packed}: expected Snappy, LZ4, zstd or none; write the file anew with one of these"
+            )
+        }
+    }
+    Ok(())
 }
 
 /// Which columns are read.

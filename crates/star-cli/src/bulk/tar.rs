@@ -28,20 +28,20 @@ struct Annotation {
     faces: Option<Vec<FaceBox>>,
 }
 
-/// The pictures of the tar file `path`, read once from front to back.
+/// The pictures of the tar file `path`, which messages call `told`, read once from front to back.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(super) fn open(path: &Path) -> Result<Items> {
-    let file = File::open(path).with_context(|| path.display().to_string())?;
+pub(super) fn open(path: &Path, told: &str) -> Result<Items> {
+    let file = File::open(path).with_context(|| told.to_string())?;
     let (send, receive) = std::sync::mpsc::sync_channel(1);
-    let path = path.to_path_buf();
+    let told = told.to_string();
     // A tar reader borrows from itself; on a thread of its own it needs no home. It ends when nobody listens any more.
     std::thread::Builder::new()
         .name("star-tar".into())
         .spawn(move || {
             let mut each = |item| send.send(item).is_ok();
-            if let Err(error) = walk(BufReader::with_capacity(BUFFER, file), &path, &mut each) {
+            if let Err(error) = walk(BufReader::with_capacity(BUFFER, file), &told, &mut each) {
                 each(Err(error));
             }
         })
@@ -51,8 +51,8 @@ pub(super) fn open(path: &Path) -> Result<Items> {
 
 /// Hands every picture to `each`, until that wants no more. Files that belong together have one name up to its first dot, and lie
 /// together.
-fn walk(reader: impl Read, path: &Path, each: &mut impl FnMut(Result<Item>) -> bool) -> Result<()> {
-    let damaged = || format!("{}: expected a whole tar file", path.display());
+fn walk(reader: impl Read, told: &str, each: &mut impl FnMut(Result<Item>) -> bool) -> Result<()> {
+    let damaged = || format!("{told}: expected a whole tar file");
     let mut archive = tar::Archive::new(reader);
     let mut group = Group::default();
     for entry in archive.entries().with_context(damaged)? {
@@ -67,7 +67,7 @@ fn walk(reader: impl Read, path: &Path, each: &mut impl FnMut(Result<Item>) -> b
             continue;
         }
         if entry.size() > LARGEST {
-            bail!("{}: {name}: expected at most {LARGEST} bytes, got {}", path.display(), entry.size())
+            bail!("{told}: {name}: expected at most {LARGEST} bytes, got {}", entry.size())
         }
         let key = name[..name.len() - ending.len() - 1].to_string();
         if group.key != key && !std::mem::replace(&mut group, Group::new(key)).hand_over(each) {
@@ -130,7 +130,7 @@ mod tests {
 
     fn items(bytes: &[u8]) -> Result<Vec<Item>> {
         let mut found = Vec::new();
-        walk(bytes, Path::new("a.tar"), &mut |item| {
+        walk(bytes, "a.tar", &mut |item| {
             found.push(item);
             true
         })?;
