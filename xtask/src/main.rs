@@ -2,6 +2,7 @@
 
 mod fetch;
 mod reproduce;
+mod scaling;
 mod test;
 mod tidy;
 mod workspace;
@@ -31,6 +32,8 @@ enum Command {
     FrontPage,
     /// Download the published weights (all, or those named), verify and convert them once
     FetchWeights(fetch::Args),
+    /// Print the model of docs/scaling.md, or measure what a second process gives here
+    Scaling(scaling::Args),
     /// Check the invariants of ARCHITECTURE.md that text can check
     Tidy,
 }
@@ -42,6 +45,7 @@ fn run(command: &Command) -> Result<()> {
         Command::ReproducePaper(args) => reproduce::run(args, &workspace),
         Command::FrontPage => reproduce::front_page::run(&workspace),
         Command::FetchWeights(args) => fetch::run(args),
+        Command::Scaling(args) => scaling::run(args, &workspace),
         Command::Tidy => tidy::run(&workspace),
     }
 }
