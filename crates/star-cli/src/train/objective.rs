@@ -144,7 +144,7 @@ impl Objective {
 /// `mean * share`. By a tensor: candle takes no gradient through a product with the number 0, and a rank without a share must
 /// still go through the same backward pass as the others.
 fn part(mean: Tensor, share: f64) -> Result<Tensor> {
-    if share == 1.0 { Ok(mean) } else { &mean * Tensor::new(share, mean.device())?.to_dtype(mean.dtype())? }
+    if share == 1.0 { Ok(mean) } else { &mean * (mean.ones_like()? * share)? }
 }
 
 #[cfg(test)]
