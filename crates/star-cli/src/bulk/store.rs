@@ -85,9 +85,10 @@ impl Place for Store {
     fn put(&self, name: &str, file: NamedTempFile) -> Result<()> {
         // Results are small beside their pictures; in one request they appear whole or not at all.
         let bytes = std::fs::read(file.path()).context("a temporary file")?;
-        let put = self.store.put(&self.path(name), PutPayload::from(bytes));
-        let put = async { put.await };
-        self.runtime.block_on(put).with_context(|| self.told(name))?;
+        let path = self.path(name);
+        self.runtime
+            .block_on(self.store.put(&path, PutPayload::from(bytes)))
+            .with_context(|| self.told(name))?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use super::{Alone, Collective};
@@ -50,7 +50,7 @@ fn mpi(_: usize) -> Result<Arc<dyn Collective>> {
 
 #[cfg(not(feature = "mpi"))]
 fn mpi(started: usize) -> Result<Arc<dyn Collective>> {
-    bail!(
+    anyhow::bail!(
         "started as one of {started} processes, and this program was built without MPI: build it with --features mpi, \
          or train in this process alone with --engine none"
     )
@@ -63,7 +63,7 @@ fn nccl() -> Result<Arc<dyn Collective>> {
 
 #[cfg(not(feature = "nccl"))]
 fn nccl() -> Result<Arc<dyn Collective>> {
-    bail!(
+    anyhow::bail!(
         "engine nccl: this program was built without it: build it with --features nccl where CUDA and MPI are"
     )
 }
