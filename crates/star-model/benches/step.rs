@@ -21,7 +21,7 @@ fn main() {
     };
     let parameters = Parameters::new(0);
     let model = StackedHourglass::new(&config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
-    let model = model.recompute(std::env::var_os("STAR_RECOMPUTE").is_some());
+    let model = model.recompute(std::env::var("STAR_RECOMPUTE").is_ok_and(|value| value == "1"));
     let size = config.image_size;
     let pixels: Vec<f32> =
         (0..batch * 3 * size * size).map(|i| ((i * 7919) % 255) as f32 / 127.5 - 1.0).collect();

@@ -4,10 +4,11 @@ Written from the architecture as star-model documents it: coordinate channels, p
 heads. The loss is the mean square of every stage's maps, as in the bench `step`. With that bench as a command after `--`, runs it
 after every round, so that both are measured in alternation, and prints the ratios of the medians:
 
-    python hourglass_step_pytorch.py --rounds 5 -- env STAR_STEP=full RAYON_NUM_THREADS=2 target/release/deps/step-<hash>
+    python hourglass_step_pytorch.py --rounds 5 [--shape offline] [--channels-last] -- target/release/deps/step-<hash>
 """
 
 import argparse
+import os
 import re
 import resource
 import statistics
@@ -114,6 +115,10 @@ def main():
     parameters = sum(p.numel() for p in model.parameters())
     print(f"pytorch {torch.__version__}, {options.threads} threads, {parameters / 1e6:.2f} M parameters, batch {batch}")
     command = [part for part in options.command if part != "--"]
+    # The same network and as many threads in the bench.
+    environment = {**os.environ, "STAR_STEP": options.shape, "RAYON_NUM_THREADS": str(options.threads)}
+    # glibc keeps freed memory, as `star train` has it.
+    environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
     def step():
         model.zero_grad(set_to_none=True)
@@ -130,7 +135,7 @@ def main():
         theirs.append(statistics.median(step() for _ in range(steps)))
         line = f"round {turn + 1}: pytorch {theirs[-1]:.1f} ms"
         if command:
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
             found = re.findall(r"star ([0-9.]+) ms", output)
             ours.append(statistics.median(map(float, found)))
             peak = re.search(r"peak over the model: ([0-9]+)", output)

@@ -1,10 +1,11 @@
 //! The kinds of network that a folder of weights can hold.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
 
 use super::{Tensors, check, expected, fit, infer, shape};
 use crate::builder::{Builder, TrainingOptions};

@@ -3,12 +3,9 @@
 pub(crate) mod attention;
 pub(crate) mod residual;
 
-use std::sync::Arc;
-
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use crate::StatisticsExchange;
 use crate::builder::Builder;
 use crate::config::{InputSpec, StackedHourglassConfig};
 use crate::coord_conv;
@@ -169,18 +166,6 @@ impl StackedHourglass {
         Self::build(config, &vb.into())
     }
 
-    /// The same network, whose batch norms share their statistics with those who train it on the rest of the batch.
-    ///
-    /// # Errors
-    /// As [`StackedHourglass::new`].
-    pub fn synchronised(
-        config: &StackedHourglassConfig,
-        vb: VarBuilder,
-        exchange: Arc<dyn StatisticsExchange>,
-    ) -> Result<Self> {
-        Self::build(config, &Builder::new(vb, Some(exchange)))
-    }
-
     pub(crate) fn build(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
         config.validate()?;
         let pre = vb.pp("pre");
@@ -227,31 +212,7 @@ impl StackedHourglass {
         let x = max_pool_2x2(&self.pre[0].forward_t(x, train)?)?;
         self.pre[2].forward_t(&self.pre[1].forward_t(&x, train)?, train)
     }
-}
 
-impl LandmarkModel for StackedHourglass {
-    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
-        let size = self.input.image_size;
-        match images.dims() {
-            [_, 3, h, w] if *h == size && *w == size => {}
-            _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
-        }
-        if images.dim(0)? == 0 {
-            bail!("images: expected at least one, got {:?}", images.dims())
-        }
-        let x = self.stem(images, train)?;
-        if train && let Some(stages) = training::forward(self, &x)? {
-            return Ok(stages);
-        }
-        self.layers(&x, train)
-    }
-
-    fn input(&self) -> &InputSpec {
-        &self.input
-    }
-}
-
-impl StackedHourglass {
     /// From the stem's activations to the stages, layer by layer.
     pub(crate) fn layers(&self, x: &Tensor, train: bool) -> Result<Vec<Stage>> {
         let mut trunk = self.trunk(x, train)?;
@@ -274,5 +235,27 @@ impl StackedHourglass {
             stages.push(out.stage);
         }
         Ok(stages)
+    }
+}
+
+impl LandmarkModel for StackedHourglass {
+    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
+        let size = self.input.image_size;
+        match images.dims() {
+            [_, 3, h, w] if *h == size && *w == size => {}
+            _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
+        }
+        if images.dim(0)? == 0 {
+            bail!("images: expected at least one, got {:?}", images.dims())
+        }
+        let x = self.stem(images, train)?;
+        if train && let Some(stages) = training::forward(self, &x)? {
+            return Ok(stages);
+        }
+        self.layers(&x, train)
+    }
+
+    fn input(&self) -> &InputSpec {
+        &self.input
     }
 }

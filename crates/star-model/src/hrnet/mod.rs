@@ -9,16 +9,14 @@ pub(crate) mod fuse;
 pub(crate) mod names;
 pub(crate) mod stage;
 
-use std::sync::Arc;
-
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
+use crate::InputSpec;
 use crate::builder::Builder;
 use crate::interpolate::upsample_bilinear;
 use crate::layers::{Conv2d, ConvNorm};
 use crate::model::{LandmarkModel, Stage as Output};
-use crate::{InputSpec, StatisticsExchange};
 
 use block::{Bottleneck, EXPANSION};
 pub(crate) use config::PEAK_SHARE;
@@ -79,18 +77,6 @@ impl HrNet {
     /// When `config` is out of range or a tensor is missing or misshapen.
     pub fn new(config: &HrNetConfig, vb: VarBuilder) -> Result<Self> {
         Self::build(config, &vb.into())
-    }
-
-    /// The same network, whose batch norms share their statistics with those who train it on the rest of the batch.
-    ///
-    /// # Errors
-    /// As [`HrNet::new`].
-    pub fn synchronised(
-        config: &HrNetConfig,
-        vb: VarBuilder,
-        exchange: Arc<dyn StatisticsExchange>,
-    ) -> Result<Self> {
-        Self::build(config, &Builder::new(vb, Some(exchange)))
     }
 
     pub(crate) fn build(config: &HrNetConfig, vb: &Builder) -> Result<Self> {

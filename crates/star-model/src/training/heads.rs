@@ -15,7 +15,8 @@ use crate::plan::ops::shared::{Shared, part};
 /// Pixels a task, and a partial sum: fixed, so that threads change nothing.
 const BLOCK: usize = 64;
 
-pub(super) struct Heads {
+/// A convolution for each kind of map: the heads, or those of a merge.
+pub(super) struct MapConvs {
     pub(super) heatmaps: ConvAt,
     /// Point maps and edge maps.
     pub(super) aux: Option<[ConvAt; 2]>,
@@ -51,16 +52,16 @@ impl Gates {
     }
 }
 
-impl Heads {
-    /// Each head with the first of its channels.
+impl MapConvs {
+    /// Each with the first channel of its maps.
     pub(super) fn parts(&self, layout: &Layout) -> Vec<(ConvAt, usize)> {
         let mut parts = vec![(self.heatmaps, 0)];
         parts.extend(self.aux.iter().flat_map(|[p, e]| [(*p, layout.heat), (*e, layout.first_edge())]));
         parts
     }
 
-    /// All heads as one matrix `[layout.channels, inputs]` and its bias.
-    pub(super) fn joined(&self, passes: &Passes, layout: &Layout) -> (Vec<f32>, Vec<f32>) {
+    /// Heads as one matrix `[layout.channels, inputs]` and its bias.
+    pub(super) fn heads(&self, passes: &Passes, layout: &Layout) -> (Vec<f32>, Vec<f32>) {
         let inputs = self.heatmaps.inputs;
         let (mut weights, mut biases) = (vec![0.0; layout.channels * inputs], vec![0.0; layout.channels]);
         for (conv, first) in self.parts(layout) {
@@ -68,6 +69,18 @@ impl Heads {
             biases[first..][..conv.outputs].copy_from_slice(passes.values[conv.bias]);
         }
         (weights, biases)
+    }
+
+    /// Convolutions of maps as one matrix `[outputs, layout.channels]`.
+    pub(super) fn merge(&self, passes: &Passes, layout: &Layout) -> Vec<f32> {
+        let mut weights = vec![0.0; self.heatmaps.outputs * layout.channels];
+        for (conv, first) in self.parts(layout) {
+            let rows = passes.values[conv.weight].chunks_exact(conv.inputs);
+            for (to, from) in weights.chunks_exact_mut(layout.channels).zip(rows) {
+                to[first..][..conv.inputs].copy_from_slice(from);
+            }
+        }
+        weights
     }
 }
 

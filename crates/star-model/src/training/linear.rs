@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::Passes;
 use super::memory::Floats;
-use super::norm::{BLOCK, Norm, ScaleRelu, Sums, totals};
+use super::norm::{BLOCK, Norm, Sums, totals};
 use super::parameters::cut;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::kernels::gradients::{Masked, Outer};
 use crate::plan::memory::Buffer;
 use crate::plan::ops::panels::Panels;
-use crate::plan::ops::pointwise::Residual;
+use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::plan::ops::shared::{Shared, part};
 
 /// Most inputs of one product.

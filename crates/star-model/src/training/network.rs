@@ -3,16 +3,16 @@
 use candle_core::Result;
 
 use super::block::{Block, Kept};
-use super::heads::{Gates, Heads, KeptMaps, Stage};
+use super::heads::{Gates, KeptMaps, MapConvs, Stage};
 use super::level::{Inner, Level, max_pool, max_pool_back};
 use super::memory::Floats;
-use super::norm::ScaleRelu;
 use super::parameters::{Collector, Gradients};
 use super::stack::{KeptStack, Merge, Shape, Stack, StackInput};
 use super::{Maps, Passes};
 use crate::hourglass::{self, StackedHourglass, attention, residual};
 use crate::plan::ops::coordinates;
 use crate::plan::ops::heads::Layout;
+use crate::plan::ops::pointwise::ScaleRelu;
 
 /// Where the parameters of each layer are, and what the layers share.
 pub(super) struct Network {
@@ -71,7 +71,7 @@ fn stack<'a>(from: &'a hourglass::Stack, c: &mut Collector<'a>) -> Result<Stack>
         feature_block: block(&from.feature_block, c)?,
         feature_conv: c.conv(&from.feature_conv.conv)?,
         feature_norm: c.norm(&from.feature_conv.bn)?,
-        heads: Heads {
+        heads: MapConvs {
             heatmaps: c.conv(&from.heads.heatmaps)?,
             aux: match &from.heads.aux {
                 Some(heads) => Some(aux(&heads.pointmaps, &heads.edgemaps, c)?),
@@ -81,10 +81,12 @@ fn stack<'a>(from: &'a hourglass::Stack, c: &mut Collector<'a>) -> Result<Stack>
         merge: match &from.merge {
             Some(merge) => Some(Merge {
                 features: c.conv(&merge.features)?,
-                heatmaps: c.conv(&merge.heatmaps)?,
-                aux: match &merge.aux {
-                    Some((points, edges)) => Some(aux(points, edges, c)?),
-                    None => None,
+                maps: MapConvs {
+                    heatmaps: c.conv(&merge.heatmaps)?,
+                    aux: match &merge.aux {
+                        Some((points, edges)) => Some(aux(points, edges, c)?),
+                        None => None,
+                    },
                 },
             }),
             None => None,

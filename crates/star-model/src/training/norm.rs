@@ -8,16 +8,11 @@ use super::memory::Floats;
 use crate::cpu::batch_norm::Statistics;
 use crate::norm::EPS;
 use crate::plan::kernels::gradients::{Masked, Slope};
+use crate::plan::ops::pointwise::ScaleRelu;
 use crate::plan::ops::shared::{Shared, part};
 
 /// Pixels of one partial sum: fixed, so that threads change nothing.
 pub(super) const BLOCK: usize = 96;
-
-/// `max(0, scale x + shift)`, a channel.
-pub(super) struct ScaleRelu {
-    pub(super) scale: Vec<f32>,
-    pub(super) shift: Vec<f32>,
-}
 
 /// A batch norm on the statistics of one batch.
 pub(super) struct Norm {

@@ -2,11 +2,10 @@
 
 use super::linear::{SLICE, SLICES, added};
 use super::memory::Floats;
-use super::norm::ScaleRelu;
 use super::{Maps, Passes};
 use crate::plan::kernels::gradients::Outer;
 use crate::plan::ops::panels::Panels;
-use crate::plan::ops::pointwise::Residual;
+use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::plan::ops::shared::{Shared, part};
 use crate::plan::ops::window::Window;
 use crate::plan::ops::winograd::Winograd;

@@ -1,18 +1,18 @@
 //! One stack: coordinates and entry, hourglass, features, heads, and the way into the next stack.
 
 use super::block::{Block, Kept};
-use super::heads::{self, Gates, Heads, KeptMaps, Stage};
+use super::heads::{self, Gates, KeptMaps, MapConvs, Stage};
 use super::level::{KeptLevel, Level};
 use super::linear::{Finish, Input, Linear, by_weights};
 use super::memory::Floats;
-use super::norm::{Norm, ScaleRelu};
+use super::norm::Norm;
 use super::parameters::{ConvAt, Gradients, NormAt};
 use super::{Maps, Passes};
 use crate::coord_conv::BOUNDARY;
 use crate::plan::ops::coordinates;
 use crate::plan::ops::heads::Layout;
 use crate::plan::ops::panels::Panels;
-use crate::plan::ops::pointwise::Residual;
+use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 
 pub(super) struct Stack {
     pub(super) entry: Option<ConvAt>,
@@ -20,15 +20,14 @@ pub(super) struct Stack {
     pub(super) feature_block: Block,
     pub(super) feature_conv: ConvAt,
     pub(super) feature_norm: NormAt,
-    pub(super) heads: Heads,
+    pub(super) heads: MapConvs,
     pub(super) merge: Option<Merge>,
 }
 
 /// 1x1 convolutions of features and maps that are added to the trunk.
 pub(super) struct Merge {
     pub(super) features: ConvAt,
-    pub(super) heatmaps: ConvAt,
-    pub(super) aux: Option<[ConvAt; 2]>,
+    pub(super) maps: MapConvs,
 }
 
 /// What all stacks share.
@@ -66,27 +65,6 @@ pub(super) struct KeptStack {
 
 /// Floats a pixel of a buffer of coordinates: padded to the widest register.
 const COORDINATES: usize = 16;
-
-impl Merge {
-    /// Each convolution of maps with the first channel of those maps.
-    fn parts(&self, layout: &Layout) -> Vec<(ConvAt, usize)> {
-        let mut parts = vec![(self.heatmaps, 0)];
-        parts.extend(self.aux.iter().flat_map(|[p, e]| [(*p, layout.heat), (*e, layout.first_edge())]));
-        parts
-    }
-
-    /// The convolutions of maps as one matrix `[outputs, layout.channels]`.
-    fn joined(&self, passes: &Passes, layout: &Layout) -> Vec<f32> {
-        let mut weights = vec![0.0; self.features.outputs * layout.channels];
-        for (conv, first) in self.parts(layout) {
-            let rows = passes.values[conv.weight].chunks_exact(conv.inputs);
-            for (to, from) in weights.chunks_exact_mut(layout.channels).zip(rows) {
-                to[first..][..conv.inputs].copy_from_slice(from);
-            }
-        }
-        weights
-    }
-}
 
 impl Shape {
     /// Coordinate channels of every pixel; with the maps of the stack before, also those on its boundary.
@@ -154,7 +132,7 @@ impl Stack {
         let norm = passes.norm(self.feature_norm, &features, &sums);
 
         let mut maps = passes.memory.take(pixels * layout.channels);
-        let (weights, biases) = self.heads.joined(passes, layout);
+        let (weights, biases) = self.heads.heads(passes, layout);
         let panels = &Panels::pack(&weights, &biases, channels, lanes);
         let inputs = &[Input::normed(&features, &norm.affine)];
         Linear { pixels, inputs, panels, add: Residual::None, finish: Finish::Nothing }
@@ -163,11 +141,11 @@ impl Stack {
 
         let next = self.merge.as_ref().map(|merge| {
             let rows = passes.values[merge.features.weight].chunks_exact(channels);
-            let joined = merge.joined(passes, layout);
+            let joined = merge.maps.merge(passes, layout);
             let rows = rows.zip(joined.chunks_exact(layout.channels));
             let weights: Vec<f32> = rows.flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
             let mut bias = passes.values[merge.features.bias].to_vec();
-            for (conv, _) in merge.parts(layout) {
+            for (conv, _) in merge.maps.parts(layout) {
                 bias.iter_mut().zip(passes.values[conv.bias]).for_each(|(sum, value)| *sum += value);
             }
             let panels = &Panels::pack(&weights, &bias, channels + layout.channels, lanes);
@@ -221,10 +199,10 @@ impl Stack {
             let by_features = by_weights(passes, next, channels, &normed);
             gradients.conv(merge.features, by_features.whole());
             let by_maps = by_weights(passes, next, channels, &Input::normed(&maps.maps, &shape.relu));
-            for (conv, first) in merge.parts(layout) {
+            for (conv, first) in merge.maps.parts(layout) {
                 gradients.conv(conv, by_maps.part(0..channels, first..first + conv.inputs));
             }
-            let joined = merge.joined(passes, layout);
+            let joined = merge.maps.merge(passes, layout);
             let panels = &Panels::gathered(&vec![0.0; layout.channels], channels, lanes, |map, k| {
                 joined[k * layout.channels + map]
             });
@@ -242,7 +220,7 @@ impl Stack {
         for (conv, first) in self.heads.parts(layout) {
             gradients.conv(conv, by_heads.part(first..first + conv.outputs, 0..channels));
         }
-        let (mut weights, _) = self.heads.joined(passes, layout);
+        let (mut weights, _) = self.heads.heads(passes, layout);
         let mut inputs = vec![Input::all(&d, layout.channels)];
         if let (Some(merge), Some(next)) = (&self.merge, &next) {
             weights.extend_from_slice(passes.values[merge.features.weight]);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::graph::forward_on;
+use crate::builder::Builder;
 use crate::exchange::{Exchange, tests::pair};
 use crate::gradient_check::noise;
 use crate::plan::Isa;
@@ -20,45 +21,38 @@ struct Case {
     /// Side of the pictures, four times that of the maps.
     size: usize,
     images: usize,
+    keypoints: usize,
     attention: bool,
     coord_conv: bool,
-    /// Norm of the difference of all gradients over their norm. In `f32` a value near 0 falls on the other side of a ReLU now and then,
-    /// which the smaller cases are too small for.
+    /// Largest error of the gradient by one parameter, see [`worst_gradient`].
     tolerance: f64,
 }
 
-/// Window by window, in tiles, and with enough pixels for several blocks and slices.
-const CASES: [Case; 6] = [
-    Case { channels: 32, levels: 1, size: 16, images: 2, attention: true, coord_conv: true, tolerance: 1e-3 },
-    Case {
-        channels: 32,
-        levels: 1,
-        size: 16,
-        images: 1,
-        attention: false,
-        coord_conv: true,
-        tolerance: 1e-3,
-    },
-    Case {
-        channels: 32,
-        levels: 1,
-        size: 16,
-        images: 3,
-        attention: true,
-        coord_conv: false,
-        tolerance: 1e-3,
-    },
-    Case {
-        channels: 32,
-        levels: 1,
-        size: 16,
-        images: 3,
-        attention: false,
-        coord_conv: false,
-        tolerance: 1e-3,
-    },
-    Case { channels: 64, levels: 1, size: 32, images: 2, attention: true, coord_conv: true, tolerance: 1e-2 },
-    Case { channels: 64, levels: 3, size: 64, images: 3, attention: true, coord_conv: true, tolerance: 0.2 },
+const SMALL: Case = Case {
+    channels: 32,
+    levels: 1,
+    size: 16,
+    images: 2,
+    keypoints: 5,
+    attention: true,
+    coord_conv: true,
+    tolerance: 2e-3,
+};
+
+/// Window by window and in tiles, one keypoint and whole registers of them, odd maps and maps of one pixel, with and without each
+/// part of the network, pixels for several blocks and slices. In `f32` a value near 0 falls on the other side of a ReLU now and
+/// then, which the smaller cases are too small for.
+const CASES: [Case; 10] = [
+    SMALL,
+    Case { attention: false, images: 1, ..SMALL },
+    Case { coord_conv: false, images: 3, ..SMALL },
+    Case { attention: false, coord_conv: false, images: 3, ..SMALL },
+    Case { keypoints: 3, images: 3, ..SMALL },
+    Case { keypoints: 16, ..SMALL },
+    Case { keypoints: 98, size: 24, images: 1, ..SMALL },
+    Case { channels: 64, size: 40, images: 1, ..SMALL },
+    Case { levels: 2, images: 8, tolerance: 1e-2, ..SMALL },
+    Case { channels: 64, levels: 3, size: 64, images: 3, tolerance: 0.2, ..SMALL },
 ];
 
 /// Norm of the difference of maps and of statistics over their norm.
@@ -73,7 +67,7 @@ impl Case {
             image_size: self.size,
             attention: self.attention,
             coord_conv: self.coord_conv,
-            ..StackedHourglassConfig::reference(5, vec![vec![0, 1, 2], vec![2, 3]])
+            ..StackedHourglassConfig::reference(self.keypoints, vec![vec![0, 1], vec![1, 2]])
         }
     }
 }
@@ -98,7 +92,9 @@ impl Net {
         let vb = parameters.var_builder(dtype, &Device::Cpu);
         let model = match exchange {
             None => StackedHourglass::new(&case.config(), vb).unwrap(),
-            Some(exchange) => StackedHourglass::synchronised(&case.config(), vb, exchange).unwrap(),
+            Some(exchange) => {
+                StackedHourglass::build(&case.config(), &Builder::new(vb, Some(exchange))).unwrap()
+            }
         };
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {
@@ -157,19 +153,39 @@ fn flat(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The norm of the difference over the norm of what it should be: of the maps of both stages, of the gradients, of the statistics.
-fn errors(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, Vec<f64>>) -> [f64; 3] {
-    assert_eq!(ours.len(), theirs.len());
-    ["stage", "gradient", "running"].map(|kind| {
-        let (mut difference, mut whole) = (0.0, 0.0);
-        for ((name, a), (_, b)) in ours.iter().zip(theirs).filter(|((name, _), _)| name.contains(kind)) {
-            let (d, w) = a.iter().zip(b).fold((0.0, 0.0), |(d, w), (a, b)| (d + (a - b).powi(2), w + b * b));
-            assert!(d.is_finite(), "{name}");
-            difference += d;
-            whole += w;
-        }
-        (difference / whole).sqrt()
+/// The norm of the difference over the norm of what it should be: of the maps of both stages, of the statistics.
+fn errors(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, Vec<f64>>) -> [f64; 2] {
+    ["stage", "running"].map(|kind| {
+        let of = |results: &BTreeMap<String, Vec<f64>>| -> Vec<f64> {
+            results
+                .iter()
+                .filter(|(name, _)| name.contains(kind))
+                .flat_map(|(_, values)| values.clone())
+                .collect()
+        };
+        let (a, b) = (of(ours), of(theirs));
+        norm(a.iter().zip(&b).map(|(a, b)| a - b)) / norm(b.iter().copied())
     })
+}
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
+}
+
+/// The largest error of the gradient by one parameter, over its own norm or, where that is small (a bias in front of a norm has only
+/// rounding for a gradient), over the norm that it would have if all numbers had their share of the whole gradient's, a tenth of it.
+fn worst_gradient(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, Vec<f64>>) -> (f64, String) {
+    assert_eq!(ours.len(), theirs.len());
+    let gradients = || theirs.iter().filter(|(name, _)| name.starts_with("gradient"));
+    let numbers: usize = gradients().map(|(_, values)| values.len()).sum();
+    let whole = norm(gradients().flat_map(|(_, values)| values.iter().copied()));
+    let error = |(name, expected): (&String, &Vec<f64>)| {
+        let difference = norm(ours[name].iter().zip(expected).map(|(a, b)| a - b));
+        assert!(difference.is_finite(), "{name}");
+        let share = 0.1 * whole * (expected.len() as f64 / numbers as f64).sqrt();
+        (difference / norm(expected.iter().copied()).max(share), name.clone())
+    };
+    gradients().map(error).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
 fn layers(model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
@@ -182,9 +198,10 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
         let expected = Net::new(&case, DType::F64).step(layers);
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let ours = Net::new(&case, DType::F32).step(|model, x| forward_on(isa, model, x));
-            let [maps, gradients, statistics] = errors(&ours, &expected);
-            println!("{case:?}: {maps:e} {gradients:e} {statistics:e}");
-            assert!(gradients <= case.tolerance, "{}, {case:?}: gradients off by {gradients:e}", isa.name());
+            let ([maps, statistics], (gradient, name)) =
+                (errors(&ours, &expected), worst_gradient(&ours, &expected));
+            println!("{case:?}: {maps:e} {statistics:e} {gradient:e} {name}");
+            assert!(gradient <= case.tolerance, "{}, {case:?}: {name} off by {gradient:e}", isa.name());
             assert!(maps.max(statistics) <= TOLERANCE, "{}, {case:?}: {maps:e}, {statistics:e}", isa.name());
         }
     }
@@ -194,7 +211,7 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
 fn bits(threads: usize) -> Vec<u64> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
-    let step = pool.install(|| Net::new(&CASES[5], DType::F32).step(run));
+    let step = pool.install(|| Net::new(&CASES[9], DType::F32).step(run));
     step.into_values().flatten().map(f64::to_bits).collect()
 }
 
@@ -239,8 +256,8 @@ fn networks_that_do_not_fit_go_layer_by_layer() {
 #[test]
 fn stacks_worked_out_again_give_the_same_bits() {
     let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
-    let kept = Net::new(&CASES[4], DType::F32);
-    let mut again = Net::new(&CASES[4], DType::F32);
+    let kept = Net::new(&CASES[7], DType::F32);
+    let mut again = Net::new(&CASES[7], DType::F32);
     again.model = again.model.recompute(true);
     assert!(kept.step(run) == again.step(run));
 }
@@ -265,8 +282,9 @@ fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
         };
         (name.clone(), both)
     });
-    let [maps, gradients, statistics] = errors(&joined.collect(), &whole);
-    assert!(gradients <= case.tolerance, "gradients off by {gradients:e}");
+    let joined = joined.collect();
+    let ([maps, statistics], (gradient, name)) = (errors(&joined, &whole), worst_gradient(&joined, &whole));
+    assert!(gradient <= case.tolerance, "{name} off by {gradient:e}");
     assert!(maps.max(statistics) <= TOLERANCE, "{maps:e}, {statistics:e}");
 }
 
