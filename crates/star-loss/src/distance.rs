@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::surrogate::full_like;
+use crate::surrogate::{full_like, with_slope};
 
 /// Squared norms are raised to this before the root is taken, so that the root has a finite slope. Reference value.
 const SQUARED_FLOOR: f64 = 1e-6;
@@ -103,6 +103,12 @@ impl Distance {
         }
         let [value, slope] = self.of_squared(&x.sqr()?)?;
         Ok([value, (slope * x)?.affine(2.0, 0.0)?])
+    }
+
+    /// The price of squared norms, in the graph.
+    pub(crate) fn of_norm(&self, squared: &Tensor) -> Result<Tensor> {
+        let [value, slope] = self.of_squared(squared)?;
+        with_slope(&value, squared, &slope)
     }
 
     /// Value and derivative at each squared norm of `r2`, both outside the graph.

@@ -24,6 +24,15 @@ pub(crate) fn prices(moments: &Tensor, targets: &Tensor, config: &StarLossConfig
     Ok([distance, restriction])
 }
 
+/// `sqrt(l + eps)`, and one over it, outside the graph where the restriction says so.
+fn gain(config: &StarLossConfig, l: &Tensor) -> Result<(Tensor, Tensor)> {
+    // Below 0 by rounding, or by a covariance that is none: priced as 0, with the slope of 0.
+    let positive = with_slope(&l.maximum(0.0)?, l, &l.ones_like()?)?;
+    let root = positive.affine(1.0, config.eps)?.sqrt()?;
+    let gain = root.recip()?;
+    Ok((root, if config.restriction.detaches() { gain.detach() } else { gain }))
+}
+
 /// The residual in the frame of one distribution; each tensor `[B, K]`.
 struct Axes<'a> {
     frame: &'a Frame,
@@ -42,29 +51,26 @@ impl<'a> Axes<'a> {
         residual: &Tensor,
         values: [Tensor; 2],
     ) -> Result<Self> {
-        let StarLossConfig { restriction, eps, .. } = *config;
         let (ex, ey) = (residual.narrow(2, 0, 1)?.squeeze(2)?, residual.narrow(2, 1, 1)?.squeeze(2)?);
         let [v1, v2] = frame.axes()?;
         let e = [((&v1[0] * &ex)? + (&v1[1] * &ey)?)?, ((&v2[0] * &ex)? + (&v2[1] * &ey)?)?];
-        let root = |l: &Tensor| -> Result<Tensor> {
-            // Below 0 by rounding, or by a covariance that is none: priced as 0, with the slope of 0.
-            let positive = with_slope(&l.maximum(0.0)?, l, &l.ones_like()?)?;
-            positive.affine(1.0, eps)?.sqrt()
-        };
-        let s = [root(&values[0])?, root(&values[1])?];
-        let gain = [s[0].recip()?, s[1].recip()?];
-        let gain = if restriction.detaches() { gain.map(|g| g.detach()) } else { gain };
-        Ok(Self { frame, e, s, gain })
+        let ((s1, g1), (s2, g2)) = (gain(config, &values[0])?, gain(config, &values[1])?);
+        Ok(Self { frame, e, s: [s1, s2], gain: [g1, g2] })
     }
 
     fn distance(&self, config: &StarLossConfig) -> Result<Tensor> {
         let StarLossConfig { form, distance, .. } = *config;
         let ([e1, e2], [g1, g2], [s1, s2]) = (&self.e, &self.gain, &self.s);
-        // The price with fixed axes, and `u_i = dF/de_i / gain_i^n`, where n is 1 per axis and 2 whitened.
+        // The price with fixed axes, and `u_i = dF/de_i / c_i`; see `turning`.
         let (price, [u1, u2]) = match (form, distance) {
-            (Form::PerAxis, _) => {
+            (Form::PerAxis | Form::Isotropic | Form::Unscaled, _) => {
                 let ([d1, u1], [d2, u2]) = (distance.of(e1)?, distance.of(e2)?);
-                let price = ((with_slope(&d1, e1, &u1)? * g1)? + (with_slope(&d2, e2, &u2)? * g2)?)?;
+                let (d1, d2) = (with_slope(&d1, e1, &u1)?, with_slope(&d2, e2, &u2)?);
+                let price = match form {
+                    Form::Isotropic => ((d1 + d2)? * (g1 + g2)?.affine(0.5, 0.0)?)?,
+                    Form::Unscaled => (d1 + d2)?,
+                    _ => ((d1 * g1)? + (d2 * g2)?)?,
+                };
                 (price, [u1, u2])
             }
             (Form::Whitened, Distance::L1 | Distance::L2) => {
@@ -85,7 +91,7 @@ impl<'a> Axes<'a> {
 
     /// Zero in value; the derivative of the price by the angle of the axes.
     ///
-    /// With `A = e1 u2`, `B = e2 u1` and `c_i` the power of the gain, `dF/dt = A c2 - B c1` and `dt = n' . (dd, db) / 2r`. The part
+    /// With `A = e1 u2`, `B = e2 u1` and `c_i` the factor of the axis, `dF/dt = A c2 - B c1` and `dt = n' . (dd, db) / 2r`. The part
     /// `(A + B)(c2 - c1) / 2r` is finite, since `c2 - c1` has the factor `r`; the part `(A - B)(c2 + c1) / 2r` is not, except where
     /// the price is rotation-invariant (`A = B`), and takes the bounded `1 / r`.
     fn turning(&self, config: &StarLossConfig, u1: &Tensor, u2: &Tensor) -> Result<Tensor> {
@@ -93,9 +99,12 @@ impl<'a> Axes<'a> {
         let [s1, s2] = [self.s[0].detach(), self.s[1].detach()];
         let (a, b) = ((e1 * u2.detach())?, (e2 * u1.detach())?);
         let product = (&s1 * &s2)?;
+        let zero = || s1.zeros_like();
         let (sum, slope) = match config.form {
             Form::PerAxis => ((s1.recip()? + s2.recip()?)?, (&product * (&s1 + &s2)?)?.recip()?),
             Form::Whitened => ((s1.sqr()?.recip()? + s2.sqr()?.recip()?)?, product.sqr()?.recip()?),
+            Form::Isotropic => ((s1.recip()? + s2.recip()?)?, zero()?),
+            Form::Unscaled => (zero()?.affine(1.0, 2.0)?, zero()?),
         };
         let scale = self.frame.mean.detach().abs()?.affine(1.0, config.eps)?;
         let regular = ((&a + &b)? * slope)?.affine(-0.5, 0.0)?;

@@ -66,6 +66,11 @@ fn root(l: f64, eps: f64) -> f64 {
     (l.max(0.0) + eps).sqrt()
 }
 
+/// `(1 / s1 + 1 / s2) / 2`.
+fn mean_gain(s: [f64; 2]) -> f64 {
+    0.5 * (s[0].recip() + s[1].recip())
+}
+
 /// Price of a finite residual under a covariance; NaN for one that is not finite.
 pub(crate) fn price(config: &StarLossConfig, residual: [f64; 2], covariance: [f64; 3]) -> Price {
     let frame = Frame::new(covariance);
@@ -91,6 +96,8 @@ pub(crate) fn price(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
                 }
             }
         }
+        Form::Isotropic => (d.at(e[0])[0] + d.at(e[1])[0]) * mean_gain(s),
+        Form::Unscaled => d.at(e[0])[0] + d.at(e[1])[0],
     };
     Price { distance, restriction }
 }
@@ -108,11 +115,13 @@ pub(crate) fn slope(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
     if by.distance != 0.0 && residual.iter().all(|e| e.is_finite()) {
         let e = frame.project(residual);
         let s = [root(l1, config.eps), root(l2, config.eps)];
-        // dF/de_i = u_i / s_i^n with n = 1 per axis and 2 whitened, and dF/dl_i.
+        // dF/de_i = u_i c_i with the factors c of the axes, and dF/dl_i.
         let (u, values) = axis_slopes(config, e, s);
         let (gains, difference) = match config.form {
             Form::PerAxis => ([1.0 / s[0], 1.0 / s[1]], -1.0 / (s[0] * s[1] * (s[0] + s[1]))),
             Form::Whitened => ([(s[0] * s[0]).recip(), (s[1] * s[1]).recip()], -(s[0] * s[1]).powi(-2)),
+            Form::Isotropic => ([mean_gain(s); 2], 0.0),
+            Form::Unscaled => ([1.0; 2], 0.0),
         };
         if !config.restriction.detaches() {
             by_value = [by_value[0] + by.distance * values[0], by_value[1] + by.distance * values[1]];
@@ -134,7 +143,7 @@ pub(crate) fn slope(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
     Slope { residual: by_residual, covariance }
 }
 
-/// `u_i = s_i^n dF/de_i`, and `dF/dl_i`.
+/// `u_i = dF/de_i / c_i`, and `dF/dl_i`.
 fn axis_slopes(config: &StarLossConfig, e: [f64; 2], s: [f64; 2]) -> ([f64; 2], [f64; 2]) {
     let d = &config.distance;
     match (config.form, d) {
@@ -153,5 +162,10 @@ fn axis_slopes(config: &StarLossConfig, e: [f64; 2], s: [f64; 2]) -> ([f64; 2], 
             let values = [-by_norm * (w[0] / s[0]).powi(2), -by_norm * (w[1] / s[1]).powi(2)];
             ([2.0 * by_norm * e[0], 2.0 * by_norm * e[1]], values)
         }
+        (Form::Isotropic, _) => {
+            let ([d1, u1], [d2, u2]) = (d.at(e[0]), d.at(e[1]));
+            ([u1, u2], s.map(|s| -0.25 * (d1 + d2) * s.powi(-3)))
+        }
+        (Form::Unscaled, _) => ([d.at(e[0])[1], d.at(e[1])[1]], [0.0; 2]),
     }
 }

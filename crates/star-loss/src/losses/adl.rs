@@ -2,7 +2,6 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
-use super::regression::norm_price;
 use super::{HeatmapLoss, Known};
 use crate::moments::{Moments, map_dims};
 use crate::{Activation, Distance, Grid};
@@ -78,7 +77,7 @@ impl AnisotropicDirectionLoss {
         let weight_across = (&ratio * &weight_along)?;
         let blend = |weight: &Tensor| weight.affine(1.0, -1.0)?.broadcast_mul(&on_edge)?.affine(1.0, 1.0);
         let squared = ((blend(&weight_across)? * across)? + (blend(&weight_along)? * along)?)?;
-        known.mark(&norm_price(&self.distance, &squared)?)
+        known.mark(&self.distance.of_norm(&squared)?)
     }
 
     /// 1 for keypoints on an edge.

@@ -3,7 +3,6 @@
 use candle_core::{D, Result, Tensor, bail};
 
 use super::map::gaussian;
-use super::regression::norm_price;
 use super::{HeatmapLoss, Known};
 use crate::moments::{MASS_FLOOR, Moments};
 use crate::{Activation, Distance, Grid};
@@ -40,7 +39,7 @@ impl HeatmapLoss for DsntLoss {
         let known = Known::new(heatmaps, targets)?;
         let maps = self.activation.apply(heatmaps)?.to_dtype(known.targets.dtype())?;
         let means = Moments::new(&maps, self.grid, Activation::NonNegative)?.means;
-        let euclidean = norm_price(&Distance::L1, &(&known.targets - means)?.sqr()?.sum(D::Minus1)?)?;
+        let euclidean = Distance::L1.of_norm(&(&known.targets - means)?.sqr()?.sum(D::Minus1)?)?;
 
         let p = normalised(&maps)?;
         // In the maximum over an empty window the Gaussian of a far target underflows; a uniform floor keeps it a distribution.

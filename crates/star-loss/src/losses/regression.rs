@@ -4,10 +4,9 @@ use candle_core::{D, Result, Tensor};
 
 use super::{HeatmapLoss, Known};
 use crate::moments::Moments;
-use crate::surrogate::with_slope;
 use crate::{Activation, Distance, Grid};
 
-/// `d(|target - mu|)` on the Euclidean norm: what STAR becomes without axes. L1 is the norm itself, floored at 1e-3.
+/// `d(|target - mu|)` on the Euclidean norm: what STAR is compared with. L1 is the norm itself, floored at 1e-3.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SoftArgmaxLoss {
     /// Price of the norm.
@@ -30,12 +29,6 @@ impl HeatmapLoss for SoftArgmaxLoss {
         self.distance.validate()?;
         let known = Known::new(heatmaps, targets)?;
         let means = Moments::new(heatmaps, self.grid, self.activation)?.means;
-        known.mark(&norm_price(&self.distance, &(&known.targets - means)?.sqr()?.sum(D::Minus1)?)?)
+        known.mark(&self.distance.of_norm(&(&known.targets - means)?.sqr()?.sum(D::Minus1)?)?)
     }
-}
-
-/// The price of squared norms, in the graph.
-pub(super) fn norm_price(distance: &Distance, squared: &Tensor) -> Result<Tensor> {
-    let [value, slope] = distance.of_squared(squared)?;
-    with_slope(&value, squared, &slope)
 }
