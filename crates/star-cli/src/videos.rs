@@ -56,6 +56,11 @@ pub fn measure(cases: &[Case]) -> Result<Vec<JitterSummary>> {
     Ok(all.into_iter().map(|(name, jitter, videos)| jitter.summary(name, videos)).chain(each).collect())
 }
 
+/// The video that a frame is of.
+pub fn of(frame: &Path) -> String {
+    place(&frame.to_string_lossy()).0
+}
+
 /// The video's name and the frame's number.
 fn place(name: &str) -> (String, Option<u64>) {
     let name = name.replace('\\', "/");

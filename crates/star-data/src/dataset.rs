@@ -1,5 +1,6 @@
 //! What every source of annotated faces offers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -77,6 +78,27 @@ impl Subset {
         order.sort_unstable();
         rest.sort_unstable();
         (Self::new(inner.clone(), order), Self::new(inner, rest))
+    }
+
+    /// Whole groups chosen by `seed` until there are `count` samples, and the rest, with one group at least; both in the original order.
+    /// Frames of one video or pictures of one person are not shared out to both: one would be learnt from the other.
+    pub fn split_groups(
+        inner: Arc<dyn Dataset>,
+        group: impl Fn(usize) -> String,
+        count: usize,
+        seed: u64,
+    ) -> (Self, Self) {
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        (0..inner.len()).for_each(|index| groups.entry(group(index)).or_default().push(index));
+        let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+        groups.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let (mut held, mut rest) = (Vec::new(), groups.pop().unwrap_or_default());
+        for group in groups {
+            if held.len() < count { &mut held } else { &mut rest }.extend(group);
+        }
+        held.sort_unstable();
+        rest.sort_unstable();
+        (Self::new(inner.clone(), held), Self::new(inner, rest))
     }
 }
 
@@ -237,5 +259,19 @@ mod tests {
         assert_eq!(all, (0..10).map(|i| i as f32).collect::<Vec<_>>());
         let (again, _) = Subset::split(counting(), 3, 7);
         assert_eq!(again.indices, held.indices);
+    }
+
+    #[test]
+    fn groups_are_not_torn_apart_and_one_is_always_left() {
+        // Samples 0 to 9 in groups of 3, 3, 3 and 1.
+        let group = |index: usize| (index / 3).to_string();
+        for seed in 0..20 {
+            let (held, kept) = Subset::split_groups(counting(), group, 3, seed);
+            assert_eq!(held.len() + kept.len(), 10);
+            assert!((3..=4).contains(&held.len()), "{:?}", held.indices);
+            assert!(held.indices.iter().all(|h| kept.indices.iter().all(|k| group(*h) != group(*k))));
+        }
+        let (held, kept) = Subset::split_groups(counting(), |_| String::new(), 3, 0);
+        assert_eq!((held.len(), kept.len()), (0, 10));
     }
 }

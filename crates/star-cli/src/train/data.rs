@@ -10,9 +10,10 @@ use star_data::loader::LoaderConfig;
 use star_data::{Dataset, Scheme};
 use star_model::InputSpec;
 
-use crate::config::TrainConfig;
+use crate::config::{SourceSection, TrainConfig};
+use crate::videos;
 
-/// The training faces without those held out, and the validation faces.
+/// The training faces without those held out, and the validation faces. Of videos, whole ones are held out.
 pub(super) fn sets(
     config: &TrainConfig,
     base: &Path,
@@ -31,7 +32,19 @@ pub(super) fn sets(
         "data.train: {} faces are too few to hold {held} out for validation",
         train.len()
     );
-    let (held, kept) = Subset::split(train, held, config.seed);
+    let (held, kept) = match config.data.train {
+        SourceSection::Face300vw(_) => {
+            let frames = train.clone();
+            let video = move |index: usize| videos::of(&frames.source(index));
+            let (held, kept) = Subset::split_groups(train, video, held, config.seed);
+            ensure!(
+                !held.is_empty(),
+                "data.train: one video; expected others to hold out for validation, or data.validation"
+            );
+            (held, kept)
+        }
+        _ => Subset::split(train, held, config.seed),
+    };
     Ok((Arc::new(kept), Arc::new(held)))
 }
 
