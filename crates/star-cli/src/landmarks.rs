@@ -144,7 +144,10 @@ fn landmarks(
 ) -> Result<Vec<Landmarks>> {
     let (b, k, _) = means.dims3()?;
     ensure!(b == transforms.len(), "expected {b} crop transforms, got {}", transforms.len());
-    let flat = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?) };
+    // On the host: Metal has no f64.
+    let flat = |t: &Tensor| -> Result<Vec<f64>> {
+        Ok(t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    };
     let (means, covariances) = (flat(means)?, flat(covariances)?);
     // Normalised units to crop pixels.
     let unit = image_size as f64 / 2.0;

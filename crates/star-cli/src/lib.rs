@@ -105,11 +105,13 @@ fn train(args: &TrainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let out = args.out.as_ref().context("--out is needed")?;
+    // Before the engine: what fails between its start and the training would leave the other ranks waiting.
+    let stop = stop_on_ctrl_c()?;
     let collective = train::collective::open(args.engine)?;
     let options = train::Options {
         collective: collective.clone(),
         resume: args.resume,
-        stop: stop_on_ctrl_c()?,
+        stop,
         label: String::new(),
         quiet: false,
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, DType, Layout, MetalStorage, Result, Shape, Tensor, bail,
+    CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, MetalStorage, Result, Shape, Tensor, bail,
 };
 
 use crate::cpu::batch_norm::Statistics;
@@ -59,11 +59,10 @@ fn sum(own: &Tensor, exchange: &Exchange) -> Result<Tensor> {
 
 /// `values` summed over everybody, without a gradient, by way of the host.
 fn exchanged(values: &Tensor, exchange: &Exchange) -> Result<Tensor> {
-    let mut host = values.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    // f64 on the host alone: Metal has none.
+    let mut host = values.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
     exchange.sum(&mut host)?;
-    Tensor::from_vec(host, values.shape(), &candle_core::Device::Cpu)?
-        .to_dtype(values.dtype())?
-        .to_device(values.device())
+    Tensor::from_vec(host, values.shape(), &Device::Cpu)?.to_dtype(values.dtype())?.to_device(values.device())
 }
 
 /// Changes nothing on the way forward and sums the gradient over everybody on the way back.
@@ -105,7 +104,7 @@ fn dense(layout: &Layout) -> Result<Shape> {
 pub(crate) mod tests {
     use std::sync::{Barrier, Mutex};
 
-    use candle_core::{Device, Var};
+    use candle_core::Var;
 
     use super::*;
     use crate::Parameters;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use indicatif::ProgressBar;
 use star_data::loader::Batch;
 use star_model::checkpoint;
@@ -120,7 +120,9 @@ impl Run<'_> {
             let stages = self.model.forward_t(&images, true)?;
             let loss = self.objective.loss(&stages, &tensors, part)?;
             drop(stages);
-            let value = |term: &Tensor| term.to_dtype(DType::F64)?.to_scalar::<f64>();
+            // On the host: Metal has no f64.
+            let value =
+                |term: &Tensor| term.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_scalar::<f64>();
             let mut values = loss.terms.iter().map(value).collect::<candle_core::Result<Vec<f64>>>()?;
             self.collective.sum(&mut values)?;
             terms.iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);

@@ -219,8 +219,9 @@ impl Float for f64 {
 /// Sum of the squares of a tensor's elements, in f64.
 pub(super) fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     if !tensor.device().is_cpu() {
-        let total = tensor.sqr()?.sum_all()?.to_dtype(candle_core::DType::F64)?;
-        return total.to_scalar();
+        // On the host: Metal has no f64.
+        let total = tensor.sqr()?.sum_all()?.to_device(&candle_core::Device::Cpu)?;
+        return total.to_dtype(candle_core::DType::F64)?.to_scalar();
     }
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();

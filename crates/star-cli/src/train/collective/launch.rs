@@ -38,9 +38,14 @@ pub fn open(engine: Engine) -> Result<Arc<dyn Collective>> {
     }
 }
 
+/// What `srun --mpi=pmix` leaves of its own, which says a rank and no size, and where Slurm says the size.
+const PMIX: [&str; 2] = ["PMIX_RANK", "SLURM_STEP_NUM_TASKS"];
+
 /// How many processes an MPI launcher says it started, 1 without one.
 fn started(variable: impl Fn(&str) -> Option<String>) -> usize {
-    SIZES.iter().find_map(|name| variable(name)?.parse().ok()).unwrap_or(1)
+    let [rank, size] = PMIX;
+    let slurm = variable(rank).and_then(|_| variable(size)?.parse().ok());
+    SIZES.iter().find_map(|name| variable(name)?.parse().ok()).or(slurm).unwrap_or(1)
 }
 
 #[cfg(feature = "mpi")]
@@ -80,6 +85,10 @@ mod tests {
         };
         assert_eq!(started(variable), 8);
         assert_eq!(started(|_| None), 1);
+        // A Slurm job is no MPI program for it.
+        let slurm = |name: &str| (name == "SLURM_STEP_NUM_TASKS").then(|| "4".to_string());
+        assert_eq!(started(slurm), 1);
+        assert_eq!(started(|name| slurm(name).or_else(|| (name == "PMIX_RANK").then(|| "0".to_string()))), 4);
         assert_eq!(started(|_| Some("many".to_string())), 1);
     }
 

@@ -24,6 +24,15 @@ struct Thread {
     table: Arc<Table>,
 }
 
+/// Those who wait for a thread that panics would wait for ever.
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.abort("it panicked");
+        }
+    }
+}
+
 /// Where all put down what they have and take up what all have.
 struct Table {
     state: Mutex<State>,
