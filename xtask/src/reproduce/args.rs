@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Weights instead of the published ones: a name, file, folder or hf: address; SET=WEIGHTS where several sets are scored
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
-    /// Trainings under different seeds [default: offline 3, --thorough 8, photographs 1]
+    /// Trainings under different seeds [default: offline 3, --thorough 6, photographs 1]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
     /// Folder for trainings, scores and report [default: target/reproduce/PROFILE]

@@ -1,6 +1,10 @@
 //! What a report says, once: as Markdown for reading beside the code and as an HTML page with its figures.
 
+use std::path::Path;
+
 use anyhow::Result;
+use serde::Serialize;
+use star_cli::output;
 use star_eval::{Ced, Interval, Page, Table as HtmlTable};
 
 /// A report.
@@ -105,6 +109,20 @@ impl Document {
             }
         }
         text
+    }
+
+    /// Writes the report of `outcome` into `dir` in its three forms, and prints it.
+    ///
+    /// # Errors
+    /// When a file cannot be written or a figure not drawn.
+    pub(crate) fn write(&self, outcome: &impl Serialize, dir: &Path) -> Result<()> {
+        output::make_dir(dir)?;
+        let markdown = self.to_markdown();
+        output::write_renamed(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
+        output::write_renamed(&dir.join("report.md"), markdown.as_bytes())?;
+        output::write_renamed(&dir.join("index.html"), self.to_html()?.as_bytes())?;
+        println!("\n{markdown}");
+        Ok(())
     }
 
     /// The page.

@@ -1,14 +1,17 @@
 //! The tables of the front page, made of committed results: `cargo xtask front-page` writes them, a test fails when they drift apart.
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use star_data::synthetic::Subject;
 
 use super::document::markdown_table;
 use super::offline;
 use super::offline::outcome::Outcome;
-use super::offline::words::{difference, verdict};
+use super::offline::phrase::difference;
+use super::offline::words::dose_sentence;
+use super::offline::{ablation, control};
 use super::overhead::Overhead;
-use super::targets::{Metric, Targets};
+use super::targets::{Metric, Target, Targets};
 use crate::workspace::Workspace;
 
 /// The page.
@@ -17,6 +20,8 @@ const PAGE: &str = "README.md";
 pub(crate) const RESULTS: &str = "docs/results/offline/report.json";
 /// The same in words, made of it.
 const WORDS: &str = "docs/results/offline/report.md";
+/// The outcome of a run on photographs, where somebody has made one and put its `report.json` there.
+const PHOTOGRAPHS: &str = "docs/results/photographs/report.json";
 /// What a step costs, where it was measured.
 const OVERHEAD: &str = "docs/results/offline/overhead.json";
 /// The marks between which a table stands.
@@ -29,9 +34,16 @@ const OFFLINE: [&str; 2] = ["<!-- offline: cargo xtask front-page -->", "<!-- en
 /// # Errors
 /// When the page has no marks, or the results cannot be read.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let page = filled(&workspace.read(PAGE)?, &workspace.read(RESULTS)?)?;
+    let page = current(workspace)?;
     star_cli::output::write_renamed(&workspace.root.join(PAGE), page.as_bytes())?;
     star_cli::output::write_renamed(&workspace.root.join(WORDS), words(workspace)?.as_bytes())
+}
+
+/// The page as it should be.
+fn current(workspace: &Workspace) -> Result<String> {
+    let photographs = workspace.root.join(PHOTOGRAPHS).is_file();
+    let photographs = photographs.then(|| workspace.read(PHOTOGRAPHS)).transpose()?;
+    filled(&workspace.read(PAGE)?, &workspace.read(RESULTS)?, photographs.as_deref())
 }
 
 /// The committed report in words, as it should be.
@@ -45,9 +57,13 @@ fn words(workspace: &Workspace) -> Result<String> {
 }
 
 /// The page with its tables as they should be.
-fn filled(page: &str, results: &str) -> Result<String> {
+fn filled(page: &str, results: &str, photographs: Option<&str>) -> Result<String> {
     let outcome: Outcome = serde_json::from_str(results).context(RESULTS)?;
-    let page = replaced(page, PAPER, &paper(&Targets::read()?))?;
+    let measured: Measured = match photographs {
+        Some(text) => serde_json::from_str(text).context(PHOTOGRAPHS)?,
+        None => Measured::default(),
+    };
+    let page = replaced(page, PAPER, &paper(&Targets::read()?, &measured))?;
     replaced(&page, OFFLINE, &drawn(&outcome))
 }
 
@@ -59,34 +75,76 @@ fn replaced(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
     Ok(format!("{}\n{text}{}", &page[..start], &page[stop..]))
 }
 
+/// What a run on photographs measured: as much of its report as the page needs.
+#[derive(Default, Deserialize)]
+struct Measured {
+    cells: Vec<Cell>,
+}
+
+impl Measured {
+    /// The measured figure of a target.
+    fn of(&self, target: &Target) -> Option<f64> {
+        let found = self.cells.iter().find(|cell| {
+            let place = cell.set.to_lowercase() == target.set && cell.subset == target.subset;
+            // Third-party figures of the same name have more digits.
+            place
+                && cell.ruler == target.ruler
+                && cell.what == target.what()
+                && cell.digits == target.digits()
+        });
+        found?.ours
+    }
+}
+
+/// A cell of it.
+#[derive(Deserialize)]
+struct Cell {
+    set: String,
+    subset: String,
+    ruler: String,
+    what: String,
+    digits: usize,
+    ours: Option<f64>,
+}
+
 /// The paper's headline and what is measured of it here.
-fn paper(targets: &Targets) -> String {
+fn paper(targets: &Targets, measured: &Measured) -> String {
+    let rows = [("paper", None), ("ours", Some(measured))].map(|(name, ours)| line(targets, name, ours));
+    let head = [
+        "NME %",
+        "WFLW full (inter-ocular)",
+        "COFW (inter-pupil)",
+        "300W full / common / challenging (inter-ocular)",
+    ];
+    markdown_table(&head.map(str::to_string), &rows)
+}
+
+/// The paper's figures, or what is measured in their place.
+fn line(targets: &Targets, name: &str, ours: Option<&Measured>) -> Vec<String> {
     let find = |set: &str, subset: &str, ruler: &str, metric: Metric| {
         let found = targets.target.iter().find(|t| {
             let plain = !t.published_weights && t.variant.is_none();
             plain && t.set == set && t.subset == subset && t.ruler == ruler && t.metric == metric
         });
-        found.map_or("not available".to_string(), |t| format!("{:.1$}", t.value, t.digits()))
+        let value = found.and_then(|t| {
+            let value = ours.map_or(Some(t.value), |measured| measured.of(t))?;
+            Some(format!("{value:.0$}", t.digits()))
+        });
+        value.unwrap_or_else(|| "not yet measured".to_string())
     };
     let wflw = |metric| find("wflw", "full", "inter-ocular", metric);
     let of_300w =
         ["full", "common", "challenging"].map(|subset| find("300w", subset, "inter-ocular", Metric::Nme));
-    let head = [
-        "NME %".to_string(),
-        "WFLW full (inter-ocular)".to_string(),
-        "COFW (inter-pupil)".to_string(),
-        "300W full / common / challenging (inter-ocular)".to_string(),
-    ];
-    let paper = vec![
-        "paper".to_string(),
-        format!("{}, FR@0.10 {} %, AUC@0.10 {}", wflw(Metric::Nme), wflw(Metric::Fr), wflw(Metric::Auc)),
-        find("cofw", "full", "inter-pupil", Metric::Nme),
-        of_300w.join(" / "),
-    ];
-    // The photographs may not be shipped and were not at hand; `reproduce-paper --profile all` fills this row.
-    let ours =
-        std::iter::once("ours".to_string()).chain(std::iter::repeat_n("not yet measured".to_string(), 3));
-    markdown_table(&head, &[paper, ours.collect()])
+    let wflw = match wflw(Metric::Nme) {
+        none if none.starts_with("not") => none,
+        nme => format!("{nme}, FR@0.10 {} %, AUC@0.10 {}", wflw(Metric::Fr), wflw(Metric::Auc)),
+    };
+    let of_300w = if of_300w.iter().all(|cell| *cell == of_300w[0] && cell.starts_with("not")) {
+        of_300w[0].clone()
+    } else {
+        of_300w.join(" / ")
+    };
+    vec![name.to_string(), wflw, find("cofw", "full", "inter-pupil", Metric::Nme), of_300w]
 }
 
 /// The comparison on drawn pictures.
@@ -118,11 +176,26 @@ fn drawn(outcome: &Outcome) -> String {
                 format!("{:.2}", 100.0 * gain.star.nme),
                 difference(gain.nme, 100.0, 2),
                 difference(gain.failure_rate, 100.0, 1),
-                verdict(gain.nme).to_string(),
+                gain.verdict().to_string(),
             ]
         })
         .collect();
-    markdown_table(&head, &rows)
+    let mut text = markdown_table(&head, &rows);
+    if let [done, planned] = outcome.trainings
+        && done < planned
+    {
+        text += &format!("\nNot finished: {done} of {planned} trainings are done.\n");
+    }
+    for said in outcome
+        .doses
+        .iter()
+        .map(|dose| dose_sentence(outcome, dose))
+        .chain(control::sentences(&outcome.controls))
+        .chain(ablation::sentences(&outcome.ablations))
+    {
+        text += &format!("\n- {said}");
+    }
+    text + "\n"
 }
 
 #[cfg(test)]
@@ -133,7 +206,7 @@ mod tests {
     fn the_front_page_shows_the_committed_results() {
         let workspace = Workspace::find().unwrap();
         let page = workspace.read(PAGE).unwrap();
-        let wanted = filled(&page, &workspace.read(RESULTS).unwrap()).unwrap();
+        let wanted = current(&workspace).unwrap();
         assert!(page == wanted, "README.md and {RESULTS} drift apart: run cargo xtask front-page");
         let told = words(&workspace).unwrap();
         assert!(
@@ -148,6 +221,16 @@ mod tests {
         let page = format!("before\n{}\nold\n{}\nafter", PAPER[0], PAPER[1]);
         let new = replaced(&page, PAPER, "new\n").unwrap();
         assert_eq!(new, format!("before\n{}\nnew\n{}\nafter", PAPER[0], PAPER[1]));
-        assert!(paper(&Targets::read().unwrap()).contains("4.02, FR@0.10 2.32 %, AUC@0.10 0.605"));
+        let targets = Targets::read().unwrap();
+        let none = paper(&targets, &Measured::default());
+        assert!(none.contains("4.02, FR@0.10 2.32 %, AUC@0.10 0.605"), "{none}");
+        assert!(none.contains("| ours | not yet measured | not yet measured | not yet measured |"), "{none}");
+        // The cell of a report as the program writes it; a third party's of the same name is another.
+        let report = r#"{"plan": {}, "cells": [
+            {"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 4, "ours": 2.8},
+            {"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 2, "ours": 2.883}
+        ]}"#;
+        let some = paper(&targets, &serde_json::from_str(report).unwrap());
+        assert!(some.contains("| 2.88 / not yet measured / not yet measured |"), "{some}");
     }
 }

@@ -103,6 +103,8 @@ fn measure() -> Result<Overhead> {
                 println!("overhead: {name}, {}", variant.name);
                 let output = Command::new(&program)
                     .args(["reproduce-paper", "--overhead-of", &what])
+                    // The offline profile keeps itself to one.
+                    .env_remove("RAYON_NUM_THREADS")
                     .output()
                     .context("starting a process to measure in")?;
                 ensure!(

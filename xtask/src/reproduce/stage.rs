@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use star_cli::output;
 
@@ -24,12 +25,74 @@ pub(crate) struct Record {
     pub(crate) machine: Machine,
     pub(crate) device: String,
     pub(crate) versions: Versions,
-    /// SHA-256 of each set of data and of weights that the stage saw.
+    /// Commits of the programs of all attempts, the first first.
+    pub(crate) commits: Vec<String>,
+    /// SHA-256 of each set of data and of weights that this stage and those before it saw.
     pub(crate) hashes: BTreeMap<String, String>,
-    /// Hours of all attempts together.
+    /// Hours of all attempts together but those that were killed.
     pub(crate) hours: f64,
     /// Seconds since 1970 when the first attempt began.
     pub(crate) began: u64,
+}
+
+/// The plan that a folder's results belong to.
+const PLAN_FILE: &str = "plan.json";
+
+/// Folders of a run.
+const FOLDERS: [&str; 6] = ["check", "fetch", "train", "eval", "table", "report"];
+
+/// Starts a folder afresh, or with `keep` checks that what it holds belongs to the same plan. Where trainings are `dear`, they are not
+/// removed for a fresh start.
+///
+/// # Errors
+/// When it does not, holds what no run made or what is too dear to remove, or cannot be written.
+pub(crate) fn prepare<P: Serialize + DeserializeOwned + PartialEq>(
+    out: &Path,
+    plan: &P,
+    keep: bool,
+    dear: bool,
+) -> Result<()> {
+    let path = out.join(PLAN_FILE);
+    if keep && path.exists() {
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let earlier: P = serde_json::from_str(&text).with_context(|| {
+            format!("{}: written by another version; choose another --out", path.display())
+        })?;
+        if earlier != *plan {
+            bail!(
+                "{}: the interrupted run had other options; give the same, or choose another --out",
+                path.display()
+            )
+        }
+        return Ok(());
+    }
+    for dir in FOLDERS.map(|name| out.join(name)).iter().filter(|dir| dir.exists()) {
+        if !path.exists() {
+            bail!(
+                "{}: is not of a run of this program ({PLAN_FILE} is missing beside it) and would be removed; choose another --out",
+                dir.display()
+            )
+        }
+        let trainings = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+        if dear && dir.ends_with("train") && trainings.flatten().any(|entry| entry.path().is_dir()) {
+            bail!(
+                "{}: holds trainings; go on with --resume, choose another --out, or remove it to start afresh",
+                dir.display()
+            )
+        }
+    }
+    for dir in FOLDERS.map(|name| out.join(name)).iter().filter(|dir| dir.exists()) {
+        std::fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
+    }
+    output::make_dir(out)?;
+    output::write_renamed(&path, serde_json::to_string_pretty(plan)?.as_bytes())
+}
+
+/// Name of a stage's record.
+const RECORD: &str = "run.json";
+
+fn read(path: &Path) -> Option<Record> {
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
 
 /// What all stages of a run share.
@@ -60,9 +123,8 @@ impl Stages {
         println!("== {}", stage.name());
         let dir = self.out.join(stage.name());
         output::make_dir(&dir)?;
-        let path = dir.join("run.json");
-        let earlier: Option<Record> =
-            std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let path = dir.join(RECORD);
+        let earlier = read(&path);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());
         let mut record = Record {
@@ -74,10 +136,22 @@ impl Stages {
             machine: Machine::this(),
             device: self.device.clone(),
             versions: self.versions.clone(),
+            commits: earlier.as_ref().map(|earlier| earlier.commits.clone()).unwrap_or_default(),
             hashes: earlier.as_ref().map(|earlier| earlier.hashes.clone()).unwrap_or_default(),
             hours: earlier.as_ref().map_or(0.0, |earlier| earlier.hours),
             began: earlier.map_or(now, |earlier| earlier.began),
         };
+        if let Some(other) = record.commits.iter().find(|commit| **commit != self.versions.commit) {
+            println!("note: part of what is there was made by another version of this program, {other}");
+        }
+        if !record.commits.contains(&self.versions.commit) {
+            record.commits.push(self.versions.commit.clone());
+        }
+        for before in [StageName::Check, StageName::Fetch].into_iter().filter(|before| *before != stage) {
+            if let Some(before) = read(&self.out.join(before.name()).join(RECORD)) {
+                record.hashes.extend(before.hashes);
+            }
+        }
         let write = |record: &Record| -> Result<()> {
             output::write_renamed(&path, serde_json::to_string_pretty(record)?.as_bytes())
         };
@@ -130,7 +204,12 @@ mod tests {
         let second = record(dir.path());
         assert_eq!((second.state.as_str(), second.hashes["set"].as_str()), ("finished", "abc"));
         assert!(second.hours > first.hours && second.began == first.began);
+        assert_eq!(second.commits, first.commits);
+        assert_eq!(second.commits.len(), 1);
         assert_eq!(stages.run(StageName::Fetch, |_, _| Ok(1)).unwrap(), None);
+        // What was looked at is known to all that come after.
+        stages.run(StageName::Train, |_, _| Ok(())).unwrap();
+        assert_eq!(read(&dir.path().join("train/run.json")).unwrap().hashes["set"], "abc");
         assert!(!dir.path().join("fetch").exists());
     }
 }

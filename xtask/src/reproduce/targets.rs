@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(find("wflw", "full", "inter-ocular", Metric::Nme), (4.02, true));
         assert_eq!(find("300w", "challenging", "inter-ocular", Metric::Nme), (4.32, true));
         assert_eq!(find("cofw", "full", "inter-pupil", Metric::Nme), (4.62, true));
-        assert_eq!(targets.leader.len(), 15 + 6);
+        assert_eq!(targets.leader.len(), 15 + 1 + 6);
         assert!(targets.unknown.iter().any(|u| u.set == "300vw"));
         let wide = targets.leader.iter().all(|l| l.wflw.len() <= 3 && l.face300w.len() <= 3);
         assert!(wide && targets.leader.iter().all(|l| l.subsets.is_empty() || l.subsets.len() == 6));

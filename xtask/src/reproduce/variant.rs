@@ -55,6 +55,21 @@ impl Variant {
         Self::new(format!("{}-{slug}", self.slug), format!("{}, {name}", self.name), changes)
     }
 
+    /// Whether it is plain regression.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Loss(LossKind::Plain, _)))
+    }
+
+    /// Whether `other` is plain regression by the same distance, with every other change of this but the restriction.
+    pub(crate) fn is_plain_of(&self, other: &Self) -> bool {
+        let plain = |change: &Change| match change {
+            Change::Loss(_, distance) => Some(Change::Loss(LossKind::Plain, *distance)),
+            Change::Restriction(..) => None,
+            other => Some(other.clone()),
+        };
+        self != other && self.changes.iter().filter_map(plain).eq(other.changes.iter().cloned())
+    }
+
     /// Makes the changes.
     pub(crate) fn apply(&self, config: &mut TrainConfig) {
         for change in &self.changes {
@@ -78,6 +93,27 @@ impl Variant {
             }
         }
     }
+}
+
+/// STAR under one factor for both axes: everything of it but its direction.
+pub(crate) fn isotropic() -> Variant {
+    Variant::new(
+        "isotropic",
+        "STAR isotropic (smooth-L1)",
+        vec![Change::Loss(LossKind::StarIsotropic, DistanceName::SmoothL1)],
+    )
+}
+
+/// STAR without factors: nothing of it but its restriction, with a weight, for its distance is smaller beside it.
+fn unscaled(weight: f64) -> Variant {
+    Variant::new(
+        format!("unscaled-{weight}"),
+        format!("smooth-L1 and value restriction, weight {weight}"),
+        vec![
+            Change::Loss(LossKind::StarUnscaled, DistanceName::SmoothL1),
+            Change::Restriction(RestrictionName::Value, weight),
+        ],
+    )
 }
 
 /// Trainings that are put into one table; the first is what the others are compared with.
@@ -109,7 +145,7 @@ pub(crate) fn distances() -> Ablation {
     let mut variants = Vec::new();
     for (distance, distance_name) in distances {
         for (kind, slug, name) in kinds {
-            // The two that the main comparison trains have its names, so that they are not trained twice.
+            // Those that are trained elsewhere too have one name, so that they are not trained twice.
             variants.push(match (kind, distance) {
                 (LossKind::Plain, DistanceName::SmoothL1) => Variant::plain(),
                 (LossKind::StarPerAxis, DistanceName::SmoothL1) => Variant::star(),
@@ -133,6 +169,13 @@ pub(crate) fn restrictions() -> Ablation {
         variants.push(star.with(&format!("value-{weight}"), &format!("value, weight {weight}"), change));
     }
     ablation("restrictions", "Restriction of the eigenvalues (STAR as published: value, weight 1)", variants)
+}
+
+/// What of STAR does it: restriction alone, with a factor, with a factor for each axis.
+pub(crate) fn controls() -> Ablation {
+    let mut variants = vec![Variant::plain(), Variant::star(), isotropic()];
+    variants.extend([0.1, 0.3, 1.0].map(unscaled));
+    ablation("controls", "What of STAR does it: restriction, factor, direction", variants)
 }
 
 /// STAR with nothing to keep eigenvalues from growing.
@@ -192,13 +235,16 @@ pub(crate) fn stacks(counts: &[usize]) -> Ablation {
     both("stacks", "Number of stacks", changes.collect())
 }
 
+/// Name of the table of learning rates.
+pub(crate) const LEARNING_RATES: &str = "learning-rates";
+
 /// Learning rates around the base's, for both losses: whether the comparison favours one of them.
 pub(crate) fn learning_rates() -> Ablation {
     let changes = vec![
         ("lr-third", "learning rate / 3", vec![Change::LearningRate(1.0 / 3.0)]),
         ("lr-triple", "learning rate x 3", vec![Change::LearningRate(3.0)]),
     ];
-    both("learning-rates", "Learning rate", changes)
+    both(LEARNING_RATES, "Learning rate", changes)
 }
 
 #[cfg(test)]
@@ -211,6 +257,7 @@ mod tests {
         vec![
             distances(),
             restrictions(),
+            controls(),
             attention(true),
             attention(false),
             backbones(18),
@@ -227,6 +274,18 @@ mod tests {
             assert_eq!(*earlier, variant);
         }
         assert_eq!(distances().variants.len(), 16);
+    }
+
+    #[test]
+    fn every_loss_finds_the_plain_one_beside_it() {
+        for (table, partners) in
+            [(distances(), 12), (learning_rates(), 3), (restrictions(), 6), (backbones(8), 2)]
+        {
+            let partner = |variant: &Variant| table.variants.iter().find(|other| variant.is_plain_of(other));
+            let found = table.variants.iter().filter_map(partner);
+            assert!(found.clone().all(|plain| plain.slug.starts_with("plain")));
+            assert_eq!(found.count(), partners, "{}", table.id);
+        }
     }
 
     #[test]

@@ -5,17 +5,34 @@ use serde::{Deserialize, Serialize};
 use star_data::synthetic::Subject;
 use star_eval::Interval;
 
-use super::design::Planned;
-use super::outcome::{Runs, mean, over_seeds};
+use super::design::{Planned, subject_name};
+use super::phrase::{difference, percent};
+use super::runs::{Runs, mean, over_seeds};
+use crate::reproduce::document::Section;
+use crate::reproduce::variant::{LEARNING_RATES, Variant};
 
 /// A table of trainings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AblationResult {
     pub(crate) id: String,
     pub(crate) title: String,
+    pub(crate) subject: Subject,
     pub(crate) strength: f64,
     pub(crate) seeds: u64,
     pub(crate) rows: Vec<Row>,
+    /// Of learning rates: each loss at its best.
+    pub(crate) best: Option<Best>,
+}
+
+/// Plain regression and STAR, each at the learning rate at which it is best on the test pictures: neither is favoured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Best {
+    pub(crate) plain: String,
+    pub(crate) plain_nme: f64,
+    pub(crate) star: String,
+    pub(crate) star_nme: f64,
+    /// STAR less plain, paired by seed; `None` for fewer than three.
+    pub(crate) difference: Option<Interval>,
 }
 
 /// One training, means over seeds.
@@ -29,26 +46,36 @@ pub(crate) struct Row {
     pub(crate) ratio: f64,
     /// NME less that of the table's first row, paired by seed; `None` for the first row and for one seed.
     pub(crate) difference: Option<Interval>,
+    /// NME less that of plain regression with everything else the same, paired by seed; `None` where the table has none.
+    pub(crate) to_plain: Option<Interval>,
 }
 
-/// The table of an ablation on faces.
+/// The table of an ablation.
 ///
 /// # Errors
 /// When a training is missing.
 pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResult> {
-    let Planned { strength, table } = wanted;
+    let Planned { subject, strength, table } = wanted;
     let whole = |seed: &u64| {
-        let has = |variant| runs.of(Subject::Face, *strength, variant, *seed).is_ok();
+        let has = |variant| runs.of(*subject, *strength, variant, *seed).is_ok();
         table.variants.iter().all(has)
     };
     // Of an unfinished run the seeds that are complete.
     let seeds = (0..runs.design.ablation_seeds).take_while(whole).count().max(1) as u64;
     let mut rows: Vec<Row> = Vec::new();
     let mut first: Vec<f64> = Vec::new();
+    let mut all: Vec<(&Variant, Vec<f64>)> = Vec::new();
     for variant in &table.variants {
-        let of = runs.seeds(Subject::Face, *strength, variant, seeds)?;
+        let of = runs.seeds(*subject, *strength, variant, seeds)?;
         let nmes: Vec<f64> = of.iter().map(|run| run.nme).collect();
-        let apart: Vec<f64> = first.iter().zip(&nmes).map(|(first, nme)| nme - first).collect();
+        let apart = |from: &[f64]| -> Option<Interval> {
+            // Two seeds say next to nothing of a third.
+            let apart: Vec<f64> = from.iter().zip(&nmes).map(|(from, nme)| nme - from).collect();
+            over_seeds(&apart).filter(|_| apart.len() > 2)
+        };
+        let partner = table.variants.iter().find(|other| variant.is_plain_of(other));
+        let partner = partner.map(|plain| runs.seeds(*subject, *strength, plain, seeds)).transpose()?;
+        let partner: Option<Vec<f64>> = partner.map(|runs| runs.iter().map(|run| run.nme).collect());
         rows.push(Row {
             variant: variant.name.clone(),
             nme: mean(nmes.iter().copied()),
@@ -56,11 +83,132 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
             lopsided: mean(of.iter().map(|run| run.lopsided)),
             angle: mean(of.iter().map(|run| run.angle)),
             ratio: mean(of.iter().map(|run| run.ratio)),
-            difference: over_seeds(&apart),
+            difference: apart(&first),
+            to_plain: partner.and_then(|plain| apart(&plain)),
         });
         if first.is_empty() {
-            first = nmes;
+            first = nmes.clone();
         }
+        all.push((variant, nmes));
     }
-    Ok(AblationResult { id: table.id.clone(), title: table.title.clone(), strength: *strength, seeds, rows })
+    Ok(AblationResult {
+        id: table.id.clone(),
+        title: table.title.clone(),
+        subject: *subject,
+        strength: *strength,
+        seeds,
+        best: best(&all).filter(|_| table.id == LEARNING_RATES),
+        rows,
+    })
+}
+
+/// Each loss at its best; `None` where one is missing.
+fn best(all: &[(&Variant, Vec<f64>)]) -> Option<Best> {
+    let of = |plain: bool| {
+        let means = all.iter().filter(|(variant, _)| variant.is_plain() == plain);
+        means
+            .map(|(variant, nmes)| (mean(nmes.iter().copied()), variant, nmes))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let ((plain_nme, plain, from), (star_nme, star, to)) = (of(true)?, of(false)?);
+    let apart: Vec<f64> = from.iter().zip(to).map(|(from, to)| to - from).collect();
+    let names = [plain, star].map(|variant| variant.name.clone());
+    let [plain, star] = names;
+    let difference = over_seeds(&apart).filter(|_| apart.len() > 2);
+    Some(Best { plain, plain_nme, star, star_nme, difference })
+}
+
+/// What tables of learning rates say.
+pub(crate) fn sentences(tables: &[AblationResult]) -> Vec<String> {
+    let said = tables.iter().filter_map(|table| {
+        let best = table.best.as_ref()?;
+        Some(format!(
+            "{}s at strength {}, each loss at the best of its learning rates ({}: NME {} %; {}: {} %): a difference of {} points over {} \
+             paired seeds.",
+            subject_name(table.subject),
+            table.strength,
+            best.plain,
+            percent(best.plain_nme, 2),
+            best.star,
+            percent(best.star_nme, 2),
+            difference(best.difference, 100.0, 2),
+            table.seeds
+        ))
+    });
+    said.collect()
+}
+
+/// The tables.
+pub(crate) fn section(tables: &[AblationResult], left_out: &[String]) -> Section {
+    let mut section = Section::new("ablations", "Ablations");
+    if tables.is_empty() && left_out.is_empty() {
+        section.text("Controls, learning rates, distances, restrictions, attention, stacks and backbones are trained by --thorough.");
+        return section;
+    }
+    left_out.iter().for_each(|what| section.text(format!("Left out: {what}.")));
+    if !tables.is_empty() {
+        section.text(
+            "Differences are over paired seeds: to the first row of each table, and to smooth-L1 (in the table of distances, the same \
+             distance) with the same change beside it. Trainings of one seed have the same pictures, labels and order; weights at the \
+             start are the same where networks are.",
+        );
+    }
+    sentences(tables).into_iter().for_each(|said| section.text(said));
+    for table in tables {
+        section.heading(format!(
+            "{}: {}s, strength {}, {} seeds",
+            table.title,
+            subject_name(table.subject),
+            table.strength,
+            table.seeds
+        ));
+        let rows = table.rows.iter().map(|row| {
+            vec![
+                row.variant.clone(),
+                percent(row.nme, 3),
+                percent(row.failure_rate, 2),
+                percent(row.lopsided, 3),
+                format!("{:.1}", row.angle),
+                format!("{:.2}", row.ratio),
+                difference(row.difference, 100.0, 3),
+                difference(row.to_plain, 100.0, 3),
+            ]
+        });
+        section.table(
+            &[
+                "training",
+                "NME %",
+                "FR@0.10 %",
+                "NME % of ambiguous keypoints",
+                "axis off noise, degrees",
+                "eigenvalue ratio",
+                "NME points to the first row",
+                "to plain, the same beside it",
+            ],
+            rows.collect(),
+        );
+    }
+    section
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_loss_is_taken_at_its_own_best_rate() {
+        let table = crate::reproduce::variant::learning_rates();
+        // In the order of the table: at the base's rate, a third and three times it, plain before STAR.
+        let nmes = [[5.0, 5.2, 5.1], [4.0, 4.3, 4.4], [4.5, 4.6, 4.4], [4.9, 4.8, 5.0], [6.0; 3], [5.5; 3]];
+        let all: Vec<(&Variant, Vec<f64>)> = table.variants.iter().zip(nmes.map(Vec::from)).collect();
+        let found = best(&all).unwrap();
+        assert_eq!(
+            (found.plain.as_str(), found.star.as_str()),
+            ("smooth-L1, learning rate / 3", "STAR (smooth-L1)")
+        );
+        // -0.5, -0.3 and 0.0.
+        let interval = found.difference.unwrap();
+        assert!((interval.estimate + 0.8 / 3.0).abs() < 1e-9 && interval.high > 0.0, "{interval:?}");
+        assert!(best(&all[..1]).is_none());
+    }
 }

@@ -7,14 +7,10 @@ use sha2::{Digest, Sha256};
 use star_cli::config::SourceSection;
 use star_data::synthetic::{self, Subject, SyntheticConfig};
 
-use super::design::Job;
-use super::design::{Design, STRENGTHS, subject_name};
+use super::design::{Design, Job, subject_name};
 use crate::reproduce::variant::Variant;
 
-/// Pictures of each set that are drawn for its hash; a picture depends on its index alone.
-const HASHED: usize = 24;
-
-/// SHA-256 of the first pictures and labels of every set, by name.
+/// SHA-256 of the pictures and labels of every set, by name.
 ///
 /// # Errors
 /// When a picture cannot be drawn.
@@ -23,11 +19,16 @@ pub(crate) fn hashes(design: &Design) -> Result<BTreeMap<String, String>> {
     for subject in [Subject::Face, Subject::Hand] {
         let name = subject_name(subject);
         found.insert(format!("{name}s, test, exact labels"), hash(design.test(subject))?);
-        let strengths = if subject == Subject::Face { &STRENGTHS[..] } else { &design.hand_strengths };
-        for &strength in strengths {
-            let job = Job { subject, strength, variant: Variant::plain(), seed: 0 };
-            if let SourceSection::Synthetic(config) = design.config(&job).data.train {
-                found.insert(format!("{name}s, training, strength {strength}"), hash(config)?);
+        for &strength in design.strengths(subject) {
+            for seed in 0..design.seeds_of(subject) {
+                let job = Job { subject, strength, variant: Variant::plain(), seed };
+                let data = design.config(&job).data;
+                for (use_, source) in [("training", Some(data.train)), ("validation", data.validation)] {
+                    if let Some(SourceSection::Synthetic(config)) = source {
+                        let set = format!("{name}s, {use_}, strength {strength}, seed {seed}");
+                        found.insert(set, hash(config)?);
+                    }
+                }
             }
         }
     }
@@ -35,10 +36,9 @@ pub(crate) fn hashes(design: &Design) -> Result<BTreeMap<String, String>> {
 }
 
 fn hash(config: SyntheticConfig) -> Result<String> {
-    let count = config.count.min(HASHED);
     let set = synthetic::open(config)?;
     let mut hash = Sha256::new();
-    for index in 0..count {
+    for index in 0..set.len() {
         let sample = set.get(index)?;
         hash.update(sample.image.as_raw());
         sample.points.iter().flatten().for_each(|v| hash.update(v.to_le_bytes()));
@@ -51,10 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strength_changes_labels_and_so_the_hash() {
-        let found = hashes(&Design::new(false, None, None)).unwrap();
+    fn strength_and_seed_change_labels_and_so_the_hash() {
+        let mut design = Design::new(false, Some(2), None);
+        let regime = &mut design.regime;
+        (regime.faces.train, regime.hands.train, regime.validation, regime.test) = (6, 6, 3, 4);
+        let found = hashes(&design).unwrap();
         let distinct: std::collections::BTreeSet<&String> = found.values().collect();
-        assert_eq!((found.len(), distinct.len()), (6, 6), "{found:?}");
-        assert_eq!(found, hashes(&Design::new(false, None, None)).unwrap());
+        // A test set each; training and validation under two seeds, of faces at three strengths, of hands at one.
+        let sets = 2 + 2 * 2 * (3 + 1);
+        assert_eq!((found.len(), distinct.len()), (sets, sets), "{found:?}");
+        assert_eq!(found, hashes(&design).unwrap());
     }
 }

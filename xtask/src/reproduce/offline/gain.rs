@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use star_data::synthetic::Subject;
-use star_eval::{Bootstrap, Interval, compare};
+use star_eval::{Bootstrap, Interval, Paired, compare};
 
 use super::measure::Measured;
-use super::outcome::{LEVEL, OverImages, Runs, mean, means, over_seeds};
+use super::runs::{LEVEL, Runs, mean, means, over_seeds};
 
 /// Both losses on one subject at one strength.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,12 +21,22 @@ pub(crate) struct Gain {
     /// Student's interval and test over seeds: of another training of the same recipe. `None` for one seed.
     pub(crate) nme: Option<Interval>,
     pub(crate) nme_p: Option<f64>,
+    /// Corrected by Holm for all comparisons of the run.
+    pub(crate) nme_p_holm: Option<f64>,
     pub(crate) failure_rate: Option<Interval>,
     /// NME of the keypoints that are ambiguous in one direction.
     pub(crate) lopsided: Option<Interval>,
     pub(crate) others: Option<Interval>,
     /// Errors of each picture, averaged over seeds: of other pictures, for these trainings.
     pub(crate) images: OverImages,
+}
+
+/// A comparison over images, conditional on the networks that were trained.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OverImages {
+    pub(crate) paired: Paired,
+    /// Interval of the mean difference.
+    pub(crate) difference: Interval,
 }
 
 /// Means over seeds, and the standard deviation of NME over them.
@@ -60,6 +70,32 @@ impl Figures {
     }
 }
 
+impl Gain {
+    /// What the corrected test says of STAR.
+    pub(crate) fn verdict(&self) -> &'static str {
+        match (self.nme, self.nme_p_holm) {
+            (Some(nme), Some(p)) if p < 1.0 - LEVEL => {
+                if nme.estimate < 0.0 {
+                    "STAR is better"
+                } else {
+                    "STAR is worse"
+                }
+            }
+            (Some(_), Some(_)) => "cannot be told apart",
+            _ => "one seed: no interval",
+        }
+    }
+}
+
+/// Corrects the tests of all comparisons for their number.
+pub(crate) fn correct(gains: &mut [Gain]) {
+    let tested: Vec<usize> = (0..gains.len()).filter(|&i| gains[i].nme_p.is_some()).collect();
+    let probabilities: Vec<f64> = tested.iter().filter_map(|&i| gains[i].nme_p).collect();
+    for (&i, p) in tested.iter().zip(star_eval::paired::holm(&probabilities)) {
+        gains[i].nme_p_holm = Some(p);
+    }
+}
+
 /// The comparison at one strength.
 ///
 /// # Errors
@@ -79,6 +115,7 @@ pub(crate) fn gain(runs: &Runs<'_>, subject: Subject, strength: f64) -> Result<G
         plain: Figures::of(&plain),
         star: Figures::of(&star),
         nme: over_seeds(&nme_differences),
+        nme_p_holm: None,
         nme_p: star_eval::runs::t_test(&nme_differences).ok(),
         nme_differences,
         failure_rate: over_seeds(&differences(|run| run.failure_rate)),
@@ -109,16 +146,22 @@ pub(crate) fn dose(gains: &[Gain], subject: Subject) -> Option<Dose> {
     if of.len() < 2 {
         return None;
     }
-    let strengths: Vec<f64> = of.iter().map(|gain| gain.strength).collect();
-    let seeds = first.nme_differences.len();
-    let by_seed: Vec<Vec<f64>> =
-        (0..seeds).map(|seed| of.iter().map(|gain| -gain.nme_differences[seed]).collect()).collect();
+    let turned = |gain: &&Gain| (gain.strength, gain.nme_differences.iter().map(|d| -d).collect());
     let ends: Vec<f64> =
         first.nme_differences.iter().zip(&last.nme_differences).map(|(none, most)| none - most).collect();
     Some(Dose {
         subject,
-        slope: star_eval::runs::slope(&strengths, &by_seed, LEVEL).ok(),
+        strengths: of.iter().map(|gain| gain.strength).collect(),
+        slope: slope(&of.iter().map(turned).collect::<Vec<_>>()),
         strongest_less_none: over_seeds(&ends),
-        strengths,
     })
+}
+
+/// Growth per unit of strength of what is given for each strength and seed, with its interval over seeds; `None` for one seed.
+pub(crate) fn slope(by_strength: &[(f64, Vec<f64>)]) -> Option<Interval> {
+    let strengths: Vec<f64> = by_strength.iter().map(|(strength, _)| *strength).collect();
+    let seeds = by_strength.first().map_or(0, |(_, values)| values.len());
+    let of = |seed: usize| by_strength.iter().map(|(_, values)| values[seed]).collect();
+    let by_seed: Vec<Vec<f64>> = (0..seeds).map(of).collect();
+    star_eval::runs::slope(&strengths, &by_seed, LEVEL).ok()
 }

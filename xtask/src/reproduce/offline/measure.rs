@@ -112,7 +112,7 @@ pub(crate) fn measure(design: &Design, job: &Job, dir: &Path) -> Result<Measured
             measured.seconds = epoch.seconds;
         }
     }
-    let wanted = design.regime.epochs;
+    let wanted = design.regime.budget(job.subject).epochs;
     ensure!(
         measured.epochs.len() == wanted,
         "{}: {} of {wanted} epochs are trained; run without --skip train, with --resume",

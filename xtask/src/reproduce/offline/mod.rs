@@ -1,13 +1,16 @@
 //! The offline profile: the paper's claim on generated ambiguity, with statistics.
 
-mod ablation;
+pub(crate) mod ablation;
+pub(crate) mod control;
 mod data;
 mod design;
 mod direction;
 mod gain;
 mod measure;
 pub(crate) mod outcome;
+pub(crate) mod phrase;
 mod runaway;
+mod runs;
 mod stability;
 pub(crate) mod words;
 
@@ -25,15 +28,13 @@ use super::args::{Args, StageName};
 use super::document::{Document, Section};
 use super::machine::Versions;
 use super::overhead::{self, Overhead};
-use super::stage::Stages;
+use super::stage::{Stages, prepare};
 use super::targets::Targets;
 use super::{pool, real};
 use crate::workspace::Workspace;
-use design::{Design, Job};
+use design::{Design, Job, Regime};
 use outcome::Outcome;
 
-/// The design that a folder's results belong to.
-const PLAN_FILE: &str = "plan.json";
 /// Processor time of a training for each picture that it sees, seconds: measured over 42 trainings on an AMD EPYC with AVX-512, scores
 /// of validation pictures included.
 const SECONDS_PER_PICTURE: f64 = 0.005;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     one_thread()?;
-    prepare(&out, &design, args.resume || !args.skip.is_empty())?;
+    prepare(&out, &design, args.resume || !args.skip.is_empty(), design.thorough)?;
     star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {
@@ -102,7 +103,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         outcome.trainings = [measured.len(), jobs.len()];
         let report = out.join("report");
         let overhead = overhead::of(args.overhead, &report)?;
-        write(&outcome, overhead.as_ref(), &report)
+        self::report(&outcome, overhead.as_ref())?.write(&outcome, &report)
     })?;
     println!("{:.0} s; report: {}", start.elapsed().as_secs_f64(), out.join("report/index.html").display());
     Ok(())
@@ -131,18 +132,6 @@ fn one_thread() -> Result<()> {
     }
 }
 
-/// Writes the report in its three forms and prints it.
-fn write(outcome: &Outcome, overhead: Option<&Overhead>, dir: &Path) -> Result<()> {
-    output::make_dir(dir)?;
-    let document = report(outcome, overhead)?;
-    let markdown = document.to_markdown();
-    output::write_renamed(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
-    output::write_renamed(&dir.join("report.md"), markdown.as_bytes())?;
-    output::write_renamed(&dir.join("index.html"), document.to_html()?.as_bytes())?;
-    println!("\n{markdown}");
-    Ok(())
-}
-
 /// The whole report.
 ///
 /// # Errors
@@ -165,20 +154,23 @@ fn size() -> Result<Section> {
 /// What would be done.
 fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path) -> String {
     let regime = &design.regime;
-    let pictures = regime.epochs * regime.train;
-    let seconds = jobs.len() as f64 * pictures as f64 * SECONDS_PER_PICTURE / at_once as f64;
+    let pictures: usize = jobs.iter().map(|job| regime.budget(job.subject).pictures()).sum();
+    let seconds = pictures as f64 * SECONDS_PER_PICTURE / at_once as f64;
+    let Regime { faces, hands, .. } = regime;
     let mut text = format!(
         "offline profile{}: results in {}\n\
-         check   draws {} pictures to train on, {} to validate on, {} to test on, of each subject, and hashes them\n\
+         check   draws and hashes {} faces or {} hands to train on, of each subject {} to validate on and {} to test on\n\
          fetch   nothing: pictures are drawn, networks trained\n\
-         train   {} trainings of {} epochs ({pictures} pictures each), {at_once} at a time on one thread each\n",
+         train   {} trainings, {} epochs of faces or {} of hands, {at_once} at a time on one thread each\n",
         if design.thorough { ", thorough" } else { "" },
         out.display(),
-        regime.train,
+        faces.train,
+        hands.train,
         regime.validation,
         regime.test,
         jobs.len(),
-        regime.epochs,
+        faces.epochs,
+        hands.epochs,
     );
     for job in jobs {
         text += &format!("          {}\n", job.title());
@@ -192,32 +184,6 @@ fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path) -> String {
         MEGABYTES_PER_TRAINING * jobs.len() as f64
     );
     text
-}
-
-/// Starts a folder afresh, or checks that what it holds belongs to the same design.
-fn prepare(out: &Path, design: &Design, keep: bool) -> Result<()> {
-    let path = out.join(PLAN_FILE);
-    if keep && path.exists() {
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let earlier: Design = serde_json::from_str(&text).with_context(|| {
-            format!("{}: written by another version; choose another --out", path.display())
-        })?;
-        if earlier != *design {
-            bail!(
-                "{}: the interrupted run had other options (seeds, epochs or --thorough); give the same, or choose another --out",
-                path.display()
-            );
-        }
-        return Ok(());
-    }
-    for stage in ["check", "fetch", "train", "eval", "table", "report"] {
-        let dir = out.join(stage);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
-        }
-    }
-    output::make_dir(out)?;
-    output::write_renamed(&path, serde_json::to_string_pretty(design)?.as_bytes())
 }
 
 /// Marks a training that is finished, so that `--resume` passes over it.
@@ -313,9 +279,11 @@ mod tests {
     fn tiny() -> Design {
         let mut design = Design::new(false, Some(2), Some(2));
         design.hand_strengths = vec![1.0];
-        design.regime = design::Regime {
-            epochs: 2,
-            train: 8,
+        design.control_seeds = 2;
+        let budget = design::Budget { epochs: 2, train: 8 };
+        design.regime = Regime {
+            faces: budget,
+            hands: budget,
             validation: 4,
             test: 6,
             picture: 48,
@@ -364,12 +332,14 @@ mod tests {
         let resumed = everything(&design, &stopped, 2, &go).unwrap();
         assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
 
+        assert!(whole.gains.iter().all(|gain| gain.nme_p_holm >= gain.nme_p && gain.nme_p.is_some()));
         let document = words::document(&whole);
         let (markdown, html) = (document.to_markdown(), document.to_html().unwrap());
         for part in [
             "faces at strength 0",
             "hands at strength 1",
             "grow with ambiguity",
+            "owed to the direction",
             "figure kind 4",
             "first eigenvector",
             "no restriction",
@@ -391,14 +361,24 @@ mod tests {
     fn another_design_is_not_mixed_into_a_folder_and_a_fresh_start_empties_it() {
         let dir = tempfile::tempdir().unwrap();
         let (design, other) = (tiny(), Design::new(false, Some(5), None));
-        prepare(dir.path(), &design, false).unwrap();
+        prepare(dir.path(), &design, false, false).unwrap();
         output::make_dir(&dir.path().join("train/job")).unwrap();
-        prepare(dir.path(), &design, true).unwrap();
+        prepare(dir.path(), &design, true, false).unwrap();
         assert!(dir.path().join("train/job").is_dir());
-        let message = prepare(dir.path(), &other, true).unwrap_err().to_string();
+        let message = prepare(dir.path(), &other, true, false).unwrap_err().to_string();
         assert!(message.contains("other options"), "{message}");
-        prepare(dir.path(), &other, false).unwrap();
+        let message = prepare(dir.path(), &other, false, true).unwrap_err().to_string();
+        assert!(message.contains("holds trainings") && dir.path().join("train/job").is_dir(), "{message}");
+        prepare(dir.path(), &other, false, false).unwrap();
         assert!(!dir.path().join("train/job").exists());
+        // What somebody else put there is not removed.
+        let foreign = tempfile::tempdir().unwrap();
+        output::make_dir(&foreign.path().join("report")).unwrap();
+        for keep in [false, true] {
+            let message = prepare(foreign.path(), &other, keep, false).unwrap_err().to_string();
+            assert!(message.contains("plan.json is missing"), "{message}");
+        }
+        assert!(foreign.path().join("report").is_dir());
     }
 
     #[test]

@@ -1,21 +1,19 @@
 //! Everything that an offline run found, for machines: what the report, the Markdown and the front page are made of.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use star_data::synthetic::Subject;
-use star_eval::{Interval, Paired};
 
 use super::ablation::{AblationResult, ablation};
-use super::design::{Design, Job, REALISTIC};
+use super::control::{Control, controls};
+use super::design::{Design, REALISTIC};
 use super::direction::{Direction, direction};
-use super::gain::{Dose, Gain, dose, gain};
+use super::gain::{Dose, Gain, correct, dose, gain};
 use super::measure::Measured;
 use super::runaway::{Runaway, runaway};
+use super::runs::{Runs, mean, means};
 use super::stability::{Stability, stability};
 use crate::reproduce::variant::Variant;
-
-/// Share of intervals that would hold the truth.
-pub(crate) const LEVEL: f64 = 0.95;
 
 /// The whole outcome. Lengths are fractions of the ruler; nothing in it depends on how long anything took.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +26,8 @@ pub(crate) struct Outcome {
     /// Face by strength, then hand by strength.
     pub(crate) gains: Vec<Gain>,
     pub(crate) doses: Vec<Dose>,
+    /// Empty where the design has none.
+    pub(crate) controls: Vec<Control>,
     pub(crate) stability: Vec<Stability>,
     pub(crate) directions: Vec<Direction>,
     pub(crate) runaway: Runaway,
@@ -68,75 +68,6 @@ pub(crate) struct Figures {
     pub(crate) per_picture: Vec<f64>,
 }
 
-/// A comparison over images, conditional on the networks that were trained.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct OverImages {
-    pub(crate) paired: Paired,
-    /// Interval of the mean difference.
-    pub(crate) difference: Interval,
-}
-
-/// The measured trainings, findable.
-pub(crate) struct Runs<'a> {
-    pub(crate) design: &'a Design,
-    all: &'a [Measured],
-}
-
-impl<'a> Runs<'a> {
-    pub(crate) fn new(design: &'a Design, all: &'a [Measured]) -> Self {
-        Self { design, all }
-    }
-
-    /// The training of a job.
-    ///
-    /// # Errors
-    /// When it was not measured.
-    pub(crate) fn of(
-        &self,
-        subject: Subject,
-        strength: f64,
-        variant: &Variant,
-        seed: u64,
-    ) -> Result<&'a Measured> {
-        let wanted = Job { subject, strength, variant: variant.clone(), seed };
-        let found = self.all.iter().find(|measured| measured.job == wanted);
-        found.with_context(|| format!("{} is not among the trainings", wanted.title()))
-    }
-
-    /// The trainings of the first `seeds` seeds.
-    ///
-    /// # Errors
-    /// As [`Runs::of`].
-    pub(crate) fn seeds(
-        &self,
-        subject: Subject,
-        strength: f64,
-        variant: &Variant,
-        seeds: u64,
-    ) -> Result<Vec<&'a Measured>> {
-        (0..seeds).map(|seed| self.of(subject, strength, variant, seed)).collect()
-    }
-
-    /// Plain and STAR, all seeds of the comparison.
-    ///
-    /// # Errors
-    /// As [`Runs::of`].
-    pub(crate) fn pair(&self, subject: Subject, strength: f64) -> Result<[Vec<&'a Measured>; 2]> {
-        let of = |variant: Variant| self.seeds(subject, strength, &variant, self.design.seeds_of(subject));
-        Ok([of(Variant::plain())?, of(Variant::star())?])
-    }
-}
-
-/// Interval of a mean over seeds; `None` for one seed.
-pub(crate) fn over_seeds(values: &[f64]) -> Option<Interval> {
-    star_eval::runs::mean(values, LEVEL).ok()
-}
-
-pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
-    let values: Vec<f64> = values.into_iter().collect();
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 impl Outcome {
     /// Answers every question from the measured trainings.
     ///
@@ -155,6 +86,7 @@ impl Outcome {
             spreads.extend(stability(&runs, subject, strength)?);
             directions.push(direction(&runs, subject, strength)?);
         }
+        correct(&mut gains);
         let doses =
             [Subject::Face, Subject::Hand].iter().filter_map(|subject| dose(&gains, *subject)).collect();
         let figures = [Variant::plain(), Variant::star()];
@@ -173,6 +105,7 @@ impl Outcome {
             trainings: [measured.len(); 2],
             gains,
             doses,
+            controls: controls(&runs)?,
             stability: spreads,
             directions,
             runaway: runaway(&runs)?,
@@ -202,13 +135,6 @@ fn row(run: &Measured) -> RunRow {
         angle: run.angle,
         ratio: run.ratio,
     }
-}
-
-/// Element-wise mean of lists.
-pub(crate) fn means<'a>(lists: impl IntoIterator<Item = &'a Vec<f64>>) -> Vec<f64> {
-    let lists: Vec<&Vec<f64>> = lists.into_iter().collect();
-    let length = lists.first().map_or(0, |list| list.len());
-    (0..length).map(|i| mean(lists.iter().map(|list| list[i]))).collect()
 }
 
 fn kinds(runs: &Runs<'_>, variant: &Variant) -> Result<Figures> {

@@ -6,7 +6,9 @@ use star_data::synthetic::Subject;
 use star_eval::Interval;
 
 use super::design::REALISTIC;
-use super::outcome::{Runs, mean, over_seeds};
+use super::phrase::percent;
+use super::runs::{Runs, mean, over_seeds};
+use crate::reproduce::document::{Figure, Section};
 use crate::reproduce::variant::{self, Variant};
 
 /// Eigenvalues over the epochs under each restriction, faces at the realistic strength.
@@ -74,4 +76,57 @@ pub(crate) fn runaway(runs: &Runs<'_>) -> Result<Runaway> {
         });
     }
     Ok(Runaway { seeds, rows })
+}
+
+/// The answer.
+pub(crate) fn section(found: &Runaway) -> Section {
+    let mut section = Section::new("restriction", "What do the restrictions of the eigenvalues prevent?");
+    section.text(format!(
+        "Mean of the larger eigenvalue on validation pictures after each epoch (faces, strength 1, {} seed{}), in squared halves of the \
+         network's input: 1/3 is a map spread evenly over the whole input, 1 and more one whose mass lies in far corners (the \
+         estimate is unbiased, which doubles it where two pixels hold everything).",
+        found.seeds,
+        if found.seeds == 1 { "" } else { "s" }
+    ));
+    let rows = found.rows.iter().map(|row| {
+        let last = row.larger.last().map_or(f64::NAN, |(_, value)| *value);
+        vec![
+            row.variant.clone(),
+            format!("{last:.4}"),
+            format!("{:.2}", row.growth),
+            match row.against_value_interval {
+                Some(i) => format!("{:.2} ({:.2} to {:.2})", row.against_value, i.low, i.high),
+                None => format!("{:.2}", row.against_value),
+            },
+            percent(row.nme, 3),
+        ]
+    });
+    section.table(
+        &[
+            "loss",
+            "larger eigenvalue at the end",
+            "end over first epoch",
+            "end over value restriction",
+            "NME %",
+        ],
+        rows.collect(),
+    );
+    if let [_, none, ..] = &found.rows[..] {
+        section.text(format!(
+            "Without a restriction the eigenvalues end at {:.1} times those of the value restriction: {}.",
+            none.against_value,
+            match none.against_value_interval.map(|i| i.low) {
+                Some(low) if low > 2.0 => "they run away",
+                Some(low) if low > 1.0 => "they are larger, but do not run away here",
+                Some(_) => "they do not run away here",
+                None => "one seed, no interval",
+            }
+        ));
+    }
+    let series = found.rows.iter().map(|row| (row.variant.clone(), row.larger.clone())).collect();
+    section.figure(
+        "Larger eigenvalue by training step under each restriction.",
+        Figure::Curves { axes: ["step", "mean larger eigenvalue"], series },
+    );
+    section
 }

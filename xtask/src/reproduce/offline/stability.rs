@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 use star_data::synthetic::Subject;
 use star_eval::{Interval, spread_over_models};
 
+use super::design::subject_name;
 use super::measure::Measured;
-use super::outcome::{LEVEL, Runs, mean};
+use super::phrase::{difference, percent, place, verdict};
+use super::runs::{LEVEL, Runs, mean};
+use crate::reproduce::document::{Figure, Section};
 
 /// Disagreement of the seeds at one strength, fractions of the ruler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,4 +77,43 @@ fn spread(runs: &[&Measured]) -> Result<Vec<f64>> {
         sums.iter_mut().zip(here).for_each(|(sum, value)| *sum += unbiased * value);
     }
     Ok(sums.into_iter().map(|sum| sum / pictures as f64).collect())
+}
+
+/// The answer.
+pub(crate) fn section(found: &[Stability]) -> Section {
+    let mut section =
+        Section::new("stability", "Do trainings under different seeds agree more? (figure kind 4)");
+    if found.is_empty() {
+        section.text("One seed: there is nothing to agree with.");
+        return section;
+    }
+    let rows = found.iter().map(|s| {
+        vec![
+            format!("{}, strength {}", subject_name(s.subject), s.strength),
+            percent(s.plain_mean, 3),
+            percent(s.star_mean, 3),
+            difference(s.difference, 100.0, 3),
+            verdict(s.difference).to_string(),
+        ]
+    });
+    section.text(
+        "Standard deviation of a keypoint over trainings, mean over keypoints and pictures, % of the ruler. Trainings of other seeds \
+         have other pictures, other annotators and other weights at the start. The interval is a jackknife over seeds, rough with few.",
+    );
+    section.table(&["pictures", "smooth-L1", "STAR", "difference", "says"], rows.collect());
+    for s in found.iter().filter(|s| s.subject == Subject::Face && s.strength == 1.0) {
+        for (name, spread) in [("smooth-L1", &s.plain), ("STAR", &s.star)] {
+            section.figure(
+                format!(
+                    "Standard deviation of each keypoint over seeds with {name}, strength 1: {}.",
+                    place(s.subject)
+                ),
+                Figure::Bars {
+                    axes: ["keypoint", "deviation, % of the ruler"],
+                    values: spread.iter().map(|v| 100.0 * v).collect(),
+                },
+            );
+        }
+    }
+    section
 }

@@ -9,22 +9,19 @@ pub(crate) mod words;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
-use star_cli::output;
 
 use super::args::{Args, Origin, StageName};
 use super::machine::Versions;
 use super::overhead::{self, Overhead};
-use super::stage::Stages;
+use super::stage::{Stages, prepare};
 use super::targets::Targets;
 use crate::workspace::Workspace;
 use outcome::{Cell, SetOutcome, Verdict};
 use plan::RealPlan;
 use sets::RealSet;
 
-/// The plan that a folder's results belong to.
-const PLAN_FILE: &str = "plan.json";
 /// Seconds that the published network takes for a face on two cores with AVX-512 (docs/performance.md): scored in batches, trained.
 const SECONDS_TO_SCORE: f64 = 0.058;
 /// Likewise; measured on batches of four.
@@ -46,7 +43,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     let all = stages::candidates(&plan)?;
-    prepare(&out, &plan, args.resume || !args.skip.is_empty())?;
+    prepare(&out, &plan, args.resume || !args.skip.is_empty(), true)?;
     star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {
@@ -74,7 +71,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
             Ok(())
         }
     })?;
-    stages.run(StageName::Eval, |dir, _| stages::scores(&plan, &all, &out, dir))?;
+    stages.run(StageName::Eval, |dir, _| stages::scores(&plan, &all, [&out, dir], &stop))?;
     let missed = stages.run(StageName::Table, |_, _| {
         let sets = stages::outcomes(&plan, &all, &out)?;
         let outcome = RealOutcome { plan: &plan, cells: outcome::cells(&targets, &plan, &sets), sets };
@@ -83,9 +80,14 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         write(&outcome, &targets, overhead.as_ref(), &report)
     })?;
     println!("{:.0} s; report: {}", start.elapsed().as_secs_f64(), out.join("report/index.html").display());
-    match missed.unwrap_or_default() {
-        (0, _) => Ok(()),
-        (missed, checked) => bail!("{missed} of {checked} checked cells miss their target; see the report"),
+    match missed {
+        Some((0, 0, cells)) if cells > 0 => {
+            bail!("none of the {cells} cells with a target was measured; the report says why")
+        }
+        None | Some((0, ..)) => Ok(()),
+        Some((missed, checked, _)) => {
+            bail!("{missed} of {checked} checked cells miss their target; see the report")
+        }
     }
 }
 
@@ -97,50 +99,20 @@ pub(crate) struct RealOutcome<'a> {
     pub(crate) sets: Vec<SetOutcome>,
 }
 
-/// Writes the report in its three forms, prints it, and says how many cells miss of how many that are measured.
+/// Writes the report in its three forms, prints it, and says how many cells miss, how many are measured and how many there are.
 fn write(
     outcome: &RealOutcome<'_>,
     targets: &Targets,
     overhead: Option<&Overhead>,
     dir: &Path,
-) -> Result<(usize, usize)> {
-    output::make_dir(dir)?;
+) -> Result<(usize, usize, usize)> {
     let mut document = words::document(outcome, targets)?;
     document.sections.push(overhead::section(overhead));
-    let markdown = document.to_markdown();
-    output::write_renamed(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
-    output::write_renamed(&dir.join("report.md"), markdown.as_bytes())?;
-    output::write_renamed(&dir.join("index.html"), document.to_html()?.as_bytes())?;
-    println!("\n{markdown}");
+    document.write(outcome, dir)?;
     let count =
         |wanted: &[Verdict]| outcome.cells.iter().filter(|cell| wanted.contains(&cell.verdict)).count();
-    Ok((count(&[Verdict::Missed]), count(&[Verdict::Missed, Verdict::Reached])))
-}
-
-/// Starts a folder afresh, or checks that what it holds belongs to the same plan.
-fn prepare(out: &Path, plan: &RealPlan, keep: bool) -> Result<()> {
-    let path = out.join(PLAN_FILE);
-    if keep && path.exists() {
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let earlier: RealPlan = serde_json::from_str(&text).with_context(|| {
-            format!("{}: written by another version; choose another --out", path.display())
-        })?;
-        if earlier != *plan {
-            bail!(
-                "{}: the interrupted run had other options; give the same, or choose another --out",
-                path.display()
-            )
-        }
-        return Ok(());
-    }
-    for stage in ["check", "fetch", "train", "eval", "table", "report"] {
-        let dir = out.join(stage);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
-        }
-    }
-    output::make_dir(out)?;
-    output::write_renamed(&path, serde_json::to_string_pretty(plan)?.as_bytes())
+    let measured = count(&[Verdict::Missed, Verdict::Reached]);
+    Ok((count(&[Verdict::Missed]), measured, outcome.cells.len()))
 }
 
 /// What would be done, how long it takes and what it fills.
@@ -159,13 +131,14 @@ fn told(plan: &RealPlan, out: &Path) -> Result<String> {
         match plan.from {
             Origin::Weights => {
                 let weights = plan.weights(set);
+                let weights_known = weights.is_some();
                 let weights = weights.map_or_else(
                     || "none are known: name some with --weights".to_string(),
                     |name| format!("`{name}`, about 180 MB to download where it was not before"),
                 );
                 text += &format!("  fetch {weights}\n  eval  {counted}\n");
                 seconds += scoring;
-                megabytes += 120.0;
+                megabytes += 120.0 + if weights_known { 180.0 } else { 0.0 };
             }
             Origin::Scratch => {
                 let variants = plan.variants().len() as f64 * plan.seeds as f64;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use star_data::formats::Compat;
 use star_eval::{Interval, Report, Results};
 
 use super::plan::RealPlan;
+use crate::reproduce::args::Origin;
 use crate::reproduce::targets::{Metric, Target, Targets};
 
 /// What became of a set.
@@ -27,8 +29,9 @@ pub(crate) struct SetOutcome {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Scores {
     pub(crate) seed: u64,
-    /// Where the weights come from.
+    /// Where the weights come from, and their SHA-256.
     pub(crate) weights: String,
+    pub(crate) weights_hash: String,
     /// Figures by subset, ruler and threshold.
     pub(crate) figures: Vec<Figure>,
     /// Kinds 1 to 3: eigenvalue ratios.
@@ -81,6 +84,7 @@ impl Scores {
         Self {
             seed,
             weights,
+            weights_hash: String::new(),
             figures: results.reports.iter().map(figure).collect(),
             keypoint_ratios: ambiguity.map(|a| a.keypoint_ratios.clone()).unwrap_or_default(),
             contrasts: contrasts
@@ -144,23 +148,30 @@ fn variant_of(target: &Target) -> &str {
     target.variant.as_deref().unwrap_or("star")
 }
 
-/// Whether a target is about this kind of run: figures of published weights under the reference's reading hold for nothing else.
-pub(crate) fn concerns(target: &Target, plan: &RealPlan) -> bool {
-    let published = plan.from == crate::reproduce::args::Origin::Weights
-        && plan.compat == star_data::formats::Compat::Reference;
-    !target.published_weights || published
+/// What a run must be told apart by to be held to a target.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    compat: bool,
+    /// Weights of somebody's own instead of those known to be published.
+    own_weights: bool,
 }
 
 /// Every target of the sets, measured or explained.
 pub(crate) fn cells(targets: &Targets, plan: &RealPlan, sets: &[SetOutcome]) -> Vec<Cell> {
     let of_sets = targets.target.iter().filter_map(|target| {
         let set = sets.iter().find(|set| set.key == target.set)?;
-        concerns(target, plan).then(|| cell(targets, target, set))
+        // Figures of published weights hold for no training.
+        let concerns = !target.published_weights || plan.from == Origin::Weights;
+        let reading = Reading {
+            compat: plan.compat == Compat::Reference,
+            own_weights: plan.weights.iter().any(|(key, _)| *key == set.key),
+        };
+        concerns.then(|| cell(targets, target, set, reading))
     });
     of_sets.collect()
 }
 
-fn cell(targets: &Targets, target: &Target, set: &SetOutcome) -> Cell {
+fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) -> Cell {
     let values: Vec<f64> =
         set.runs.get(variant_of(target)).into_iter().flatten().filter_map(|s| value(target, s)).collect();
     let ours = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
@@ -168,28 +179,34 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome) -> Cell {
         Metric::Auc => target.value - ours,
         _ => ours - target.value,
     };
-    // The same weights on the same faces must give the same figure; another training may be better.
-    let missed = |ours: f64| match target.published_weights {
+    // The same weights on the same faces must give the same figure; other weights may be better.
+    let missed = |ours: f64| match target.published_weights && !reading.own_weights {
         true => (ours - target.value).abs() > target.tolerance,
         false => worse(ours) > target.tolerance,
-    };
-    let verdict = match ours {
-        None => Verdict::NotMeasured,
-        Some(ours) if missed(ours) => Verdict::Missed,
-        Some(_) => Verdict::Reached,
     };
     let expected = target.faces.or_else(|| set.published.filter(|_| target.subset == "full"));
     let scored = set.runs.get(variant_of(target)).and_then(|scores| scores.first());
     let scored = scored.and_then(|scores| scores.figure(&target.subset, &target.ruler)).map(|f| f.faces);
-    let remark = match (ours, &set.reason, scored, expected) {
-        (None, Some(reason), ..) => reason.clone(),
-        (None, None, ..) if target.variant.is_some() && !set.runs.contains_key(variant_of(target)) => {
+    let others = scored.zip(expected).filter(|(scored, expected)| scored != expected);
+    let comparable = !target.published_weights || (reading.compat && others.is_none());
+    let verdict = match ours {
+        None => Verdict::NotMeasured,
+        Some(_) if !comparable => Verdict::NotMeasured,
+        Some(ours) if missed(ours) => Verdict::Missed,
+        Some(_) => Verdict::Reached,
+    };
+    let remark = match (ours, &set.reason, others) {
+        (None, Some(reason), _) => reason.clone(),
+        (None, None, _) if target.variant.is_some() && !set.runs.contains_key(variant_of(target)) => {
             "only trained with --from scratch --ablations".to_string()
         }
-        (None, None, ..) => {
-            "the figure is not among the scores: a face has no such ruler or no prediction".to_string()
+        (None, None, _) => "the figure is not among the scores: the files do not tell the subset, or a face has no such ruler or no \
+                            prediction"
+            .to_string(),
+        (Some(_), ..) if target.published_weights && !reading.compat => {
+            "holds under --compat reference alone".to_string()
         }
-        (Some(_), _, Some(scored), Some(expected)) if scored != expected => {
+        (Some(_), _, Some((scored, expected))) => {
             format!("{scored} faces scored, the figure is of {expected}")
         }
         _ => String::new(),
@@ -235,6 +252,7 @@ mod tests {
         Scores {
             seed: 0,
             weights: "w".into(),
+            weights_hash: String::new(),
             figures: vec![Figure {
                 subset: "full".into(),
                 ruler: "inter-ocular".into(),
@@ -252,6 +270,35 @@ mod tests {
         }
     }
 
+    const DEFAULT: Reading = Reading { compat: false, own_weights: false };
+
+    #[test]
+    fn third_party_figures_are_held_to_the_same_weights_on_the_same_faces_alone() {
+        let targets = Targets::read().unwrap();
+        let target = targets.target.iter().find(|t| t.published_weights && t.metric == Metric::Nme).unwrap();
+        assert_eq!((target.set.as_str(), target.faces), ("300w", Some(688)));
+        let verdict = |nme: f64, faces: usize, reading: Reading| {
+            let mut scores = scores(nme / 100.0, 0.0, 0.0);
+            scores.figures[0].faces = faces;
+            let set = SetOutcome { key: "300w".into(), ..wflw(vec![scores], None) };
+            let cell = cell(&targets, target, &set, reading);
+            (cell.verdict, cell.remark)
+        };
+        let compat = Reading { compat: true, own_weights: false };
+        let (verdict_of, value) = (|v: (Verdict, String)| v.0, target.value);
+        assert_eq!(verdict_of(verdict(value, 688, compat)), Verdict::Reached);
+        assert_eq!(verdict_of(verdict(value - 0.01, 688, compat)), Verdict::Missed);
+        // Better weights of one's own are no miss.
+        assert_eq!(
+            verdict_of(verdict(value - 0.01, 688, Reading { own_weights: true, ..compat })),
+            Verdict::Reached
+        );
+        let (other, why) = verdict(value, 689, compat);
+        assert!(other == Verdict::NotMeasured && why.contains("689 faces"), "{why}");
+        let (other, why) = verdict(value, 688, DEFAULT);
+        assert!(other == Verdict::NotMeasured && why.contains("--compat reference"), "{why}");
+    }
+
     fn wflw(runs: Vec<Scores>, reason: Option<&str>) -> SetOutcome {
         SetOutcome {
             key: "wflw".into(),
@@ -267,7 +314,9 @@ mod tests {
     fn verdicts(set: SetOutcome) -> Vec<(Verdict, String)> {
         let targets = Targets::read().unwrap();
         let of = targets.target.iter().filter(|target| target.set == "wflw");
-        of.map(|target| cell(&targets, target, &set)).map(|cell| (cell.verdict, cell.remark)).collect()
+        of.map(|target| cell(&targets, target, &set, DEFAULT))
+            .map(|cell| (cell.verdict, cell.remark))
+            .collect()
     }
 
     #[test]
@@ -290,7 +339,7 @@ mod tests {
         let targets = Targets::read().unwrap();
         let target = targets.target.iter().find(|target| target.set == "wflw").unwrap();
         let two = wflw(vec![scores(0.0400, 0.0, 0.6), scores(0.0404, 0.0, 0.6)], None);
-        let found = cell(&targets, target, &two);
+        let found = cell(&targets, target, &two, DEFAULT);
         assert!((found.ours.unwrap() - 4.02).abs() < 1e-9 && found.interval.is_some());
     }
 }

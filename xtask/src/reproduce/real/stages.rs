@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ use crate::reproduce::variant::Variant;
 
 /// Faces that go through the network together in scoring.
 const BATCH: usize = 8;
+
+/// Marks a training that is finished.
+const DONE: &str = "done";
 
 /// A set with where it was found, or why it has no figures.
 pub(crate) struct Candidate {
@@ -192,7 +195,7 @@ pub(crate) fn trainings(
                 let slug = RealPlan::slug(set, &variant, seed);
                 let (place, label) =
                     (dir.join(&slug), format!("{}, {}, seed {seed}", set.name, variant.name));
-                let done = place.join("done");
+                let done = place.join(DONE);
                 if done.exists() {
                     println!("{label}: already trained");
                     continue;
@@ -222,11 +225,16 @@ pub(crate) fn trainings(
     Ok(())
 }
 
-/// Scores every network on the test split of its set.
+/// Scores every network on the test split of its set; one that has changed since it was scored, again.
 ///
 /// # Errors
-/// When a network or a face cannot be read.
-pub(crate) fn scores(plan: &RealPlan, all: &[Candidate], out: &Path, dir: &Path) -> Result<()> {
+/// When a network or a face cannot be read, and when it is stopped.
+pub(crate) fn scores(
+    plan: &RealPlan,
+    all: &[Candidate],
+    [out, dir]: [&Path; 2],
+    stop: &AtomicBool,
+) -> Result<()> {
     for Candidate { set, found } in all {
         let Ok(found) = found else { continue };
         let networks: Vec<(String, u64, PathBuf)> = match plan.from {
@@ -243,7 +251,12 @@ pub(crate) fn scores(plan: &RealPlan, all: &[Candidate], out: &Path, dir: &Path)
         };
         for (slug, seed, place) in networks {
             let path = dir.join(format!("{}-{slug}-{seed}.json", set.key));
-            if path.exists() {
+            if stop.load(Ordering::SeqCst) {
+                bail!("stopped; go on with the same command and --resume");
+            }
+            if plan.from == Origin::Scratch && !place.with_file_name(DONE).exists() {
+                // Its best network so far is there, and is not what the recipe makes.
+                println!("{}, {slug}, seed {seed}: not scored, its training is not finished", set.name);
                 continue;
             }
             if !place.is_dir() {
@@ -254,8 +267,14 @@ pub(crate) fn scores(plan: &RealPlan, all: &[Candidate], out: &Path, dir: &Path)
                 let stage = if plan.from == Origin::Weights { "fetch" } else { "train" };
                 bail!("{}: no weights there; run without --skip {stage}, with --resume", place.display())
             }
+            let hash = sha256(&place.join(WEIGHTS_FILE))?;
+            let scored = std::fs::read_to_string(&path).ok();
+            let scored = scored.and_then(|text| serde_json::from_str::<Scores>(&text).ok());
+            if scored.is_some_and(|scores| scores.weights_hash == hash) {
+                continue;
+            }
             println!("{}, {slug}, seed {seed}: scoring", set.name);
-            let scores = score(plan, set, found, &place, seed)
+            let scores = score(plan, set, found, &place, (seed, hash))
                 .with_context(|| format!("scoring {} with {}", set.name, place.display()))?;
             output::write_renamed(&path, serde_json::to_string(&scores)?.as_bytes())?;
         }
@@ -263,7 +282,13 @@ pub(crate) fn scores(plan: &RealPlan, all: &[Candidate], out: &Path, dir: &Path)
     Ok(())
 }
 
-fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u64) -> Result<Scores> {
+fn score(
+    plan: &RealPlan,
+    set: &RealSet,
+    found: &Located,
+    place: &Path,
+    (seed, hash): (u64, String),
+) -> Result<Scores> {
     let folder = Folder::load(place)?;
     let source = folder.config.provenance.source.clone();
     let device = plan.device.open()?;
@@ -293,7 +318,7 @@ fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u6
     if set.key == "300vw" {
         results.videos = videos::measure(&cases)?;
     }
-    Ok(Scores::new(seed, source, &results))
+    Ok(Scores { weights_hash: hash, ..Scores::new(seed, source, &results) })
 }
 
 /// What became of every set.
@@ -333,7 +358,7 @@ pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result
                 }
             }
             if outcome.runs.is_empty() {
-                outcome.reason.get_or_insert("not scored: run without --skip eval".to_string());
+                outcome.reason.get_or_insert("no network of it was scored".to_string());
             }
         }
         found.push(outcome);
