@@ -18,6 +18,8 @@ use star_data::{Dataset, Scheme};
 
 /// How long a page may take on a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a browser that ends without having shown the page is started again.
+const ATTEMPTS: usize = 3;
 const WIDE: [u32; 2] = [1200, 3000];
 const NARROW: [u32; 2] = [390, 3000];
 
@@ -50,10 +52,10 @@ impl Browser {
         found.map(|program| Self { program })
     }
 
-    /// Runs the browser once with a profile of its own; returns its standard output and error.
-    fn run(&self, dir: &Path, [width, height]: [u32; 2], dark: bool, arguments: &[String]) -> [String; 2] {
+    /// Runs the browser once with a profile of its own; returns its log.
+    fn run(&self, dir: &Path, [width, height]: [u32; 2], dark: bool, arguments: &[String]) -> String {
         let profile = tempfile::tempdir_in(dir).unwrap();
-        let (out, log) = (profile.path().join("out"), profile.path().join("log"));
+        let log = profile.path().join("log");
         let mut child = Command::new(&self.program)
             .args([
                 "--headless",
@@ -74,7 +76,7 @@ impl Browser {
             .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)))
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(std::fs::File::create(&out).unwrap())
+            .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -87,25 +89,47 @@ impl Browser {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        [read(&out), read(&log)]
+        read(&log)
     }
 
     fn visit(&self, dir: &Path, page: &Path, size: [u32; 2], dark: bool) -> Visit {
-        let (shot, net) = (dir.join("shot.png"), dir.join("net.json"));
-        let address = format!("file://{}", page.display());
-        let arguments =
-            [format!("--screenshot={}", shot.display()), format!("--log-net-log={}", net.display()), address];
-        let [_, log] = self.run(dir, size, dark, &arguments);
+        // Of its own: where a browser ends without a picture, that of an earlier visit is none of it.
+        let own = tempfile::tempdir_in(dir).unwrap();
+        let (shot, net) = (own.path().join("shot.png"), own.path().join("net.json"));
+        let arguments = [
+            format!("--screenshot={}", shot.display()),
+            format!("--log-net-log={}", net.display()),
+            format!("file://{}", page.display()),
+        ];
+        let log = self.run_until(dir, size, dark, &arguments, |_| shot.is_file() && net.is_file());
         let console = log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
-        let screenshot =
-            image::open(&shot).unwrap_or_else(|e| panic!("no screenshot ({e}): {log}")).to_rgb8();
-        let text = std::fs::read_to_string(&net).unwrap();
         Visit {
             console,
-            requests: requests(&text),
-            screenshot,
+            requests: requests(&std::fs::read_to_string(&net).unwrap()),
+            screenshot: image::open(&shot).unwrap().to_rgb8(),
             overflow: self.overflow(dir, page, size, dark),
         }
+    }
+
+    /// Runs the browser until it has done what it was started for; returns its log. On a busy machine Chromium now and then ends
+    /// without having shown the page, which says nothing of the page.
+    fn run_until(
+        &self,
+        dir: &Path,
+        size: [u32; 2],
+        dark: bool,
+        arguments: &[String],
+        done: impl Fn(&str) -> bool,
+    ) -> String {
+        let mut logs = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let log = self.run(dir, size, dark, arguments);
+            if done(&log) {
+                return log;
+            }
+            logs.push(log);
+        }
+        panic!("the browser did not show the page in {ATTEMPTS} attempts: {logs:#?}")
     }
 
     /// A copy of the page measures itself in a frame, which may be narrower than the browser lets its windows be.
@@ -120,9 +144,9 @@ impl Browser {
         );
         std::fs::write(&frame, html).unwrap();
         let address = format!("file://{}", frame.display());
-        let [_, log] = self.run(dir, [1300, height], dark, &["--dump-dom".into(), address]);
-        let found =
-            log.split("measured ").nth(1).unwrap_or_else(|| panic!("the page was not measured: {log}"));
+        let arguments = ["--dump-dom".into(), address];
+        let log = self.run_until(dir, [1300, height], dark, &arguments, |log| log.contains("measured "));
+        let found = log.split("measured ").nth(1).unwrap();
         let words: Vec<&str> = found.split_whitespace().collect();
         assert_eq!(words[2], width.to_string(), "{log}");
         words[0].parse().unwrap()
