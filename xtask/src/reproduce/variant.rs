@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use star_cli::config::{Backbone, DistanceName, LossKind, ModelSection, RestrictionName, TrainConfig};
 
+/// Far more than there are seeds of trainings: the seeds of their starts are apart.
+const START: u64 = 1_000_000;
+
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,6 +20,8 @@ pub(crate) enum Change {
     LearningRate(f64),
     /// Weight of the landmark term against the auxiliary ones.
     LandmarkWeight(f64),
+    /// Other weights at the start and another order of the same data.
+    Start(u64),
 }
 
 /// A training by what it changes.
@@ -90,6 +95,7 @@ impl Variant {
                 Change::Stacks(count) => config.model.stacks = *count,
                 Change::LearningRate(factor) => config.schedule.learning_rate *= factor,
                 Change::LandmarkWeight(weight) => config.loss.landmark_weight = *weight,
+                Change::Start(number) => config.seed += START * number,
             }
         }
     }
@@ -162,20 +168,26 @@ pub(crate) fn distances() -> Ablation {
 
 /// Every restriction of the eigenvalues, the value restriction at several weights.
 pub(crate) fn restrictions() -> Ablation {
-    let star = Variant::star();
-    let mut variants = vec![star.clone(), Variant::plain(), no_restriction(), detached()];
-    for weight in [0.1, 0.3, 3.0] {
-        let change = Change::Restriction(RestrictionName::Value, weight);
-        variants.push(star.with(&format!("value-{weight}"), &format!("value, weight {weight}"), change));
-    }
+    let mut variants = vec![Variant::star(), Variant::plain(), no_restriction(), detached()];
+    variants.extend([0.1, 0.3, 3.0, 10.0].map(restricted));
     ablation("restrictions", "Restriction of the eigenvalues (STAR as published: value, weight 1)", variants)
 }
+
+/// STAR with the value restriction of a weight.
+fn restricted(weight: f64) -> Variant {
+    let change = Change::Restriction(RestrictionName::Value, weight);
+    Variant::star().with(&format!("value-{weight}"), &format!("value, weight {weight}"), change)
+}
+
+/// Name of the table of controls.
+pub(crate) const CONTROLS: &str = "controls";
 
 /// What of STAR does it: restriction alone, with a factor, with a factor for each axis.
 pub(crate) fn controls() -> Ablation {
     let mut variants = vec![Variant::plain(), Variant::star(), isotropic()];
-    variants.extend([0.1, 0.3, 1.0].map(unscaled));
-    ablation("controls", "What of STAR does it: restriction, factor, direction", variants)
+    variants.extend([3.0, 10.0].map(restricted));
+    variants.extend([0.3, 1.0, 3.0].map(unscaled));
+    ablation(CONTROLS, "What of STAR does it: restriction, factor, direction", variants)
 }
 
 /// STAR with nothing to keep eigenvalues from growing.
@@ -247,6 +259,20 @@ pub(crate) fn learning_rates() -> Ablation {
     both(LEARNING_RATES, "Learning rate", changes)
 }
 
+/// Trainings of one recipe on the same pictures beside the base's.
+pub(crate) const STARTS: [u64; 2] = [1, 2];
+
+/// Both losses on the same pictures and labels again: how far they agree from run to run.
+pub(crate) fn starts() -> Ablation {
+    let names = STARTS.map(|n| (format!("start-{n}"), format!("start {n}"), vec![Change::Start(n)]));
+    let changes = names.iter().map(|(slug, name, changes)| (slug.as_str(), name.as_str(), changes.clone()));
+    both(
+        "starts",
+        "Run to run: the same pictures and labels from other weights at the start",
+        changes.collect(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -263,6 +289,7 @@ mod tests {
             backbones(18),
             stacks(&[1, 2]),
             learning_rates(),
+            starts(),
         ]
     }
 
@@ -279,7 +306,7 @@ mod tests {
     #[test]
     fn every_loss_finds_the_plain_one_beside_it() {
         for (table, partners) in
-            [(distances(), 12), (learning_rates(), 3), (restrictions(), 6), (backbones(8), 2)]
+            [(distances(), 12), (learning_rates(), 3), (restrictions(), 7), (backbones(8), 2), (starts(), 3)]
         {
             let partner = |variant: &Variant| table.variants.iter().find(|other| variant.is_plain_of(other));
             let found = table.variants.iter().filter_map(partner);

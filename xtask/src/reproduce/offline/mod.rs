@@ -280,7 +280,7 @@ mod tests {
         let mut design = Design::new(false, Some(2), Some(2));
         design.hand_strengths = vec![1.0];
         design.control_seeds = 2;
-        let budget = design::Budget { epochs: 2, train: 8 };
+        let budget = design::Budget { epochs: 2, train: 8, learning_rate: 3e-3 };
         design.regime = Regime {
             faces: budget,
             hands: budget,

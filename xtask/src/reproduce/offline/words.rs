@@ -34,8 +34,8 @@ pub(crate) fn document(outcome: &Outcome) -> Document {
             ),
             format!(
                 "One network ({} stack of {} levels, {} channels, {} px, no attention branch, so that the landmark term is the whole \
-                 loss) is trained {} epochs on {} faces or {} epochs on {} hands with ambiguous labels, at learning rate {}, and scored against the exact \
-                 truth of {} unseen pictures. Trainings of one seed share weights at the start and the order of the data; only the \
+                 loss) is trained {} epochs on {} faces at learning rate {}, or {} epochs on {} hands at {}, with ambiguous labels, and \
+                 scored against the exact truth of {} unseen pictures. Trainings of one seed share weights at the start and the order of the data; only the \
                  loss differs. NME is in % of the ruler, FR and AUC are at {THRESHOLD:.2}.",
                 1,
                 regime.levels,
@@ -43,14 +43,15 @@ pub(crate) fn document(outcome: &Outcome) -> Document {
                 regime.image_size,
                 regime.faces.epochs,
                 regime.faces.train,
+                regime.faces.learning_rate,
                 regime.hands.epochs,
                 regime.hands.train,
-                regime.learning_rate,
+                regime.hands.learning_rate,
                 regime.test
             ),
             format!(
                 "Intervals hold 95 %. Those over seeds are Student's on {} paired trainings (hands {}): every seed has its own pictures, \
-                 annotator and weights at the start, so that they speak of doing it all again; those over pictures are bootstrapped from \
+                 annotator and weights at the start, so that they speak of doing it all again but for the test pictures; those over pictures are bootstrapped from \
                  errors averaged over the seeds and speak of other test pictures for these trainings only. Differences are STAR less \
                  smooth-L1: negative is better for STAR. The question asked beforehand is of NME in {} comparisons; its verdicts are of \
                  t-tests corrected by Holm for their number. Every other interval stands alone, uncorrected: of a hundred such, five \
