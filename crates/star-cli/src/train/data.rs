@@ -13,7 +13,8 @@ use star_model::InputSpec;
 use crate::config::{SourceSection, TrainConfig};
 use crate::videos;
 
-/// The training faces without those held out, and the validation faces. Of videos, whole ones are held out.
+/// The training faces without those held out, and the validation faces. Faces of one picture, and frames of one video, are held out
+/// together or not at all.
 pub(super) fn sets(
     config: &TrainConfig,
     base: &Path,
@@ -32,19 +33,19 @@ pub(super) fn sets(
         "data.train: {} faces are too few to hold {held} out for validation",
         train.len()
     );
-    let (held, kept) = match config.data.train {
-        SourceSection::Face300vw(_) => {
-            let frames = train.clone();
-            let video = move |index: usize| videos::of(&frames.source(index));
-            let (held, kept) = Subset::split_groups(train, video, held, config.seed);
-            ensure!(
-                !held.is_empty(),
-                "data.train: one video; expected others to hold out for validation, or data.validation"
-            );
-            (held, kept)
-        }
-        _ => Subset::split(train, held, config.seed),
+    let video = matches!(config.data.train, SourceSection::Face300vw(_));
+    let faces = train.clone();
+    let scene = move |index: usize| match (video, faces.picture(index)) {
+        (true, _) => videos::of(&faces.source(index)),
+        (false, Some(file)) => file.to_string_lossy().into_owned(),
+        (false, None) => format!("{index:08}"),
     };
+    let (held, kept) = Subset::split_groups(train, scene, held, config.seed);
+    ensure!(
+        !held.is_empty(),
+        "data.train: one {}; expected others to hold out for validation, or data.validation",
+        if video { "video" } else { "picture" }
+    );
     Ok((Arc::new(kept), Arc::new(held)))
 }
 
