@@ -148,6 +148,24 @@ fn path(path: PathBuf) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// The cells of a report, each with ours or why not, and those of every kind.
+fn filled_or_explained(report: &Value) -> &[Value] {
+    let cells = report["cells"].as_array().unwrap();
+    for cell in cells {
+        let explained = cell["remark"].as_str().is_some_and(|why| !why.is_empty());
+        assert!(cell["ours"].is_number() || explained, "neither filled nor explained: {cell}");
+        assert_eq!(cell["paper"].is_null(), cell["verdict"] == "no_target", "{cell}");
+    }
+    let of = |set: &str, what: &str| {
+        cells.iter().any(|cell| cell["set"] == set && cell["what"].as_str().unwrap().starts_with(what))
+    };
+    for what in ["NME", "FR", "AUC"] {
+        let sets: Vec<&str> = cells.iter().map(|cell| cell["set"].as_str().unwrap()).collect();
+        assert!(sets.iter().all(|set| of(set, what)), "{what}: {sets:?}");
+    }
+    cells
+}
+
 /// Where nothing listens: whatever asks for the network fails.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
@@ -167,11 +185,7 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
 
     let report: Value =
         serde_json::from_slice(&std::fs::read(dir.path().join("out/report/report.json")).unwrap()).unwrap();
-    let cells = report["cells"].as_array().unwrap();
-    assert!(cells.len() >= 16, "{}", cells.len());
-    for cell in cells {
-        let explained = cell["remark"].as_str().is_some_and(|why| !why.is_empty());
-        assert!(cell["ours"].is_number() || explained, "neither filled nor explained: {cell}");
+    for cell in filled_or_explained(&report) {
         if cell["set"] == "COFW" {
             assert!(cell["remark"].as_str().unwrap().contains("no published weights"), "{cell}");
         }
@@ -254,10 +268,63 @@ fn trainings_from_scratch_run_on_every_set_and_say_that_they_are_not_the_recipe(
         }
         // Two seeds disagree, and so have a spread.
         assert!(told.contains("over 2 trainings"), "{told}");
+        let report = std::fs::read(Path::new(&out).join("report/report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        assert!(filled_or_explained(&report).iter().all(|cell| cell["set"] == name));
+        // Positions stay with the scores.
+        assert!(!report.to_string().contains("predicted"));
         let log = Path::new(&out).join(format!("train/{profile}-star-1/metrics.jsonl"));
         let last = std::fs::read_to_string(log).unwrap();
         assert!(last.contains("\"kind\":\"epoch\"") && last.contains(&format!("\"step\":{steps}")), "{last}");
     }
+}
+
+#[test]
+fn ablations_train_every_loss_backbone_and_number_of_stacks_and_other_faces_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    wflw(&dir.path().join("data/WFLW"));
+    write(&dir.path().join("tiny.toml"), TINY);
+    let (data, out, tiny) =
+        (path(dir.path().join("data")), path(dir.path().join("out")), path(dir.path().join("tiny.toml")));
+    let mut arguments = vec!["--profile", "wflw", "--data", &data, "--out", &out, "--from", "scratch"];
+    arguments.extend(["--ablations", "--override", &tiny]);
+    let output = xtask(dir.path(), NOWHERE, &arguments);
+    let (told, wrong) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}\n{wrong}");
+    assert!(wrong.contains("checked cells miss their target"), "{wrong}");
+    let table = told.split("## Ablations").nth(1).unwrap();
+    assert!(!table.contains("not trained"), "{table}");
+    for row in [
+        "| ADL, Wing | ",
+        "| STAR whitened, L2 | ",
+        "detached | ",
+        "without attention | ",
+        "HRNet | ",
+        "2 stacks | ",
+    ] {
+        let line = table.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("{row}: {table}"));
+        let cell = line.rsplit('|').nth(1).unwrap().trim();
+        // A figure, and for all but plain regression the difference to it.
+        assert!(cell.split(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+        assert!(cell.contains('[') || line.contains("smooth-L1, "), "{line}");
+    }
+    // The cell without the attention branch has a target, and is measured here.
+    let report = std::fs::read(Path::new(&out).join("report/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let variant = |cell: &&Value| cell["what"].as_str().unwrap().contains("(star-no-attention)");
+    let cell = filled_or_explained(&report).iter().find(variant).unwrap();
+    assert!(cell["ours"].is_number() && cell["verdict"] == "missed", "{cell}");
+
+    // The list loses a face: what was trained on it is not what would be trained now.
+    let list = dir
+        .path()
+        .join("data/WFLW/WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt");
+    let rows = std::fs::read_to_string(&list).unwrap();
+    write(&list, rows.lines().skip(1).map(|row| format!("{row}\n")).collect::<String>());
+    arguments.push("--resume");
+    let output = xtask(dir.path(), NOWHERE, &arguments);
+    let wrong = text(&output.stderr);
+    assert!(!output.status.success() && wrong.contains("trained on other faces"), "{wrong}");
 }
 
 #[test]

@@ -23,10 +23,11 @@ pub(crate) struct Args {
     /// Weights instead of the published ones: a name, file, folder or hf: address; SET=WEIGHTS where several sets are scored
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
-    /// Trainings under different seeds [default: offline 3, --thorough 6, photographs 1]
+    /// Trainings under different seeds, of everything that is trained; --resume takes more of them [default: photographs 1; offline faces
+    /// 4, hands 3, restrictions 2; --thorough 6, 4, 3 and ablations 3]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
-    /// Folder for trainings, scores and report [default: target/reproduce/PROFILE]
+    /// Folder for trainings, scores and report [default: target/reproduce/PROFILE; photographs: reproduce/PROFILE]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with what an interrupted run has done

@@ -2,15 +2,18 @@
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use star_data::formats::Compat;
 use star_data::synthetic::Subject;
 
+use super::args::Origin;
 use super::document::markdown_table;
 use super::offline;
 use super::offline::outcome::Outcome;
-use super::offline::phrase::difference;
+use super::offline::phrase::{difference, probability};
 use super::offline::words::dose_sentence;
 use super::offline::{ablation, control};
 use super::overhead::Overhead;
+use super::real::plan::RealPlan;
 use super::targets::{Metric, Target, Targets};
 use crate::workspace::Workspace;
 
@@ -59,11 +62,9 @@ fn words(workspace: &Workspace) -> Result<String> {
 /// The page with its tables as they should be.
 fn filled(page: &str, results: &str, photographs: Option<&str>) -> Result<String> {
     let outcome: Outcome = serde_json::from_str(results).context(RESULTS)?;
-    let measured: Measured = match photographs {
-        Some(text) => serde_json::from_str(text).context(PHOTOGRAPHS)?,
-        None => Measured::default(),
-    };
-    let page = replaced(page, PAPER, &paper(&Targets::read()?, &measured))?;
+    let measured: Option<Measured> =
+        photographs.map(|text| serde_json::from_str(text).context(PHOTOGRAPHS)).transpose()?;
+    let page = replaced(page, PAPER, &paper(&Targets::read()?, measured.as_ref())?)?;
     replaced(&page, OFFLINE, &drawn(&outcome))
 }
 
@@ -76,12 +77,34 @@ fn replaced(page: &str, [begin, end]: [&str; 2], text: &str) -> Result<String> {
 }
 
 /// What a run on photographs measured: as much of its report as the page needs.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Measured {
+    plan: RealPlan,
     cells: Vec<Cell>,
 }
 
 impl Measured {
+    /// What must be known of the figures, in short.
+    ///
+    /// # Errors
+    /// When they are of no recipe of the paper's.
+    fn name(&self) -> Result<String> {
+        let RealPlan { from, seeds, compat, overrides, weights, .. } = &self.plan;
+        ensure!(
+            overrides.is_none(),
+            "{PHOTOGRAPHS}: is of trainings with other settings (--override), which are not the paper's; it is not for the front page"
+        );
+        let origin = match from {
+            Origin::Weights if weights.is_empty() => "published weights".to_string(),
+            Origin::Weights => "own weights".to_string(),
+            Origin::Scratch => format!("from scratch, {seeds} seed{}", if *seeds == 1 { "" } else { "s" }),
+        };
+        Ok(match compat {
+            Compat::None => format!("ours ({origin})"),
+            Compat::Reference => format!("ours ({origin}, --compat reference)"),
+        })
+    }
+
     /// The measured figure of a target.
     fn of(&self, target: &Target) -> Option<f64> {
         let found = self.cells.iter().find(|cell| {
@@ -108,28 +131,29 @@ struct Cell {
 }
 
 /// The paper's headline and what is measured of it here.
-fn paper(targets: &Targets, measured: &Measured) -> String {
-    let rows = [("paper", None), ("ours", Some(measured))].map(|(name, ours)| line(targets, name, ours));
+fn paper(targets: &Targets, measured: Option<&Measured>) -> Result<String> {
+    let ours = measured.map_or(Ok("ours".to_string()), Measured::name)?;
+    let rows = [
+        line(targets, "paper", |target| Some(target.value)),
+        line(targets, &ours, |target| measured?.of(target)),
+    ];
     let head = [
         "NME %",
         "WFLW full (inter-ocular)",
         "COFW (inter-pupil)",
         "300W full / common / challenging (inter-ocular)",
     ];
-    markdown_table(&head.map(str::to_string), &rows)
+    Ok(markdown_table(&head.map(str::to_string), &rows))
 }
 
-/// The paper's figures, or what is measured in their place.
-fn line(targets: &Targets, name: &str, ours: Option<&Measured>) -> Vec<String> {
+/// A figure for each of the paper's.
+fn line(targets: &Targets, name: &str, figure: impl Fn(&Target) -> Option<f64>) -> Vec<String> {
     let find = |set: &str, subset: &str, ruler: &str, metric: Metric| {
         let found = targets.target.iter().find(|t| {
             let plain = !t.published_weights && t.variant.is_none();
             plain && t.set == set && t.subset == subset && t.ruler == ruler && t.metric == metric
         });
-        let value = found.and_then(|t| {
-            let value = ours.map_or(Some(t.value), |measured| measured.of(t))?;
-            Some(format!("{value:.0$}", t.digits()))
-        });
+        let value = found.and_then(|t| Some(format!("{:.1$}", figure(t)?, t.digits())));
         value.unwrap_or_else(|| "not yet measured".to_string())
     };
     let wflw = |metric| find("wflw", "full", "inter-ocular", metric);
@@ -156,6 +180,7 @@ fn drawn(outcome: &Outcome) -> String {
         "smooth-L1 NME %",
         "STAR NME %",
         "difference, 95 %",
+        "p by Holm",
         "FR@0.10, difference",
         "says",
     ]
@@ -175,12 +200,18 @@ fn drawn(outcome: &Outcome) -> String {
                 format!("{:.2}", 100.0 * gain.plain.nme),
                 format!("{:.2}", 100.0 * gain.star.nme),
                 difference(gain.nme, 100.0, 2),
+                gain.nme_p_holm.map_or("-".into(), probability),
                 difference(gain.failure_rate, 100.0, 1),
                 gain.verdict().to_string(),
             ]
         })
         .collect();
     let mut text = markdown_table(&head, &rows);
+    text += &format!(
+        "\nVerdicts are of t-tests over seeds, corrected by Holm for these {} comparisons; intervals, and what stands below, are not \
+         corrected.\n",
+        rows.len()
+    );
     if let [done, planned] = outcome.trainings
         && done < planned
     {
@@ -222,15 +253,24 @@ mod tests {
         let new = replaced(&page, PAPER, "new\n").unwrap();
         assert_eq!(new, format!("before\n{}\nnew\n{}\nafter", PAPER[0], PAPER[1]));
         let targets = Targets::read().unwrap();
-        let none = paper(&targets, &Measured::default());
+        let none = paper(&targets, None).unwrap();
         assert!(none.contains("4.02, FR@0.10 2.32 %, AUC@0.10 0.605"), "{none}");
         assert!(none.contains("| ours | not yet measured | not yet measured | not yet measured |"), "{none}");
         // The cell of a report as the program writes it; a third party's of the same name is another.
-        let report = r#"{"plan": {}, "cells": [
-            {"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 4, "ours": 2.8},
-            {"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 2, "ours": 2.883}
-        ]}"#;
-        let some = paper(&targets, &serde_json::from_str(report).unwrap());
+        let report = |plan: &str| {
+            let text = format!(
+                r#"{{"plan": {{"profile": "300w", "from": "weights", "data": "d", "weights": [], "seeds": 1, "compat": "reference",
+                "device": "cpu", "ablations": false, "overrides": {plan}}}, "cells": [
+                {{"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 4, "ours": 2.8}},
+                {{"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 2, "ours": 2.883}}
+                ]}}"#
+            );
+            serde_json::from_str::<Measured>(&text).unwrap()
+        };
+        let some = paper(&targets, Some(&report("null"))).unwrap();
         assert!(some.contains("| 2.88 / not yet measured / not yet measured |"), "{some}");
+        assert!(some.contains("| ours (published weights, --compat reference) |"), "{some}");
+        let other = paper(&targets, Some(&report(r#"{"epochs": 1}"#))).unwrap_err().to_string();
+        assert!(other.contains("--override"), "{other}");
     }
 }

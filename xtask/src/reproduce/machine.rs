@@ -1,9 +1,11 @@
-//! What a result depends on beside its numbers: machine, versions, commit.
+//! What a result depends on beside its numbers: machine, versions, commit, files.
 
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +68,17 @@ impl Versions {
             optimised: !cfg!(debug_assertions),
         }
     }
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).with_context(|| path.display().to_string())?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -139,23 +139,31 @@ impl Targets {
     }
 }
 
+impl Metric {
+    /// Unit and place, such as `FR@0.10 %`.
+    pub(crate) fn what(self, threshold: Option<f64>) -> String {
+        match self {
+            Self::Nme => "NME %".to_string(),
+            Self::Fr => format!("FR@{:.2} %", threshold.unwrap_or(f64::NAN)),
+            Self::Auc => format!("AUC@{:.2}", threshold.unwrap_or(f64::NAN)),
+        }
+    }
+
+    /// Digits that papers print.
+    pub(crate) fn digits(self) -> usize {
+        if self == Self::Auc { 3 } else { 2 }
+    }
+}
+
 impl Target {
     /// Its unit and place, such as `FR@0.10 %`.
     pub(crate) fn what(&self) -> String {
-        match (self.metric, self.threshold) {
-            (Metric::Nme, _) => "NME %".to_string(),
-            (Metric::Fr, threshold) => format!("FR@{:.2} %", threshold.unwrap_or(f64::NAN)),
-            (Metric::Auc, threshold) => format!("AUC@{:.2}", threshold.unwrap_or(f64::NAN)),
-        }
+        self.metric.what(self.threshold)
     }
 
     /// As many digits as its tolerance speaks of.
     pub(crate) fn digits(&self) -> usize {
-        match (self.metric, self.published_weights) {
-            (_, true) => 4,
-            (Metric::Auc, _) => 3,
-            _ => 2,
-        }
+        if self.published_weights { 4 } else { self.metric.digits() }
     }
 }
 

@@ -60,9 +60,12 @@ impl Variant {
         Self::new(format!("{}-{slug}", self.slug), format!("{}, {name}", self.name), changes)
     }
 
-    /// Whether it is plain regression.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.changes.iter().any(|change| matches!(change, Change::Loss(LossKind::Plain, _)))
+    /// Its loss.
+    pub(crate) fn kind(&self) -> Option<LossKind> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Loss(kind, _) => Some(*kind),
+            _ => None,
+        })
     }
 
     /// Whether `other` is plain regression by the same distance, with every other change of this but the restriction.
@@ -259,15 +262,15 @@ pub(crate) fn learning_rates() -> Ablation {
     both(LEARNING_RATES, "Learning rate", changes)
 }
 
-/// Trainings of one recipe on the same pictures beside the base's.
-pub(crate) const STARTS: [u64; 2] = [1, 2];
+/// Name of the table of starts.
+pub(crate) const STARTS: &str = "starts";
 
 /// Both losses on the same pictures and labels again: how far they agree from run to run.
 pub(crate) fn starts() -> Ablation {
-    let names = STARTS.map(|n| (format!("start-{n}"), format!("start {n}"), vec![Change::Start(n)]));
+    let names = [1, 2].map(|n| (format!("start-{n}"), format!("start {n}"), vec![Change::Start(n)]));
     let changes = names.iter().map(|(slug, name, changes)| (slug.as_str(), name.as_str(), changes.clone()));
     both(
-        "starts",
+        STARTS,
         "Run to run: the same pictures and labels from other weights at the start",
         changes.collect(),
     )

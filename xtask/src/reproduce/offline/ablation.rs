@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use star_cli::config::LossKind;
 use star_data::synthetic::Subject;
 use star_eval::Interval;
 
@@ -9,7 +10,7 @@ use super::design::{Planned, subject_name};
 use super::phrase::{difference, percent};
 use super::runs::{Runs, mean, over_seeds};
 use crate::reproduce::document::Section;
-use crate::reproduce::variant::{LEARNING_RATES, Variant};
+use crate::reproduce::variant::{CONTROLS, LEARNING_RATES, Variant};
 
 /// A table of trainings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,18 +21,20 @@ pub(crate) struct AblationResult {
     pub(crate) strength: f64,
     pub(crate) seeds: u64,
     pub(crate) rows: Vec<Row>,
-    /// Of learning rates: each loss at its best.
+    /// Of learning rates and controls: STAR and what it is compared with, each at its best.
     pub(crate) best: Option<Best>,
 }
 
-/// Plain regression and STAR, each at the learning rate at which it is best on the test pictures: neither is favoured.
+/// Losses without STAR's factors and STAR, each in the form that has the lowest error on validation pictures: neither is favoured, and
+/// no test picture has a say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Best {
-    pub(crate) plain: String,
-    pub(crate) plain_nme: f64,
+    pub(crate) without: String,
+    /// NME of the test pictures, as all below.
+    pub(crate) without_nme: f64,
     pub(crate) star: String,
     pub(crate) star_nme: f64,
-    /// STAR less plain, paired by seed; `None` for fewer than three.
+    /// STAR less the other, paired by seed; `None` for fewer than three.
     pub(crate) difference: Option<Interval>,
 }
 
@@ -64,7 +67,7 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
     let seeds = (0..runs.design.ablation_seeds).take_while(whole).count().max(1) as u64;
     let mut rows: Vec<Row> = Vec::new();
     let mut first: Vec<f64> = Vec::new();
-    let mut all: Vec<(&Variant, Vec<f64>)> = Vec::new();
+    let mut all: Vec<Tried<'_>> = Vec::new();
     for variant in &table.variants {
         let of = runs.seeds(*subject, *strength, variant, seeds)?;
         let nmes: Vec<f64> = of.iter().map(|run| run.nme).collect();
@@ -89,7 +92,7 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
         if first.is_empty() {
             first = nmes.clone();
         }
-        all.push((variant, nmes));
+        all.push(Tried { variant, validation: mean(of.iter().map(|run| run.validation())), nmes });
     }
     Ok(AblationResult {
         id: table.id.clone(),
@@ -97,42 +100,59 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
         subject: *subject,
         strength: *strength,
         seeds,
-        best: best(&all).filter(|_| table.id == LEARNING_RATES),
+        best: best(&all).filter(|_| [LEARNING_RATES, CONTROLS].contains(&table.id.as_str())),
         rows,
     })
 }
 
-/// Each loss at its best; `None` where one is missing.
-fn best(all: &[(&Variant, Vec<f64>)]) -> Option<Best> {
-    let of = |plain: bool| {
-        let means = all.iter().filter(|(variant, _)| variant.is_plain() == plain);
-        means
-            .map(|(variant, nmes)| (mean(nmes.iter().copied()), variant, nmes))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-    };
-    let ((plain_nme, plain, from), (star_nme, star, to)) = (of(true)?, of(false)?);
-    let apart: Vec<f64> = from.iter().zip(to).map(|(from, to)| to - from).collect();
-    let names = [plain, star].map(|variant| variant.name.clone());
-    let [plain, star] = names;
-    let difference = over_seeds(&apart).filter(|_| apart.len() > 2);
-    Some(Best { plain, plain_nme, star, star_nme, difference })
+/// A training under several seeds.
+struct Tried<'a> {
+    variant: &'a Variant,
+    /// NME of the validation pictures, mean over seeds.
+    validation: f64,
+    /// NME of the test pictures under each seed.
+    nmes: Vec<f64>,
 }
 
-/// What tables of learning rates say.
+/// Each at its best; `None` where one of them is missing.
+fn best(all: &[Tried<'_>]) -> Option<Best> {
+    let of = |kinds: [LossKind; 2]| {
+        let tried = all.iter().filter(|tried| tried.variant.kind().is_some_and(|kind| kinds.contains(&kind)));
+        tried.min_by(|a, b| a.validation.total_cmp(&b.validation))
+    };
+    let without = of([LossKind::Plain, LossKind::StarUnscaled])?;
+    let star = of([LossKind::StarPerAxis, LossKind::StarWhitened])?;
+    let apart: Vec<f64> = without.nmes.iter().zip(&star.nmes).map(|(from, to)| to - from).collect();
+    Some(Best {
+        without: without.variant.name.clone(),
+        without_nme: mean(without.nmes.iter().copied()),
+        star: star.variant.name.clone(),
+        star_nme: mean(star.nmes.iter().copied()),
+        difference: over_seeds(&apart).filter(|_| apart.len() > 2),
+    })
+}
+
+/// What tables of learning rates and controls say.
 pub(crate) fn sentences(tables: &[AblationResult]) -> Vec<String> {
     let said = tables.iter().filter_map(|table| {
         let best = table.best.as_ref()?;
         Some(format!(
-            "{}s at strength {}, each loss at the best of its learning rates ({}: NME {} %; {}: {} %): a difference of {} points over {} \
-             paired seeds.",
+            "{}s at strength {}, each side as validation pictures choose it from the table \"{}\": NME {} % with {}, {} % with {}, {}.",
             subject_name(table.subject),
             table.strength,
-            best.plain,
-            percent(best.plain_nme, 2),
-            best.star,
+            table.title,
             percent(best.star_nme, 2),
-            difference(best.difference, 100.0, 2),
-            table.seeds
+            best.star,
+            percent(best.without_nme, 2),
+            best.without,
+            match best.difference {
+                Some(_) => format!(
+                    "a difference of {} points over {} paired seeds",
+                    difference(best.difference, 100.0, 2),
+                    table.seeds
+                ),
+                None => "with too few seeds for an interval".to_string(),
+            }
         ))
     });
     said.collect()
@@ -196,19 +216,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_loss_is_taken_at_its_own_best_rate() {
+    fn validation_pictures_choose_each_sides_form_and_test_pictures_score_it() {
         let table = crate::reproduce::variant::learning_rates();
         // In the order of the table: at the base's rate, a third and three times it, plain before STAR.
-        let nmes = [[5.0, 5.2, 5.1], [4.0, 4.3, 4.4], [4.5, 4.6, 4.4], [4.9, 4.8, 5.0], [6.0; 3], [5.5; 3]];
-        let all: Vec<(&Variant, Vec<f64>)> = table.variants.iter().zip(nmes.map(Vec::from)).collect();
+        let validations = [5.0, 4.0, 4.4, 5.1, 6.0, 5.5];
+        // The first on validation is not the first on the test.
+        let nmes = [[4.1, 4.2, 4.3], [4.0, 4.3, 4.4], [4.5, 4.6, 4.4], [3.0; 3], [6.0; 3], [5.5; 3]];
+        let all: Vec<Tried<'_>> = table
+            .variants
+            .iter()
+            .zip(validations.into_iter().zip(nmes))
+            .map(|(variant, (validation, nmes))| Tried { variant, validation, nmes: nmes.to_vec() })
+            .collect();
         let found = best(&all).unwrap();
         assert_eq!(
-            (found.plain.as_str(), found.star.as_str()),
+            (found.without.as_str(), found.star.as_str()),
             ("smooth-L1, learning rate / 3", "STAR (smooth-L1)")
         );
         // -0.5, -0.3 and 0.0.
         let interval = found.difference.unwrap();
         assert!((interval.estimate + 0.8 / 3.0).abs() < 1e-9 && interval.high > 0.0, "{interval:?}");
         assert!(best(&all[..1]).is_none());
+    }
+
+    #[test]
+    fn restriction_alone_counts_as_without_stars_factors_and_the_isotropic_form_as_neither() {
+        let table = crate::reproduce::variant::controls();
+        let all: Vec<Tried<'_>> = table
+            .variants
+            .iter()
+            .enumerate()
+            .map(|(i, variant)| Tried { variant, validation: 9.0 - i as f64, nmes: vec![1.0; 3] })
+            .collect();
+        let found = best(&all).unwrap();
+        assert!(found.without.contains("value restriction, weight 3"), "{}", found.without);
+        assert_eq!(found.star, "STAR (smooth-L1), value, weight 10");
     }
 }

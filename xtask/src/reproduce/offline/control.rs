@@ -87,8 +87,8 @@ pub(crate) fn section(design: &Design, controls: &[Control]) -> Option<Section> 
     let mut section = Section::new("control", "Is the gain owed to the direction of ambiguity?");
     section.text(format!(
         "The isotropic control is STAR with the mean of both factors for both axes: the same prices along the same axes, the same \
-         restriction, so that it lacks nothing of STAR but the direction. What it gains over smooth-L1 is owed to factor and \
-         restriction, and what STAR gains over it to the direction. {seeds} paired seeds (hands {}).",
+         restriction, so that it lacks nothing of STAR but the direction. What it gains over smooth-L1 is owed to factor, restriction and prices along \
+         two axes where smooth-L1 has one of the length; what STAR gains over it is owed to the direction. {seeds} paired seeds (hands {}).",
         design.control_seeds_of(Subject::Hand)
     ));
     sentences(controls).into_iter().for_each(|said| section.text(said));

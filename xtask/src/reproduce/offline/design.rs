@@ -178,6 +178,22 @@ impl Design {
         }
     }
 
+    /// Whether this is `earlier` with more seeds.
+    pub(crate) fn extends(&self, earlier: &Self) -> bool {
+        let seeds =
+            |of: &Self| [of.seeds, of.hand_seeds, of.control_seeds, of.restriction_seeds, of.ablation_seeds];
+        let [a, b, c, d, e] = seeds(earlier);
+        let as_few = Self {
+            seeds: a,
+            hand_seeds: b,
+            control_seeds: c,
+            restriction_seeds: d,
+            ablation_seeds: e,
+            ..self.clone()
+        };
+        as_few == *earlier && seeds(self).iter().zip(seeds(earlier)).all(|(now, then)| *now >= then)
+    }
+
     /// Strengths at which both losses are compared on a subject.
     pub(crate) fn strengths(&self, subject: Subject) -> &[f64] {
         match subject {

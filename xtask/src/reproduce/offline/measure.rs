@@ -14,9 +14,10 @@ use star_data::synthetic::{self, Drawn, Subject, SyntheticConfig};
 use star_eval::ambiguity::angle_between;
 use star_eval::{Ruler, keypoint_errors};
 use star_model::CompileOptions;
-use star_model::checkpoint::Folder;
+use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 
 use super::design::{Design, Job};
+use crate::reproduce::machine::sha256;
 
 /// Threshold of failure rate and AUC: the paper's on WFLW.
 pub(crate) const THRESHOLD: f64 = 0.10;
@@ -44,6 +45,8 @@ pub(crate) fn lopsided(set: &dyn Drawn) -> Vec<bool> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) job: Job,
+    /// SHA-256 of the weights.
+    pub(crate) weights: String,
     pub(crate) nme: f64,
     pub(crate) failure_rate: f64,
     pub(crate) auc: f64,
@@ -78,10 +81,17 @@ pub(crate) struct Measured {
 pub(crate) struct Epoch {
     pub(crate) step: usize,
     pub(crate) loss: f64,
-    /// NME of the validation pictures against their ambiguous labels.
+    /// NME of the validation pictures against their ambiguous labels, of the weights or of their average, whichever is better.
     pub(crate) validation: f64,
     /// Mean eigenvalues of the predicted distributions, smaller and larger, squared halves of the input.
     pub(crate) eigenvalues: [f64; 2],
+}
+
+impl Measured {
+    /// NME of the validation pictures after the epoch whose weights were kept.
+    pub(crate) fn validation(&self) -> f64 {
+        self.epochs.iter().map(|epoch| epoch.validation).fold(f64::NAN, f64::min)
+    }
 }
 
 /// Scores `dir/best`, the training of `job`.
@@ -100,13 +110,16 @@ pub(crate) fn measure(design: &Design, job: &Job, dir: &Path) -> Result<Measured
     let predictor = Predictor::fastest(&folder, &Device::Cpu, &options)?;
     let set = open(design.test(job.subject))?;
     let scored = evaluate::run_over(&predictor, set.clone(), 32, |_| ())?;
-    let mut measured = score(job, set.as_ref(), &scored)?;
+    let mut measured = Measured { weights: weights(dir)?, ..score(job, set.as_ref(), &scored)? };
     for record in metrics::read(&dir.join("metrics.jsonl"))? {
         if let Record::Epoch(epoch) = record {
             measured.epochs.push(Epoch {
                 step: epoch.step,
                 loss: epoch.terms.get("total").copied().unwrap_or(f64::NAN),
-                validation: epoch.validation_nme.unwrap_or(f64::NAN),
+                validation: [epoch.validation_nme, epoch.validation_nme_ema]
+                    .into_iter()
+                    .flatten()
+                    .fold(f64::NAN, f64::min),
                 eigenvalues: epoch.validation_eigenvalues.unwrap_or([f64::NAN; 2]),
             });
             measured.seconds = epoch.seconds;
@@ -120,6 +133,14 @@ pub(crate) fn measure(design: &Design, job: &Job, dir: &Path) -> Result<Measured
         measured.epochs.len()
     );
     Ok(measured)
+}
+
+/// SHA-256 of the weights that the training in `dir` kept.
+///
+/// # Errors
+/// When they are not there.
+pub(crate) fn weights(dir: &Path) -> Result<String> {
+    sha256(&dir.join("best").join(WEIGHTS_FILE))
 }
 
 /// The drawn set as both kinds of thing it is.
@@ -183,6 +204,7 @@ fn score(job: &Job, set: &dyn Drawn, scored: &[Scored]) -> Result<Measured> {
     let ced = star_eval::Ced::new(per_picture.clone())?;
     Ok(Measured {
         job: job.clone(),
+        weights: String::new(),
         nme: ced.mean(),
         failure_rate: ced.failure_rate(THRESHOLD),
         auc: ced.auc(THRESHOLD),

@@ -54,11 +54,14 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         workspace.target.join("reproduce").join(if args.thorough { "thorough" } else { "offline" })
     });
     if args.dry_run {
-        print!("{}", plan(&design, &jobs, at_once, &out));
+        let done = |job: &Job| args.resume && out.join("train").join(job.id()).join(DONE).exists();
+        print!("{}", plan(&design, &jobs, at_once, &out, done));
         return Ok(());
     }
     one_thread()?;
-    prepare(&out, &design, args.resume || !args.skip.is_empty(), design.thorough)?;
+    prepare(&out, &design, args.resume || !args.skip.is_empty(), design.thorough, |earlier| {
+        design.extends(earlier)
+    })?;
     star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {
@@ -151,10 +154,11 @@ fn size() -> Result<Section> {
     Ok(section)
 }
 
-/// What would be done.
-fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path) -> String {
+/// What would be done, but for trainings that are `done`.
+fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path, done: impl Fn(&Job) -> bool) -> String {
     let regime = &design.regime;
-    let pictures: usize = jobs.iter().map(|job| regime.budget(job.subject).pictures()).sum();
+    let left = || jobs.iter().filter(|job| !done(job));
+    let pictures: usize = left().map(|job| regime.budget(job.subject).pictures()).sum();
     let seconds = pictures as f64 * SECONDS_PER_PICTURE / at_once as f64;
     let Regime { faces, hands, .. } = regime;
     let mut text = format!(
@@ -173,7 +177,7 @@ fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path) -> String {
         hands.epochs,
     );
     for job in jobs {
-        text += &format!("          {}\n", job.title());
+        text += &format!("          {}{}\n", job.title(), if done(job) { ": done" } else { "" });
     }
     text += &format!(
         "eval    scores each on {} pictures against the exact truth\n\
@@ -181,7 +185,7 @@ fn plan(design: &Design, jobs: &[Job], at_once: usize, out: &Path) -> String {
          about {:.0} minutes, from the processor time on an AMD EPYC with nothing beside it, more for other networks, and {:.0} MB\n",
         regime.test,
         (seconds / 60.0).max(1.0),
-        MEGABYTES_PER_TRAINING * jobs.len() as f64
+        MEGABYTES_PER_TRAINING * left().count() as f64
     );
     text
 }
@@ -237,12 +241,14 @@ fn score_all(
 ) -> Result<()> {
     pool::run(jobs.len(), at_once, stop, |i| {
         let job = &jobs[i];
-        let path = scores.join(format!("{}.json", job.id()));
-        if path.exists() {
+        let (path, trained) = (scores.join(format!("{}.json", job.id())), training.join(job.id()));
+        // Of these weights and by this version; else again.
+        let scored = measure::read(&path).ok().filter(|scored| scored.job == *job);
+        if scored.is_some_and(|scored| measure::weights(&trained).is_ok_and(|now| now == scored.weights)) {
             return Ok(());
         }
-        let measured = measure::measure(design, job, &training.join(job.id()))
-            .with_context(|| format!("scoring {}", job.title()))?;
+        let measured =
+            measure::measure(design, job, &trained).with_context(|| format!("scoring {}", job.title()))?;
         output::write_renamed(&path, serde_json::to_string(&measured)?.as_bytes())
     })?;
     if stop.load(Ordering::SeqCst) {
@@ -274,12 +280,17 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
+    use star_data::synthetic::Subject;
+
     use super::*;
+    use crate::reproduce::variant;
 
     fn tiny() -> Design {
         let mut design = Design::new(false, Some(2), Some(2));
         design.hand_strengths = vec![1.0];
         design.control_seeds = 2;
+        let table = variant::starts();
+        design.ablations = vec![design::Planned { subject: Subject::Face, strength: 1.0, table }];
         let budget = design::Budget { epochs: 2, train: 8, learning_rate: 3e-3 };
         design.regime = Regime {
             faces: budget,
@@ -341,6 +352,7 @@ mod tests {
             "grow with ambiguity",
             "owed to the direction",
             "figure kind 4",
+            "From run to run, that is 3 trainings",
             "first eigenvector",
             "no restriction",
             "kind 1",
@@ -359,6 +371,9 @@ mod tests {
 
     #[test]
     fn another_design_is_not_mixed_into_a_folder_and_a_fresh_start_empties_it() {
+        let prepare = |dir: &Path, design: &Design, keep, dear| {
+            super::prepare(dir, design, keep, dear, |earlier| design.extends(earlier))
+        };
         let dir = tempfile::tempdir().unwrap();
         let (design, other) = (tiny(), Design::new(false, Some(5), None));
         prepare(dir.path(), &design, false, false).unwrap();
@@ -382,11 +397,33 @@ mod tests {
     }
 
     #[test]
+    fn more_seeds_go_on_in_the_same_folder_and_fewer_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let prepare = |seeds: u64| {
+            let design = Design::new(false, Some(seeds), None);
+            super::prepare(dir.path(), &design, true, false, |earlier| design.extends(earlier))
+        };
+        prepare(2).unwrap();
+        output::make_dir(&dir.path().join("train/job")).unwrap();
+        prepare(3).unwrap();
+        assert!(dir.path().join("train/job").is_dir());
+        assert!(prepare(2).unwrap_err().to_string().contains("more --seeds"));
+        prepare(3).unwrap();
+    }
+
+    #[test]
     fn the_plan_names_every_training_its_time_and_its_room() {
         let design = tiny();
-        let text = plan(&design, &design.jobs(), 2, Path::new("out"));
-        for part in ["face, strength 3, STAR (smooth-L1), seed 1", "minutes", "MB", "check", "fetch", "table"]
-        {
+        let text = plan(&design, &design.jobs(), 2, Path::new("out"), |job| job.seed == 0);
+        for part in [
+            "seed 0: done\n",
+            "face, strength 3, STAR (smooth-L1), seed 1\n",
+            "minutes",
+            "MB",
+            "check",
+            "fetch",
+            "table",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -12,7 +12,7 @@ use super::gain::{Dose, Gain, correct, dose, gain};
 use super::measure::Measured;
 use super::runaway::{Runaway, runaway};
 use super::runs::{Runs, mean, means};
-use super::stability::{Stability, stability};
+use super::stability::{Rerun, Stability, reruns, stability};
 use crate::reproduce::variant::Variant;
 
 /// The whole outcome. Lengths are fractions of the ruler; nothing in it depends on how long anything took.
@@ -29,6 +29,7 @@ pub(crate) struct Outcome {
     /// Empty where the design has none.
     pub(crate) controls: Vec<Control>,
     pub(crate) stability: Vec<Stability>,
+    pub(crate) reruns: Option<Rerun>,
     pub(crate) directions: Vec<Direction>,
     pub(crate) runaway: Runaway,
     pub(crate) ablations: Vec<AblationResult>,
@@ -107,6 +108,7 @@ impl Outcome {
             doses,
             controls: controls(&runs)?,
             stability: spreads,
+            reruns: reruns(&runs)?,
             directions,
             runaway: runaway(&runs)?,
             ablations,

@@ -18,7 +18,7 @@ pub(crate) fn document(outcome: &Outcome) -> Document {
     let mut sections = vec![gains(outcome)];
     sections.push(doses(outcome));
     sections.extend(control::section(design, &outcome.controls));
-    sections.push(stability::section(&outcome.stability));
+    sections.push(stability::section(&outcome.stability, outcome.reruns.as_ref()));
     sections.push(direction::section(&outcome.directions));
     sections.push(runaway::section(&outcome.runaway));
     sections.push(ablation::section(&outcome.ablations, &outcome.left_out));

@@ -1,7 +1,7 @@
 //! The profiles on photographs: the paper's tables from published weights or from scratch.
 
 mod outcome;
-mod plan;
+pub(crate) mod plan;
 mod sets;
 mod stages;
 pub(crate) mod words;
@@ -36,14 +36,15 @@ const MEGABYTES_TO_TRAIN: f64 = 620.0;
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let plan = RealPlan::new(args)?;
     let targets = Targets::read()?;
-    let out =
-        args.out.clone().unwrap_or_else(|| workspace.target.join("reproduce").join(args.profile.name()));
+    // Not below target: trainings of days are not for `cargo clean` to delete.
+    let out = args.out.clone().unwrap_or_else(|| workspace.root.join("reproduce").join(args.profile.name()));
     if args.dry_run {
-        print!("{}", told(&plan, &out)?);
+        print!("{}", told(&plan, &out, args.resume)?);
         return Ok(());
     }
-    let all = stages::candidates(&plan)?;
-    prepare(&out, &plan, args.resume || !args.skip.is_empty(), true)?;
+    let reads = [StageName::Check, StageName::Train, StageName::Eval];
+    let all = stages::candidates(&plan, reads.iter().any(|stage| !args.skip.contains(stage)))?;
+    prepare(&out, &plan, args.resume || !args.skip.is_empty(), true, |earlier| plan.extends(earlier))?;
     star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {
@@ -64,14 +65,14 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
             Ok(())
         }
     })?;
-    stages.run(StageName::Train, |dir, _| match plan.from {
-        Origin::Scratch => stages::trainings(&plan, &all, dir, &stop),
+    stages.run(StageName::Train, |dir, hashes| match plan.from {
+        Origin::Scratch => stages::trainings(&plan, &all, dir, hashes, &stop),
         Origin::Weights => {
             println!("nothing to train: weights are published");
             Ok(())
         }
     })?;
-    stages.run(StageName::Eval, |dir, _| stages::scores(&plan, &all, [&out, dir], &stop))?;
+    stages.run(StageName::Eval, |dir, hashes| stages::scores(&plan, &all, [&out, dir], hashes, &stop))?;
     let missed = stages.run(StageName::Table, |_, _| {
         let sets = stages::outcomes(&plan, &all, &out)?;
         let outcome = RealOutcome { plan: &plan, cells: outcome::cells(&targets, &plan, &sets), sets };
@@ -112,11 +113,11 @@ fn write(
     let count =
         |wanted: &[Verdict]| outcome.cells.iter().filter(|cell| wanted.contains(&cell.verdict)).count();
     let measured = count(&[Verdict::Missed, Verdict::Reached]);
-    Ok((count(&[Verdict::Missed]), measured, outcome.cells.len()))
+    Ok((count(&[Verdict::Missed]), measured, measured + count(&[Verdict::NotMeasured])))
 }
 
-/// What would be done, how long it takes and what it fills.
-fn told(plan: &RealPlan, out: &Path) -> Result<String> {
+/// What would be done, how long it takes and what it fills; with `resume` without what is done.
+fn told(plan: &RealPlan, out: &Path, resume: bool) -> Result<String> {
     let mut text = format!("profile {}: results in {}\n", plan.profile.name(), out.display());
     let (mut seconds, mut megabytes) = (0.0, 0.0);
     for set in RealSet::of(plan.profile) {
@@ -141,11 +142,13 @@ fn told(plan: &RealPlan, out: &Path) -> Result<String> {
                 megabytes += 120.0 + if weights_known { 180.0 } else { 0.0 };
             }
             Origin::Scratch => {
-                let variants = plan.variants().len() as f64 * plan.seeds as f64;
+                let (all, done) = (plan.trainings(set), |slug: &String| resume && stages::is_done(out, slug));
+                let variants = all.iter().filter(|slug| !done(slug)).count() as f64;
                 let train = set.published(star_data::formats::Split::Train, "full");
                 let images = train.map_or(0.0, |faces| faces as f64 * 500.0);
                 text += &format!(
-                    "  train {variants} networks of 500 epochs of {}, unless --override says otherwise\n  eval  {counted} with each\n",
+                    "  train {variants} networks{} of 500 epochs of {}, unless --override says otherwise\n  eval  {counted} with each\n",
+                    if variants < all.len() as f64 { format!(" (of {})", all.len()) } else { String::new() },
                     train.map_or("its frames".to_string(), |faces| format!("{faces} faces"))
                 );
                 seconds += variants * (images * SECONDS_TO_TRAIN + scoring);
@@ -154,7 +157,8 @@ fn told(plan: &RealPlan, out: &Path) -> Result<String> {
         }
     }
     text += &format!(
-        "about {} on two cores (docs/performance.md; a GPU was not at hand to measure), 300VW apart, and {megabytes:.0} MB\n",
+        "about {} on two cores (docs/performance.md; a GPU was not at hand to measure), each network as the paper's, 300VW apart, and \
+         {megabytes:.0} MB\n",
         if seconds > 172_800.0 {
             format!("{:.0} days", seconds / 86_400.0)
         } else {

@@ -7,6 +7,7 @@ use star_data::formats::Compat;
 use star_eval::{Interval, Report, Results};
 
 use super::plan::RealPlan;
+use super::sets::RealSet;
 use crate::reproduce::args::Origin;
 use crate::reproduce::targets::{Metric, Target, Targets};
 
@@ -17,12 +18,14 @@ pub(crate) struct SetOutcome {
     pub(crate) name: String,
     /// Why there are no figures, where there are none.
     pub(crate) reason: Option<String>,
-    /// Faces of the test split: found, and published.
-    pub(crate) faces: usize,
+    /// Faces of the test split: found, `None` where nobody looked, and published.
+    pub(crate) faces: Option<usize>,
     pub(crate) published: Option<usize>,
     pub(crate) notes: Vec<String>,
-    /// Scores by training: slug of the variant, then one a seed.
+    /// Scores by training: slug of the variant, then one a seed; without the predictions.
     pub(crate) runs: BTreeMap<String, Vec<Scores>>,
+    /// Kind 4: standard deviation of each keypoint over the paper's trainings, fractions of the ruler; `None` for one training.
+    pub(crate) stability: Option<Vec<f64>>,
 }
 
 /// The figures of one network.
@@ -32,6 +35,11 @@ pub(crate) struct Scores {
     /// Where the weights come from, and their SHA-256.
     pub(crate) weights: String,
     pub(crate) weights_hash: String,
+    /// Hash of the faces, as the check saw them; empty where nobody looked.
+    pub(crate) data_hash: String,
+    /// The network, and its parameters in millions.
+    pub(crate) network: String,
+    pub(crate) parameters: f64,
     /// Figures by subset, ruler and threshold.
     pub(crate) figures: Vec<Figure>,
     /// Kinds 1 to 3: eigenvalue ratios.
@@ -44,7 +52,8 @@ pub(crate) struct Scores {
     pub(crate) per_face: Vec<Option<f64>>,
     /// Jitter of videos: name, frames, NMJ.
     pub(crate) videos: Vec<(String, usize, Option<f64>)>,
-    /// Kind 4 needs what was predicted, in units of the ruler.
+    /// Kind 4 needs what was predicted, in units of the ruler. Left out of the report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) predicted: Vec<Option<Vec<[f32; 2]>>>,
 }
 
@@ -85,6 +94,9 @@ impl Scores {
             seed,
             weights,
             weights_hash: String::new(),
+            data_hash: String::new(),
+            network: String::new(),
+            parameters: f64::NAN,
             figures: results.reports.iter().map(figure).collect(),
             keypoint_ratios: ambiguity.map(|a| a.keypoint_ratios.clone()).unwrap_or_default(),
             contrasts: contrasts
@@ -119,9 +131,11 @@ pub(crate) enum Verdict {
     Missed,
     /// Not measured, and why.
     NotMeasured,
+    /// The paper's figure is not known: nothing to be held to.
+    NoTarget,
 }
 
-/// A target with what was measured.
+/// A cell of the paper's tables with what was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
     pub(crate) set: String,
@@ -130,8 +144,9 @@ pub(crate) struct Cell {
     pub(crate) what: String,
     /// Digits that the target is given with.
     pub(crate) digits: usize,
-    pub(crate) paper: f64,
-    pub(crate) tolerance: f64,
+    /// `None` where it is not known.
+    pub(crate) paper: Option<f64>,
+    pub(crate) tolerance: Option<f64>,
     pub(crate) source: String,
     pub(crate) rerun: Option<f64>,
     /// Mean over seeds, in the paper's unit.
@@ -152,11 +167,11 @@ fn variant_of(target: &Target) -> &str {
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     compat: bool,
-    /// Weights of somebody's own instead of those known to be published.
-    own_weights: bool,
+    /// The published weights themselves: they must give the published figures, not better ones.
+    published: bool,
 }
 
-/// Every target of the sets, measured or explained.
+/// Every target of the sets, measured or explained, then every other cell of the same tables.
 pub(crate) fn cells(targets: &Targets, plan: &RealPlan, sets: &[SetOutcome]) -> Vec<Cell> {
     let of_sets = targets.target.iter().filter_map(|target| {
         let set = sets.iter().find(|set| set.key == target.set)?;
@@ -164,12 +179,71 @@ pub(crate) fn cells(targets: &Targets, plan: &RealPlan, sets: &[SetOutcome]) -> 
         let concerns = !target.published_weights || plan.from == Origin::Weights;
         let reading = Reading {
             compat: plan.compat == Compat::Reference,
-            own_weights: plan.weights.iter().any(|(key, _)| *key == set.key),
+            published: plan.from == Origin::Weights && plan.weights.iter().all(|(key, _)| *key != set.key),
         };
         concerns.then(|| cell(targets, target, set, reading))
     });
-    of_sets.collect()
+    of_sets.chain(sets.iter().flat_map(|set| without_target(targets, set))).collect()
 }
+
+/// Subset, ruler, figure and threshold of a cell.
+type Place<'a> = (&'a str, &'a str, Metric, Option<f64>);
+
+/// The cells of a set whose figures in the paper are not known: those of its subsets under its own ruler, and whatever else was measured.
+fn without_target(targets: &Targets, set: &SetOutcome) -> Vec<Cell> {
+    let Some(real) = RealSet::named(&set.key) else { return Vec::new() };
+    let runs = set.runs.get("star").map(Vec::as_slice).unwrap_or_default();
+    let measured = runs.first().map(|scores| scores.figures.as_slice()).unwrap_or_default();
+    let wanted = std::iter::once(&"full").chain(real.subsets).map(|subset| (*subset, real.ruler));
+    let mut tables: Vec<(&str, &str)> = wanted.collect();
+    for figure in measured {
+        let place = (figure.subset.as_str(), figure.ruler.as_str());
+        if !tables.contains(&place) {
+            tables.push(place);
+        }
+    }
+    let figures = |(subset, ruler)| {
+        let at = |metric| real.thresholds.iter().map(move |t| (subset, ruler, metric, Some(*t)));
+        std::iter::once((subset, ruler, Metric::Nme, None)).chain(at(Metric::Fr)).chain(at(Metric::Auc))
+    };
+    let known = |(subset, ruler, metric, threshold): &Place<'_>| {
+        let mut of_set =
+            targets.target.iter().filter(|t| t.set == set.key && t.variant.is_none() && !t.published_weights);
+        of_set.any(|t| {
+            t.subset == *subset && t.ruler == *ruler && t.metric == *metric && t.threshold == *threshold
+        })
+    };
+    let open = tables.into_iter().flat_map(figures).filter(|place| !known(place));
+    open.map(|place| untargeted(set, runs, place)).collect()
+}
+
+fn untargeted(set: &SetOutcome, runs: &[Scores], (subset, ruler, metric, threshold): Place<'_>) -> Cell {
+    let values: Vec<f64> =
+        runs.iter().filter_map(|scores| measure(scores, (subset, ruler, metric, threshold))).collect();
+    let ours = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    Cell {
+        set: set.name.clone(),
+        subset: subset.to_string(),
+        ruler: ruler.to_string(),
+        what: metric.what(threshold),
+        digits: metric.digits(),
+        paper: None,
+        tolerance: None,
+        source: String::new(),
+        rerun: None,
+        interval: star_eval::runs::mean(&values, 0.95).ok(),
+        ours,
+        verdict: Verdict::NoTarget,
+        remark: match (ours, &set.reason) {
+            (Some(_), _) => String::new(),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => NOT_AMONG_SCORES.to_string(),
+        },
+    }
+}
+
+/// Why a network that was scored has no figure.
+const NOT_AMONG_SCORES: &str = "the figure is not among the scores: the files do not tell the subset, or a face has no such ruler or no prediction";
 
 fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) -> Cell {
     let values: Vec<f64> =
@@ -180,10 +254,8 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
         _ => ours - target.value,
     };
     // The same weights on the same faces must give the same figure; other weights may be better.
-    let missed = |ours: f64| match target.published_weights && !reading.own_weights {
-        true => (ours - target.value).abs() > target.tolerance,
-        false => worse(ours) > target.tolerance,
-    };
+    let better = |ours: f64| reading.published && -worse(ours) > target.tolerance;
+    let missed = |ours: f64| worse(ours) > target.tolerance || better(ours);
     let expected = target.faces.or_else(|| set.published.filter(|_| target.subset == "full"));
     let scored = set.runs.get(variant_of(target)).and_then(|scores| scores.first());
     let scored = scored.and_then(|scores| scores.figure(&target.subset, &target.ruler)).map(|f| f.faces);
@@ -200,14 +272,16 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
         (None, None, _) if target.variant.is_some() && !set.runs.contains_key(variant_of(target)) => {
             "only trained with --from scratch --ablations".to_string()
         }
-        (None, None, _) => "the figure is not among the scores: the files do not tell the subset, or a face has no such ruler or no \
-                            prediction"
-            .to_string(),
+        (None, None, _) => NOT_AMONG_SCORES.to_string(),
         (Some(_), ..) if target.published_weights && !reading.compat => {
             "holds under --compat reference alone".to_string()
         }
         (Some(_), _, Some((scored, expected))) => {
             format!("{scored} faces scored, the figure is of {expected}")
+        }
+        (Some(ours), ..) if better(ours) => {
+            "better than the same weights can be: other faces, another ruler, or labels that were seen"
+                .to_string()
         }
         _ => String::new(),
     };
@@ -220,8 +294,8 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
             None => target.what(),
         },
         digits: target.digits(),
-        paper: target.value,
-        tolerance: target.tolerance,
+        paper: Some(target.value),
+        tolerance: Some(target.tolerance),
         source: targets.source(&target.source),
         rerun: target.rerun,
         interval: star_eval::runs::mean(&values, 0.95).ok(),
@@ -233,9 +307,14 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
 
 /// A score in the paper's unit.
 fn value(target: &Target, scores: &Scores) -> Option<f64> {
-    let figure = scores.figure(&target.subset, &target.ruler)?;
+    measure(scores, (&target.subset, &target.ruler, target.metric, target.threshold))
+}
+
+/// Likewise, by its place.
+fn measure(scores: &Scores, (subset, ruler, metric, threshold): Place<'_>) -> Option<f64> {
+    let figure = scores.figure(subset, ruler)?;
     let at = |wanted: f64| figure.thresholds.iter().find(|at| (at[0] - wanted).abs() < 1e-9);
-    match (target.metric, target.threshold) {
+    match (metric, threshold) {
         (Metric::Nme, _) => figure.nme.map(|nme| 100.0 * nme),
         (Metric::Fr, Some(threshold)) => at(threshold).map(|at| 100.0 * at[1]),
         // The reference integrates on a grid, and published areas are its.
@@ -253,6 +332,9 @@ mod tests {
             seed: 0,
             weights: "w".into(),
             weights_hash: String::new(),
+            data_hash: String::new(),
+            network: "hourglass".into(),
+            parameters: 13.5,
             figures: vec![Figure {
                 subset: "full".into(),
                 ruler: "inter-ocular".into(),
@@ -270,7 +352,7 @@ mod tests {
         }
     }
 
-    const DEFAULT: Reading = Reading { compat: false, own_weights: false };
+    const DEFAULT: Reading = Reading { compat: false, published: false };
 
     #[test]
     fn third_party_figures_are_held_to_the_same_weights_on_the_same_faces_alone() {
@@ -284,13 +366,13 @@ mod tests {
             let cell = cell(&targets, target, &set, reading);
             (cell.verdict, cell.remark)
         };
-        let compat = Reading { compat: true, own_weights: false };
+        let compat = Reading { compat: true, published: true };
         let (verdict_of, value) = (|v: (Verdict, String)| v.0, target.value);
         assert_eq!(verdict_of(verdict(value, 688, compat)), Verdict::Reached);
         assert_eq!(verdict_of(verdict(value - 0.01, 688, compat)), Verdict::Missed);
         // Better weights of one's own are no miss.
         assert_eq!(
-            verdict_of(verdict(value - 0.01, 688, Reading { own_weights: true, ..compat })),
+            verdict_of(verdict(value - 0.01, 688, Reading { published: false, ..compat })),
             Verdict::Reached
         );
         let (other, why) = verdict(value, 689, compat);
@@ -304,9 +386,10 @@ mod tests {
             key: "wflw".into(),
             name: "WFLW".into(),
             reason: reason.map(str::to_string),
-            faces: 2500,
+            faces: Some(2500),
             published: Some(2500),
             notes: vec![],
+            stability: None,
             runs: BTreeMap::from([("star".to_string(), runs)]),
         }
     }
@@ -330,6 +413,38 @@ mod tests {
         assert_eq!(at(0.0406, 0.0232, 0.611), [Reached, Reached, Reached, NotMeasured]);
         assert_eq!(at(0.0390, 0.0100, 0.650), [Reached, Reached, Reached, NotMeasured]);
         assert_eq!(at(0.0408, 0.0300, 0.590), [Missed, Missed, Missed, NotMeasured]);
+    }
+
+    #[test]
+    fn published_weights_that_are_better_than_published_are_a_miss() {
+        let targets = Targets::read().unwrap();
+        let target = targets.target.iter().find(|t| t.set == "wflw" && t.metric == Metric::Nme).unwrap();
+        let of = |nme: f64, published: bool| {
+            let reading = Reading { compat: false, published };
+            let found = cell(&targets, target, &wflw(vec![scores(nme, 0.02, 0.6)], None), reading);
+            (found.verdict, found.remark.contains("better than the same weights"))
+        };
+        assert_eq!(of(0.0300, true), (Verdict::Missed, true));
+        assert_eq!(of(0.0300, false), (Verdict::Reached, false));
+        assert_eq!(of(0.0400, true), (Verdict::Reached, false));
+    }
+
+    #[test]
+    fn cells_without_a_known_figure_are_there_with_ours_or_with_why_not() {
+        let targets = Targets::read().unwrap();
+        let cells = without_target(&targets, &wflw(vec![scores(0.04, 0.02, 0.6)], None));
+        // NME, failure rate and area of six subsets; those of all faces have targets.
+        assert_eq!(cells.len(), 6 * 3, "{cells:?}");
+        assert!(
+            cells.iter().all(|cell| cell.paper.is_none() && cell.remark.contains("not among the scores"))
+        );
+        let mut video = wflw(vec![scores(0.05, 0.25, 0.4)], None);
+        (video.key, video.name) = ("300vw".into(), "300VW".into());
+        let cells = without_target(&targets, &video);
+        let all = cells.iter().find(|cell| cell.subset == "full" && cell.what == "NME %").unwrap();
+        assert_eq!((all.ours, all.verdict), (Some(5.0), Verdict::NoTarget));
+        let none = without_target(&targets, &wflw(vec![], Some("WFLW is not there")));
+        assert!(none.iter().all(|cell| cell.ours.is_none() && cell.remark.contains("not there")));
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl RealPlan {
         })
     }
 
+    /// Whether this is `earlier` with more seeds.
+    pub(crate) fn extends(&self, earlier: &Self) -> bool {
+        self.seeds >= earlier.seeds && Self { seeds: earlier.seeds, ..self.clone() } == *earlier
+    }
+
     /// Weights for a set: those given, else those published.
     pub(crate) fn weights(&self, set: &RealSet) -> Option<String> {
         let given = self.weights.iter().find(|(key, _)| key == set.key).map(|(_, name)| name.clone());
@@ -104,12 +109,18 @@ impl RealPlan {
         variants
     }
 
+    /// Names of all trainings of a set.
+    pub(crate) fn trainings(&self, set: &RealSet) -> Vec<String> {
+        let variants = self.variants();
+        variants.iter().flat_map(|v| (0..self.seeds).map(|seed| Self::slug(set, v, seed))).collect()
+    }
+
     /// Name of a training's folder and of its scores.
     pub(crate) fn slug(set: &RealSet, variant: &Variant, seed: u64) -> String {
         format!("{}-{}-{seed}", set.key, variant.slug)
     }
 
-    /// A training: the recipe of the published models, then the variant, then what the person overrides.
+    /// A training: the recipe of the published models, then what the person overrides, then the variant.
     ///
     /// # Errors
     /// When an override is no setting of a training.
@@ -146,12 +157,13 @@ impl RealPlan {
         // The reference chooses the best epoch on the test set; the honest default holds out training faces.
         config.data.validation =
             if self.compat == Compat::Reference { Some(section(Split::Test)?) } else { None };
-        variant.apply(&mut config);
         if let Some(overrides) = &self.overrides {
             let mut table = toml::Table::try_from(&config)?;
             merge(&mut table, overrides);
             config = table.try_into().context("--override: not a setting of a training file")?;
         }
+        // After them: what a training is about stays what it is about.
+        variant.apply(&mut config);
         config.validate().context("--override")?;
         Ok(config)
     }

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use star_cli::args::HintArgs;
 use star_cli::landmarks::Predictor;
 use star_cli::{cases, evaluate, output, plan as measures, train, videos, weights};
-use star_data::formats::{Compat, Split};
-use star_eval::{Case, Results, Setting};
+use star_data::Scheme;
+use star_data::formats::{Compat, Form, Split};
+use star_eval::{Case, Group, Results, Setting, spread_over_models};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 
@@ -20,6 +20,7 @@ use super::outcome::{Scores, SetOutcome};
 use super::plan::RealPlan;
 use super::sets::{Located, RealSet};
 use crate::reproduce::args::{Origin, Profile};
+use crate::reproduce::machine::sha256;
 use crate::reproduce::variant::Variant;
 
 /// Faces that go through the network together in scoring.
@@ -37,8 +38,8 @@ pub(crate) struct Candidate {
 /// Looks for every set of the plan.
 ///
 /// # Errors
-/// When none of them is there, saying where each was looked for and what it must look like.
-pub(crate) fn candidates(plan: &RealPlan) -> Result<Vec<Candidate>> {
+/// When none of them is there and faces are `needed`, saying where each was looked for and what it must look like.
+pub(crate) fn candidates(plan: &RealPlan, needed: bool) -> Result<Vec<Candidate>> {
     let look = |set: &'static RealSet| Candidate {
         set,
         found: set.locate(plan.data(), plan.compat).ok_or_else(|| set.missing(plan.data())),
@@ -46,7 +47,7 @@ pub(crate) fn candidates(plan: &RealPlan) -> Result<Vec<Candidate>> {
     let all: Vec<Candidate> = RealSet::of(plan.profile).into_iter().map(look).collect();
     let missing: Vec<&str> =
         all.iter().filter_map(|candidate| candidate.found.as_ref().err().map(String::as_str)).collect();
-    if missing.len() == all.len() {
+    if needed && missing.len() == all.len() {
         bail!("{}", missing.join("\n"))
     }
     for text in missing {
@@ -99,9 +100,9 @@ pub(crate) fn check(
                     report.problems.len()
                 ));
             }
-            hashes.insert(format!("{} {split}", set.name), report.hash);
+            hashes.insert(hash_name(set, split), report.hash);
             if split == Split::Test {
-                if plan.compat == Compat::Reference && notes.is_empty() {
+                if plan.compat == Compat::Reference && found.form() != Form::Tsv {
                     notes.push(
                         "compat reference: only the published test.tsv tells which row the reference loses; every row is scored"
                             .to_string(),
@@ -116,11 +117,9 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn sha256(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash).with_context(|| path.display().to_string())?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+/// What the hash of a split is called in `run.json`.
+fn hash_name(set: &RealSet, split: Split) -> String {
+    format!("{} {split}", set.name)
 }
 
 /// Fetches weights for every set that is there and keeps them as folders below `dir`; a reason where there are none.
@@ -178,25 +177,38 @@ fn keep(name: &str, set: &RealSet, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Trains every variant and seed of every set that is there.
+/// Whether a training is finished.
+pub(crate) fn is_done(out: &Path, slug: &str) -> bool {
+    out.join("train").join(slug).join(DONE).exists()
+}
+
+/// Trains every variant and seed of every set that is there; `hashes` are those of the check.
 ///
 /// # Errors
-/// When a training fails or is stopped.
+/// When a training fails or is stopped, and when one was done on other faces.
 pub(crate) fn trainings(
     plan: &RealPlan,
     all: &[Candidate],
     dir: &Path,
+    hashes: &BTreeMap<String, String>,
     stop: &Arc<AtomicBool>,
 ) -> Result<()> {
     for Candidate { set, found } in all {
         let Ok(found) = found else { continue };
+        let data = hashes.get(&hash_name(set, Split::Train)).cloned().unwrap_or_default();
         for variant in plan.variants() {
             for seed in 0..plan.seeds {
                 let slug = RealPlan::slug(set, &variant, seed);
                 let (place, label) =
                     (dir.join(&slug), format!("{}, {}, seed {seed}", set.name, variant.name));
                 let done = place.join(DONE);
-                if done.exists() {
+                if let Ok(earlier) = std::fs::read_to_string(&done) {
+                    if earlier != data {
+                        bail!(
+                            "{}: was trained on other faces than those that the check sees now; remove it, or choose another --out",
+                            place.display()
+                        )
+                    }
                     println!("{label}: already trained");
                     continue;
                 }
@@ -218,14 +230,15 @@ pub(crate) fn trainings(
                 if outcome == train::Outcome::Stopped {
                     bail!("stopped; go on with the same command and --resume");
                 }
-                output::write_renamed(&done, b"")?;
+                output::write_renamed(&done, data.as_bytes())?;
             }
         }
     }
     Ok(())
 }
 
-/// Scores every network on the test split of its set; one that has changed since it was scored, again.
+/// Scores every network on the test split of its set; one that has changed since it was scored, or whose faces have, again. `hashes`
+/// are those of the check.
 ///
 /// # Errors
 /// When a network or a face cannot be read, and when it is stopped.
@@ -233,10 +246,12 @@ pub(crate) fn scores(
     plan: &RealPlan,
     all: &[Candidate],
     [out, dir]: [&Path; 2],
+    hashes: &BTreeMap<String, String>,
     stop: &AtomicBool,
 ) -> Result<()> {
     for Candidate { set, found } in all {
         let Ok(found) = found else { continue };
+        let data = hashes.get(&hash_name(set, Split::Test)).cloned().unwrap_or_default();
         let networks: Vec<(String, u64, PathBuf)> = match plan.from {
             Origin::Weights => vec![(Variant::star().slug, 0, out.join("fetch").join(set.key))],
             Origin::Scratch => plan
@@ -270,25 +285,20 @@ pub(crate) fn scores(
             let hash = sha256(&place.join(WEIGHTS_FILE))?;
             let scored = std::fs::read_to_string(&path).ok();
             let scored = scored.and_then(|text| serde_json::from_str::<Scores>(&text).ok());
-            if scored.is_some_and(|scores| scores.weights_hash == hash) {
+            if scored.is_some_and(|scores| scores.weights_hash == hash && scores.data_hash == data) {
                 continue;
             }
             println!("{}, {slug}, seed {seed}: scoring", set.name);
-            let scores = score(plan, set, found, &place, (seed, hash))
+            let scores = score(plan, set, found, &place, seed)
                 .with_context(|| format!("scoring {} with {}", set.name, place.display()))?;
+            let scores = Scores { weights_hash: hash, data_hash: data.clone(), ..scores };
             output::write_renamed(&path, serde_json::to_string(&scores)?.as_bytes())?;
         }
     }
     Ok(())
 }
 
-fn score(
-    plan: &RealPlan,
-    set: &RealSet,
-    found: &Located,
-    place: &Path,
-    (seed, hash): (u64, String),
-) -> Result<Scores> {
+fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u64) -> Result<Scores> {
     let folder = Folder::load(place)?;
     let source = folder.config.provenance.source.clone();
     let device = plan.device.open()?;
@@ -311,14 +321,26 @@ fn score(
         ruler_name: ruler_name.to_string(),
         ruler,
         thresholds: set.thresholds.to_vec(),
-        groups: measures::groups(&scheme),
+        groups: groups(&scheme),
         notes: opened.notes,
     };
     let mut results = Results::new(&measures::plan(&scheme, &setting), &cases)?;
     if set.key == "300vw" {
         results.videos = videos::measure(&cases)?;
     }
-    Ok(Scores { weights_hash: hash, ..Scores::new(seed, source, &results) })
+    let architecture = &folder.config.architecture;
+    let parameters = architecture.costs()?.iter().map(|stage| stage.parameters).sum::<usize>() as f64 / 1e6;
+    Ok(Scores { network: architecture.to_string(), parameters, ..Scores::new(seed, source, &results) })
+}
+
+/// Parts of a face, and for kind 5 everything but its contour.
+fn groups(scheme: &Scheme) -> Vec<Group> {
+    let mut groups = measures::groups(scheme);
+    if let Some(contour) = groups.iter().find(|group| group.name == "contour") {
+        let keypoints = (0..scheme.keypoints).filter(|k| !contour.keypoints.contains(k)).collect();
+        groups.push(Group { name: "all but the contour".to_string(), keypoints });
+    }
+    groups
 }
 
 /// What became of every set.
@@ -332,36 +354,61 @@ pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result
             key: set.key.to_string(),
             name: set.name.to_string(),
             reason: located.as_ref().err().map(|_| format!("{} is not below --data", set.name)),
-            faces: 0,
+            faces: None,
             published: set.published(Split::Test, "full"),
             notes: Vec::new(),
             runs: BTreeMap::new(),
+            stability: None,
         };
         let checked = out.join("check").join(format!("{}.json", set.key));
         if let Ok(text) = std::fs::read_to_string(&checked) {
             let checked: Checked =
                 serde_json::from_str(&text).with_context(|| checked.display().to_string())?;
-            (outcome.faces, outcome.notes) = (checked.faces, checked.notes);
+            (outcome.faces, outcome.notes) = (Some(checked.faces), checked.notes);
         }
         let reason = out.join("fetch").join(format!("{}.txt", set.key));
         if let Ok(text) = std::fs::read_to_string(&reason) {
             outcome.reason.get_or_insert(text);
         }
-        if located.is_ok() {
-            for variant in plan.variants() {
-                for seed in 0..plan.seeds {
-                    let path = out.join("eval").join(format!("{}.json", RealPlan::slug(set, &variant, seed)));
-                    let Ok(text) = std::fs::read_to_string(&path) else { continue };
-                    let scores: Scores =
-                        serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-                    outcome.runs.entry(variant.slug.clone()).or_default().push(scores);
-                }
-            }
-            if outcome.runs.is_empty() {
-                outcome.reason.get_or_insert("no network of it was scored".to_string());
+        for variant in plan.variants() {
+            for seed in 0..plan.seeds {
+                let path = out.join("eval").join(format!("{}.json", RealPlan::slug(set, &variant, seed)));
+                let Ok(text) = std::fs::read_to_string(&path) else { continue };
+                let scores: Scores =
+                    serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+                outcome.runs.entry(variant.slug.clone()).or_default().push(scores);
             }
         }
+        if outcome.runs.is_empty() {
+            outcome.reason.get_or_insert("no network of it was scored".to_string());
+        } else {
+            // What is there was scored from somewhere.
+            outcome.reason = None;
+        }
+        if let Some(star) = outcome.runs.get(&Variant::star().slug) {
+            outcome.stability = stability(star)?;
+        }
+        outcome.runs.values_mut().flatten().for_each(|scores| scores.predicted.clear());
         found.push(outcome);
     }
     Ok(found)
+}
+
+/// Standard deviation of each keypoint over networks (divisor: their number less 1), mean over the faces that all found; `None` for one network or no such face.
+fn stability(runs: &[Scores]) -> Result<Option<Vec<f64>>> {
+    if runs.len() < 2 {
+        return Ok(None);
+    }
+    let faces = runs.iter().map(|run| run.predicted.len()).min().unwrap_or(0);
+    let unbiased = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
+    let (mut sums, mut count): (Vec<f64>, f64) = (Vec::new(), 0.0);
+    for face in 0..faces {
+        let found: Option<Vec<&[[f32; 2]]>> = runs.iter().map(|run| run.predicted[face].as_deref()).collect();
+        let Some(found) = found else { continue };
+        let here = spread_over_models(&found, 1.0)?;
+        sums.resize(here.len(), 0.0);
+        sums.iter_mut().zip(here).for_each(|(sum, value)| *sum += unbiased * value);
+        count += 1.0;
+    }
+    Ok((count > 0.0).then(|| sums.into_iter().map(|sum| sum / count).collect()))
 }

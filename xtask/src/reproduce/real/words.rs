@@ -1,8 +1,9 @@
 //! The report of a run on photographs: every table and kind of figure of the paper has its place, filled or explained.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use star_data::formats::Compat;
-use star_eval::spread_over_models;
 use star_model::StackedHourglassConfig;
 use star_model::checkpoint::Architecture;
 
@@ -25,15 +26,16 @@ pub(crate) fn document(outcome: &RealOutcome<'_>, targets: &Targets) -> Result<D
     let plan = outcome.plan;
     let mut lead = vec![match plan.from {
         Origin::Weights => format!(
-            "{}, scored on {} of the test splits.",
+            "{}, scored on {}.",
             if plan.weights.is_empty() {
                 "Published weights"
             } else {
                 "Weights as given by --weights, or published"
             },
             match plan.compat {
-                Compat::Reference => "the rows that the reference scores",
-                Compat::None => "every row",
+                Compat::Reference =>
+                    "the test splits as the reference reads them, as far as the files below tell how",
+                Compat::None => "every row of the test splits",
             }
         ),
         Origin::Scratch => format!(
@@ -78,11 +80,13 @@ pub(crate) fn document(outcome: &RealOutcome<'_>, targets: &Targets) -> Result<D
 
 fn verdicts(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
     let mut section = Section::new("verdicts", "Paper and ours");
-    let missed = outcome.cells.iter().filter(|cell| cell.verdict == Verdict::Missed).count();
-    let measured = outcome.cells.iter().filter(|cell| cell.verdict != Verdict::NotMeasured).count();
+    let (open, known): (Vec<&Cell>, Vec<&Cell>) =
+        outcome.cells.iter().partition(|cell| cell.verdict == Verdict::NoTarget);
+    let missed = known.iter().filter(|cell| cell.verdict == Verdict::Missed).count();
+    let measured = known.iter().filter(|cell| cell.verdict != Verdict::NotMeasured).count();
     section.text(format!(
         "{measured} of {} cells with a known target are measured; {missed} miss it.",
-        outcome.cells.len()
+        known.len()
     ));
     section.table(
         &[
@@ -98,19 +102,25 @@ fn verdicts(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
             "verdict",
             "source",
         ],
-        outcome.cells.iter().map(row).collect(),
+        known.into_iter().map(row).collect(),
     );
+    if !open.is_empty() {
+        section.heading("Cells whose figure in the paper is not known");
+        section.table(
+            &["data set", "subset", "ruler", "figure", "paper", "ours", "remark"],
+            open.into_iter().map(open_row).collect(),
+        );
+    }
     for set in &outcome.sets {
         let mut about = match &set.reason {
             Some(reason) => vec![reason.clone()],
-            None => vec![format!(
-                "{} test faces{}",
-                set.faces,
-                match set.published {
-                    Some(published) if published != set.faces => format!(", {published} were published"),
-                    _ => String::new(),
+            None => vec![match (set.faces, set.published) {
+                (None, _) => "not looked at in this run".to_string(),
+                (Some(faces), Some(published)) if published != faces => {
+                    format!("{faces} test faces, {published} were published")
                 }
-            )],
+                (Some(faces), _) => format!("{faces} test faces"),
+            }],
         };
         about.extend(set.notes.clone());
         section.text(format!("{}: {}.", set.name, about.join("; ")));
@@ -123,31 +133,44 @@ fn verdicts(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
     section
 }
 
+/// Ours, with its interval over seeds.
+fn measured(cell: &Cell) -> String {
+    let number = |value: f64| format!("{value:.0$}", cell.digits);
+    match (cell.ours, cell.interval) {
+        (Some(ours), Some(i)) => format!("{} ({} to {})", number(ours), number(i.low), number(i.high)),
+        (Some(ours), None) => number(ours),
+        (None, _) => String::new(),
+    }
+}
+
 fn row(cell: &Cell) -> Vec<String> {
     let digits = cell.digits;
-    let number = |value: f64| format!("{value:.digits$}");
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.digits$}"));
     let verdict = match cell.verdict {
-        Verdict::Reached => "reached".to_string(),
-        Verdict::Missed => "missed".to_string(),
-        Verdict::NotMeasured => "not measured".to_string(),
+        Verdict::Reached => "reached",
+        Verdict::Missed => "missed",
+        Verdict::NotMeasured => "not measured",
+        Verdict::NoTarget => NONE,
     };
+    let difference = cell.ours.zip(cell.paper).map(|(ours, paper)| format!("{:+.digits$}", ours - paper));
     vec![
         cell.set.clone(),
         cell.subset.clone(),
         cell.ruler.clone(),
         cell.what.clone(),
         number(cell.paper),
-        cell.rerun.map_or(String::new(), number),
-        match (cell.ours, cell.interval) {
-            (Some(ours), Some(i)) => format!("{} ({} to {})", number(ours), number(i.low), number(i.high)),
-            (Some(ours), None) => number(ours),
-            (None, _) => String::new(),
-        },
-        cell.ours.map_or(String::new(), |ours| format!("{:+.digits$}", ours - cell.paper)),
+        number(cell.rerun),
+        measured(cell),
+        difference.unwrap_or_default(),
         number(cell.tolerance),
-        if cell.remark.is_empty() { verdict } else { format!("{verdict}: {}", cell.remark) },
+        if cell.remark.is_empty() { verdict.to_string() } else { format!("{verdict}: {}", cell.remark) },
         cell.source.clone(),
     ]
+}
+
+fn open_row(cell: &Cell) -> Vec<String> {
+    let place = [&cell.set, &cell.subset, &cell.ruler, &cell.what].map(String::clone);
+    place.into_iter().chain([NONE.to_string(), measured(cell), cell.remark.clone()]).collect()
 }
 
 fn network(targets: &Targets) -> Result<Section> {
@@ -178,16 +201,16 @@ pub(crate) fn sizes(targets: &Targets) -> Result<Vec<Vec<String>>> {
         let stages = Architecture::StackedHourglass(config).costs()?;
         let parameters = stages.iter().map(|stage| stage.parameters).sum::<usize>() as f64 / 1e6;
         let gmac = stages.iter().map(|stage| stage.macs).sum::<u64>() as f64 / 1e9;
-        // Both are printed with two digits.
+        // What is known has two digits.
         let same = (parameters - known.parameters).abs() < 0.006 && (gmac - known.gmac).abs() < 0.006;
         rows.push(vec![
             set.name.to_string(),
             known.keypoints.to_string(),
-            format!("{parameters:.2}"),
+            format!("{parameters:.3}"),
             format!("{:.2}", known.parameters),
-            format!("{gmac:.2}"),
+            format!("{gmac:.3}"),
             format!("{:.2}", known.gmac),
-            if same { "same".to_string() } else { "differs".to_string() },
+            if same { "same to 0.006".to_string() } else { "differs".to_string() },
         ]);
     }
     Ok(rows)
@@ -250,10 +273,18 @@ fn leaders(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
         ours(outcome, "wflw", |s| s.figure("full", "inter-ocular")?.thresholds.first().map(|at| at[i]))
     };
     let of_300w = |subset: &'static str| ours(outcome, "300w", |s| nme(s, subset, "inter-ocular"));
+    let star = || {
+        let runs = outcome.sets.iter().filter_map(|set| set.runs.get(&Variant::star().slug)?.first());
+        runs.collect::<Vec<&Scores>>()
+    };
+    let distinct = |mut values: Vec<String>| {
+        values.dedup();
+        if values.is_empty() { "-".to_string() } else { values.join("; ") }
+    };
     let mut rows = vec![vec![
         "ours".to_string(),
-        "Hourglass".to_string(),
-        "13.37".to_string(),
+        distinct(star().iter().map(|scores| scores.network.clone()).collect()),
+        distinct(star().iter().map(|scores| format!("{:.2}", scores.parameters)).collect()),
         cell(ours(outcome, "wflw", |s| nme(s, "full", "inter-ocular")), 2),
         cell(threshold(1).map(|fr| 100.0 * fr), 2),
         cell(threshold(3), 3),
@@ -280,16 +311,24 @@ fn subsets(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
         section.heading(set.name.clone());
         let mut head = vec!["method", "full"];
         head.extend(real.subsets);
-        let ruler = "inter-ocular";
-        let mut mine = vec!["ours, NME % inter-ocular".to_string()];
+        let ruler = real.ruler;
+        let mut mine = vec![format!("ours, NME % {ruler}")];
         for subset in std::iter::once(&"full").chain(real.subsets) {
             mine.push(cell(ours(outcome, &set.key, |s| nme(s, subset, ruler)), 2));
         }
         let mut rows = vec![mine];
+        let paper = |subset: &str| {
+            let known = outcome.cells.iter().find(|cell| {
+                let place = cell.set == set.name && cell.subset == subset && cell.ruler == ruler;
+                place && cell.what == "NME %" && cell.digits == 2
+            });
+            known.and_then(|cell| cell.paper).map_or(NONE.to_string(), |paper| format!("{paper:.2}"))
+        };
+        let all = std::iter::once(&"full").chain(real.subsets);
+        rows.push(
+            std::iter::once("STAR (paper)".to_string()).chain(all.map(|subset| paper(subset))).collect(),
+        );
         if set.key == "wflw" {
-            let unknown = std::iter::repeat_n(NONE.to_string(), real.subsets.len());
-            let paper = targets.leader.first().and_then(|star| star.wflw.first()).copied();
-            rows.push(["STAR (paper)".to_string(), cell(paper, 2)].into_iter().chain(unknown).collect());
             for leader in targets.leader.iter().filter(|leader| !leader.subsets.is_empty()) {
                 let figures =
                     leader.wflw.iter().take(1).chain(&leader.subsets).map(|value| format!("{value:.2}"));
@@ -336,7 +375,7 @@ fn kinds(set: &SetOutcome) -> Result<Section> {
         section.table(&["mean over", "number", "eigenvalue ratio"], rows.collect());
     }
     section.heading("Stability over trainings (kind 4)");
-    match stability(runs)? {
+    match &set.stability {
         Some(spread) => section.figure(
             format!("Standard deviation of each keypoint over {} trainings: {place}.", runs.len()),
             Figure::Bars {
@@ -368,25 +407,6 @@ fn kinds(set: &SetOutcome) -> Result<Section> {
     Ok(section)
 }
 
-/// Standard deviation of each keypoint over networks (divisor: their number less 1), mean over the faces that all found; `None` for one network or no such face.
-fn stability(runs: &[Scores]) -> Result<Option<Vec<f64>>> {
-    if runs.len() < 2 {
-        return Ok(None);
-    }
-    let faces = runs.iter().map(|run| run.predicted.len()).min().unwrap_or(0);
-    let unbiased = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
-    let (mut sums, mut count): (Vec<f64>, f64) = (Vec::new(), 0.0);
-    for face in 0..faces {
-        let found: Option<Vec<&[[f32; 2]]>> = runs.iter().map(|run| run.predicted[face].as_deref()).collect();
-        let Some(found) = found else { continue };
-        let here = spread_over_models(&found, 1.0)?;
-        sums.resize(here.len(), 0.0);
-        sums.iter_mut().zip(here).for_each(|(sum, value)| *sum += unbiased * value);
-        count += 1.0;
-    }
-    Ok((count > 0.0).then(|| sums.into_iter().map(|sum| sum / count).collect()))
-}
-
 fn ablations(outcome: &RealOutcome<'_>) -> Section {
     let mut section = Section::new("ablations", "Ablations");
     section.text("The paper's tables could not be recovered; only its figure without the attention branch is known (WFLW NME 4.29).");
@@ -397,29 +417,49 @@ fn ablations(outcome: &RealOutcome<'_>) -> Section {
              faces --thorough trains them.",
         );
     }
+    if !tables.is_empty() {
+        section.text(
+            "NME in % of each set's own ruler, mean over seeds; in brackets the difference to plain regression by the same distance with \
+             the same change, paired by seed, with its interval where there are three seeds and more.",
+        );
+    }
     for table in &tables {
         section.heading(table.title.clone());
         let mut head = vec!["training".to_string()];
         head.extend(outcome.sets.iter().map(|set| format!("{} NME %", set.name)));
         let rows = table.variants.iter().map(|variant| {
-            let mut row = vec![variant.name.clone()];
-            for set in &outcome.sets {
-                let runs = set.runs.get(&variant.slug).map(Vec::as_slice).unwrap_or_default();
-                // The first figure is that of the whole set under its own ruler.
-                let values: Vec<f64> =
-                    runs.iter().filter_map(|run| run.figures.first()?.nme).map(|nme| 100.0 * nme).collect();
-                let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-                row.push(match star_eval::runs::mean(&values, 0.95) {
-                    Ok(i) => format!("{:.2} ({:.2} to {:.2})", i.estimate, i.low, i.high),
-                    Err(_) => cell(mean, 2),
-                });
-            }
-            row
+            let partner = table.variants.iter().find(|other| variant.is_plain_of(other));
+            let cells = outcome.sets.iter().map(|set| ablation(set, variant, partner));
+            std::iter::once(variant.name.clone()).chain(cells).collect()
         });
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
         section.table(&head, rows.collect());
     }
     section
+}
+
+/// A training on a set, beside the plain one.
+fn ablation(set: &SetOutcome, variant: &Variant, plain: Option<&Variant>) -> String {
+    // By seed; the first figure is that of the whole set under its own ruler.
+    let of = |variant: &Variant| -> BTreeMap<u64, f64> {
+        let runs = set.runs.get(&variant.slug).map(Vec::as_slice).unwrap_or_default();
+        runs.iter().filter_map(|run| Some((run.seed, 100.0 * run.figures.first()?.nme?))).collect()
+    };
+    let ours = of(variant);
+    if ours.is_empty() {
+        return set.reason.clone().unwrap_or_else(|| "not trained".to_string());
+    }
+    let mut text = format!("{:.2}", ours.values().sum::<f64>() / ours.len() as f64);
+    let plain = plain.map(of).unwrap_or_default();
+    let apart: Vec<f64> = ours.iter().filter_map(|(seed, nme)| Some(nme - plain.get(seed)?)).collect();
+    if !apart.is_empty() {
+        let mean = apart.iter().sum::<f64>() / apart.len() as f64;
+        text += &match star_eval::runs::mean(&apart, 0.95).ok().filter(|_| apart.len() > 2) {
+            Some(i) => format!(" [{mean:+.2}, {:+.2} to {:+.2}]", i.low, i.high),
+            None => format!(" [{mean:+.2}]"),
+        };
+    }
+    text
 }
 
 #[cfg(test)]
@@ -430,6 +470,6 @@ mod tests {
     fn the_executed_network_has_the_known_size() {
         let rows = sizes(&Targets::read().unwrap()).unwrap();
         assert_eq!(rows.len(), 3);
-        assert!(rows.iter().all(|row| row[6] == "same"), "{rows:?}");
+        assert!(rows.iter().all(|row| row[6] == "same to 0.006"), "{rows:?}");
     }
 }
