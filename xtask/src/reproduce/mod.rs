@@ -8,6 +8,7 @@ mod offline;
 mod overhead;
 mod pool;
 mod real;
+mod spread;
 mod stage;
 mod targets;
 mod variant;

@@ -1,10 +1,10 @@
 //! How far trainings of one recipe disagree about a keypoint, on other data and on the same: the paper's stability figure.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use star_cli::config::LossKind;
 use star_data::synthetic::Subject;
-use star_eval::{Interval, spread_over_models};
+use star_eval::Interval;
 
 use super::design::subject_name;
 use super::measure::Measured;
@@ -117,21 +117,11 @@ fn whole(spread: &[f64]) -> f64 {
     mean(spread.iter().copied())
 }
 
-/// Standard deviation of each keypoint over trainings (divisor: their number less 1, so that few are not flattered), mean over
-/// pictures.
+/// Standard deviation of each keypoint over trainings, of which there are two at least.
 fn spread(runs: &[&Measured]) -> Result<Vec<f64>> {
     let pictures = runs.first().map_or(0, |run| run.predicted.len());
-    let count = runs.len() as f64;
-    let unbiased = (count / (count - 1.0)).sqrt();
-    let mut sums: Vec<f64> = Vec::new();
-    for picture in 0..pictures {
-        let predicted: Vec<&[[f32; 2]]> = runs.iter().map(|run| run.predicted[picture].as_slice()).collect();
-        // Positions are in units of the ruler already.
-        let here = spread_over_models(&predicted, 1.0)?;
-        sums.resize(here.len(), 0.0);
-        sums.iter_mut().zip(here).for_each(|(sum, value)| *sum += unbiased * value);
-    }
-    Ok(sums.into_iter().map(|sum| sum / pictures as f64).collect())
+    let predicted = |picture: usize| runs.iter().map(|run| run.predicted[picture].as_slice()).collect();
+    crate::reproduce::spread::spread((0..pictures).map(predicted))?.context("one training has no spread")
 }
 
 /// The answer.

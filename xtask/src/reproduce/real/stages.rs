@@ -12,7 +12,7 @@ use star_cli::landmarks::Predictor;
 use star_cli::{cases, evaluate, output, plan as measures, train, videos, weights};
 use star_data::Scheme;
 use star_data::formats::{Compat, Form, Split};
-use star_eval::{Case, Group, Results, Setting, spread_over_models};
+use star_eval::{Case, Group, Results, Setting};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 
@@ -21,6 +21,7 @@ use super::plan::RealPlan;
 use super::sets::{Located, RealSet};
 use crate::reproduce::args::{Origin, Profile};
 use crate::reproduce::machine::sha256;
+use crate::reproduce::spread::spread;
 use crate::reproduce::variant::Variant;
 
 /// Faces that go through the network together in scoring.
@@ -386,29 +387,14 @@ pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result
             outcome.reason = None;
         }
         if let Some(star) = outcome.runs.get(&Variant::star().slug) {
-            outcome.stability = stability(star)?;
+            let faces = star.iter().map(|run| run.predicted.len()).min().unwrap_or(0);
+            // Of the faces that all found.
+            let found =
+                |face: usize| star.iter().map(|run| run.predicted[face].as_deref()).collect::<Option<_>>();
+            outcome.stability = spread((0..faces).filter_map(found))?;
         }
         outcome.runs.values_mut().flatten().for_each(|scores| scores.predicted.clear());
         found.push(outcome);
     }
     Ok(found)
-}
-
-/// Standard deviation of each keypoint over networks (divisor: their number less 1), mean over the faces that all found; `None` for one network or no such face.
-fn stability(runs: &[Scores]) -> Result<Option<Vec<f64>>> {
-    if runs.len() < 2 {
-        return Ok(None);
-    }
-    let faces = runs.iter().map(|run| run.predicted.len()).min().unwrap_or(0);
-    let unbiased = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
-    let (mut sums, mut count): (Vec<f64>, f64) = (Vec::new(), 0.0);
-    for face in 0..faces {
-        let found: Option<Vec<&[[f32; 2]]>> = runs.iter().map(|run| run.predicted[face].as_deref()).collect();
-        let Some(found) = found else { continue };
-        let here = spread_over_models(&found, 1.0)?;
-        sums.resize(here.len(), 0.0);
-        sums.iter_mut().zip(here).for_each(|(sum, value)| *sum += unbiased * value);
-        count += 1.0;
-    }
-    Ok((count > 0.0).then(|| sums.into_iter().map(|sum| sum / count).collect()))
 }
