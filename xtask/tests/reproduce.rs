@@ -41,6 +41,9 @@ fn picture(path: &Path, face: &Sample) {
     face.image.save(path).unwrap();
 }
 
+/// The list of WFLW's test faces.
+const WFLW_TEST: &str = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt";
+
 /// WFLW as it is unpacked: every test face has one of the six attributes.
 fn wflw(root: &Path) {
     for (split, count, seed) in [("train", 6, 1), ("test", 6, 2)] {
@@ -52,8 +55,7 @@ fn wflw(root: &Path) {
             let flags: Vec<String> = (0..6).map(|flag| u8::from(flag == i).to_string()).collect();
             lines += &format!("{} 3 3 60 60 {} {name}\n", points.join(" "), flags.join(" "));
         }
-        let list = format!("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{split}.txt");
-        write(&root.join(list), lines);
+        write(&root.join(WFLW_TEST.replace("test.txt", &format!("{split}.txt"))), lines);
     }
 }
 
@@ -148,22 +150,24 @@ fn path(path: PathBuf) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// The cells of a report, each with ours or why not, and those of every kind.
-fn filled_or_explained(report: &Value) -> &[Value] {
+/// The cells of a report, each with ours or why not, and of every set those of every kind.
+fn filled_or_explained<'a>(report: &'a Value, sets: &[&str]) -> &'a [Value] {
     let cells = report["cells"].as_array().unwrap();
     for cell in cells {
         let explained = cell["remark"].as_str().is_some_and(|why| !why.is_empty());
         assert!(cell["ours"].is_number() || explained, "neither filled nor explained: {cell}");
         assert_eq!(cell["paper"].is_null(), cell["verdict"] == "no_target", "{cell}");
+        assert!(sets.iter().any(|set| cell["set"] == *set), "{cell}");
     }
-    let of = |set: &str, what: &str| {
-        cells.iter().any(|cell| cell["set"] == set && cell["what"].as_str().unwrap().starts_with(what))
-    };
-    for what in ["NME", "FR", "AUC"] {
-        let sets: Vec<&str> = cells.iter().map(|cell| cell["set"].as_str().unwrap()).collect();
-        assert!(sets.iter().all(|set| of(set, what)), "{what}: {sets:?}");
+    for (set, what) in sets.iter().flat_map(|set| ["NME", "FR", "AUC"].map(|what| (set, what))) {
+        let is = |cell: &Value| cell["set"] == *set && cell["what"].as_str().unwrap().starts_with(what);
+        assert!(cells.iter().any(is), "{set}: {what}");
     }
     cells
+}
+
+fn report(out: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(out.join("report/report.json")).unwrap()).unwrap()
 }
 
 /// Where nothing listens: whatever asks for the network fails.
@@ -183,9 +187,9 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
     assert_eq!(output.status.code(), Some(1), "{told}\n{wrong}");
     assert!(wrong.contains("checked cells miss their target"), "{wrong}");
 
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(dir.path().join("out/report/report.json")).unwrap()).unwrap();
-    for cell in filled_or_explained(&report) {
+    let report_of = || report(&dir.path().join("out"));
+    let report = report_of();
+    for cell in filled_or_explained(&report, &["WFLW", "300W", "COFW", "300VW"]) {
         if cell["set"] == "COFW" {
             assert!(cell["remark"].as_str().unwrap().contains("no published weights"), "{cell}");
         }
@@ -225,14 +229,25 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
         serde_json::from_slice(&std::fs::read(dir.path().join("out/fetch/run.json")).unwrap()).unwrap();
     assert_eq!(fetched["hashes"]["weights for WFLW"].as_str().unwrap().len(), 64);
 
-    // Again from what is there: no network, no stage but the last, the same numbers.
+    // Faces that have changed are scored again, the others are not.
+    let list = dir.path().join("data/WFLW").join(WFLW_TEST);
+    let rows = std::fs::read_to_string(&list).unwrap();
+    write(&list, rows.lines().skip(1).map(|row| format!("{row}\n")).collect::<String>());
     let mut again = arguments.to_vec();
-    again.extend(["--resume", "--skip", "check", "--skip", "fetch", "--skip", "train", "--skip", "eval"]);
+    again.push("--resume");
+    let told = text(&xtask(dir.path(), NOWHERE, &again).stdout);
+    assert!(told.contains("WFLW, star, seed 0: scoring") && !told.contains("300W, star"), "{told}");
+    assert_ne!(report, report_of());
+    write(&list, rows);
+    xtask(dir.path(), NOWHERE, &again);
+    assert_eq!(report, report_of());
+
+    // The table from what is there: no network, no data, the same numbers.
+    std::fs::rename(&data, dir.path().join("elsewhere")).unwrap();
+    again.extend(["--skip", "check", "--skip", "fetch", "--skip", "train", "--skip", "eval"]);
     let output = xtask(dir.path(), NOWHERE, &again);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let second: Value =
-        serde_json::from_slice(&std::fs::read(dir.path().join("out/report/report.json")).unwrap()).unwrap();
-    assert_eq!(report, second);
+    assert_eq!(report, report_of());
 }
 
 /// What makes a training a matter of seconds.
@@ -268,9 +283,8 @@ fn trainings_from_scratch_run_on_every_set_and_say_that_they_are_not_the_recipe(
         }
         // Two seeds disagree, and so have a spread.
         assert!(told.contains("over 2 trainings"), "{told}");
-        let report = std::fs::read(Path::new(&out).join("report/report.json")).unwrap();
-        let report: Value = serde_json::from_slice(&report).unwrap();
-        assert!(filled_or_explained(&report).iter().all(|cell| cell["set"] == name));
+        let report = report(Path::new(&out));
+        filled_or_explained(&report, &[name]);
         // Positions stay with the scores.
         assert!(!report.to_string().contains("predicted"));
         let log = Path::new(&out).join(format!("train/{profile}-star-1/metrics.jsonl"));
@@ -295,24 +309,27 @@ fn ablations_train_every_loss_backbone_and_number_of_stacks_and_other_faces_are_
     let table = told.split("## Ablations").nth(1).unwrap();
     assert!(!table.contains("not trained"), "{table}");
     for row in [
-        "| ADL, Wing | ",
-        "| STAR whitened, L2 | ",
-        "detached | ",
-        "without attention | ",
-        "HRNet | ",
-        "2 stacks | ",
+        "ADL, Wing",
+        "STAR whitened, L2",
+        "STAR (smooth-L1), detached",
+        "STAR (smooth-L1), without attention",
+        "STAR (smooth-L1), HRNet",
+        "STAR (smooth-L1), 2 stacks",
     ] {
-        let line = table.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("{row}: {table}"));
+        let line = table.lines().find(|line| line.starts_with(&format!("| {row} | ")));
+        let line = line.unwrap_or_else(|| panic!("{row}: {table}"));
+        // A figure, and the difference to plain regression with the same change.
         let cell = line.rsplit('|').nth(1).unwrap().trim();
-        // A figure, and for all but plain regression the difference to it.
-        assert!(cell.split(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
-        assert!(cell.contains('[') || line.contains("smooth-L1, "), "{line}");
+        assert!(cell.split(' ').next().unwrap().parse::<f64>().is_ok() && cell.contains('['), "{line}");
     }
+    let report = report(Path::new(&out));
+    let network = |slug: &str| report["sets"][0]["runs"][slug][0]["network"].as_str().unwrap().to_string();
+    assert!(network("star").starts_with("stacked hourglass, 1 stack"), "{}", network("star"));
+    assert!(network("star-stacks-2").starts_with("stacked hourglass, 2 stacks"));
+    assert!(network("plain-hrnet").starts_with("HRNet-W18"));
     // The cell without the attention branch has a target, and is measured here.
-    let report = std::fs::read(Path::new(&out).join("report/report.json")).unwrap();
-    let report: Value = serde_json::from_slice(&report).unwrap();
     let variant = |cell: &&Value| cell["what"].as_str().unwrap().contains("(star-no-attention)");
-    let cell = filled_or_explained(&report).iter().find(variant).unwrap();
+    let cell = filled_or_explained(&report, &["WFLW"]).iter().find(variant).unwrap();
     assert!(cell["ours"].is_number() && cell["verdict"] == "missed", "{cell}");
 
     // The list loses a face: what was trained on it is not what would be trained now.
@@ -325,6 +342,11 @@ fn ablations_train_every_loss_backbone_and_number_of_stacks_and_other_faces_are_
     let output = xtask(dir.path(), NOWHERE, &arguments);
     let wrong = text(&output.stderr);
     assert!(!output.status.success() && wrong.contains("trained on other faces"), "{wrong}");
+
+    // What a training is named by is not for overriding.
+    write(&dir.path().join("tiny.toml"), "[loss]\nkind = 'adl'\n");
+    let wrong = text(&xtask(dir.path(), NOWHERE, &arguments).stderr);
+    assert!(wrong.contains("loss.kind") && wrong.contains("--ablations"), "{wrong}");
 }
 
 #[test]
@@ -339,8 +361,7 @@ fn weights_of_ones_own_and_the_published_rows_are_scored_and_held_to_the_figures
         arguments.extend(["--compat", "reference"]);
         let output = xtask(dir.path(), NOWHERE, &arguments);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-        let report = std::fs::read(Path::new(&out).join("report/report.json")).unwrap();
-        (serde_json::from_slice::<Value>(&report).unwrap(), text(&output.stdout))
+        (report(Path::new(&out)), text(&output.stdout))
     };
     let (report, told) = run("cofw", "cofw29.safetensors");
     assert!(told.contains("Weights as given by --weights"), "{told}");

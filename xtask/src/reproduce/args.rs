@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Weights instead of the published ones: a name, file, folder or hf: address; SET=WEIGHTS where several sets are scored
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
-    /// Trainings under different seeds, of everything that is trained; --resume takes more of them [default: photographs 1; offline faces
+    /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: photographs 1; offline faces
     /// 4, hands 3, restrictions 2; --thorough 6, 4, 3 and ablations 3]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,

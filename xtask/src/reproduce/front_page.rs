@@ -96,7 +96,10 @@ impl Measured {
         );
         let origin = match from {
             Origin::Weights if weights.is_empty() => "published weights".to_string(),
-            Origin::Weights => "own weights".to_string(),
+            Origin::Weights => {
+                let own: Vec<&str> = weights.iter().map(|(set, _)| set.as_str()).collect();
+                format!("published weights, own for {}", own.join(" and "))
+            }
             Origin::Scratch => format!("from scratch, {seeds} seed{}", if *seeds == 1 { "" } else { "s" }),
         };
         Ok(match compat {

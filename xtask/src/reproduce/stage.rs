@@ -41,17 +41,17 @@ const PLAN_FILE: &str = "plan.json";
 /// Folders of a run.
 const FOLDERS: [&str; 6] = ["check", "fetch", "train", "eval", "table", "report"];
 
-/// Starts a folder afresh, or with `keep` checks that what it holds belongs to the same plan, or to one that this `extends`. Where
-/// trainings are `dear`, they are not removed for a fresh start.
+/// Starts a folder afresh, or with `keep` checks that what it holds belongs to a plan that is `alike`, and is of this one from now on.
+/// Where trainings are `dear`, they are not removed for a fresh start.
 ///
 /// # Errors
 /// When it does not, holds what no run made or what is too dear to remove, or cannot be written.
-pub(crate) fn prepare<P: Serialize + DeserializeOwned + PartialEq>(
+pub(crate) fn prepare<P: Serialize + DeserializeOwned>(
     out: &Path,
     plan: &P,
     keep: bool,
     dear: bool,
-    extends: impl Fn(&P) -> bool,
+    alike: impl Fn(&P) -> bool,
 ) -> Result<()> {
     let path = out.join(PLAN_FILE);
     if keep && path.exists() {
@@ -59,12 +59,9 @@ pub(crate) fn prepare<P: Serialize + DeserializeOwned + PartialEq>(
         let earlier: P = serde_json::from_str(&text).with_context(|| {
             format!("{}: written by another version; choose another --out", path.display())
         })?;
-        if earlier == *plan {
-            return Ok(());
-        }
-        if !extends(&earlier) {
+        if !alike(&earlier) {
             bail!(
-                "{}: the interrupted run had other options; give the same or more --seeds, or choose another --out",
+                "{}: the interrupted run had other options; give the same but for --seeds, or choose another --out",
                 path.display()
             )
         }

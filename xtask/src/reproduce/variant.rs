@@ -20,7 +20,7 @@ pub(crate) enum Change {
     LearningRate(f64),
     /// Weight of the landmark term against the auxiliary ones.
     LandmarkWeight(f64),
-    /// Other weights at the start and another order of the same data.
+    /// Other weights at the start, another order and other augmentation of the same data.
     Start(u64),
 }
 

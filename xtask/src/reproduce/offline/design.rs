@@ -27,7 +27,7 @@ pub(crate) struct Budget {
     pub(crate) epochs: usize,
     /// Pictures, the same in every epoch.
     pub(crate) train: usize,
-    /// The best of the rate, a third of it and three times it for both losses, on validation pictures; `--thorough` tries them again.
+    /// The best of those tried for both losses before the test pictures were drawn (docs/reproduce.md); `--thorough` tries them again.
     pub(crate) learning_rate: f64,
 }
 
@@ -178,20 +178,10 @@ impl Design {
         }
     }
 
-    /// Whether this is `earlier` with more seeds.
-    pub(crate) fn extends(&self, earlier: &Self) -> bool {
-        let seeds =
-            |of: &Self| [of.seeds, of.hand_seeds, of.control_seeds, of.restriction_seeds, of.ablation_seeds];
-        let [a, b, c, d, e] = seeds(earlier);
-        let as_few = Self {
-            seeds: a,
-            hand_seeds: b,
-            control_seeds: c,
-            restriction_seeds: d,
-            ablation_seeds: e,
-            ..self.clone()
-        };
-        as_few == *earlier && seeds(self).iter().zip(seeds(earlier)).all(|(now, then)| *now >= then)
+    /// Whether this differs from `other` by its numbers of seeds alone.
+    pub(crate) fn is_but_for_seeds(&self, other: &Self) -> bool {
+        let Self { seeds, hand_seeds, control_seeds, restriction_seeds, ablation_seeds, .. } = *other;
+        Self { seeds, hand_seeds, control_seeds, restriction_seeds, ablation_seeds, ..self.clone() } == *other
     }
 
     /// Strengths at which both losses are compared on a subject.

@@ -285,6 +285,10 @@ mod tests {
         assert!(found.angle < 0.1 && found.angles[0] > 0.99, "{}", found.angle);
         // (3 / 50)^2 / (1 / 50)^2 is 9, less what is added to both.
         assert!((found.ratio - (0.0036 + EPS) / (0.0004 + EPS)).abs() < 1e-3);
+        let epoch = |validation: f64| Epoch { step: 0, loss: 1.0, validation, eigenvalues: [0.1; 2] };
+        let epochs = [0.07, 0.04, 0.05].map(epoch).to_vec();
+        // That of the epoch whose weights are kept.
+        assert_eq!(Measured { epochs, ..found.clone() }.validation(), 0.04);
         let turned = score(&job, set.as_ref(), &along_the_tangent(set.as_ref(), 3, 65.0)).unwrap();
         assert!((turned.angle - 65.0).abs() < 0.1 && turned.angles[6] > 0.99);
     }

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
     one_thread()?;
     prepare(&out, &design, args.resume || !args.skip.is_empty(), design.thorough, |earlier| {
-        design.extends(earlier)
+        design.is_but_for_seeds(earlier)
     })?;
     star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
@@ -242,7 +242,7 @@ fn score_all(
     pool::run(jobs.len(), at_once, stop, |i| {
         let job = &jobs[i];
         let (path, trained) = (scores.join(format!("{}.json", job.id())), training.join(job.id()));
-        // Of these weights and by this version; else again.
+        // Of these weights and in this form; else again.
         let scored = measure::read(&path).ok().filter(|scored| scored.job == *job);
         if scored.is_some_and(|scored| measure::weights(&trained).is_ok_and(|now| now == scored.weights)) {
             return Ok(());
@@ -372,10 +372,10 @@ mod tests {
     #[test]
     fn another_design_is_not_mixed_into_a_folder_and_a_fresh_start_empties_it() {
         let prepare = |dir: &Path, design: &Design, keep, dear| {
-            super::prepare(dir, design, keep, dear, |earlier| design.extends(earlier))
+            super::prepare(dir, design, keep, dear, |earlier| design.is_but_for_seeds(earlier))
         };
         let dir = tempfile::tempdir().unwrap();
-        let (design, other) = (tiny(), Design::new(false, Some(5), None));
+        let (design, other) = (tiny(), Design::new(false, Some(2), None));
         prepare(dir.path(), &design, false, false).unwrap();
         output::make_dir(&dir.path().join("train/job")).unwrap();
         prepare(dir.path(), &design, true, false).unwrap();
@@ -397,18 +397,19 @@ mod tests {
     }
 
     #[test]
-    fn more_seeds_go_on_in_the_same_folder_and_fewer_do_not() {
+    fn another_number_of_seeds_goes_on_in_the_same_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let prepare = |seeds: u64| {
-            let design = Design::new(false, Some(seeds), None);
-            super::prepare(dir.path(), &design, true, false, |earlier| design.extends(earlier))
+        let prepare = |design: &Design| {
+            super::prepare(dir.path(), design, true, false, |earlier| design.is_but_for_seeds(earlier))
         };
-        prepare(2).unwrap();
+        prepare(&Design::new(false, Some(2), None)).unwrap();
         output::make_dir(&dir.path().join("train/job")).unwrap();
-        prepare(3).unwrap();
+        for seeds in [3, 8, 2] {
+            prepare(&Design::new(false, Some(seeds), None)).unwrap();
+        }
         assert!(dir.path().join("train/job").is_dir());
-        assert!(prepare(2).unwrap_err().to_string().contains("more --seeds"));
-        prepare(3).unwrap();
+        let message = prepare(&Design::new(false, Some(2), Some(7))).unwrap_err().to_string();
+        assert!(message.contains("other options"), "{message}");
     }
 
     #[test]

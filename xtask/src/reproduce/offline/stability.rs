@@ -71,7 +71,7 @@ pub(crate) struct Rerun {
     /// Means over sets, keypoints and pictures.
     pub(crate) plain: f64,
     pub(crate) star: f64,
-    /// STAR less plain, over sets; `None` for one.
+    /// STAR less plain, over sets; `None` for fewer than three.
     pub(crate) difference: Option<Interval>,
 }
 
@@ -93,9 +93,7 @@ pub(crate) fn reruns(runs: &Runs<'_>) -> Result<Option<Rerun>> {
             let variants = planned.table.variants.iter().filter(|variant| variant.kind() == Some(kind));
             variants.map(|variant| runs.of(subject, strength, variant, set).ok()).collect()
         };
-        let Some([plain, star]) = of(kinds[0]).zip(of(kinds[1])).map(|(plain, star)| [plain, star]) else {
-            break;
-        };
+        let Some((plain, star)) = of(kinds[0]).zip(of(kinds[1])) else { continue };
         starts = plain.len();
         means[0].push(whole(&spread(&plain)?));
         means[1].push(whole(&spread(&star)?));
@@ -109,7 +107,7 @@ pub(crate) fn reruns(runs: &Runs<'_>) -> Result<Option<Rerun>> {
         sets: plain.len() as u64,
         plain: mean(plain.iter().copied()),
         star: mean(star.iter().copied()),
-        difference: over_seeds(&apart),
+        difference: over_seeds(&apart).filter(|_| apart.len() > 2),
     }))
 }
 
@@ -128,6 +126,20 @@ fn spread(runs: &[&Measured]) -> Result<Vec<f64>> {
 pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
     let mut section =
         Section::new("stability", "Do trainings under different seeds agree more? (figure kind 4)");
+    if let Some(rerun) = rerun {
+        section.text(format!(
+            "From run to run, that is {} trainings of each loss on the same {}s and labels of strength {} from other weights at the start and in another order, a \
+             keypoint scatters by {} % of the ruler with STAR and {} % with smooth-L1: a difference of {} points over {} sets of pictures: {}.",
+            rerun.starts,
+            subject_name(rerun.subject),
+            rerun.strength,
+            percent(rerun.star, 3),
+            percent(rerun.plain, 3),
+            difference(rerun.difference, 100.0, 3),
+            rerun.sets,
+            verdict(rerun.difference)
+        ));
+    }
     if found.is_empty() {
         section.text("One seed: there is nothing to agree with.");
         return section;
@@ -141,20 +153,6 @@ pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
             verdict(s.difference).to_string(),
         ]
     });
-    if let Some(rerun) = rerun {
-        section.text(format!(
-            "From run to run, that is {} trainings of each loss on the same {}s and labels of strength {} from other weights at the start, a \
-             keypoint scatters by {} % of the ruler with STAR and {} % with smooth-L1: a difference of {} points over {} sets of pictures, {}.",
-            rerun.starts,
-            subject_name(rerun.subject),
-            rerun.strength,
-            percent(rerun.star, 3),
-            percent(rerun.plain, 3),
-            difference(rerun.difference, 100.0, 3),
-            rerun.sets,
-            verdict(rerun.difference)
-        ));
-    }
     section.text(
         "Standard deviation of a keypoint over trainings, mean over keypoints and pictures, % of the ruler. Trainings of other seeds \
          have other pictures, other annotators and other weights at the start. The interval is a jackknife over seeds, rough with few.",

@@ -44,7 +44,9 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
     let reads = [StageName::Check, StageName::Train, StageName::Eval];
     let all = stages::candidates(&plan, reads.iter().any(|stage| !args.skip.contains(stage)))?;
-    prepare(&out, &plan, args.resume || !args.skip.is_empty(), true, |earlier| plan.extends(earlier))?;
+    prepare(&out, &plan, args.resume || !args.skip.is_empty(), true, |earlier| {
+        plan.is_but_for_seeds(earlier)
+    })?;
     star_cli::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {

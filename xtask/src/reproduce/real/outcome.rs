@@ -220,7 +220,7 @@ fn without_target(targets: &Targets, set: &SetOutcome) -> Vec<Cell> {
 fn untargeted(set: &SetOutcome, runs: &[Scores], (subset, ruler, metric, threshold): Place<'_>) -> Cell {
     let values: Vec<f64> =
         runs.iter().filter_map(|scores| measure(scores, (subset, ruler, metric, threshold))).collect();
-    let ours = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let (ours, interval) = over_seeds(&values);
     Cell {
         set: set.name.clone(),
         subset: subset.to_string(),
@@ -231,7 +231,7 @@ fn untargeted(set: &SetOutcome, runs: &[Scores], (subset, ruler, metric, thresho
         tolerance: None,
         source: String::new(),
         rerun: None,
-        interval: star_eval::runs::mean(&values, 0.95).ok(),
+        interval,
         ours,
         verdict: Verdict::NoTarget,
         remark: match (ours, &set.reason) {
@@ -248,7 +248,7 @@ const NOT_AMONG_SCORES: &str = "the figure is not among the scores: the files do
 fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) -> Cell {
     let values: Vec<f64> =
         set.runs.get(variant_of(target)).into_iter().flatten().filter_map(|s| value(target, s)).collect();
-    let ours = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let (ours, interval) = over_seeds(&values);
     let worse = |ours: f64| match target.metric {
         Metric::Auc => target.value - ours,
         _ => ours - target.value,
@@ -298,11 +298,17 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
         tolerance: Some(target.tolerance),
         source: targets.source(&target.source),
         rerun: target.rerun,
-        interval: star_eval::runs::mean(&values, 0.95).ok(),
+        interval,
         ours,
         verdict,
         remark,
     }
+}
+
+/// Mean over seeds, and its interval where there are several.
+fn over_seeds(values: &[f64]) -> (Option<f64>, Option<Interval>) {
+    let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    (mean, star_eval::runs::mean(values, 0.95).ok())
 }
 
 /// A score in the paper's unit.

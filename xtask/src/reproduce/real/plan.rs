@@ -60,6 +60,14 @@ impl RealPlan {
             }
             None => None,
         };
+        if let Some(loss) = overrides.as_ref().and_then(|table| table.get("loss")?.as_table())
+            && let Some(name) = ["kind", "distance"].into_iter().find(|name| loss.contains_key(*name))
+        {
+            bail!(
+                "--override: loss.{name} is what a training is named by, and stays; --ablations trains the other losses, `star train` \
+                 any of them"
+            )
+        }
         Ok(Self {
             profile: args.profile,
             from: args.origin(),
@@ -73,9 +81,9 @@ impl RealPlan {
         })
     }
 
-    /// Whether this is `earlier` with more seeds.
-    pub(crate) fn extends(&self, earlier: &Self) -> bool {
-        self.seeds >= earlier.seeds && Self { seeds: earlier.seeds, ..self.clone() } == *earlier
+    /// Whether this differs from `other` by its number of seeds alone.
+    pub(crate) fn is_but_for_seeds(&self, other: &Self) -> bool {
+        Self { seeds: other.seeds, ..self.clone() } == *other
     }
 
     /// Weights for a set: those given, else those published.
@@ -200,5 +208,21 @@ mod tests {
         merge(&mut table, &new);
         let wanted: toml::Table = "a = 1\n[b]\nc = 5\nd = 3\n[e]\nkind = 'y'".parse().unwrap();
         assert_eq!(table, wanted);
+    }
+
+    #[test]
+    fn seeds_alone_may_differ_between_runs_in_one_folder() {
+        let plan = |seeds: u64, device: &str| -> RealPlan {
+            let text = format!(
+                r#"{{"profile": "cofw", "from": "scratch", "data": "d", "weights": [], "seeds": {seeds}, "compat": "none",
+                "device": "{device}", "ablations": false, "overrides": null}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        assert!(
+            plan(3, "cpu").is_but_for_seeds(&plan(1, "cpu"))
+                && plan(1, "cpu").is_but_for_seeds(&plan(3, "cpu"))
+        );
+        assert!(!plan(3, "cuda").is_but_for_seeds(&plan(3, "cpu")));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn candidates(plan: &RealPlan, needed: bool) -> Result<Vec<Candidate>
     if needed && missing.len() == all.len() {
         bail!("{}", missing.join("\n"))
     }
-    for text in missing {
+    for text in missing.iter().filter(|_| needed) {
         println!("{text}");
     }
     Ok(all)
@@ -178,6 +178,34 @@ fn keep(name: &str, set: &RealSet, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Hashes of all faces that a training sees, and chooses its best epoch by; empty where nobody looked.
+fn trained_on(plan: &RealPlan, set: &RealSet, hashes: &BTreeMap<String, String>) -> String {
+    let splits: &[Split] = match plan.compat {
+        Compat::Reference => &[Split::Train, Split::Test],
+        Compat::None => &[Split::Train],
+    };
+    let found = splits.iter().filter_map(|split| hashes.get(&hash_name(set, *split)));
+    found.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Where that is written down, beside the training's folder.
+fn seen(place: &Path) -> PathBuf {
+    place.with_added_extension("faces")
+}
+
+/// That what is trained in `place`, if anything is, has seen the faces that are there now. Nothing is said where nobody looked.
+fn same_faces(plan: &RealPlan, set: &RealSet, place: &Path, hashes: &BTreeMap<String, String>) -> Result<()> {
+    let (now, then) =
+        (trained_on(plan, set, hashes), std::fs::read_to_string(seen(place)).unwrap_or_default());
+    if place.exists() && !now.is_empty() && !then.is_empty() && now != then {
+        bail!(
+            "{}: was trained on other faces than those that the check sees now; remove it, or choose another --out",
+            place.display()
+        )
+    }
+    Ok(())
+}
+
 /// Whether a training is finished.
 pub(crate) fn is_done(out: &Path, slug: &str) -> bool {
     out.join("train").join(slug).join(DONE).exists()
@@ -196,24 +224,19 @@ pub(crate) fn trainings(
 ) -> Result<()> {
     for Candidate { set, found } in all {
         let Ok(found) = found else { continue };
-        let data = hashes.get(&hash_name(set, Split::Train)).cloned().unwrap_or_default();
         for variant in plan.variants() {
             for seed in 0..plan.seeds {
                 let slug = RealPlan::slug(set, &variant, seed);
                 let (place, label) =
                     (dir.join(&slug), format!("{}, {}, seed {seed}", set.name, variant.name));
                 let done = place.join(DONE);
-                if let Ok(earlier) = std::fs::read_to_string(&done) {
-                    if earlier != data {
-                        bail!(
-                            "{}: was trained on other faces than those that the check sees now; remove it, or choose another --out",
-                            place.display()
-                        )
-                    }
+                same_faces(plan, set, &place, hashes)?;
+                if done.exists() {
                     println!("{label}: already trained");
                     continue;
                 }
                 println!("{label}: training");
+                output::write_renamed(&seen(&place), trained_on(plan, set, hashes).as_bytes())?;
                 let options = train::Options {
                     collective: Arc::new(train::collective::Alone),
                     resume: train::state::exists(&place),
@@ -231,7 +254,7 @@ pub(crate) fn trainings(
                 if outcome == train::Outcome::Stopped {
                     bail!("stopped; go on with the same command and --resume");
                 }
-                output::write_renamed(&done, data.as_bytes())?;
+                output::write_renamed(&done, b"")?;
             }
         }
     }
@@ -274,6 +297,9 @@ pub(crate) fn scores(
                 // Its best network so far is there, and is not what the recipe makes.
                 println!("{}, {slug}, seed {seed}: not scored, its training is not finished", set.name);
                 continue;
+            }
+            if plan.from == Origin::Scratch {
+                same_faces(plan, set, place.parent().unwrap_or(&place), hashes)?;
             }
             if !place.is_dir() {
                 if plan.from == Origin::Weights && out.join("fetch").join(format!("{}.txt", set.key)).exists()
@@ -354,7 +380,7 @@ pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result
         let mut outcome = SetOutcome {
             key: set.key.to_string(),
             name: set.name.to_string(),
-            reason: located.as_ref().err().map(|_| format!("{} is not below --data", set.name)),
+            reason: None,
             faces: None,
             published: set.published(Split::Test, "full"),
             notes: Vec::new(),
@@ -368,9 +394,6 @@ pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result
             (outcome.faces, outcome.notes) = (Some(checked.faces), checked.notes);
         }
         let reason = out.join("fetch").join(format!("{}.txt", set.key));
-        if let Ok(text) = std::fs::read_to_string(&reason) {
-            outcome.reason.get_or_insert(text);
-        }
         for variant in plan.variants() {
             for seed in 0..plan.seeds {
                 let path = out.join("eval").join(format!("{}.json", RealPlan::slug(set, &variant, seed)));
@@ -381,10 +404,11 @@ pub(crate) fn outcomes(plan: &RealPlan, all: &[Candidate], out: &Path) -> Result
             }
         }
         if outcome.runs.is_empty() {
-            outcome.reason.get_or_insert("no network of it was scored".to_string());
-        } else {
-            // What is there was scored from somewhere.
-            outcome.reason = None;
+            outcome.reason = Some(match (std::fs::read_to_string(&reason), located) {
+                (Ok(text), _) => text,
+                (Err(_), Err(_)) => format!("{} is not below --data", set.name),
+                (Err(_), Ok(_)) => "no network of it was scored".to_string(),
+            });
         }
         if let Some(star) = outcome.runs.get(&Variant::star().slug) {
             let faces = star.iter().map(|run| run.predicted.len()).min().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! The report of a run on photographs: every table and kind of figure of the paper has its place, filled or explained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use star_data::formats::Compat;
@@ -277,14 +277,15 @@ fn leaders(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
         let runs = outcome.sets.iter().filter_map(|set| set.runs.get(&Variant::star().slug)?.first());
         runs.collect::<Vec<&Scores>>()
     };
-    let distinct = |mut values: Vec<String>| {
-        values.dedup();
-        if values.is_empty() { "-".to_string() } else { values.join("; ") }
+    let distinct = |values: BTreeSet<String>| {
+        if values.is_empty() { "-".to_string() } else { Vec::from_iter(values).join(", ") }
     };
+    // The kind alone: numbers of stacks and sizes are in the settings.
+    let kind = |scores: &Scores| scores.network.split(',').next().unwrap_or_default().to_string();
     let mut rows = vec![vec![
         "ours".to_string(),
-        distinct(star().iter().map(|scores| scores.network.clone()).collect()),
-        distinct(star().iter().map(|scores| format!("{:.2}", scores.parameters)).collect()),
+        distinct(star().into_iter().map(kind).collect()),
+        distinct(star().into_iter().map(|scores| format!("{:.2}", scores.parameters)).collect()),
         cell(ours(outcome, "wflw", |s| nme(s, "full", "inter-ocular")), 2),
         cell(threshold(1).map(|fr| 100.0 * fr), 2),
         cell(threshold(3), 3),
@@ -301,10 +302,7 @@ fn leaders(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
 fn subsets(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
     let mut section = Section::new("subsets", "Subsets");
     for set in &outcome.sets {
-        let Some(real) = RealSet::of(outcome.plan.profile).into_iter().find(|real| real.key == set.key)
-        else {
-            continue;
-        };
+        let Some(real) = RealSet::named(&set.key) else { continue };
         if real.subsets.is_empty() {
             continue;
         }
