@@ -242,6 +242,13 @@ mod tests {
         let page = workspace.read(PAGE).unwrap();
         let wanted = current(&workspace).unwrap();
         assert!(page == wanted, "README.md and {RESULTS} drift apart: run cargo xtask front-page");
+        let results = workspace.read(RESULTS).unwrap();
+        let outcome: Outcome = serde_json::from_str(&results).unwrap();
+        assert!(
+            serde_json::to_string(&outcome).unwrap() == results.trim_end(),
+            "{RESULTS} is not what this version of the program writes"
+        );
+        assert_eq!(outcome.trainings[0], outcome.trainings[1], "{RESULTS} is of an unfinished run");
         let told = words(&workspace).unwrap();
         assert!(
             workspace.read(WORDS).unwrap() == told,

@@ -176,11 +176,12 @@ pub(crate) fn section(tables: &[AblationResult], left_out: &[String]) -> Section
     sentences(tables).into_iter().for_each(|said| section.text(said));
     for table in tables {
         section.heading(format!(
-            "{}: {}s, strength {}, {} seeds",
+            "{}: {}s, strength {}, {} seed{}",
             table.title,
             subject_name(table.subject),
             table.strength,
-            table.seeds
+            table.seeds,
+            if table.seeds == 1 { "" } else { "s" }
         ));
         let rows = table.rows.iter().map(|row| {
             vec![

@@ -127,17 +127,23 @@ pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
     let mut section =
         Section::new("stability", "Do trainings under different seeds agree more? (figure kind 4)");
     if let Some(rerun) = rerun {
+        let apart = match rerun.difference {
+            Some(_) => format!(
+                "a difference of {} points over {} sets of pictures: {}",
+                difference(rerun.difference, 100.0, 3),
+                rerun.sets,
+                verdict(rerun.difference)
+            ),
+            None => "too few sets of pictures for an interval".to_string(),
+        };
         section.text(format!(
-            "From run to run, that is {} trainings of each loss on the same {}s and labels of strength {} from other weights at the start and in another order, a \
-             keypoint scatters by {} % of the ruler with STAR and {} % with smooth-L1: a difference of {} points over {} sets of pictures: {}.",
+            "From run to run, that is {} trainings of each loss on the same {}s and labels of strength {} from other weights at the start \
+             and in another order, a keypoint scatters by {} % of the ruler with STAR and {} % with smooth-L1: {apart}.",
             rerun.starts,
             subject_name(rerun.subject),
             rerun.strength,
             percent(rerun.star, 3),
             percent(rerun.plain, 3),
-            difference(rerun.difference, 100.0, 3),
-            rerun.sets,
-            verdict(rerun.difference)
         ));
     }
     if found.is_empty() {
