@@ -169,8 +169,8 @@ pub(crate) fn section(tables: &[AblationResult], left_out: &[String]) -> Section
     if !tables.is_empty() {
         section.text(
             "Differences are over paired seeds: to the first row of each table, and to smooth-L1 (in the table of distances, the same \
-             distance) with the same change beside it. Trainings of one seed have the same pictures, labels and order; weights at the \
-             start are the same where networks are.",
+             distance) with the same change beside it. Trainings of one seed have the same pictures and labels; order and weights at \
+             the start are the same where networks are, but for the table that is about them.",
         );
     }
     sentences(tables).into_iter().for_each(|said| section.text(said));

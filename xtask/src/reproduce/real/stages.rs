@@ -236,7 +236,11 @@ pub(crate) fn trainings(
                     continue;
                 }
                 println!("{label}: training");
-                output::write_renamed(&seen(&place), trained_on(plan, set, hashes).as_bytes())?;
+                let faces = trained_on(plan, set, hashes);
+                // Where nobody looked, what an earlier attempt wrote down stays.
+                if !faces.is_empty() {
+                    output::write_renamed(&seen(&place), faces.as_bytes())?;
+                }
                 let options = train::Options {
                     collective: Arc::new(train::collective::Alone),
                     resume: train::state::exists(&place),
