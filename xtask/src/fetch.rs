@@ -21,7 +21,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut names = args.names.clone();
     if names.is_empty() {
-        names = star_cli::fetch::names();
+        names = star_model::hub::registry::entries().into_iter().map(|entry| entry.name).collect();
     }
     star_cli::fetch::run(&FetchArgs { names, list: args.list })
 }

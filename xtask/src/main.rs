@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     match run(&Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", star_cli::failure::describe(&error));
+            eprintln!("error: {}", star_predict::failure::describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -11,9 +11,10 @@ use star_model::{
     CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters, StackedHourglass,
     StackedHourglassConfig, StepTime, gemm_peak,
 };
+use star_predict::tensors;
 
 use crate::args::{BenchArgs, IsaName, Preset};
-use crate::{batch, output};
+use crate::output;
 
 /// Runs before the timed ones: the first takes memory from the system.
 const WARM_UP: usize = 2;
@@ -91,7 +92,7 @@ fn measure(args: &BenchArgs, threads: usize) -> Result<Figures> {
     let size = model.input().image_size;
     let bytes: Vec<u8> =
         (0..args.batch_size * 3 * size * size).map(|i| ((i * 7919 + i / 97) % 256) as u8).collect();
-    let images = batch::images(&bytes, size, model.input(), DType::F32, &Device::Cpu)?;
+    let images = tensors::images(&bytes, size, model.input(), DType::F32, &Device::Cpu)?;
     for _ in 0..WARM_UP {
         once(&model, &images, args.maps)?;
     }

@@ -3,9 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use star_data::{Dataset, FaceBox, Sample};
 use star_eval::{BoxRow, BoxSensitivity, Setting, nme};
-
-use crate::detect::{FaceDetector, overlap};
-use crate::landmarks::Predictor;
+use star_predict::Predictor;
+use star_predict::detector::{Detector, FrontalDetector, overlap};
 
 /// Crops are moved by these shares of their side,
 const SHIFTS: [f64; 5] = [0.0, 0.05, 0.1, 0.15, 0.2];
@@ -25,17 +24,16 @@ pub fn measure(
     dataset: &dyn Dataset,
     setting: &Setting,
     faces: usize,
-    batch_size: usize,
     mut each: impl FnMut(usize),
 ) -> Result<BoxSensitivity> {
     ensure!(faces > 0, "--box-sensitivity: expected at least 1 face, got 0");
     let count = faces.min(dataset.len());
-    let detector = FaceDetector::new(2.0)?;
+    let detector = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
     let mut errors: Vec<Vec<f64>> = vec![Vec::with_capacity(count); 3 + SHIFTS.len() * SCALES.len()];
     for n in 0..count {
         let index = n * dataset.len() / count;
         let sample = dataset.get(index)?;
-        let found = one(predictor, &sample, n, &detector, setting, batch_size)
+        let found = one(predictor, &sample, n, &detector, setting)
             .with_context(|| format!("{} (row {index})", sample.source.display()))?;
         errors.iter_mut().zip(found).for_each(|(list, error)| list.push(error));
         each(n + 1);
@@ -74,17 +72,16 @@ fn one(
     predictor: &Predictor,
     sample: &Sample,
     n: usize,
-    detector: &FaceDetector,
+    detector: &FrontalDetector,
     setting: &Setting,
-    batch_size: usize,
 ) -> Result<Vec<f64>> {
     let known: Vec<[f32; 2]> =
         sample.points.iter().filter(|p| p.iter().all(|v| v.is_finite())).copied().collect();
     let tight = FaceBox::around(&known)?;
     let detected = detector
-        .detect(&sample.image)
+        .detect(&sample.image)?
         .into_iter()
-        .map(|found| found.face())
+        .map(|found| found.face_box)
         .max_by(|a, b| overlap(a, &tight).total_cmp(&overlap(b, &tight)))
         .filter(|found| overlap(found, &tight) >= SAME_FACE);
     let mut boxes = vec![tight, sample.face];
@@ -95,8 +92,8 @@ fn one(
         sample.points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
     let length = setting.ruler.length_weighted(&sample.points, Some(&weights))?;
     let mut errors = Vec::with_capacity(boxes.len() + 1);
-    for landmarks in predictor.faces(&sample.image, &boxes, batch_size)? {
-        errors.push(nme(&landmarks.points, &sample.points, Some(&weights), length)?);
+    for face in predictor.predict_in(&sample.image, &boxes)? {
+        errors.push(nme(&face.landmarks.points, &sample.points, Some(&weights), length)?);
     }
     if detected.is_none() {
         errors.insert(2, f64::INFINITY);

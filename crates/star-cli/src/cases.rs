@@ -2,10 +2,9 @@
 
 use star_data::Annotation;
 use star_eval::{Case, Covariance};
+use star_predict::Decoded;
 
-use crate::landmarks::{Ellipse, Landmarks};
-
-/// One face of a data set: the truth and what the network made of it, in pixels of its picture.
+/// One face of a data set: the truth and what the network made of it, in pixels of its image.
 pub struct Scored {
     /// Index in the data set.
     pub index: usize,
@@ -14,16 +13,14 @@ pub struct Scored {
     /// 1 where a landmark counts, 0 where it does not.
     pub weights: Vec<f32>,
     /// What the network found.
-    pub landmarks: Landmarks,
-    /// Pixels that half the network's input spans in the picture.
+    pub landmarks: Decoded,
+    /// Pixels that half the network's input spans in the image.
     pub unit: f64,
 }
 
-/// Covariances of ellipses, pixels squared.
-pub fn covariances(ellipses: &[Ellipse]) -> Vec<Covariance> {
-    let covariance =
-        |e: &Ellipse| Covariance::from_axes(f64::from(e.major), f64::from(e.minor), f64::from(e.angle));
-    ellipses.iter().map(covariance).collect()
+/// Covariances `xx, xy, yy` as star-eval takes them.
+pub fn covariances(covariances: impl IntoIterator<Item = [f64; 3]>) -> Vec<Covariance> {
+    covariances.into_iter().map(|[xx, xy, yy]| Covariance { xx, xy, yy }).collect()
 }
 
 /// A face that a network was run on, and what is written down about it.
@@ -35,7 +32,7 @@ pub fn scored(face: &Scored, about: Annotation) -> Case {
         weights: Some(face.weights.clone()),
         visible: about.visibility,
         predicted: Some(face.landmarks.points.clone()),
-        covariances: Some(covariances(&face.landmarks.ellipses)),
+        covariances: Some(covariances(face.landmarks.covariances.iter().copied())),
         unit: Some(face.unit),
     }
 }

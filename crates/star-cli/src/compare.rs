@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use star_eval::{Comparison, Results};
+use star_predict::files;
 
 use crate::args::CompareArgs;
 use crate::output;
@@ -31,7 +32,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let comparison = Comparison::new(&runs)?;
     let markdown = comparison.to_markdown();
     if let Some(dir) = &args.report {
-        output::make_dir(dir)?;
+        files::make_dir(dir)?;
         output::write_text(&dir.join("comparison.json"), &comparison.to_json())?;
         output::write_text(&dir.join("comparison.md"), &markdown)?;
         output::write_text(&dir.join("index.html"), &comparison.to_html()?)?;

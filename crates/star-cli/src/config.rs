@@ -14,11 +14,11 @@ use star_data::augment::Augmentation;
 use star_loss::{Distance, Form, Restriction, StarLossConfig};
 
 use crate::args::Preset;
-use crate::device::DeviceName;
 use crate::train::optimizer::OptimizerSection;
 use crate::train::schedule::Schedule;
 pub use loading::{CacheSection, LoadingSection};
 pub use model::{Backbone, ModelSection};
+use star_predict::device::DeviceName;
 
 pub use source::{FilesSection, SourceSection};
 
@@ -334,9 +334,9 @@ impl TrainConfig {
     /// When there is no such scheme.
     pub fn scheme(&self, base: &Path) -> Result<Scheme> {
         if self.scheme.ends_with(".toml") {
-            return crate::weights::scheme(&base.join(&self.scheme).to_string_lossy());
+            return star_predict::weights::scheme(&base.join(&self.scheme).to_string_lossy());
         }
-        crate::weights::scheme(&self.scheme)
+        star_predict::weights::scheme(&self.scheme)
     }
 
     /// A configuration with every setting at its default, as TOML.

@@ -8,11 +8,11 @@ use star_data::loader::{Loader, LoaderConfig};
 use star_data::{Dataset, FaceBox};
 use star_eval::Case;
 use star_model::CompileOptions;
+use star_predict::records::{self, FaceRecord};
+use star_predict::{Face, Predictor, files};
 
 use crate::args::EvalArgs;
 use crate::cases::Scored;
-use crate::faces::{self, Face};
-use crate::landmarks::Predictor;
 use crate::{boxes, cases, output, plan, progress, report, source, weights};
 
 /// Name of the subset that is none.
@@ -52,7 +52,7 @@ pub fn run_over_labels(
     let mut scored = Vec::with_capacity(count);
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let found = predictor.crops(&batch.images, &batch.crops)?;
+        let found = predictor.predict_crops(&batch.images, &batch.crops)?;
         let k = batch.keypoints;
         for (i, landmarks) in found.into_iter().enumerate() {
             scored.push(Scored {
@@ -84,14 +84,15 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let opened = source::open_subset(&args.source, &scheme, subset)?;
     let dataset = opened.dataset;
     let device = args.weights.device.open()?;
-    let predictor = Predictor::fastest(&folder, &device, &CompileOptions::default())?;
+    let predictor = Predictor::from_folder(&folder, &device, &CompileOptions::default())?
+        .with_batch_size(args.weights.batch_size);
     drop(folder);
     let mut setting = plan::setting(&args.metrics, &scheme, &args.source.annotations)?;
     setting.dataset = args.metrics.dataset.clone().unwrap_or_else(|| source::name(&args.source));
     setting.notes.extend(opened.notes);
     // Before the network runs for hours: is the folder for the report to be had?
     if let Some(dir) = &args.report.report {
-        output::make_dir(dir)?;
+        files::make_dir(dir)?;
     }
     let bar = progress::bar(dataset.len(), "faces");
     let scored =
@@ -103,10 +104,12 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let mut predicted = Vec::with_capacity(scored.len());
         for (face, case) in scored.iter().zip(&cases) {
             let tight = FaceBox::around(&face.truth)?;
-            let found = Face::new(Path::new(&case.name), &scheme.name, tight, face.landmarks.clone());
-            predicted.push(Face { row: Some(face.index), ..found });
+            let landmarks = face.landmarks.clone().into();
+            let found = Face { face_box: tight, score: None, landmarks, pose: None };
+            let record = FaceRecord::new(Path::new(&case.name), &scheme.name, &found);
+            predicted.push(FaceRecord { row: Some(face.index), ..record });
         }
-        output::write_text(path, &faces::to_json(&predicted)?)?;
+        output::write_text(path, &records::to_json(&predicted)?)?;
     }
     let wanted =
         report::Wanted { args: &args.report, metrics: &args.metrics, scheme: &scheme, setting: &setting };
@@ -114,8 +117,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         Some(count) => {
             let bar = progress::bar(count.min(dataset.len()), "faces with other crops");
             let each = |done| bar.set_position(done as u64);
-            let measured =
-                boxes::measure(&predictor, dataset.as_ref(), &setting, count, args.weights.batch_size, each)?;
+            let measured = boxes::measure(&predictor, dataset.as_ref(), &setting, count, each)?;
             bar.finish_and_clear();
             Some(measured)
         }

@@ -7,6 +7,7 @@ use star_model::ChannelOrder;
 use star_model::checkpoint::{self, Folder, Tensors, Which};
 
 use crate::args::InspectArgs;
+use crate::progress::FetchBar;
 use crate::{output, weights};
 
 /// Runs `star inspect`.
@@ -15,7 +16,7 @@ use crate::{output, weights};
 /// When the weights cannot be opened.
 pub fn run(args: &InspectArgs) -> Result<()> {
     let (folder, scheme) = weights::open_named(&args.weights, &args.hints)?;
-    let source = weights::source_file(&args.weights)?;
+    let source = star_predict::weights::source_file(&args.weights, &mut FetchBar::default())?;
     let which = if args.hints.ema { Which::Ema } else { Which::Net };
     let stored = checkpoint::read(&source, which)?;
     let text = report(&folder, &scheme.name, &source, &stored).context("summing up the network")?;

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod args;
-pub mod batch;
 pub mod bench;
 pub mod boxes;
 #[cfg(feature = "parquet")]
@@ -10,18 +9,12 @@ pub mod cases;
 pub mod compare;
 pub mod config;
 pub mod data;
-pub mod detect;
-pub mod device;
 pub mod evaluate;
-pub mod faces;
-pub mod failure;
 #[cfg(feature = "hub")]
 pub mod fetch;
 pub mod inspect;
-pub mod landmarks;
 pub mod memory;
 pub mod output;
-pub mod overlay;
 pub mod pack;
 pub mod pictures;
 pub mod plan;
@@ -29,7 +22,6 @@ pub mod predict;
 pub mod progress;
 pub mod report;
 pub mod score;
-pub mod smooth;
 pub mod source;
 pub mod train;
 pub mod videos;
@@ -42,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use star_predict::{failure, files};
 
 use args::{Cli, Command, TrainArgs};
 
@@ -77,7 +70,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "star", &mut std::io::stdout());
         }
         Command::Man { dir } => {
-            output::make_dir(&dir)?;
+            files::make_dir(&dir)?;
             clap_mangen::generate_to(Cli::command(), &dir)
                 .with_context(|| format!("writing manual pages into {}", dir.display()))?;
         }

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match star_cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", star_cli::failure::describe(&error));
+            eprintln!("error: {}", star_predict::failure::describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -6,9 +6,10 @@ use anyhow::Result;
 use star_data::loader::Unreadable;
 use star_data::region::Region;
 use star_data::shards::{Encoding, PackConfig, pack};
+use star_predict::weights;
 
 use crate::args::PackArgs;
-use crate::{STOPPED, progress, source, stop_on_ctrl_c, weights};
+use crate::{STOPPED, progress, source, stop_on_ctrl_c};
 
 /// What the arguments ask for.
 fn config(args: &PackArgs) -> PackConfig {

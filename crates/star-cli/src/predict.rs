@@ -10,33 +10,15 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use image::RgbImage;
 use indicatif::ProgressBar;
-use star_data::{FaceBox, Scheme, decode};
+use star_data::{FaceBox, decode};
 use star_model::CompileOptions;
+use star_predict::detector::FrontalDetector;
+use star_predict::records::{self, FaceRecord};
+use star_predict::smooth::{SmoothConfig, Smoother};
+use star_predict::{Face, Predictor, failure, files, overlay};
 
 use crate::args::PredictArgs;
-use crate::detect::FaceDetector;
-use crate::faces::{self, Face};
-use crate::landmarks::Predictor;
-use crate::smooth::{SmoothConfig, Smoother};
-use crate::{failure, output, overlay, progress, weights};
-
-/// Where the faces of a picture come from.
-enum Boxes {
-    Given(Vec<FaceBox>),
-    Detector(Box<FaceDetector>),
-}
-
-impl Boxes {
-    /// Landmark-tight boxes with the detector's scores.
-    fn of(&self, image: &RgbImage) -> Vec<(FaceBox, Option<f64>)> {
-        match self {
-            Self::Given(boxes) => boxes.iter().map(|face| (*face, None)).collect(),
-            Self::Detector(detector) => {
-                detector.detect(image).iter().map(|found| (found.face(), Some(found.score))).collect()
-            }
-        }
-    }
-}
+use crate::{output, progress, weights};
 
 /// What became of one picture.
 enum Outcome {
@@ -64,26 +46,23 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     let threads = rayon::current_num_threads().max(1);
     let workers = if device.is_cpu() { threads.min(paths.len()).max(1) } else { 1 };
     let options = CompileOptions { threads: Some(threads / workers), ..CompileOptions::default() };
-    let predictor = Predictor::fastest(&folder, &device, &options)?;
+    let predictor = Predictor::from_folder(&folder, &device, &options)?
+        .with_batch_size(args.weights.batch_size)
+        .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
     drop(folder);
-    let boxes = if args.boxes.is_empty() {
-        Boxes::Detector(Box::new(FaceDetector::new(args.min_score)?))
-    } else {
-        Boxes::Given(
-            args.boxes.iter().map(|&[x, y, width, height]| FaceBox { x, y, width, height }).collect(),
-        )
-    };
+    let boxes: Vec<FaceBox> =
+        args.boxes.iter().map(|&[x, y, width, height]| FaceBox { x, y, width, height }).collect();
     if let Some(dir) = &args.out {
-        output::make_dir(dir)?;
+        files::make_dir(dir)?;
     }
     let mut taken = HashSet::new();
     let names: Vec<PathBuf> = paths.iter().map(|path| free_name(path, &mut taken)).collect();
     let draw = |image: &RgbImage, faces: &[Face], i: usize| -> Result<()> {
         let Some(dir) = &args.out else { return Ok(()) };
-        output::write_renamed(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)
+        files::write_atomic(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)
     };
     let work = |i: usize| -> Outcome {
-        let (image, faces) = match one(&paths[i], &boxes, &predictor, &scheme, args) {
+        let (image, faces) = match one(&paths[i], &boxes, &predictor) {
             Ok(found) => found,
             Err(error) => return Outcome::Failed(error),
         };
@@ -96,7 +75,8 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
         }
     };
     let rhythm = SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta };
-    let mut smoother = if args.smooth { Some(Smoother::new(rhythm)?) } else { None };
+    let mut smoother =
+        if args.smooth { Some(Smoother::new(rhythm).context("--fps, --min-cutoff, --beta")?) } else { None };
     let bar = progress::bar(paths.len(), "images");
     let start = Instant::now();
     let (mut found, mut failed) = (Vec::new(), 0);
@@ -104,15 +84,16 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
         match outcome {
             Outcome::Done(faces) => {
                 report(&bar, &paths[i], &faces);
-                found.extend(faces);
+                found.extend(faces.iter().map(|face| FaceRecord::new(&paths[i], &scheme.name, face)));
             }
             Outcome::Found(image, mut faces) => {
-                if let Some(smoother) = &mut smoother {
-                    smoother.frame(&mut faces);
-                }
+                let tracks = smoother.as_mut().map(|smoother| smoother.frame(&mut faces)).unwrap_or_default();
                 report(&bar, &paths[i], &faces);
                 draw(&image, &faces, i)?;
-                found.extend(faces);
+                found.extend(faces.iter().zip(tracks).map(|(face, track)| FaceRecord {
+                    track: Some(track),
+                    ..FaceRecord::new(&paths[i], &scheme.name, face)
+                }));
             }
             Outcome::Failed(error) => {
                 failed += 1;
@@ -124,7 +105,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
         Ok(())
     })?;
     bar.finish_and_clear();
-    let json = faces::to_json(&found)?;
+    let json = records::to_json(&found)?;
     match (&args.json, &args.out) {
         (Some(path), _) => output::write_text(path, &json)?,
         (None, None) => output::write_text(Path::new("-"), &json)?,
@@ -212,24 +193,12 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn one(
-    path: &Path,
-    boxes: &Boxes,
-    predictor: &Predictor,
-    scheme: &Scheme,
-    args: &PredictArgs,
-) -> Result<(RgbImage, Vec<Face>)> {
+fn one(path: &Path, boxes: &[FaceBox], predictor: &Predictor) -> Result<(RgbImage, Vec<Face>)> {
     let image = decode::decode_oriented(path)?;
-    let (faces, scores): (Vec<FaceBox>, Vec<Option<f64>>) = boxes.of(&image).into_iter().unzip();
-    let landmarks = predictor
-        .faces(&image, &faces, args.weights.batch_size)
-        .with_context(|| path.display().to_string())?;
-    let faces = faces
-        .iter()
-        .zip(scores)
-        .zip(landmarks)
-        .map(|((face, score), landmarks)| Face { score, ..Face::new(path, &scheme.name, *face, landmarks) });
-    Ok((image, faces.collect()))
+    let found =
+        if boxes.is_empty() { predictor.predict(&image) } else { predictor.predict_in(&image, boxes) };
+    let faces = found.with_context(|| path.display().to_string())?;
+    Ok((image, faces))
 }
 
 fn report(bar: &ProgressBar, path: &Path, faces: &[Face]) {

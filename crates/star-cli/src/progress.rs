@@ -1,6 +1,7 @@
 //! Progress bars that look the same everywhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use star_predict::weights::{Download, FetchProgress};
 
 /// A bar over `count` things called `what`; draws nothing where standard error is no terminal.
 pub fn bar(count: usize, what: &'static str) -> ProgressBar {
@@ -12,12 +13,37 @@ pub fn bar(count: usize, what: &'static str) -> ProgressBar {
     bar
 }
 
-/// A bar over bytes of a download; its length is set when it is known.
-pub fn bytes() -> ProgressBar {
-    let bar = ProgressBar::no_length();
-    let template = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+/// A bar while weights are fetched, below a line that says what they are and under which terms.
+#[derive(Default)]
+pub struct FetchBar(Option<ProgressBar>);
+
+impl FetchProgress for FetchBar {
+    fn begin(&mut self, download: &Download) {
+        eprintln!("fetching {} ({:.1} MB)", download.address, download.bytes as f64 / 1e6);
+        if let (Some(source), Some(licence)) = (&download.source, &download.licence) {
+            eprintln!("  {source}; licence: {licence}");
+        }
+        if let Some(notice) = &download.notice {
+            eprintln!("  {notice}");
+        }
+        let bar = ProgressBar::new(download.bytes);
+        let template = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        self.0 = Some(bar);
     }
-    bar
+
+    fn advance(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+        }
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 use star_data::Scheme;
 use star_eval::{BoxSensitivity, Case, Evaluation, Report, Results, Setting};
+use star_predict::files;
 
 use crate::args::{MetricArgs, ReportArgs};
 use crate::{output, pictures, plan, videos};
@@ -78,7 +79,7 @@ fn write(
             "{unreadable} pictures of the best and worst faces cannot be opened and are not in the report"
         );
     }
-    output::make_dir(dir)?;
+    files::make_dir(dir)?;
     output::write_text(&dir.join("report.json"), &results.to_json())?;
     output::write_text(&dir.join("report.md"), &results.to_markdown()?)?;
     output::write_text(&dir.join("index.html"), &results.to_html(&pictures)?)?;

@@ -6,11 +6,12 @@ use anyhow::Result;
 use star_data::Dataset;
 use star_data::formats::tsv::TsvDataset;
 use star_eval::Case;
+use star_predict::records::{self, FaceRecord};
+use star_predict::{Ellipse, weights};
 
 use crate::args::ScoreArgs;
-use crate::faces::{self, Face};
 use crate::report::Wanted;
-use crate::{cases, plan, weights};
+use crate::{cases, plan};
 
 /// Runs `star score`.
 ///
@@ -21,7 +22,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let beside = star_data::formats::folder_of(&args.truth);
     let images = args.images.as_deref().unwrap_or(&beside);
     let truth = TsvDataset::open(&args.truth, images, scheme.clone())?;
-    let predicted = faces::read(&args.predictions, scheme.keypoints, &scheme.name)?;
+    let predicted = records::read(&args.predictions, scheme.keypoints, &scheme.name)?;
     let rows: Vec<Row> = truth
         .rows()
         .iter()
@@ -41,8 +42,10 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             subsets: row.tags.to_vec(),
             truth: row.points.to_vec(),
             predicted: face.map(|face| face.points.clone()),
-            covariances: face.filter(|f| !f.ellipses.is_empty()).map(|f| cases::covariances(&f.ellipses)),
-            unit: face.map(|face| f64::from(face.face.side()) / 2.0),
+            covariances: face
+                .filter(|f| !f.ellipses.is_empty())
+                .map(|f| cases::covariances(f.ellipses.iter().map(Ellipse::covariance))),
+            unit: face.map(|face| f64::from(face.face_box.side()) / 2.0),
             ..Default::default()
         }
     };
@@ -73,7 +76,7 @@ struct Row<'a> {
 
 /// The predicted face of each annotated one: by row index where the predictions carry one, else within the same
 /// picture the pairs whose landmarks lie closest, each face used once.
-fn match_faces(rows: &[Row], faces: &[Face]) -> Vec<Option<usize>> {
+fn match_faces(rows: &[Row], faces: &[FaceRecord]) -> Vec<Option<usize>> {
     let mut matched = vec![None; rows.len()];
     let mut by_image: HashMap<String, Vec<usize>> = HashMap::new();
     for (i, face) in faces.iter().enumerate() {
@@ -132,13 +135,19 @@ fn extent(points: &[[f32; 2]]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::landmarks::Landmarks;
     use star_data::FaceBox;
 
-    fn face(image: &str, at: f32, row: Option<usize>) -> Face {
-        let landmarks = Landmarks { points: vec![[at, at], [at + 10.0, at + 10.0]], ellipses: Vec::new() };
-        let place = FaceBox { x: at, y: at, width: 10.0, height: 10.0 };
-        Face { row, ..Face::new(image.as_ref(), "two", place, landmarks) }
+    fn face(image: &str, at: f32, row: Option<usize>) -> FaceRecord {
+        FaceRecord {
+            image: image.into(),
+            scheme: "two".into(),
+            face_box: FaceBox { x: at, y: at, width: 10.0, height: 10.0 },
+            score: None,
+            row,
+            track: None,
+            points: vec![[at, at], [at + 10.0, at + 10.0]],
+            ellipses: Vec::new(),
+        }
     }
 
     #[test]

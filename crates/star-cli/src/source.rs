@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use star_data::formats::{Form, Opened, Source, Split};
 use star_data::{Dataset, Error, Scheme};
+use star_predict::weights;
 
 use crate::args::{FacesArgs, SourceArgs};
-use crate::weights;
 
 /// Problems that are printed one by one where rows are left out.
 const SHOWN: usize = 5;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use star_cli::device::DeviceName;
 use star_data::formats::Compat;
+use star_predict::device::DeviceName;
 
 /// What to reproduce, and where to put it.
 #[derive(Clone, Debug, clap::Args)]

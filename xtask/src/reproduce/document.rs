@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
-use star_cli::output;
 use star_eval::{Ced, Interval, Page, Table as HtmlTable};
+use star_predict::files;
 
 /// A report.
 pub(crate) struct Document {
@@ -116,11 +116,11 @@ impl Document {
     /// # Errors
     /// When a file cannot be written or a figure not drawn.
     pub(crate) fn write(&self, outcome: &impl Serialize, dir: &Path) -> Result<()> {
-        output::make_dir(dir)?;
+        files::make_dir(dir)?;
         let markdown = self.to_markdown();
-        output::write_renamed(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
-        output::write_renamed(&dir.join("report.md"), markdown.as_bytes())?;
-        output::write_renamed(&dir.join("index.html"), self.to_html()?.as_bytes())?;
+        files::write_atomic(&dir.join("report.json"), serde_json::to_string(outcome)?.as_bytes())?;
+        files::write_atomic(&dir.join("report.md"), markdown.as_bytes())?;
+        files::write_atomic(&dir.join("index.html"), self.to_html()?.as_bytes())?;
         println!("\n{markdown}");
         Ok(())
     }

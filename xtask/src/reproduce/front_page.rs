@@ -38,8 +38,8 @@ const OFFLINE: [&str; 2] = ["<!-- offline: cargo xtask front-page -->", "<!-- en
 /// When the page has no marks, or the results cannot be read.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let page = current(workspace)?;
-    star_cli::output::write_renamed(&workspace.root.join(PAGE), page.as_bytes())?;
-    star_cli::output::write_renamed(&workspace.root.join(WORDS), words(workspace)?.as_bytes())
+    star_predict::files::write_atomic(&workspace.root.join(PAGE), page.as_bytes())?;
+    star_predict::files::write_atomic(&workspace.root.join(WORDS), words(workspace)?.as_bytes())
 }
 
 /// The page as it should be.

@@ -79,8 +79,8 @@ pub(crate) fn of(asked: bool, dir: &Path) -> Result<Option<Overhead>> {
     let path = dir.join(FILE);
     if asked {
         let measured = measure()?;
-        star_cli::output::make_dir(dir)?;
-        star_cli::output::write_renamed(&path, serde_json::to_string_pretty(&measured)?.as_bytes())?;
+        star_predict::files::make_dir(dir)?;
+        star_predict::files::write_atomic(&path, serde_json::to_string_pretty(&measured)?.as_bytes())?;
         return Ok(Some(measured));
     }
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use star_cli::output;
+use star_predict::files;
 
 use super::args::StageName;
 use super::machine::{Machine, Versions};
@@ -65,7 +65,7 @@ pub(crate) fn prepare<P: Serialize + DeserializeOwned>(
                 path.display()
             )
         }
-        return output::write_renamed(&path, serde_json::to_string_pretty(plan)?.as_bytes());
+        return files::write_atomic(&path, serde_json::to_string_pretty(plan)?.as_bytes());
     }
     for dir in FOLDERS.map(|name| out.join(name)).iter().filter(|dir| dir.exists()) {
         if !path.exists() {
@@ -85,8 +85,8 @@ pub(crate) fn prepare<P: Serialize + DeserializeOwned>(
     for dir in FOLDERS.map(|name| out.join(name)).iter().filter(|dir| dir.exists()) {
         std::fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
     }
-    output::make_dir(out)?;
-    output::write_renamed(&path, serde_json::to_string_pretty(plan)?.as_bytes())
+    files::make_dir(out)?;
+    files::write_atomic(&path, serde_json::to_string_pretty(plan)?.as_bytes())
 }
 
 /// Name of a stage's record.
@@ -123,7 +123,7 @@ impl Stages {
         }
         println!("== {}", stage.name());
         let dir = self.out.join(stage.name());
-        output::make_dir(&dir)?;
+        files::make_dir(&dir)?;
         let path = dir.join(RECORD);
         let earlier = read(&path);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -154,7 +154,7 @@ impl Stages {
             }
         }
         let write = |record: &Record| -> Result<()> {
-            output::write_renamed(&path, serde_json::to_string_pretty(record)?.as_bytes())
+            files::write_atomic(&path, serde_json::to_string_pretty(record)?.as_bytes())
         };
         write(&record)?;
         let start = Instant::now();
@@ -162,7 +162,7 @@ impl Stages {
         record.hours += start.elapsed().as_secs_f64() / 3600.0;
         record.state = match &done {
             Ok(_) => "finished".to_string(),
-            Err(error) => star_cli::failure::describe(error),
+            Err(error) => star_predict::failure::describe(error),
         };
         write(&record)?;
         done.map(Some).with_context(|| format!("stage {}", stage.name()))

@@ -5,12 +5,13 @@ use toml::{Table, Value};
 use super::{File, Finding, Tree};
 
 /// Each crate with the crates of ours it may depend on. star-loss may not even for its tests.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("star-loss", &[]),
     ("star-model", &[]),
     ("star-data", &[]),
     ("star-eval", &[]),
-    ("star-cli", &["star-loss", "star-model", "star-data", "star-eval"]),
+    ("star-predict", &["star-loss", "star-model", "star-data"]),
+    ("star-cli", &["star-loss", "star-model", "star-data", "star-eval", "star-predict"]),
 ];
 const SHARED: [&str; 6] = ["version", "edition", "rust-version", "license", "repository", "keywords"];
 

@@ -37,7 +37,7 @@ struct Finding {
 /// Each rule with its claim.
 const RULES: [fn(&Tree) -> Vec<Finding>; 13] = [
     borders::data_and_eval_are_free_of_tensors,
-    borders::one_door_into_tensors,
+    borders::one_conversion_into_tensors,
     borders::one_file_reaches_the_network,
     manifests::arrows_point_one_way,
     manifests::versions_stand_in_the_root,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::device::DeviceName;
+use star_predict::device::DeviceName;
 
 /// Arguments of `star convert`.
 #[derive(Debug, Args)]

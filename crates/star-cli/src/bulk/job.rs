@@ -6,9 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use star_data::{FaceBox, Scheme, decode};
+use star_data::decode;
 use star_model::CompileOptions;
 use star_model::checkpoint::Folder;
+use star_predict::detector::FrontalDetector;
+use star_predict::{Face, Predictor, failure};
 
 use super::item::{Item, Items, Picture};
 use super::ordered::ordered;
@@ -16,16 +18,10 @@ use super::place::Place;
 use super::rows::Rows;
 use super::{About, table, tar};
 use crate::args::PredictArgs;
-use crate::detect::FaceDetector;
-use crate::faces::Face;
-use crate::failure;
-use crate::landmarks::Predictor;
 
 /// What all shards have in common.
 pub(super) struct Job<'a> {
     predictor: Predictor,
-    detector: FaceDetector,
-    scheme: &'a Scheme,
     args: &'a PredictArgs,
     workers: usize,
     about: Vec<(&'static str, String)>,
@@ -61,19 +57,14 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// When the network cannot be built, or a setting is out of range.
-    pub(super) fn new(
-        args: &'a PredictArgs,
-        folder: &Folder,
-        scheme: &'a Scheme,
-        about: &About,
-    ) -> Result<Self> {
+    pub(super) fn new(args: &'a PredictArgs, folder: &Folder, about: &About) -> Result<Self> {
         let device = args.weights.device.open()?;
         let workers = if device.is_cpu() { rayon::current_num_threads().max(1) } else { 1 };
         let options = CompileOptions { threads: Some(1), ..CompileOptions::default() };
         Ok(Self {
-            predictor: Predictor::fastest(folder, &device, &options)?,
-            detector: FaceDetector::new(args.min_score)?,
-            scheme,
+            predictor: Predictor::from_folder(folder, &device, &options)?
+                .with_batch_size(args.weights.batch_size)
+                .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?),
             args,
             workers,
             about: vec![("scheme", about.scheme.clone()), ("weights", about.weights.clone())],
@@ -147,21 +138,9 @@ impl<'a> Job<'a> {
         let name = Path::new(&item.name);
         let given = item.boxes.as_ref().filter(|_| !self.args.bulk.detect);
         // Boxes were drawn on the pixels as they are stored; a detector wants faces upright.
-        let image = match given {
-            Some(_) => decode::decode_bytes(bytes, name)?,
-            None => decode::decode_bytes_oriented(bytes, name)?,
-        };
-        let (boxes, scores): (Vec<FaceBox>, Vec<Option<f64>>) = match given {
-            Some(boxes) => boxes.iter().map(|face| (*face, None)).unzip(),
-            None => {
-                self.detector.detect(&image).iter().map(|found| (found.face(), Some(found.score))).unzip()
-            }
-        };
-        let landmarks = self.predictor.faces(&image, &boxes, self.args.weights.batch_size)?;
-        let face = |((face, score), landmarks)| Face {
-            score,
-            ..Face::new(name, &self.scheme.name, face, landmarks)
-        };
-        Ok(boxes.into_iter().zip(scores).zip(landmarks).map(face).collect())
+        match given {
+            Some(boxes) => self.predictor.predict_in(&decode::decode_bytes(bytes, name)?, boxes),
+            None => self.predictor.predict(&decode::decode_bytes_oriented(bytes, name)?),
+        }
     }
 }

@@ -23,9 +23,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use star_model::checkpoint::Folder;
+use star_predict::failure;
 
 use crate::args::PredictArgs;
-use crate::{failure, progress, weights};
+use crate::{progress, weights};
 use job::Job;
 pub use part::Part;
 use place::Place;
@@ -68,7 +69,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
         min_score: args.min_score,
     };
     agree(to.as_ref(), &about)?;
-    let job = Job::new(args, &folder, &scheme, &about)?;
+    let job = Job::new(args, &folder, &about)?;
     drop(folder);
     let own: Vec<_> = shards
         .iter()

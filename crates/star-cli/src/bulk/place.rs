@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 #[cfg(not(feature = "object-store"))]
 use anyhow::bail;
 use anyhow::{Context, Result, ensure};
+use star_predict::files;
 use tempfile::NamedTempFile;
-
-use crate::output;
 
 /// A place with named files. Called from many threads.
 pub(super) trait Place: Send + Sync {
@@ -87,7 +86,7 @@ impl Place for Folder {
     }
 
     fn put(&self, name: &str, file: NamedTempFile) -> Result<()> {
-        output::persist(file, &self.0.join(name))
+        files::persist(file, &self.0.join(name))
     }
 
     fn told(&self, name: &str) -> String {
@@ -137,7 +136,7 @@ pub(super) fn input(text: &str) -> Result<(Box<dyn Place>, Vec<String>)> {
 pub(super) fn output(text: &str) -> Result<Box<dyn Place>> {
     match local(text) {
         Some(path) => {
-            output::make_dir(&path)?;
+            files::make_dir(&path)?;
             Ok(Box::new(Folder(path)))
         }
         None => remote(text),

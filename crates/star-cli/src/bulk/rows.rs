@@ -13,8 +13,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-
-use crate::faces::Face;
+use star_data::FaceBox;
+use star_predict::{Ellipse, Face};
 
 /// Rows collected before they are handed on.
 const BATCH: usize = 1024;
@@ -67,7 +67,7 @@ impl<W: Write + Send> Rows<W> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(GROUP))
-            .set_created_by(crate::weights::WRITTEN_BY.to_string())
+            .set_created_by(star_predict::weights::WRITTEN_BY.to_string())
             .set_key_value_metadata(Some(about.collect()))
             .build();
         Ok(Self {
@@ -116,19 +116,23 @@ impl<W: Write + Send> Rows<W> {
         self.row.append_value(row as i64);
         self.face.append_option(face.map(|(i, _)| i as i32));
         let face = face.map(|(_, face)| face);
-        let sides = face.map(|face| [face.face.x, face.face.y, face.face.width, face.face.height]);
+        let sides = face.map(|face| {
+            let FaceBox { x, y, width, height } = face.face_box;
+            [x, y, width, height]
+        });
         for (i, builder) in self.sides.iter_mut().enumerate() {
             builder.append_option(sides.map(|sides| sides[i]));
         }
-        self.score.append_option(face.and_then(|face| face.score));
+        self.score.append_option(face.and_then(|face| face.score).map(f64::from));
+        let columns = face.map(|face| {
+            let points = face.landmarks.points.iter();
+            let ellipses =
+                face.landmarks.covariances.iter().map(|c| Ellipse::from_covariance(c.map(f64::from)));
+            points.zip(ellipses).map(|(&[x, y], e)| [x, y, e.major, e.minor, e.angle]).collect::<Vec<_>>()
+        });
         for (i, builder) in self.landmarks.iter_mut().enumerate() {
-            match face {
-                Some(face) if i < 2 => builder.append_value(face.points.iter().map(|point| Some(point[i]))),
-                Some(face) => builder.append_value(
-                    face.ellipses
-                        .iter()
-                        .map(|ellipse| Some([ellipse.major, ellipse.minor, ellipse.angle][i - 2])),
-                ),
+            match &columns {
+                Some(columns) => builder.append_value(columns.iter().map(|values| Some(values[i]))),
                 None => builder.append_null(),
             }
         }

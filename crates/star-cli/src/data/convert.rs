@@ -8,9 +8,10 @@ use image::ImageEncoder;
 use star_data::crop::CropRule;
 use star_data::formats::{coco, own, tsv};
 use star_data::{Annotation, Dataset, FaceBox};
+use star_predict::files;
 
 use crate::args::{ConvertDataArgs, Target};
-use crate::{output, progress, source};
+use crate::{progress, source};
 
 /// Folder for the pictures of data sets whose pictures have no files of their own.
 const PICTURES: &str = "pictures";
@@ -29,7 +30,7 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
         eprintln!("note: {note}");
     }
     let folder = star_data::formats::folder_of(&args.out);
-    output::make_dir(&folder)?;
+    files::make_dir(&folder)?;
     let without_files = (0..dataset.len()).any(|i| dataset.picture(i).is_none());
     let pictures = args.pictures.clone().or_else(|| without_files.then(|| folder.join(PICTURES)));
     let mut faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
@@ -42,7 +43,7 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
         Target::Coco => {
             let sizes = sizes(dataset.as_ref(), &faces)?;
             let faces: Vec<(Annotation, [u32; 2])> = faces.into_iter().zip(sizes).collect();
-            output::write_renamed(&args.out, coco::to_json(&faces, dataset.scheme())?.as_bytes())?;
+            files::write_atomic(&args.out, coco::to_json(&faces, dataset.scheme())?.as_bytes())?;
         }
         Target::Own => write_own(args, dataset.as_ref(), &faces, &folder, &images)?,
     }
@@ -71,7 +72,7 @@ fn write_rows(args: &ConvertDataArgs, dataset: &dyn Dataset, faces: &[Annotation
         text += &tsv::format_annotation(&row, dataset.scheme(), rule)?;
         text += "\n";
     }
-    output::write_renamed(&args.out, text.as_bytes())
+    files::write_atomic(&args.out, text.as_bytes())
 }
 
 fn same(a: &FaceBox, b: &FaceBox) -> bool {
@@ -94,8 +95,8 @@ fn write_own(
     let name = table.file_name().map(PathBuf::from).unwrap_or_default();
     let split = args.faces.source.split.as_deref();
     let (head, rows) = own::to_files(faces, dataset.scheme(), split, &name, &images)?;
-    output::write_renamed(&table, rows.as_bytes())?;
-    output::write_renamed(&args.out, head.as_bytes())
+    files::write_atomic(&table, rows.as_bytes())?;
+    files::write_atomic(&args.out, head.as_bytes())
 }
 
 /// Writes every picture below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
@@ -105,14 +106,14 @@ fn write_pictures(dataset: &dyn Dataset, faces: &mut [Annotation], folder: &Path
     for (i, face) in faces.iter().enumerate() {
         let path = folder.join(&face.image);
         if !path.is_file() {
-            output::make_dir(&star_data::formats::folder_of(&path))?;
+            files::make_dir(&star_data::formats::folder_of(&path))?;
             let sample = dataset.get(i)?;
             match dataset.picture(i) {
                 Some(file) => {
                     let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-                    output::write_renamed(&path, &bytes)?;
+                    files::write_atomic(&path, &bytes)?;
                 }
-                None => output::write_renamed(&path, &png(&sample.image)?)?,
+                None => files::write_atomic(&path, &png(&sample.image)?)?,
             }
         }
         bar.inc(1);

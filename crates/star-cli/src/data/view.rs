@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use star_data::Dataset;
+use star_predict::files;
 
 use super::sheet::{Layout, Sheet, Tile};
 use crate::args::ViewArgs;
-use crate::{output, progress, source};
+use crate::{progress, source};
 
 /// Runs `star data view`.
 ///
@@ -36,7 +37,7 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
     let wanted = if args.all { 1..=pages } else { args.page..=args.page };
     let subset = args.faces.subset.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
     let name = source::name(&args.faces.source) + &subset;
-    output::make_dir(&star_data::formats::folder_of(&args.out))?;
+    files::make_dir(&star_data::formats::folder_of(&args.out))?;
     let bar = progress::bar(wanted.clone().count(), "pages");
     for page in wanted.clone() {
         let first = (page - 1) * a_page;
@@ -52,7 +53,7 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
             draw(&mut sheet, dataset, args, place, index);
         }
         let path = if args.all { numbered(&args.out, page, pages) } else { args.out.clone() };
-        output::write_renamed(&path, &sheet.png()?)?;
+        files::write_atomic(&path, &sheet.png()?)?;
         bar.inc(1);
     }
     bar.finish_and_clear();

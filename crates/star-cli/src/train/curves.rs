@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use star_eval::curves_svg;
+use star_predict::files;
 
 use super::metrics::{self, EpochRecord, Record};
 use super::objective::TERMS;
-use crate::output;
 
 /// A named curve over epochs.
 type Curve<'a> = (&'a str, Vec<(f64, f64)>);
@@ -55,5 +55,5 @@ fn draw(path: &Path, title: &str, label: &str, curves: &[Curve]) -> Result<()> {
     if series.iter().all(|(_, points)| points.iter().all(|(_, y)| !y.is_finite())) {
         return Ok(());
     }
-    output::write_renamed(path, curves_svg(title, "epoch", label, &series)?.as_bytes())
+    files::write_atomic(path, curves_svg(title, "epoch", label, &series)?.as_bytes())
 }

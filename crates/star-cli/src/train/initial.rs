@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use star_model::checkpoint::{Architecture, Tensors};
+use star_predict::weights;
 
-use crate::weights;
+use crate::progress::FetchBar;
 
 /// Tensors for `architecture` from a folder of ours, a weights file, a name of the registry or an address on the Hub; a
 /// relative path starts from `base`. The trunk must fit as a whole, heads are taken where they fit, as those of another scheme do
@@ -15,7 +16,7 @@ use crate::weights;
 /// When the weights cannot be read, or a tensor of the trunk does not fit.
 pub(super) fn tensors(from: &Path, base: &Path, architecture: &Architecture) -> Result<Tensors> {
     let told_as = from.display();
-    let tensors = weights::tensors(from, base).context("init_from")?;
+    let tensors = weights::tensors(from, base, &mut FetchBar::default()).context("init_from")?;
     let (taken, drawn) = architecture.start_from(tensors).with_context(|| format!("init_from: {told_as}"))?;
     eprintln!("init_from: {told_as}: {} tensors taken{}", taken.len(), told(&drawn));
     Ok(taken)

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use star_eval::Report;
+use star_predict::files;
 
 use super::objective::TERMS;
 use super::state::Position;
@@ -154,7 +155,7 @@ impl Log {
                 .map(serde_json::to_string)
                 .collect::<Result<_, _>>()?;
             let text: String = kept.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            crate::output::write_renamed(path, text.as_bytes())?;
+            files::write_atomic(path, text.as_bytes())?;
         }
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         let file = file.with_context(|| path.display().to_string())?;

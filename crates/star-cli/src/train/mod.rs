@@ -31,9 +31,10 @@ use star_data::{Dataset, Scheme};
 use star_eval::Setting;
 use star_model::checkpoint::Architecture;
 use star_model::{LandmarkModel, Parameters, TrainingOptions};
+use star_predict::{failure, files};
 
 use crate::config::TrainConfig;
-use crate::{failure, output, plan, progress};
+use crate::{plan, progress};
 use collective::{Collective, Known, Statistics};
 use ema::Ema;
 use metrics::Log;
@@ -167,8 +168,8 @@ fn keep_config(config: &TrainConfig, out: &Path, resume: bool) -> Result<()> {
             path.display()
         );
     }
-    output::make_dir(out)?;
-    output::write_renamed(&path, toml::to_string_pretty(config)?.as_bytes())
+    files::make_dir(out)?;
+    files::write_atomic(&path, toml::to_string_pretty(config)?.as_bytes())
 }
 
 impl<'a> Run<'a> {

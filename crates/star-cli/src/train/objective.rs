@@ -6,8 +6,8 @@ use star_loss::losses::{AnisotropicDirectionLoss, Edge, SoftArgmaxLoss};
 use star_loss::{AwingConfig, HeatmapLoss, Reduction, StarLoss, awing};
 use star_model::Stage;
 
-use crate::batch::Tensors;
 use crate::config::{LossKind, LossSection};
+use star_predict::tensors::BatchTensors;
 
 /// Names of the figures in [`Loss::terms`], in order; all are those of the last stack but the total.
 pub const TERMS: [&str; 5] = ["total", "landmark", "restriction", "pointmap", "edgemap"];
@@ -82,7 +82,7 @@ impl Objective {
     ///
     /// # Errors
     /// When shapes do not fit, or the network has the attention branch and the batch no target maps.
-    pub fn loss(&self, stages: &[Stage], batch: &Tensors, share: Share) -> Result<Loss> {
+    pub fn loss(&self, stages: &[Stage], batch: &BatchTensors, share: Share) -> Result<Loss> {
         let mut total: Option<Tensor> = None;
         let mut terms: Option<[Tensor; 5]> = None;
         for (i, stage) in stages.iter().enumerate() {
@@ -119,7 +119,7 @@ impl Objective {
     }
 
     /// Distance and weighted restriction, each a mean over visible landmarks.
-    fn landmark(&self, heatmaps: &Tensor, guide: &Tensor, batch: &Tensors) -> Result<(Tensor, Tensor)> {
+    fn landmark(&self, heatmaps: &Tensor, guide: &Tensor, batch: &BatchTensors) -> Result<(Tensor, Tensor)> {
         match &self.landmark {
             Landmark::Star(star) => {
                 let terms = star.forward(heatmaps, &batch.points)?;
@@ -153,7 +153,7 @@ mod tests {
     use star_model::AuxMaps;
 
     use super::*;
-    use crate::batch::MapTargets;
+    use star_predict::tensors::MapTargets;
 
     /// Relative, in f64.
     const TOLERANCE: f64 = 1e-12;
@@ -186,7 +186,7 @@ mod tests {
                 }),
             };
             let target = |seed: f64| part(&(positive(&aux, seed) / 2.0).unwrap());
-            let batch = Tensors {
+            let batch = BatchTensors {
                 images: part(&positive(&[3, 1, 1, 1], 0.0)),
                 points: part(&points),
                 weights: part(&weights),

@@ -6,10 +6,7 @@ use image::RgbImage;
 use star_data::affine::Affine;
 use star_data::{Dataset, FaceBox, Scheme, warp};
 use star_model::LandmarkModel;
-use std::path::Path;
-
-use crate::faces::Face;
-use crate::{batch, landmarks, overlay};
+use star_predict::{Face, overlay, tensors};
 
 /// PNG bytes of the first face of `faces` as the network sees it.
 ///
@@ -24,14 +21,14 @@ pub(super) fn first_face(
 ) -> Result<Vec<u8>> {
     let size = model.input().image_size;
     let sample = faces.get(0)?;
-    let crop = warp::warp(&sample.image, &batch::crop(model.input()).transform(&sample.face)?, size)?;
-    let images = batch::images(crop.as_raw(), size, model.input(), dtype, device)?;
+    let crop = warp::warp(&sample.image, &tensors::crop(model.input()).transform(&sample.face)?, size)?;
+    let images = tensors::images(crop.as_raw(), size, model.input(), dtype, device)?;
     let stages = model.forward_t(&images, false)?;
     let heatmaps = &stages.last().context("the network returned no stage")?.heatmaps;
-    let found = landmarks::decode(heatmaps, &[Affine::IDENTITY], size)?;
+    let found = star_predict::decode(heatmaps, &[Affine::IDENTITY], size)?;
     let whole = FaceBox { x: 0.0, y: 0.0, width: size as f32 - 1.0, height: size as f32 - 1.0 };
     let found = found.into_iter().next().context("the network returned no face")?;
-    let face = Face::new(Path::new(""), &scheme.name, whole, found);
+    let face = Face { face_box: whole, score: None, landmarks: found.into(), pose: None };
     overlay::draw(&glow(&crop, heatmaps)?, &[face], scheme)
 }
 

@@ -11,8 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use star_model::checkpoint::{self, Tensors, Which};
-
-use crate::output;
+use star_predict::{failure, files};
 
 /// States kept on disk.
 const KEEP: usize = 2;
@@ -101,20 +100,17 @@ impl State {
                 checkpoint::save_safetensors(tensors, &temporary.join(file_of(part)))?;
             }
             let position = serde_json::to_string_pretty(&self.position)?;
-            output::write_renamed(&temporary.join(POSITION), position.as_bytes())?;
+            files::write_atomic(&temporary.join(POSITION), position.as_bytes())?;
             let sums: BTreeMap<String, String> = files()
                 .map(|file| Ok((file.clone(), checksum(&temporary.join(file))?)))
                 .collect::<Result<_>>()?;
-            output::write_renamed(
-                &temporary.join(CHECKSUMS),
-                serde_json::to_string_pretty(&sums)?.as_bytes(),
-            )?;
-            output::sync_dir(&temporary)?;
+            files::write_atomic(&temporary.join(CHECKSUMS), serde_json::to_string_pretty(&sums)?.as_bytes())?;
+            files::sync_dir(&temporary)?;
             if whole.exists() {
                 std::fs::remove_dir_all(&whole)?;
             }
             std::fs::rename(&temporary, &whole)?;
-            output::sync_dir(&states)
+            files::sync_dir(&states)
         };
         write().with_context(|| {
             // What there is of it is of no use, and in the way of a full disk.
@@ -145,7 +141,7 @@ impl State {
                     }
                     return Ok(state);
                 }
-                Err(error) => problems.push(crate::failure::describe(&error)),
+                Err(error) => problems.push(failure::describe(&error)),
             }
         }
         if problems.is_empty() {

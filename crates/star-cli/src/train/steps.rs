@@ -8,12 +8,12 @@ use candle_core::{DType, Device, Tensor};
 use indicatif::ProgressBar;
 use star_data::loader::Batch;
 use star_model::checkpoint;
+use star_predict::tensors;
 
 use super::metrics::{Seen, StepRecord};
 use super::objective::{Share, TERMS};
 use super::optimizer::Gradients;
 use super::{Options, Run};
-use crate::batch;
 
 /// Steps between the step records of `metrics.jsonl`.
 const LOG_EVERY: usize = 10;
@@ -115,7 +115,7 @@ impl Run<'_> {
         }
         for (batch, part) in group.iter().zip(parts) {
             let Some(part) = part else { continue };
-            let tensors = batch::tensors(batch, self.model.input(), self.dtype, &self.device)?;
+            let tensors = tensors::batch(batch, self.model.input(), self.dtype, &self.device)?;
             let images = tensors.images.to_dtype(self.config.precision.activations())?;
             let stages = self.model.forward_t(&images, true)?;
             let loss = self.objective.loss(&stages, &tensors, part)?;
@@ -172,11 +172,12 @@ impl Run<'_> {
             0 => path,
             rank => path.with_file_name(format!("bad-batch-of-rank-{rank}.safetensors")),
         };
-        let kept =
-            match batch::as_loaded(batch).and_then(|tensors| checkpoint::save_safetensors(&tensors, &path)) {
-                Ok(()) => format!("the batch is in {}", path.display()),
-                Err(error) => format!("the batch could not be saved: {error}"),
-            };
+        let kept = match tensors::as_loaded(batch)
+            .and_then(|tensors| checkpoint::save_safetensors(&tensors, &path))
+        {
+            Ok(()) => format!("the batch is in {}", path.display()),
+            Err(error) => format!("the batch could not be saved: {error}"),
+        };
         self.collective.known(anyhow::anyhow!(
             "{what} is not finite at step {} (epoch {}) on samples {:?} ({}); {kept}; states \
              saved before are kept. Look at these samples, lower schedule.learning_rate, or set clip_norm",

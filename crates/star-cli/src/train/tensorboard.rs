@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use prost::Message;
+use star_predict::files;
 
 use super::metrics::{EpochRecord, StepRecord, Terms};
-use crate::output;
 
 /// An open event file.
 pub(super) struct Events {
@@ -27,7 +27,7 @@ impl Events {
     /// # Errors
     /// Names what cannot be written.
     pub(super) fn create(dir: &Path) -> Result<Self> {
-        output::make_dir(dir)?;
+        files::make_dir(dir)?;
         let time = now();
         let path = dir.join(format!("events.out.tfevents.{:.0}.{}.star", time * 1e3, std::process::id()));
         let file = File::create_new(&path).with_context(|| path.display().to_string())?;

@@ -12,14 +12,14 @@ use star_data::loader::Part;
 use star_eval::{Evaluation, Report};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, FolderConfig, Provenance, Tensors};
+use star_predict::{Ellipse, Predictor};
 
 use super::metrics::EpochRecord;
 use super::objective::TERMS;
 use super::state::{Best, Position, State};
 use super::table::Table;
 use super::{Run, curves, picture};
-use crate::landmarks::Predictor;
-use crate::{evaluate, weights};
+use crate::evaluate;
 
 impl Run<'_> {
     /// Scores the weights and their average, keeps the better, and saves everything: all ranks score, rank 0 saves.
@@ -103,7 +103,7 @@ impl Run<'_> {
         let mut spread = vec![0.0; 3];
         for (row, face) in part.zip(&found) {
             table.set(row, &face.landmarks.points, &face.truth, &face.weights);
-            for ellipse in &face.landmarks.ellipses {
+            for ellipse in face.landmarks.covariances.iter().copied().map(Ellipse::from_covariance) {
                 let variance = |deviation: f32| (f64::from(deviation) / face.unit).powi(2);
                 let more = [variance(ellipse.minor), variance(ellipse.major), 1.0];
                 spread.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
@@ -123,7 +123,7 @@ impl Run<'_> {
     fn predictor(&self, tensors: &Tensors) -> Result<Predictor> {
         if self.dtype == DType::F32 {
             let folder = self.folder(tensors.clone(), "net")?;
-            return Predictor::fastest(&folder, &self.device, &CompileOptions::default());
+            return Predictor::from_folder(&folder, &self.device, &CompileOptions::default());
         }
         let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         let vb = candle_nn::VarBuilder::from_tensors(tensors, self.dtype, &self.device);
@@ -134,7 +134,7 @@ impl Run<'_> {
         let provenance = Provenance {
             source: format!("trained: epoch {}, seed {}", self.position.epoch + 1, self.config.seed),
             which: which.to_string(),
-            written_by: weights::WRITTEN_BY.to_string(),
+            written_by: star_predict::weights::WRITTEN_BY.to_string(),
         };
         let config = FolderConfig::new(self.architecture.clone(), &self.scheme.name, provenance);
         Ok(Folder::new(config, tensors)?)

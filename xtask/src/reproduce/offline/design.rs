@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use star_cli::config::{
     DataSection, DistanceName, LossKind, LossSection, ModelSection, Precision, SourceSection, TrainConfig,
 };
-use star_cli::device::DeviceName;
 use star_cli::train::optimizer::OptimizerSection;
 use star_cli::train::schedule::{Decay, Schedule};
 use star_data::augment::{Augmentation, Flip, Similarity};
 use star_data::synthetic::{Labels, Subject, SyntheticConfig};
+use star_predict::device::DeviceName;
 
 use crate::reproduce::variant::{self, Ablation, Variant};
 

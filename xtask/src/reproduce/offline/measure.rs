@@ -8,13 +8,13 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use star_cli::cases::Scored;
 use star_cli::evaluate;
-use star_cli::landmarks::Predictor;
 use star_cli::train::metrics::{self, Record};
 use star_data::synthetic::{self, Drawn, Subject, SyntheticConfig};
 use star_eval::ambiguity::angle_between;
 use star_eval::{Ruler, keypoint_errors};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
+use star_predict::{Ellipse, Predictor};
 
 use super::design::{Design, Job};
 use crate::reproduce::machine::sha256;
@@ -107,7 +107,7 @@ pub(crate) fn measure(design: &Design, job: &Job, dir: &Path) -> Result<Measured
     );
     let folder = Folder::load(&best)?;
     let options = CompileOptions::default();
-    let predictor = Predictor::fastest(&folder, &Device::Cpu, &options)?;
+    let predictor = Predictor::from_folder(&folder, &Device::Cpu, &options)?;
     let set = open(design.test(job.subject))?;
     let scored = evaluate::run_over(&predictor, set.clone(), 32, |_| ())?;
     let mut measured = Measured { weights: weights(dir)?, ..score(job, set.as_ref(), &scored)? };
@@ -176,7 +176,7 @@ fn score(job: &Job, set: &dyn Drawn, scored: &[Scored]) -> Result<Measured> {
         let tangents = set.tangent(face.index);
         let mut whole = 0.0;
         for (k, &error) in errors.iter().enumerate() {
-            let ellipse = &face.landmarks.ellipses[k];
+            let ellipse = Ellipse::from_covariance(face.landmarks.covariances[k]);
             let variance = |deviation: f32| (f64::from(deviation) / face.unit).powi(2) + EPS;
             let ratio = variance(ellipse.major) / variance(ellipse.minor);
             keypoint_ratios[k] += ratio;
@@ -238,7 +238,7 @@ pub(crate) fn read(path: &Path) -> Result<Measured> {
 
 #[cfg(test)]
 mod tests {
-    use star_cli::landmarks::{Ellipse, Landmarks};
+    use star_predict::Decoded;
 
     use super::*;
     use crate::reproduce::variant::Variant;
@@ -255,17 +255,15 @@ mod tests {
             let tangents = set.tangent(index);
             let moved =
                 |(p, t): (&[f32; 2], &[f32; 2])| [p[0] + 0.02 * length * t[0], p[1] + 0.02 * length * t[1]];
-            let ellipse = |t: &[f32; 2]| Ellipse {
-                major: 3.0,
-                minor: 1.0,
-                angle: t[1].atan2(t[0]).to_degrees() + angle,
+            let covariance = |t: &[f32; 2]| {
+                Ellipse { major: 3.0, minor: 1.0, angle: t[1].atan2(t[0]).to_degrees() + angle }.covariance()
             };
             Scored {
                 index,
                 weights: vec![1.0; truth.len()],
-                landmarks: Landmarks {
+                landmarks: Decoded {
                     points: truth.iter().zip(&tangents).map(moved).collect(),
-                    ellipses: tangents.iter().map(ellipse).collect(),
+                    covariances: tangents.iter().map(covariance).collect(),
                 },
                 truth,
                 unit: 50.0,

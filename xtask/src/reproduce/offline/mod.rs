@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use star_cli::{output, train};
+use star_cli::train;
+use star_predict::files;
 
 use super::args::{Args, StageName};
 use super::document::{Document, Section};
@@ -220,7 +221,7 @@ fn train_all(
         let outcome = train::run(&design.config(job), Path::new("."), &place, &options)
             .with_context(|| format!("training {}", job.title()))?;
         if let train::Outcome::Finished(best) = outcome {
-            output::write_renamed(&place.join(DONE), b"")?;
+            files::write_atomic(&place.join(DONE), b"")?;
             let nme = best.map_or(f64::NAN, |best| 100.0 * best.nme);
             told.tell(&format!("{}: NME {nme:.2} % against ambiguous labels", job.title()));
         }
@@ -249,7 +250,7 @@ fn score_all(
         }
         let measured =
             measure::measure(design, job, &trained).with_context(|| format!("scoring {}", job.title()))?;
-        output::write_renamed(&path, serde_json::to_string(&measured)?.as_bytes())
+        files::write_atomic(&path, serde_json::to_string(&measured)?.as_bytes())
     })?;
     if stop.load(Ordering::SeqCst) {
         bail!("stopped; go on with: cargo xtask reproduce-paper --resume (and the same options)");
@@ -310,7 +311,7 @@ mod tests {
     fn everything(design: &Design, out: &Path, at_once: usize, stop: &Arc<AtomicBool>) -> Result<Outcome> {
         let jobs = design.jobs();
         let dirs = ["train", "eval"].map(|name| out.join(name));
-        dirs.iter().try_for_each(|dir| output::make_dir(dir))?;
+        dirs.iter().try_for_each(|dir| files::make_dir(dir))?;
         train_all(design, &jobs, at_once, &dirs[0], stop)?;
         score_all(design, &jobs, at_once, [&dirs[0], &dirs[1]], stop)?;
         let read = |job: &Job| measure::read(&dirs[1].join(format!("{}.json", job.id())));
@@ -339,7 +340,7 @@ mod tests {
         };
         let outcome = train::run(&design.config(job), Path::new("."), &place, &options).unwrap();
         assert_eq!(outcome, train::Outcome::Stopped);
-        output::make_dir(&stopped.join("train").join(design.jobs()[1].id())).unwrap();
+        files::make_dir(&stopped.join("train").join(design.jobs()[1].id())).unwrap();
         let resumed = everything(&design, &stopped, 2, &go).unwrap();
         assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
 
@@ -377,7 +378,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (design, other) = (tiny(), Design::new(false, Some(2), None));
         prepare(dir.path(), &design, false, false).unwrap();
-        output::make_dir(&dir.path().join("train/job")).unwrap();
+        files::make_dir(&dir.path().join("train/job")).unwrap();
         prepare(dir.path(), &design, true, false).unwrap();
         assert!(dir.path().join("train/job").is_dir());
         let message = prepare(dir.path(), &other, true, false).unwrap_err().to_string();
@@ -388,7 +389,7 @@ mod tests {
         assert!(!dir.path().join("train/job").exists());
         // What somebody else put there is not removed.
         let foreign = tempfile::tempdir().unwrap();
-        output::make_dir(&foreign.path().join("report")).unwrap();
+        files::make_dir(&foreign.path().join("report")).unwrap();
         for keep in [false, true] {
             let message = prepare(foreign.path(), &other, keep, false).unwrap_err().to_string();
             assert!(message.contains("plan.json is missing"), "{message}");
@@ -403,7 +404,7 @@ mod tests {
             super::prepare(dir.path(), design, true, false, |earlier| design.is_but_for_seeds(earlier))
         };
         prepare(&Design::new(false, Some(2), None)).unwrap();
-        output::make_dir(&dir.path().join("train/job")).unwrap();
+        files::make_dir(&dir.path().join("train/job")).unwrap();
         for seeds in [3, 8, 2] {
             prepare(&Design::new(false, Some(seeds), None)).unwrap();
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use star_cli::config::{FilesSection, SourceSection, TrainConfig};
-use star_cli::device::DeviceName;
 use star_data::formats::{Compat, Form, Split};
+use star_predict::device::DeviceName;
 
 use super::sets::{Located, RealSet};
 use crate::reproduce::args::{Args, Origin, Profile};

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use star_cli::args::HintArgs;
-use star_cli::landmarks::Predictor;
-use star_cli::{cases, evaluate, output, plan as measures, train, videos, weights};
+use star_cli::{cases, evaluate, plan as measures, train, videos, weights};
 use star_data::Scheme;
 use star_data::formats::{Compat, Form, Split};
 use star_eval::{Case, Group, Results, Setting};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
+use star_predict::Predictor;
+use star_predict::files;
 
 use super::outcome::{Scores, SetOutcome};
 use super::plan::RealPlan;
@@ -111,7 +112,7 @@ pub(crate) fn check(
                 }
                 let checked = Checked { faces, published, notes };
                 let path = dir.join(format!("{}.json", set.key));
-                output::write_renamed(&path, serde_json::to_string_pretty(&checked)?.as_bytes())?;
+                files::write_atomic(&path, serde_json::to_string_pretty(&checked)?.as_bytes())?;
             }
         }
     }
@@ -150,9 +151,9 @@ pub(crate) fn fetch(
                 if plan.profile != Profile::All {
                     return Err(error);
                 }
-                let told = star_cli::failure::describe(&error);
+                let told = star_predict::failure::describe(&error);
                 println!("{}: {told}", set.name);
-                output::write_renamed(&reason, told.as_bytes())?;
+                files::write_atomic(&reason, told.as_bytes())?;
                 continue;
             }
         }
@@ -239,7 +240,7 @@ pub(crate) fn trainings(
                 let faces = trained_on(plan, set, hashes);
                 // Where nobody looked, what an earlier attempt wrote down stays.
                 if !faces.is_empty() {
-                    output::write_renamed(&seen(&place), faces.as_bytes())?;
+                    files::write_atomic(&seen(&place), faces.as_bytes())?;
                 }
                 let options = train::Options {
                     collective: Arc::new(train::collective::Alone),
@@ -258,7 +259,7 @@ pub(crate) fn trainings(
                 if outcome == train::Outcome::Stopped {
                     bail!("stopped; go on with the same command and --resume");
                 }
-                output::write_renamed(&done, b"")?;
+                files::write_atomic(&done, b"")?;
             }
         }
     }
@@ -323,7 +324,7 @@ pub(crate) fn scores(
             let scores = score(plan, set, found, &place, seed)
                 .with_context(|| format!("scoring {} with {}", set.name, place.display()))?;
             let scores = Scores { weights_hash: hash, data_hash: data.clone(), ..scores };
-            output::write_renamed(&path, serde_json::to_string(&scores)?.as_bytes())?;
+            files::write_atomic(&path, serde_json::to_string(&scores)?.as_bytes())?;
         }
     }
     Ok(())
@@ -333,7 +334,7 @@ fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u6
     let folder = Folder::load(place)?;
     let source = folder.config.provenance.source.clone();
     let device = plan.device.open()?;
-    let predictor = Predictor::fastest(&folder, &device, &CompileOptions::default())?;
+    let predictor = Predictor::from_folder(&folder, &device, &CompileOptions::default())?;
     let opened = found.open(set, Split::Test, plan.compat)?;
     let dataset = opened.dataset;
     let scheme = set.scheme()?;

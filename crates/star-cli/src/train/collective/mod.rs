@@ -17,8 +17,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use candle_core::Tensor;
 use star_model::StatisticsExchange;
-
-use crate::failure;
+use star_predict::failure;
 
 pub(super) use buckets::sum as sum_gradients;
 pub use launch::{Engine, open};

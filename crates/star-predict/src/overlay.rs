@@ -1,11 +1,11 @@
-//! Pictures with boxes, edges, points and ellipses drawn in.
+//! Images with boxes, edges, points and ellipses drawn in.
 
 use anyhow::{Context, Result};
 use image::RgbImage;
 use star_data::Scheme;
 use tiny_skia::{Color, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
 
-use crate::faces::Face;
+use crate::{Ellipse, Face};
 
 const BOX: [u8; 4] = [255, 255, 255, 160];
 const EDGE: [u8; 4] = [60, 190, 255, 200];
@@ -18,10 +18,10 @@ const DEVIATIONS: f32 = 1.0;
 /// Draws `faces` into a copy of `image`; returns PNG bytes.
 ///
 /// # Errors
-/// When the picture is too large to draw on.
+/// When the image is too large to draw on.
 pub fn draw(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Vec<u8>> {
     let (width, height) = image.dimensions();
-    let mut canvas = Pixmap::new(width, height).context("the picture is too large to draw on")?;
+    let mut canvas = Pixmap::new(width, height).context("the image is too large to draw on")?;
     for (to, from) in canvas.pixels_mut().iter_mut().zip(image.pixels()) {
         let [r, g, b] = from.0;
         // Opaque, so premultiplied and plain colours are the same.
@@ -32,19 +32,21 @@ pub fn draw(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Vec<u8>
     for face in faces {
         draw_face(&mut canvas, face, scheme);
     }
-    canvas.encode_png().context("encoding the drawn picture")
+    canvas.encode_png().context("encoding the drawn image")
 }
 
 fn draw_face(canvas: &mut Pixmap, face: &Face, scheme: &Scheme) {
-    // Line width grows with the face so that a small preview shows the same picture; below a pixel nothing is seen.
-    let unit = (face.face.side() / 200.0).clamp(0.9, 6.0);
-    if let Some(rect) = Rect::from_xywh(face.face.x, face.face.y, face.face.width, face.face.height) {
+    // Line width grows with the face so that a small preview shows the same drawing; below a pixel nothing is seen.
+    let unit = (face.face_box.side() / 200.0).clamp(0.9, 6.0);
+    if let Some(rect) =
+        Rect::from_xywh(face.face_box.x, face.face_box.y, face.face_box.width, face.face_box.height)
+    {
         stroke(canvas, &PathBuilder::from_rect(rect), BOX, unit, Transform::identity());
     }
     for edge in &scheme.edges {
         let mut path = PathBuilder::new();
         for (i, &point) in edge.points.iter().enumerate() {
-            let Some(&[x, y]) = face.points.get(point) else { continue };
+            let Some(&[x, y]) = face.landmarks.points.get(point) else { continue };
             if i == 0 { path.move_to(x, y) } else { path.line_to(x, y) }
         }
         if edge.closed {
@@ -54,18 +56,19 @@ fn draw_face(canvas: &mut Pixmap, face: &Face, scheme: &Scheme) {
             stroke(canvas, &path, EDGE, 0.8 * unit, Transform::identity());
         }
     }
-    for (&[x, y], ellipse) in face.points.iter().zip(&face.ellipses) {
+    for (&[x, y], covariance) in face.landmarks.points.iter().zip(&face.landmarks.covariances) {
+        let ellipse = Ellipse::from_covariance(covariance.map(f64::from));
         let (rx, ry) = (ellipse.major * DEVIATIONS, ellipse.minor * DEVIATIONS);
         let Some(oval) = Rect::from_xywh(-rx, -ry, 2.0 * rx, 2.0 * ry).and_then(PathBuilder::from_oval)
         else {
             continue;
         };
-        let place = Transform::from_rotate(ellipse.angle).post_translate(x, y);
-        if let Some(oval) = oval.transform(place) {
+        let placed = Transform::from_rotate(ellipse.angle).post_translate(x, y);
+        if let Some(oval) = oval.transform(placed) {
             stroke(canvas, &oval, ELLIPSE, 0.6 * unit, Transform::identity());
         }
     }
-    for &[x, y] in &face.points {
+    for &[x, y] in &face.landmarks.points {
         if let Some(dot) = PathBuilder::from_circle(x, y, 1.3 * unit) {
             canvas.fill_path(&dot, &paint(POINT), Default::default(), Transform::identity(), None);
         }
@@ -85,7 +88,7 @@ fn stroke(canvas: &mut Pixmap, path: &tiny_skia::Path, colour: [u8; 4], width: f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::landmarks::{Ellipse, Landmarks};
+    use crate::Landmarks;
     use star_data::FaceBox;
 
     #[test]
@@ -93,14 +96,11 @@ mod tests {
         let image = RgbImage::from_pixel(60, 40, image::Rgb([10, 20, 30]));
         let landmarks = Landmarks {
             points: vec![[30.0, 20.0]; 29],
-            ellipses: vec![Ellipse { major: 4.0, minor: 2.0, angle: 0.0 }; 29],
+            covariances: vec![[16.0, 0.0, 4.0]; 29],
+            confidence: Vec::new(),
         };
-        let face = Face::new(
-            "x".as_ref(),
-            "cofw29",
-            FaceBox { x: 15.0, y: 5.0, width: 30.0, height: 30.0 },
-            landmarks,
-        );
+        let face_box = FaceBox { x: 15.0, y: 5.0, width: 30.0, height: 30.0 };
+        let face = Face { face_box, score: None, landmarks, pose: None };
         let png = draw(&image, &[face], &Scheme::named("cofw29").unwrap()).unwrap();
         let drawn = image::load_from_memory(&png).unwrap().to_rgb8();
         assert_eq!(drawn.dimensions(), (60, 40));

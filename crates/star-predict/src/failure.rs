@@ -1,4 +1,4 @@
-//! What a person is told when something fails: each cause once, without the frames that libraries add for developers.
+//! An error as one message: each cause once, without the frames that libraries add for developers.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_that_the_message_quotes_is_not_said_twice() {
+    fn a_cause_that_the_message_quotes_is_not_repeated() {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let quoted = star_data::Error::Io { path: "a.png".into(), source: missing() };
         assert_eq!(describe(&quoted.into()), "a.png: entity not found");

@@ -5,8 +5,8 @@ mod one_euro;
 use anyhow::{Result, ensure};
 use star_data::FaceBox;
 
-use crate::detect::overlap;
-use crate::faces::Face;
+use crate::Face;
+use crate::detector::overlap;
 
 pub use one_euro::OneEuro;
 
@@ -36,16 +36,12 @@ impl SmoothConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// Names the option that is out of range.
+    /// Names the field that is out of range.
     pub fn validate(&self) -> Result<()> {
         let positive = |v: f64| v > 0.0 && v.is_finite();
-        ensure!(positive(self.fps), "--fps: expected a positive number, got {}", self.fps);
-        ensure!(
-            positive(self.min_cutoff),
-            "--min-cutoff: expected a positive number, got {}",
-            self.min_cutoff
-        );
-        ensure!(self.beta >= 0.0 && self.beta.is_finite(), "--beta: expected at least 0, got {}", self.beta);
+        ensure!(positive(self.fps), "fps: expected a positive number, got {}", self.fps);
+        ensure!(positive(self.min_cutoff), "min_cutoff: expected a positive number, got {}", self.min_cutoff);
+        ensure!(self.beta >= 0.0 && self.beta.is_finite(), "beta: expected at least 0, got {}", self.beta);
         Ok(())
     }
 }
@@ -61,7 +57,7 @@ pub struct Smoother {
 /// A face that is followed.
 struct Track {
     id: usize,
-    face: FaceBox,
+    face_box: FaceBox,
     seen: usize,
     filters: Vec<OneEuro>,
 }
@@ -76,19 +72,20 @@ impl Smoother {
         Ok(Self { config, tracks: Vec::new(), next: 0, frame: 0 })
     }
 
-    /// The faces of the next frame: their landmarks become smoothed ones, and each gets the number of its track. Ellipses stay as
-    /// they were predicted.
-    pub fn frame(&mut self, faces: &mut [Face]) {
+    /// The faces of the next frame: their landmarks become smoothed ones. Returns the number of each face's track. Covariances stay
+    /// as they were predicted.
+    pub fn frame(&mut self, faces: &mut [Face]) -> Vec<usize> {
         self.frame += 1;
         self.tracks.retain(|track| self.frame - track.seen <= PATIENCE + 1);
         let followed = self.follow(faces);
+        let mut numbers = Vec::with_capacity(faces.len());
         for (face, track) in faces.iter_mut().zip(followed) {
             let track = match track {
                 Some(at) => &mut self.tracks[at],
                 None => {
                     self.tracks.push(Track {
                         id: self.next,
-                        face: face.face,
+                        face_box: face.face_box,
                         seen: self.frame,
                         filters: Vec::new(),
                     });
@@ -98,16 +95,17 @@ impl Smoother {
                 }
             };
             let elapsed = (self.frame - track.seen).max(1) as f64 / self.config.fps;
-            track.face = face.face;
+            track.face_box = face.face_box;
             track.seen = self.frame;
             let filter = OneEuro::new(self.config.min_cutoff, self.config.beta);
-            track.filters.resize(face.points.len(), filter);
-            let side = f64::from(face.face.side());
-            for (point, filter) in face.points.iter_mut().zip(&mut track.filters) {
+            track.filters.resize(face.landmarks.points.len(), filter);
+            let side = f64::from(face.face_box.side());
+            for (point, filter) in face.landmarks.points.iter_mut().zip(&mut track.filters) {
                 *point = filter.next(point.map(f64::from), elapsed, side).map(|v| v as f32);
             }
-            face.track = Some(track.id);
+            numbers.push(track.id);
         }
+        numbers
     }
 
     /// The track of each face, the pairs that overlap most first.
@@ -115,7 +113,7 @@ impl Smoother {
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (f, face) in faces.iter().enumerate() {
             for (t, track) in self.tracks.iter().enumerate() {
-                pairs.push((overlap(&face.face, &track.face), f, t));
+                pairs.push((overlap(&face.face_box, &track.face_box), f, t));
             }
         }
         pairs.retain(|(shared, ..)| *shared >= SAME_FACE);
@@ -133,21 +131,19 @@ impl Smoother {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::landmarks::Landmarks;
+    use crate::Landmarks;
 
     fn face(x: f32, point: [f32; 2]) -> Face {
         let landmarks = Landmarks { points: vec![point], ..Default::default() };
-        let place = FaceBox { x, y: 0.0, width: 100.0, height: 100.0 };
-        Face::new("f.png".as_ref(), "one", place, landmarks)
+        let face_box = FaceBox { x, y: 0.0, width: 100.0, height: 100.0 };
+        Face { face_box, score: None, landmarks, pose: None }
     }
 
     #[test]
     fn faces_keep_their_tracks_when_they_change_places_in_the_list_and_after_a_short_absence() {
         let mut smoother = Smoother::new(SmoothConfig::default()).unwrap();
-        let tracks = |smoother: &mut Smoother, mut faces: Vec<Face>| -> Vec<usize> {
-            smoother.frame(&mut faces);
-            faces.iter().map(|face| face.track.unwrap()).collect()
-        };
+        let tracks =
+            |smoother: &mut Smoother, mut faces: Vec<Face>| -> Vec<usize> { smoother.frame(&mut faces) };
         assert_eq!(tracks(&mut smoother, vec![face(0.0, [0.0; 2]), face(300.0, [0.0; 2])]), [0, 1]);
         assert_eq!(tracks(&mut smoother, vec![face(310.0, [0.0; 2]), face(5.0, [0.0; 2])]), [1, 0]);
         for _ in 0..PATIENCE {
@@ -172,7 +168,7 @@ mod tests {
             if let Some(smoother) = &mut smoother {
                 smoother.frame(&mut faces);
             }
-            let error = f64::from(faces[0].points[0][0]) - truth;
+            let error = f64::from(faces[0].landmarks.points[0][0]) - truth;
             if t > 0 && t < 60 {
                 jitter += (error - before).powi(2) / 59.0;
             }
@@ -199,12 +195,12 @@ mod tests {
     #[test]
     fn settings_without_meaning_are_refused_by_name() {
         let good = SmoothConfig::default();
-        for (bad, option) in [
-            (SmoothConfig { fps: 0.0, ..good }, "--fps"),
-            (SmoothConfig { min_cutoff: f64::NAN, ..good }, "--min-cutoff"),
-            (SmoothConfig { beta: -1.0, ..good }, "--beta"),
+        for (bad, field) in [
+            (SmoothConfig { fps: 0.0, ..good }, "fps:"),
+            (SmoothConfig { min_cutoff: f64::NAN, ..good }, "min_cutoff:"),
+            (SmoothConfig { beta: -1.0, ..good }, "beta:"),
         ] {
-            assert!(Smoother::new(bad).err().unwrap().to_string().contains(option));
+            assert!(Smoother::new(bad).err().unwrap().to_string().contains(field));
         }
     }
 }

@@ -29,10 +29,10 @@ impl DeviceName {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(_) if !cfg!(feature = "cuda") => {
-                bail!("device {self}: this program was built without CUDA: build it with --features cuda")
+                bail!("device {self}: this build has no CUDA: build it with --features cuda")
             }
             Self::Metal if !cfg!(feature = "metal") => {
-                bail!("device {self}: this program was built without Metal: build it with --features metal")
+                bail!("device {self}: this build has no Metal: build it with --features metal")
             }
             Self::Cuda(number) => Device::new_cuda(number).with_context(|| format!("device {self}")),
             Self::Metal => Device::new_metal(0).with_context(|| format!("device {self}")),
