@@ -1,7 +1,8 @@
 //! `cargo xtask fetch-weights`: the published weights, as `star fetch` has them.
 
 use anyhow::Result;
-use star_cli::args::FetchArgs;
+
+use crate::workspace::{Workspace, check};
 
 /// Arguments of `cargo xtask fetch-weights`.
 #[derive(clap::Args)]
@@ -18,10 +19,14 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// At the first of the weights that cannot be had.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut names = args.names.clone();
-    if names.is_empty() {
-        names = star_model::hub::registry::entries().into_iter().map(|entry| entry.name).collect();
+pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    let mut command =
+        workspace.cargo(&["run", "--quiet", "--package", "star-cli", "--bin", "star", "--", "fetch"]);
+    command.args(&args.names);
+    if args.list {
+        command.arg("--list");
+    } else if args.names.is_empty() {
+        command.arg("--all");
     }
-    star_cli::fetch::run(&FetchArgs { names, list: args.list })
+    check(command, "the message above says why")
 }

@@ -2,7 +2,6 @@
 
 mod fetch;
 mod reproduce;
-mod scaling;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,34 +26,32 @@ enum Command {
     #[command(visible_alias = "ci")]
     Test(test::Args),
     /// The paper's tables: its claim on generated ambiguity (no data, no network), or its figures on photographs
-    ReproducePaper(Box<reproduce::Args>),
+    ReproducePaper(reproduce::Args),
     /// Write the tables of the front page from the committed results
     FrontPage,
     /// Download the published weights (all, or those named), verify and convert them once
     FetchWeights(fetch::Args),
-    /// Print the model of docs/scaling.md, or measure what a second process gives here
-    Scaling(scaling::Args),
     /// Check the invariants of ARCHITECTURE.md that text can check
     Tidy,
 }
 
-fn run(command: &Command) -> Result<()> {
+fn run(command: &Command) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Test(args) => test::run(args, &workspace),
-        Command::ReproducePaper(args) => reproduce::run(args, &workspace),
-        Command::FrontPage => reproduce::front_page::run(&workspace),
-        Command::FetchWeights(args) => fetch::run(args),
-        Command::Scaling(args) => scaling::run(args, &workspace),
-        Command::Tidy => tidy::run(&workspace),
+        Command::Test(args) => test::run(args, &workspace)?,
+        Command::ReproducePaper(args) => return reproduce::run(args, &workspace),
+        Command::FrontPage => return reproduce::front_page(&workspace),
+        Command::FetchWeights(args) => fetch::run(args, &workspace)?,
+        Command::Tidy => tidy::run(&workspace)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn main() -> ExitCode {
     match run(&Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", star_predict::failure::describe(&error));
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

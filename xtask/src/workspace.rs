@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The workspace around the current directory.
 pub(crate) struct Workspace {
@@ -55,7 +55,7 @@ impl Workspace {
 }
 
 /// The cargo that called this program, else the one on the path.
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
@@ -65,8 +65,23 @@ pub(crate) fn typed(command: &Command) -> String {
         let (name, value) = (name.to_string_lossy(), value?.to_string_lossy());
         Some(if value.contains(' ') { format!("{name}='{value}'") } else { format!("{name}={value}") })
     });
-    let arguments = command.get_args().map(|a| a.to_string_lossy().into_owned());
-    variables.chain(["cargo".to_string()]).chain(arguments).collect::<Vec<_>>().join(" ")
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words =
+        [program].into_iter().chain(command.get_args()).map(|word| word.to_string_lossy().into_owned());
+    variables.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a command, of which nothing but the exit code matters here.
+///
+/// # Errors
+/// When it is not 0: the command as it would be typed, and `advice`.
+pub(crate) fn check(mut command: Command, advice: &str) -> Result<()> {
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("starting {}", typed(&command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}; {advice}", typed(&command))
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -86,5 +101,13 @@ mod tests {
         let mut command = Command::new("/some/where/cargo");
         command.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").env_remove("GONE");
         assert_eq!(typed(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
+    }
+
+    #[test]
+    fn a_failing_command_is_named_with_what_to_do() {
+        let mut command = Command::new("cargo");
+        command.arg("no-such-subcommand").stderr(Stdio::null());
+        let message = check(command, "look up").unwrap_err().to_string();
+        assert!(message.contains("cargo no-such-subcommand") && message.ends_with("look up"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! `star fetch` and `cargo xtask fetch-weights`.
+//! `star fetch`, which `cargo xtask fetch-weights` starts.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ pub fn run(args: &FetchArgs) -> Result<()> {
     if args.list {
         return output::write_text(Path::new("-"), &list());
     }
-    for name in &args.names {
+    let all = || registry::entries().into_iter().map(|entry| entry.name).collect();
+    for name in &if args.all { all() } else { args.names.clone() } {
         let path = weights::fetch(name, &mut FetchBar::default())?;
         println!("{name}\t{}", path.display());
     }

@@ -5,14 +5,19 @@ use toml::{Table, Value};
 use super::{File, Finding, Tree};
 
 /// Each crate with the crates of ours it may depend on. star-loss may not even for its tests.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("star-loss", &[]),
     ("star-model", &[]),
     ("star-data", &[]),
     ("star-eval", &[]),
-    ("star-predict", &["star-loss", "star-model", "star-data"]),
-    ("star-cli", &["star-loss", "star-model", "star-data", "star-eval", "star-predict"]),
+    ("star-predict", &["star-loss", "star-model", "star-data", "star-eval"]),
+    ("star-train", &["star-loss", "star-model", "star-data", "star-eval", "star-predict"]),
+    ("star-cli", &["star-loss", "star-model", "star-data", "star-eval", "star-predict", "star-train"]),
 ];
+/// What only programs talk to people with.
+const OF_PROGRAMS: [&str; 2] = ["clap", "indicatif"];
+/// The members outside of `crates/`: programs, on which nothing depends.
+const PROGRAMS: [&str; 2] = ["reproduce", "xtask"];
 const SHARED: [&str; 6] = ["version", "edition", "rust-version", "license", "repository", "keywords"];
 
 /// The crates depend on each other as the arrows of ARCHITECTURE.md say.
@@ -30,10 +35,28 @@ pub(super) fn arrows_point_one_way(tree: &Tree) -> Vec<Finding> {
             continue;
         };
         for (kind, dependency, _) in dependencies(&table(file)) {
-            let ours = ARROWS.iter().any(|(known, _)| *known == dependency) || dependency == "xtask";
+            let ours = ARROWS.iter().any(|(known, _)| *known == dependency)
+                || PROGRAMS.contains(&dependency.as_str());
             let exempt = kind == "dev-dependencies" && name != "star-loss";
             if ours && !exempt && !allowed.contains(&dependency.as_str()) {
                 let what = format!("{name} may not depend on {dependency}; ARCHITECTURE.md draws the arrows");
+                findings.push(file.finding(file.line_of(&dependency), what));
+            }
+        }
+    }
+    findings
+}
+
+/// No library reads a command line or draws a progress bar.
+pub(super) fn libraries_leave_the_terminal_to_programs(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in tree.crates().filter(|name| *name != "star-cli") {
+        let Some(file) = tree.file(&format!("crates/{name}/Cargo.toml")) else { continue };
+        for (_, dependency, _) in dependencies(&table(file)) {
+            if OF_PROGRAMS.contains(&dependency.as_str()) {
+                let what = format!(
+                    "is a library and names {dependency}; report through a callback, star-cli prints"
+                );
                 findings.push(file.finding(file.line_of(&dependency), what));
             }
         }
@@ -78,7 +101,7 @@ fn members(tree: &Tree) -> impl Iterator<Item = &File> {
     tree.files.iter().filter(|file| {
         let inner = file.path.strip_suffix("/Cargo.toml");
         inner.is_some_and(|folder| {
-            folder == "xtask" || (folder.starts_with("crates/") && folder.matches('/').count() == 1)
+            PROGRAMS.contains(&folder) || (folder.starts_with("crates/") && folder.matches('/').count() == 1)
         })
     })
 }
@@ -131,6 +154,37 @@ mod tests {
             found[1].starts_with("crates/star-model/Cargo.toml:2: star-model may not depend on star-loss")
         );
         assert!(found[2].starts_with("crates/star-eval/Cargo.toml:2: star-eval may not depend on star-data"));
+    }
+
+    #[test]
+    fn prediction_that_trains_is_found_and_training_that_predicts_is_not() {
+        let tree = tree(&[
+            ("crates/star-predict/Cargo.toml", "[dependencies]\nstar-train.workspace = true\n"),
+            ("crates/star-train/Cargo.toml", "[dependencies]\nstar-predict.workspace = true\n"),
+            ("crates/star-cli/Cargo.toml", "[dependencies]\nreproduce.workspace = true\n"),
+        ]);
+        let found = lines(&arrows_point_one_way(&tree));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("crates/star-predict/Cargo.toml:2: "), "{found:?}");
+        assert!(found[1].ends_with("ARCHITECTURE.md draws the arrows") && found[1].contains("reproduce"));
+    }
+
+    #[test]
+    fn a_library_with_a_command_line_or_a_progress_bar_is_found() {
+        let tree = tree(&[
+            ("crates/star-train/Cargo.toml", "[dependencies]\nclap.workspace = true\n"),
+            ("crates/star-data/Cargo.toml", "[dev-dependencies]\nbar = { package = \"indicatif\" }\n"),
+            (
+                "crates/star-cli/Cargo.toml",
+                "[dependencies]\nclap.workspace = true\nindicatif.workspace = true\n",
+            ),
+        ]);
+        let found = lines(&libraries_leave_the_terminal_to_programs(&tree));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].starts_with("crates/star-train/Cargo.toml:2: is a library and names clap"),
+            "{found:?}"
+        );
     }
 
     #[test]

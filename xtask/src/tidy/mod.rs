@@ -35,11 +35,12 @@ struct Finding {
 }
 
 /// Each rule with its claim.
-const RULES: [fn(&Tree) -> Vec<Finding>; 13] = [
+const RULES: [fn(&Tree) -> Vec<Finding>; 14] = [
     borders::data_and_eval_are_free_of_tensors,
     borders::one_conversion_into_tensors,
     borders::one_file_reaches_the_network,
     manifests::arrows_point_one_way,
+    manifests::libraries_leave_the_terminal_to_programs,
     manifests::versions_stand_in_the_root,
     manifests::lints_are_the_workspaces,
     words::nothing_is_left_undone,
@@ -103,6 +104,11 @@ impl Tree {
     /// Files below `folder` whose names end in `.rs`.
     fn rust<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a File> {
         self.files.iter().filter(move |file| file.path.starts_with(folder) && file.path.ends_with(".rs"))
+    }
+
+    /// Rust files of the members, wherever these lie.
+    fn sources(&self) -> impl Iterator<Item = &File> {
+        self.rust("crates/").chain(self.rust("reproduce/")).chain(self.rust("xtask/"))
     }
 
     /// Names of the folders of `crates/` that hold a manifest.

@@ -14,7 +14,7 @@ const MACHINE: [&str; 4] = ["home", "root", "work", "Users"];
 /// No test is switched off or passes by failing, no code is unwritten, no debugging aid is left.
 pub(super) fn nothing_is_left_undone(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in tree.rust("crates/").chain(tree.rust("xtask/")) {
+    for file in tree.sources() {
         for (at, (line, text)) in code(&file.text).lines().zip(file.text.lines()).enumerate() {
             if let Some(name) = MACROS.iter().find(|name| calls(line, name)) {
                 findings.push(file.finding(at + 1, format!("calls `{name}!`; write what belongs there")));
@@ -45,7 +45,7 @@ pub(super) fn files_hold_one_idea(tree: &Tree) -> Vec<Finding> {
 
 /// Every source file says on its first line what it is.
 pub(super) fn files_begin_with_a_sentence(tree: &Tree) -> Vec<Finding> {
-    let source = tree.rust("crates/").chain(tree.rust("xtask/")).filter(|file| file.path.contains("/src/"));
+    let source = tree.sources().filter(|file| file.path.contains("/src/"));
     let silent = source.filter(|file| {
         let first = file.text.lines().next().unwrap_or_default();
         let said = first.strip_prefix("//! ").is_some_and(|sentence| sentence.split_whitespace().count() > 1);

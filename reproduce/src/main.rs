@@ -1,0 +1,86 @@
+//! The paper's experiments, which `cargo xtask reproduce-paper` starts: every table, from one command.
+
+mod args;
+mod document;
+mod front_page;
+mod machine;
+mod offline;
+mod overhead;
+mod place;
+mod pool;
+mod real;
+mod spread;
+mod stage;
+mod targets;
+mod variant;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use args::{Args, Profile};
+
+/// The paper's tables: its claim on synthetic faces and hands (no data, no network), or its figures on published data sets
+#[derive(Parser)]
+#[command(
+    name = "reproduce-paper",
+    bin_name = "cargo xtask reproduce-paper",
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the tables of the front page from the committed results: what `cargo xtask front-page` starts
+    #[command(hide = true)]
+    FrontPage,
+    /// Measure a training step of one network and loss and print it: what --overhead starts
+    #[command(hide = true)]
+    StepCost {
+        /// Such as `0-star`
+        #[arg(value_name = "NETWORK-LOSS")]
+        what: String,
+    },
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Some(Command::FrontPage) => front_page::run(),
+        Some(Command::StepCost { what }) => overhead::child(what),
+        None => {
+            cli.args.validate()?;
+            match cli.args.profile {
+                Profile::Offline => offline::run(&cli.args),
+                _ => real::run(&cli.args),
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", star_predict::failure::describe(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
