@@ -211,6 +211,24 @@ fn adl_takes_the_bisector_of_a_bent_edge_for_its_normal() {
 }
 
 #[test]
+fn the_parts_of_a_loss_add_up_to_it() {
+    let (maps, targets) = (maps(), points(&TARGETS));
+    let adl = AnisotropicDirectionLoss::new(vec![Edge { keypoints: vec![0, 1, 2, 3], closed: true }]);
+    let star = StarLoss::new(StarLossConfig::default()).unwrap();
+    let losses: [Box<dyn HeatmapLoss>; 3] =
+        [Box::new(adl), Box::new(star), Box::new(SoftArgmaxLoss::default())];
+    for (loss, has_restriction) in losses.iter().zip([false, true, false]) {
+        let parts = loss.parts(&maps, &maps, &targets).unwrap();
+        assert_eq!(parts.restriction.is_some(), has_restriction);
+        let sum = match parts.restriction {
+            Some(restriction) => (parts.distance + restriction).unwrap(),
+            None => parts.distance,
+        };
+        assert_eq!(doubles(&sum), doubles(&loss.prices(&maps, &targets).unwrap()));
+    }
+}
+
+#[test]
 fn adl_has_the_gradient_of_its_weights_held_fixed() {
     let edges = vec![Edge { keypoints: vec![0, 1, 2, 3], closed: true }];
     let loss = AnisotropicDirectionLoss::new(edges);

@@ -60,6 +60,20 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Variables that are there already, such as those of a network of one's own; clones share their storage.
+    ///
+    /// # Errors
+    /// When two have the same name.
+    pub fn from_variables(variables: Vec<(String, Var)>) -> Result<Self> {
+        let parameters = Self::new(0);
+        for (name, var) in variables {
+            if parameters.lock().insert(name.clone(), var).is_some() {
+                bail!("{name}: two variables of this name")
+            }
+        }
+        Ok(parameters)
+    }
+
     /// A builder whose tensors are these variables.
     pub fn var_builder(&self, dtype: DType, device: &Device) -> VarBuilder<'static> {
         VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
@@ -163,6 +177,16 @@ mod tests {
         assert_ne!(a, b);
         assert_ne!(a, draw_pair(2, "a", "b")[0]);
         assert!(a.iter().all(|v| v.abs() <= 1.0));
+    }
+
+    #[test]
+    fn given_variables_share_their_storage_and_their_names_are_unique() {
+        let var = Var::new(&[1.0f32], &Device::Cpu).unwrap();
+        let parameters = Parameters::from_variables(vec![("a".to_string(), var.clone())]).unwrap();
+        var.set(&Tensor::new(&[2.0f32], &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(parameters.tensors()["a"].to_vec1::<f32>().unwrap(), [2.0]);
+        let twice = vec![("a".to_string(), var.clone()), ("a".to_string(), var)];
+        assert!(Parameters::from_variables(twice).err().unwrap().to_string().contains("a: two"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What every landmark network offers, whatever its backbone.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor, Var};
 
 use crate::InputSpec;
 
@@ -20,7 +22,36 @@ pub trait LandmarkModel: Send + Sync {
 
     /// What the network expects of its input and the size of the maps it returns.
     fn input(&self) -> &InputSpec;
+
+    /// The variables by name, for training: parameters, and buffers in floating point, which are averaged and saved with them.
+    ///
+    /// Names that end in `running_mean` or `running_var` are those of buffers: no gradient moves them. A network over a
+    /// [`candle_nn::VarMap`] returns what the map holds. None by default: a network for inference alone.
+    fn variables(&self) -> Vec<(String, Var)> {
+        Vec::new()
+    }
 }
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<M: LandmarkModel + ?Sized> LandmarkModel for $pointer {
+            fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
+                (**self).forward_t(images, train)
+            }
+
+            fn input(&self) -> &InputSpec {
+                (**self).input()
+            }
+
+            fn variables(&self) -> Vec<(String, Var)> {
+                (**self).variables()
+            }
+        }
+    )*};
+}
+
+// Pointers to networks are networks.
+forward!(Box<M>, Arc<M>);
 
 /// The maps of one stage.
 #[derive(Clone, Debug)]

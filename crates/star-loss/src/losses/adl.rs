@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
-use super::{HeatmapLoss, Known};
+use super::{HeatmapLoss, Known, LossParts};
 use crate::moments::{Moments, map_dims};
 use crate::{Activation, Distance, Grid};
 
@@ -147,6 +147,11 @@ impl AnisotropicDirectionLoss {
 impl HeatmapLoss for AnisotropicDirectionLoss {
     fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
         self.guided_prices(heatmaps, heatmaps, targets)
+    }
+
+    /// The ratio of variances is that of `last`, for every stage.
+    fn parts(&self, heatmaps: &Tensor, last: &Tensor, targets: &Tensor) -> Result<LossParts> {
+        Ok(LossParts { distance: self.guided_prices(heatmaps, last, targets)?, restriction: None })
     }
 }
 

@@ -36,12 +36,56 @@ pub trait HeatmapLoss {
     ) -> Result<Tensor> {
         how.apply(&self.prices(heatmaps, targets)?, weights)
     }
+
+    /// The loss of each keypoint in its parts, for a network of several stages: `last` are the heatmaps of its last stage, of the
+    /// same shape, which a loss may take its weights from. By default one part, of `heatmaps` alone.
+    ///
+    /// # Errors
+    /// As [`HeatmapLoss::prices`].
+    fn parts(&self, heatmaps: &Tensor, last: &Tensor, targets: &Tensor) -> Result<LossParts> {
+        let _ = last;
+        Ok(LossParts { distance: self.prices(heatmaps, targets)?, restriction: None })
+    }
+}
+
+/// A loss of each keypoint in its parts, whose sum it is.
+#[derive(Debug, Clone)]
+pub struct LossParts {
+    /// What the error costs: `[B, K]`.
+    pub distance: Tensor,
+    /// What keeps the network from inflating its distributions, weighted: `[B, K]`; where the loss has it.
+    pub restriction: Option<Tensor>,
+}
+
+impl<L: HeatmapLoss + ?Sized> HeatmapLoss for Box<L> {
+    fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        (**self).prices(heatmaps, targets)
+    }
+
+    fn loss(
+        &self,
+        heatmaps: &Tensor,
+        targets: &Tensor,
+        weights: Option<&Tensor>,
+        how: Reduction,
+    ) -> Result<Tensor> {
+        (**self).loss(heatmaps, targets, weights, how)
+    }
+
+    fn parts(&self, heatmaps: &Tensor, last: &Tensor, targets: &Tensor) -> Result<LossParts> {
+        (**self).parts(heatmaps, last, targets)
+    }
 }
 
 impl HeatmapLoss for StarLoss {
     fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let terms = self.forward(heatmaps, targets)?;
         terms.distance + terms.restriction
+    }
+
+    fn parts(&self, heatmaps: &Tensor, _: &Tensor, targets: &Tensor) -> Result<LossParts> {
+        let terms = self.forward(heatmaps, targets)?;
+        Ok(LossParts { distance: terms.distance, restriction: Some(terms.restriction) })
     }
 }
 
