@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_pictures_are_copied_unless_a_region_is_asked_for() {
+    fn whole_images_are_copied_unless_a_region_is_asked_for() {
         assert_eq!(parsed(&[]), PackConfig::default());
         let cut = parsed(&["--reach", "2.5", "--largest-face", "512", "--jpeg", "95", "--skip-unreadable"]);
         assert_eq!(cut.region, Some(Region { reach: 2.5, largest_face: 512 }));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use star_data::formats::{Form, Opened, Source, Split};
+use star_data::formats::{Format, Opened, Source, Split};
 use star_data::{Dataset, Error, Scheme};
 use star_predict::weights;
 
@@ -16,10 +16,10 @@ const SHOWN: usize = 5;
 /// What the arguments name.
 ///
 /// # Errors
-/// For a split that the form does not have.
+/// For a split that the format does not have.
 pub fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
-    let form = args.format.form();
-    let (split, own_split) = split(form, args.split.as_deref())?;
+    let format = args.format.format();
+    let (split, own_split) = split(format, args.split.as_deref())?;
     Ok(Source {
         images: args.images.clone(),
         split,
@@ -30,26 +30,26 @@ pub fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -
         map: args.map.map(|map| map.detail()),
         crop: args.crop.map(|crop| crop.rule()),
         compat: args.compat.compat(),
-        ..Source::new(form, &args.annotations)
+        ..Source::new(format, &args.annotations)
     })
 }
 
 /// A split by name: a published one, or for one's own data any word.
 ///
 /// # Errors
-/// For a name that the form does not have.
-pub fn split(form: Form, name: Option<&str>) -> Result<(Option<Split>, Option<String>)> {
+/// For a name that the format does not have.
+pub fn split(format: Format, name: Option<&str>) -> Result<(Option<Split>, Option<String>)> {
     let Some(name) = name else { return Ok((None, None)) };
-    if form == Form::Own {
+    if format == Format::Own {
         return Ok((None, Some(name.to_string())));
     }
-    let splits = form.splits();
+    let splits = format.splits();
     let found = splits.iter().find(|split| split.to_string().eq_ignore_ascii_case(name));
     let Some(found) = found else {
         let known: Vec<String> = splits.iter().map(ToString::to_string).collect();
         match known.is_empty() {
-            true => bail!("--split: form {form} has no splits, got `{name}`"),
-            false => bail!("--split: expected {} for form {form}, got `{name}`", known.join(", ")),
+            true => bail!("--split: format {format} has no splits, got `{name}`"),
+            false => bail!("--split: expected {} for format {format}, got `{name}`", known.join(", ")),
         }
     };
     Ok((Some(*found), None))
@@ -63,14 +63,14 @@ pub fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
     Ok(open_subset(args, scheme, None)?.dataset)
 }
 
-/// Opens what the arguments name. A subset of a form without published subsets may be no more than a name for figures: where no face
+/// Opens what the arguments name. A subset of a format without published subsets may be no more than a name for figures: where no face
 /// carries it as a tag, all faces are taken.
 ///
 /// # Errors
 /// When the annotations cannot be read or are none.
 pub fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> Result<Opened> {
     let wanted = source(args, Some(scheme.clone()), subset)?;
-    let only_a_name = subset.is_some() && args.format.form().splits().is_empty();
+    let only_a_name = subset.is_some() && args.format.format().splits().is_empty();
     let opened = match wanted.open() {
         Err(Error::Empty { .. }) if only_a_name => Source { subset: None, ..wanted }.open()?,
         opened => opened?,
@@ -89,7 +89,7 @@ pub fn open_faces(args: &FacesArgs) -> Result<Opened> {
 
 /// Whether rows that cannot be used are left out: in 300VW some always are.
 pub fn lenient(args: &SourceArgs) -> bool {
-    args.lenient || args.format.form() == Form::Face300vw
+    args.lenient || args.format.format() == Format::Face300vw
 }
 
 /// The faces, if nothing is wrong or that may be; what is left out is said on standard error.
@@ -123,8 +123,8 @@ pub fn usable(mut opened: Opened, lenient: bool) -> Result<Opened> {
 
 /// The name of a data set to print beside figures: the published one with its split, or folder and file.
 pub fn name(args: &SourceArgs) -> String {
-    let form = args.format.form();
-    if form.splits().is_empty() {
+    let format = args.format.format();
+    if format.splits().is_empty() {
         let path = &args.annotations;
         let file = path.file_name().unwrap_or(path.as_os_str());
         let dir = path.parent().and_then(Path::file_name);
@@ -132,5 +132,5 @@ pub fn name(args: &SourceArgs) -> String {
         return both.to_string_lossy().into_owned();
     }
     let split = args.split.as_deref().unwrap_or("test");
-    format!("{} {split}", form.to_string().to_uppercase())
+    format!("{} {split}", format.to_string().to_uppercase())
 }

@@ -163,10 +163,7 @@ fn images_that_cannot_be_read_are_named_and_the_others_still_done() {
         "f.json",
     ];
     let error = refused(dir.path(), &arguments);
-    assert_contains(
-        &error,
-        &["none.png", "cut.jpg: not a readable picture: truncated JPEG", "2 of 3 images"],
-    );
+    assert_contains(&error, &["none.png", "cut.jpg: not a readable image: truncated JPEG", "2 of 3 images"]);
     let faces: Vec<serde_json::Value> =
         serde_json::from_slice(&std::fs::read(dir.path().join("f.json")).unwrap()).unwrap();
     assert_eq!(faces.len(), 1);

@@ -36,7 +36,7 @@ fn assert_contains(text: &str, parts: &[&str]) {
     }
 }
 
-fn picture(path: &Path) {
+fn image(path: &Path) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     RgbImage::from_fn(120, 90, |x, y| Rgb([(2 * x) as u8, (2 * y) as u8, 60])).save(path).unwrap();
 }
@@ -52,13 +52,13 @@ fn wflw(root: &Path) {
     let list = root.join("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt");
     std::fs::create_dir_all(list.parent().unwrap()).unwrap();
     std::fs::write(list, line("0 0 0 0 0 1", "a/x.png") + &line("1 0 0 0 0 0", "b/y.png")).unwrap();
-    picture(&root.join("WFLW_images/a/x.png"));
-    picture(&root.join("WFLW_images/b/y.png"));
+    image(&root.join("WFLW_images/a/x.png"));
+    image(&root.join("WFLW_images/b/y.png"));
 }
 
 fn face300w(root: &Path) {
     for folder in ["helen/testset", "lfpw/testset", "ibug"] {
-        picture(&root.join(folder).join("f.png"));
+        image(&root.join(folder).join("f.png"));
         std::fs::write(root.join(folder).join("f.pts"), pts::format(&points(68))).unwrap();
     }
 }
@@ -80,7 +80,7 @@ fn a_check_prints_counts_subsets_and_a_hash_that_only_content_changes() {
         &[
             "one: WFLW test: expected 2500 faces, as published, got 2",
             "WFLW test blur: expected 773 faces, as published, got 1",
-            "scheme wflw98: 2 pictures",
+            "scheme wflw98: 2 images",
             "blur 1, pose 1",
             "b/y.png holds the same bytes as a/x.png",
             "2 faces, 7 problems",
@@ -92,7 +92,7 @@ fn a_check_prints_counts_subsets_and_a_hash_that_only_content_changes() {
     RgbImage::new(120, 90).save(dir.path().join("two/WFLW_images/a/x.png")).unwrap();
     assert_ne!(hash(&one), hash(&check("two")));
     std::fs::write(dir.path().join("two/WFLW_images/a/x.png"), "").unwrap();
-    assert_contains(&check("two"), &["line 1: image: expected a readable picture", "the file is empty"]);
+    assert_contains(&check("two"), &["line 1: image: expected a readable image", "the file is empty"]);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn rows_made_from_raw_archives_have_the_published_form() {
 }
 
 #[test]
-fn pictures_of_cofw_are_written_out_and_its_rows_can_stay_one_based() {
+fn images_of_cofw_are_written_out_and_its_rows_can_stay_one_based() {
     let dir = tempfile::tempdir().unwrap();
     let cofw = cofw().to_string_lossy().into_owned();
     let convert = |arguments: &[&str]| {
@@ -136,18 +136,18 @@ fn pictures_of_cofw_are_written_out_and_its_rows_can_stay_one_based() {
     assert_contains(&read("test.tsv"), &["test/000001.png\t", "\t0,1,0.25,1.5,", "\t0.07\t3.5\t8\n"]);
     assert_contains(&read("one.tsv"), &["image_path\tlandmarks_5pts", "\t1,2,1.25,2.5,", "\t0.07\t4.5\t9\n"]);
     let check =
-        ["data", "check", "--scheme", "cofw", "--annotations", "out/test.tsv", "--images", "out/pictures"];
-    assert_contains(&ok(dir.path(), &check), &["4 pictures", "4 faces, 0 problems"]);
+        ["data", "check", "--scheme", "cofw", "--annotations", "out/test.tsv", "--images", "out/images"];
+    assert_contains(&ok(dir.path(), &check), &["4 images", "4 faces, 0 problems"]);
 
     convert(&["--to", "coco", "--out", "out/coco.json"]);
     let check =
-        ["data", "check", "--format", "coco", "--annotations", "out/coco.json", "--images", "out/pictures"];
+        ["data", "check", "--format", "coco", "--annotations", "out/coco.json", "--images", "out/images"];
     assert_contains(&ok(dir.path(), &check), &["scheme cofw29", "4 faces, 0 problems"]);
     convert(&["--to", "own", "--out", "out/own.toml"]);
     let check = ["data", "check", "--format", "own", "--annotations", "out/own.toml"];
     assert_contains(&ok(dir.path(), &check), &["scheme cofw29", "4 faces, 0 problems"]);
     // the same faces and pixels, in the form of other files
-    let image = image::open(dir.path().join("out/pictures/test/000003.png")).unwrap().to_rgb8();
+    let image = image::open(dir.path().join("out/images/test/000003.png")).unwrap().to_rgb8();
     assert_eq!((image.dimensions(), image.get_pixel(1, 1).0), ((24, 14), [12; 3]));
 }
 

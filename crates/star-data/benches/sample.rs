@@ -72,7 +72,7 @@ fn drawn() -> Memory {
     Memory { scheme: Scheme::named("300w").unwrap(), rows: (0..DRAWN).map(row).collect() }
 }
 
-fn photographs(folder: &Path) -> Memory {
+fn image_files(folder: &Path) -> Memory {
     let scheme = Scheme::named("300w").unwrap();
     let mut rows = Vec::new();
     for file in ["train.tsv", "test.tsv"] {
@@ -91,7 +91,7 @@ fn sets() -> Vec<(&'static str, Arc<Memory>)> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real-faces/dlib");
     let folder = std::env::var_os("STAR_BENCH_FACES").map_or(beside, PathBuf::from);
     if folder.is_dir() {
-        sets.push(("dlib", Arc::new(photographs(&folder))));
+        sets.push(("dlib", Arc::new(image_files(&folder))));
     } else {
         println!("no photographs in {}: only drawn faces", folder.display());
     }

@@ -20,7 +20,7 @@ impl Affine {
         Self([[1.0, 0.0, x], [0.0, 1.0, y]])
     }
 
-    /// `x -> width - 1 - x`: the mirror of a picture `width` pixels wide.
+    /// `x -> width - 1 - x`: the mirror of an image `width` pixels wide.
     pub fn mirror(width: f64) -> Self {
         Self([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
     }

@@ -1,8 +1,8 @@
 //! Decoded and pre-cropped faces on disk: epochs after the first read pixels instead of decoding photographs.
 //!
-//! An entry is a PPM file, which any viewer opens, of the [`Region`] about one face; a comment says where in the picture it lies and
-//! holds a checksum. Its name is a hash of the picture's bytes, the face's box and the region's settings: a picture that is exchanged,
-//! a corrected box or another setting makes a new entry, and landmarks are never cached. Entries appear whole or not at all, so
+//! An entry is a PPM file, which any viewer opens, of the [`Region`] about one face; a comment says where in the image it lies and
+//! holds a checksum. Its name is a hash of the image's bytes, the face's box and the region's settings: an image that is exchanged,
+//! a corrected box or another setting makes a new entry, and landmarks are never cached. Entries are written atomically, so
 //! several processes can share a folder; damaged ones are made again. Nothing is ever deleted: delete the folder.
 
 use std::path::{Path, PathBuf};
@@ -12,21 +12,22 @@ use std::sync::{Arc, OnceLock};
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
+use crate::atomic::Durability;
 use crate::region::{Place, Region};
-use crate::{Annotation, Dataset, Error, FaceBox, Result, Sample, Scheme, whole_file};
+use crate::{Annotation, Dataset, Error, FaceBox, Result, Sample, Scheme, atomic};
 
 /// Raised when entries change their meaning.
 const VERSION: u32 = 1;
 
 /// Another data set whose faces are kept on disk, decoded and pre-cropped.
 ///
-/// Samples are in pixels of their regions. Sets whose pictures have no files of their own pass through as they are.
+/// Samples are in pixels of their regions. Sets whose images have no files of their own pass through as they are.
 pub struct CropCache {
     inner: Arc<dyn Dataset>,
     folder: PathBuf,
     region: Region,
-    /// Hash of each picture's file, once it has been read.
-    pictures: Vec<OnceLock<[u8; 32]>>,
+    /// Hash of each image's file, once it has been read.
+    images: Vec<OnceLock<[u8; 32]>>,
     found: AtomicUsize,
     made: AtomicUsize,
 }
@@ -36,12 +37,12 @@ impl CropCache {
     ///
     /// # Errors
     /// [`Error::Config`] for a region out of range, [`Error::Io`] where the folder cannot be made.
-    pub fn new(inner: Arc<dyn Dataset>, folder: &Path, region: Region) -> Result<Self> {
+    pub fn new(inner: impl Dataset + 'static, folder: &Path, region: Region) -> Result<Self> {
         region.validate()?;
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-        let pictures = (0..inner.len()).map(|_| OnceLock::new()).collect();
+        let images = (0..inner.len()).map(|_| OnceLock::new()).collect();
         let (found, made) = Default::default();
-        Ok(Self { inner, folder: folder.to_path_buf(), region, pictures, found, made })
+        Ok(Self { inner: Arc::new(inner), folder: folder.to_path_buf(), region, images, found, made })
     }
 
     /// How often a face was found in the folder, and how often it had to be made.
@@ -49,18 +50,18 @@ impl CropCache {
         (self.found.load(Ordering::Relaxed), self.made.load(Ordering::Relaxed))
     }
 
-    /// The entry of sample `index`, whose picture is `file` and whose box is `face`.
+    /// The entry of sample `index`, whose image is `file` and whose box is `face`.
     fn entry(&self, index: usize, file: &Path, face: &FaceBox) -> Result<PathBuf> {
-        let picture = match self.pictures[index].get() {
+        let image = match self.images[index].get() {
             Some(known) => *known,
             None => {
                 let bytes = std::fs::read(file).map_err(|source| Error::io(file, source))?;
-                *self.pictures[index].get_or_init(|| Sha256::digest(bytes).into())
+                *self.images[index].get_or_init(|| Sha256::digest(bytes).into())
             }
         };
         let mut hash = Sha256::new();
         hash.update(VERSION.to_le_bytes());
-        hash.update(picture);
+        hash.update(image);
         [face.x, face.y, face.width, face.height].iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
         hash.update(self.region.reach.to_bits().to_le_bytes());
         hash.update(self.region.largest_face.to_le_bytes());
@@ -83,13 +84,13 @@ impl Dataset for CropCache {
         self.inner.source(index)
     }
 
-    /// The sample in pixels of its region; decodes its picture where there is no good entry yet.
+    /// The sample in pixels of its region; decodes its image where there is no good entry yet.
     fn get(&self, index: usize) -> Result<Sample> {
         let len = self.inner.len();
         if index >= len {
             return Err(Error::Index { index, len });
         }
-        let Some(file) = self.inner.picture(index) else { return self.inner.get(index) };
+        let Some(file) = self.inner.image_path(index) else { return self.inner.get(index) };
         let Annotation { mut points, visibility, mut face, tags, .. } = self.inner.annotation(index)?;
         let entry = self.entry(index, &file, &face)?;
         if let Some((image, place)) = std::fs::read(&entry).ok().and_then(|bytes| parse(&bytes)) {
@@ -102,7 +103,7 @@ impl Dataset for CropCache {
         if let Some(folder) = entry.parent() {
             std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         }
-        whole_file::write(&entry, false, |out| {
+        atomic::write_with(&entry, Durability::Cached, |out| {
             let write = |out: &mut dyn std::io::Write| {
                 out.write_all(&header(&sample.image, &place))?;
                 out.write_all(sample.image.as_raw())
@@ -120,8 +121,8 @@ impl Dataset for CropCache {
         self.inner.shards()
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
-        self.inner.picture(index)
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
+        self.inner.image_path(index)
     }
 }
 

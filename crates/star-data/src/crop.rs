@@ -32,7 +32,7 @@ impl Crop {
         Self { size, target_face_scale: 1.0 }
     }
 
-    /// The map from picture to crop: the box's centre to `((size - 1) / 2, (size - 1) / 2)`, scaled by
+    /// The map from image to crop: the box's centre to `((size - 1) / 2, (size - 1) / 2)`, scaled by
     /// `size * target_face_scale / longer side` (the reference's `size / (200 scale)`).
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Crop {
 /// |---|---|---|
 /// | landmark tight | middle of `floor(x0) ceil(x1) floor(y0) ceil(y1)` | `max(ceil(x1) - floor(x0), ceil(y1) - floor(y0)) / 200` |
 /// | reference demo | middle of `x0 x1 y0 y1` | `1.05 min(x1 - x0, y1 - y0) / 200` |
-/// | stated | middle of the form's own box | its longer side / 200 |
+/// | stated | middle of the format's own box | its longer side / 200 |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CropRule {
@@ -70,7 +70,7 @@ pub enum CropRule {
     /// Bounds as they are, side 1.05 times the *shorter* of width and height: the reference's demonstration program, which
     /// applies it to another detector's landmarks.
     ReferenceDemo,
-    /// The box that the form itself states: the columns scale and centre of a TSV row, the rectangles of WFLW, COFW and COCO.
+    /// The box that the format itself states: the columns scale and centre of a TSV row, the rectangles of WFLW, COFW and COCO.
     Stated,
 }
 
@@ -129,7 +129,7 @@ impl CropRule {
             Self::Stated => {
                 return Err(Error::Config {
                     field: "crop",
-                    expected: "a rule on landmarks, or a form that states boxes".into(),
+                    expected: "a rule on landmarks, or a format that states boxes".into(),
                     got: "`stated` and a face without a box".into(),
                 });
             }
@@ -201,7 +201,7 @@ mod tests {
             let map = Crop::new(size).transform(&face).unwrap();
             let point = [x + u * width, y + v * height];
             let back = map.inverse().unwrap().apply(map.apply(point));
-            // f32 holds crop pixels to 3e-5, worth up to 800 picture pixels each
+            // f32 holds crop pixels to 3e-5, worth up to 800 image pixels each
             prop_assert!((back[0] - point[0]).abs() < 3e-2 && (back[1] - point[1]).abs() < 3e-2);
             let [p, q] = map.apply(point);
             prop_assert!(p > -0.6 && p < size as f32 && q > -0.6 && q < size as f32);

@@ -1,4 +1,4 @@
-//! Pictures from files: JPEG, PNG, PPM and PGM, told apart by content, as 8-bit RGB.
+//! Images from files: JPEG, PNG, PPM and PGM, told apart by content, as 8-bit RGB.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Largest side that is decoded, pixels.
 pub(crate) const MAX_SIDE: u32 = 20_000;
 
-/// Largest memory for one decoded picture, bytes.
+/// Largest memory for one decoded image, bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
 /// Most bytes of pixels that one byte of a file can hold: grey progressive JPEG comes to 1365, deflate to 1032.
@@ -28,7 +28,7 @@ pub fn decode(path: &Path) -> Result<RgbImage> {
     decode_bytes(&read(path)?, path)
 }
 
-/// Decodes `path` the way it is meant to be looked at, honouring its EXIF orientation: for pictures that a person hands in.
+/// Decodes `path` the way it is meant to be looked at, honouring its EXIF orientation: for images that a person hands in.
 ///
 /// # Errors
 /// As [`decode`].
@@ -98,7 +98,7 @@ fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientatio
         .and_then(|()| limits.reserve(decoder.total_bytes()))
         .and_then(|()| decoder.set_limits(limits))
         .map_err(|error| fail(format!("{width}x{height} pixels: {error}")))?;
-    // A picture without or with a broken EXIF block is simply upright.
+    // An image without or with a broken EXIF block is simply upright.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(|error| fail(error.to_string()))?;
     Ok((image, orientation))
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    fn picture() -> RgbImage {
+    fn test_image() -> RgbImage {
         RgbImage::from_fn(48, 32, |x, y| image::Rgb([(x * 5) as u8, (y * 7) as u8, ((x * y) % 251) as u8]))
     }
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_alpha_and_16_bit_pictures_become_rgb() {
+    fn grey_alpha_and_16_bit_images_become_rgb() {
         let grey = DynamicImage::ImageLuma8(image::GrayImage::from_pixel(3, 2, image::Luma([77])));
         assert_eq!(decode_bytes(&png(&grey), "a".as_ref()).unwrap().get_pixel(0, 0).0, [77; 3]);
         let deep = DynamicImage::ImageLuma16(image::ImageBuffer::from_pixel(3, 2, image::Luma([0x4d4d])));
@@ -186,14 +186,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("turned.jpg");
         // 6: turn by 90 degrees clockwise to look at it
-        std::fs::write(&path, with_orientation(&jpeg(&picture()), 6)).unwrap();
+        std::fs::write(&path, with_orientation(&jpeg(&test_image()), 6)).unwrap();
         assert_eq!(decode(&path).unwrap().dimensions(), (48, 32));
         assert_eq!(decode_oriented(&path).unwrap().dimensions(), (32, 48));
     }
 
     #[test]
     fn a_truncated_jpeg_is_an_error_wherever_it_was_cut() {
-        let whole = with_orientation(&jpeg(&picture()), 1);
+        let whole = with_orientation(&jpeg(&test_image()), 1);
         decode_bytes(&whole, "a".as_ref()).unwrap();
         for share in [1, 10, 30, 50, 70, 90, 99] {
             refusal(&whole[..whole.len() * share / 100]);
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_truncated_png_and_ppm_are_errors() {
-        let whole = png(&DynamicImage::ImageRgb8(picture()));
+        let whole = png(&DynamicImage::ImageRgb8(test_image()));
         refusal(&whole[..whole.len() / 2]);
         refusal(b"P6 4 4 255\n\x01\x02\x03");
     }

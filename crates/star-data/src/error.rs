@@ -17,10 +17,10 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A picture cannot be decoded.
-    #[error("{}: not a readable picture: {reason}", path.display())]
+    /// An image cannot be decoded.
+    #[error("{}: not a readable image: {reason}", path.display())]
     Decode {
-        /// The picture.
+        /// The image.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod affine;
+pub mod atomic;
 pub mod augment;
 pub mod cache;
 pub mod check;
@@ -19,7 +20,6 @@ pub mod shards;
 pub mod synthetic;
 pub mod target;
 pub mod warp;
-mod whole_file;
 
 pub use dataset::Dataset;
 pub use error::{Error, Result};

@@ -7,6 +7,7 @@ use crate::crop::CropRule;
 use crate::{Annotation, Dataset, Result, Sample, Scheme};
 
 /// Another data set whose boxes are made by a rule.
+#[derive(Clone)]
 pub struct Recropped {
     inner: Arc<dyn Dataset>,
     rule: CropRule,
@@ -14,8 +15,8 @@ pub struct Recropped {
 
 impl Recropped {
     /// Boxes of `inner` by `rule`. A face that the rule has no box for is an error when it is asked for.
-    pub fn new(inner: Arc<dyn Dataset>, rule: CropRule) -> Self {
-        Self { inner, rule }
+    pub fn new(inner: impl Dataset + 'static, rule: CropRule) -> Self {
+        Self { inner: Arc::new(inner), rule }
     }
 }
 
@@ -43,7 +44,7 @@ impl Dataset for Recropped {
         Ok(Annotation { face, ..annotation })
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
-        self.inner.picture(index)
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
+        self.inner.image_path(index)
     }
 }

@@ -1,4 +1,4 @@
-//! The part of a picture about a face that training can come to see: for keeping less than whole photographs.
+//! The part of an image about a face that training can come to see: for keeping less than whole photographs.
 
 use image::imageops::{self, FilterType};
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,10 @@ use crate::{Error, FaceBox, Result, Sample};
 #[serde(deny_unknown_fields, default)]
 pub struct Region {
     /// Side of the square about the face's box, in longer sides of the box. What augmentation turns in from beyond it is black, as it
-    /// is beyond the picture: of 200 000 draws of the reference's augmentation none saw beyond 2.5, and 17 in 10 000 a corner beyond 2.
+    /// is beyond the image: of 200 000 draws of the reference's augmentation none saw beyond 2.5, and 17 in 10 000 a corner beyond 2.
     pub reach: f64,
     /// Longer side of the face's box in pixels above which the region is made smaller, so that the box has that side; 0 keeps the
-    /// picture's own pixels. Twice the side of the network's input loses nothing that it can see.
+    /// image's own pixels. Twice the side of the network's input loses nothing that it can see.
     pub largest_face: u32,
 }
 
@@ -23,12 +23,12 @@ impl Default for Region {
     }
 }
 
-/// Where a region lies in its picture.
+/// Where a region lies in its image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     /// First pixel kept, `(x, y)`.
     pub origin: [u32; 2],
-    /// Pixels of the picture kept, `(width, height)`.
+    /// Pixels of the image kept, `(width, height)`.
     pub extent: [u32; 2],
     /// Their number once scaled, `(width, height)`.
     pub size: [u32; 2],
@@ -47,8 +47,8 @@ impl Region {
         Ok(())
     }
 
-    /// Where the region about `face` lies in a picture of `width x height`: whole pixels, none outside. A face that is nowhere in the
-    /// picture keeps all of it.
+    /// Where the region about `face` lies in an image of `width x height`: whole pixels, none outside. A face that is nowhere in the
+    /// image keeps all of it.
     pub fn place(&self, face: &FaceBox, [width, height]: [u32; 2]) -> Place {
         let (centre, side) = (face.centre().map(f64::from), f64::from(face.side()));
         let half = side * self.reach / 2.0;
@@ -87,7 +87,7 @@ impl Region {
 }
 
 impl Place {
-    /// Moves points and box of the picture into the region.
+    /// Moves points and box of the image into the region.
     pub fn follow(&self, points: &mut [[f32; 2]], face: &mut FaceBox) {
         points.iter_mut().for_each(|point| *point = self.inward(*point));
         let [x, y] = self.inward([face.x, face.y]);
@@ -100,7 +100,7 @@ impl Place {
         };
     }
 
-    /// A point of the picture in pixels of the region.
+    /// A point of the image in pixels of the region.
     pub fn inward(&self, point: [f32; 2]) -> [f32; 2] {
         let (scale, origin) = (self.scale(), self.origin);
         // Pixel centres are at whole numbers, so scaling is about the outer edge at -0.5.
@@ -110,7 +110,7 @@ impl Place {
         })
     }
 
-    /// A point of the region in pixels of the picture.
+    /// A point of the region in pixels of the image.
     pub fn outward(&self, point: [f32; 2]) -> [f32; 2] {
         let (scale, origin) = (self.scale(), self.origin);
         std::array::from_fn(|axis| {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_whole_pixels_of_the_picture_and_points_move_along() {
+    fn a_region_is_whole_pixels_of_the_image_and_points_move_along() {
         let (cut, place) = Region { reach: 2.0, largest_face: 0 }.cut(sample());
         // centre (80, 49), half of twice 20: x 60 to 100, y 29 to 69, ends included
         assert_eq!((place.origin, place.extent), ([60, 29], [41, 41]));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_stays_in_the_picture_and_a_face_outside_keeps_all_of_it() {
+    fn a_region_stays_in_the_image_and_a_face_outside_keeps_all_of_it() {
         let place = Region { reach: 50.0, largest_face: 0 }.place(&sample().face, [200, 100]);
         assert_eq!((place.origin, place.extent), ([0, 0], [200, 100]));
         let far = FaceBox { x: 900.0, y: 0.0, width: 20.0, height: 20.0 };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-/// One annotated face, in the pixels of its own picture (pixel centres at whole numbers, origin top left).
+/// One annotated face, in the pixels of its own image (pixel centres at whole numbers, origin top left).
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The decoded picture.
+    /// The decoded image.
     pub image: RgbImage,
     /// Landmarks `(x, y)` in pixels, in the order of the data set's scheme.
     pub points: Vec<[f32; 2]>,
@@ -18,24 +18,24 @@ pub struct Sample {
     pub face: FaceBox,
     /// Subset names and attributes of the annotation row.
     pub tags: Vec<String>,
-    /// The picture's file, or a description of where it came from.
+    /// The image's file, or a description of where it came from.
     pub source: PathBuf,
 }
 
-/// What is written down about one face: a [`Sample`] before its picture is decoded.
+/// What is written down about one face: a [`Sample`] before its image is decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
     /// The file that says it.
     pub file: Arc<Path>,
-    /// Line of that file, or entry where the form has no lines, counted from 1.
+    /// Line of that file, or entry where the format has no lines, counted from 1.
     pub line: usize,
-    /// The picture, relative to the image folder.
+    /// The image, relative to the image folder.
     pub image: PathBuf,
     /// Landmarks `(x, y)` in pixels; NaN where the annotation says that a point is absent.
     pub points: Vec<[f32; 2]>,
-    /// Which landmarks are visible; `None` where the form does not say.
+    /// Which landmarks are visible; `None` where the format does not say.
     pub visibility: Option<Vec<bool>>,
-    /// The face's box as the form itself states it, where it does.
+    /// The face's box as the format itself states it, where it does.
     pub stated: Option<FaceBox>,
     /// The box that the crop is made from, by the crop rule in use.
     pub face: FaceBox,
@@ -44,8 +44,8 @@ pub struct Annotation {
 }
 
 impl Annotation {
-    /// The sample, with its picture.
-    pub fn with_picture(self, image: RgbImage) -> Sample {
+    /// The sample, with its image.
+    pub fn with_image(self, image: RgbImage) -> Sample {
         let Self { image: source, points, visibility, face, tags, .. } = self;
         Sample { image, points, visibility, face, tags, source }
     }

@@ -112,6 +112,7 @@ impl SchemeMap {
 }
 
 /// Another data set with its points mapped; boxes stay as they are.
+#[derive(Clone)]
 pub struct Mapped {
     inner: Arc<dyn Dataset>,
     map: SchemeMap,
@@ -122,13 +123,13 @@ impl Mapped {
     ///
     /// # Errors
     /// [`Error::Scheme`] where `inner` has another number of points than the map's source.
-    pub fn new(inner: Arc<dyn Dataset>, map: SchemeMap) -> Result<Self> {
+    pub fn new(inner: impl Dataset + 'static, map: SchemeMap) -> Result<Self> {
         let (expected, got) = (map.from.keypoints, inner.scheme().keypoints);
         if expected != got {
             let (name, field) = (format!("{} to {}", map.from.name, map.to.name), "points".to_string());
             return Err(Error::Scheme { name, field, expected: expected.to_string(), got: got.to_string() });
         }
-        Ok(Self { inner, map })
+        Ok(Self { inner: Arc::new(inner), map })
     }
 }
 
@@ -157,8 +158,8 @@ impl Dataset for Mapped {
         Ok(Annotation { points: self.map.points(&face.points), visibility, ..face })
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
-        self.inner.picture(index)
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
+        self.inner.image_path(index)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sampling a picture through an affine map, bilinearly, with black outside.
+//! Sampling an image through an affine map, bilinearly, with black outside.
 
 use std::ops::Range;
 
@@ -13,9 +13,9 @@ const COORDINATE_BITS: u32 = 32;
 /// Bits of one bilinear weight: two of them and a byte fit 32 bits.
 const WEIGHT_BITS: u32 = 11;
 
-/// The `size x size` picture whose pixel `q` is `image` at `map^-1(q)`, where `map` takes picture to crop.
+/// The `size x size` image whose pixel `q` is `image` at `map^-1(q)`, where `map` takes image to crop.
 ///
-/// Pixels outside the picture count as black, as in the reference's OpenCV warp, from which rounding differs by less than half a
+/// Pixels outside the image count as black, as in the reference's OpenCV warp, from which rounding differs by less than half a
 /// grey level on average.
 ///
 /// # Errors
@@ -80,7 +80,7 @@ fn within(slope: f64, offset: f64, length: usize, size: usize) -> Range<usize> {
     first.min(end)..end
 }
 
-/// Samples where all four neighbours lie in the picture, from `start` in steps of `step`.
+/// Samples where all four neighbours lie in the image, from `start` in steps of `step`.
 fn inside(pixels: &[u8], width: usize, start: [f64; 2], step: [f64; 2], line: &mut [u8]) {
     let fixed = |v: f64| (v * (1u64 << COORDINATE_BITS) as f64) as i64;
     let ([mut x, mut y], [dx, dy]) = (start.map(fixed), step.map(fixed));

@@ -25,7 +25,7 @@ impl Files {
         let config = SyntheticConfig { count: COUNT, image_size: 128, ..Default::default() };
         let faces = SyntheticFaces::new(config).unwrap();
         let set = Self { folder: folder.to_path_buf(), faces };
-        (0..COUNT).for_each(|i| set.faces.get(i).unwrap().image.save(set.picture(i).unwrap()).unwrap());
+        (0..COUNT).for_each(|i| set.faces.get(i).unwrap().image.save(set.image_path(i).unwrap()).unwrap());
         set
     }
 }
@@ -50,7 +50,7 @@ impl Dataset for Files {
         self.faces.annotation(index)
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
         Some(self.folder.join(format!("{index}.png")))
     }
 }
@@ -70,8 +70,8 @@ fn batches(set: Arc<dyn Dataset>, workers: usize, first: usize) -> Vec<Batch> {
     Loader::new(set, training(workers)).unwrap().epoch(1, first).collect::<Result<_>>().unwrap()
 }
 
-fn cache(pictures: &Path, folder: &Path, region: Region) -> Arc<CropCache> {
-    Arc::new(CropCache::new(Arc::new(Files::new(pictures)), folder, region).unwrap())
+fn cache(images: &Path, folder: &Path, region: Region) -> Arc<CropCache> {
+    Arc::new(CropCache::new(Arc::new(Files::new(images)), folder, region).unwrap())
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -83,8 +83,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn batches_are_the_same_cold_and_warm_for_any_workers_and_after_a_resume() {
-    let (pictures, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let open = || cache(pictures.path(), folder.path(), Region::default());
+    let (images, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open = || cache(images.path(), folder.path(), Region::default());
     let cold = open();
     let first = batches(cold.clone(), 1, 0);
     assert_eq!(cold.statistics(), (0, COUNT));
@@ -95,15 +95,15 @@ fn batches_are_the_same_cold_and_warm_for_any_workers_and_after_a_resume() {
         assert_eq!(batches(warm, workers, 2), first[2..], "{workers} workers, resumed");
         // cold again, with that many workers
         let elsewhere = tempfile::tempdir().unwrap();
-        assert_eq!(batches(cache(pictures.path(), elsewhere.path(), Region::default()), workers, 0), first);
+        assert_eq!(batches(cache(images.path(), elsewhere.path(), Region::default()), workers, 0), first);
     }
 }
 
 #[test]
 fn a_region_that_holds_all_that_is_seen_changes_no_pixel_by_more_than_a_level() {
-    let (pictures, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let with = batches(cache(pictures.path(), folder.path(), Region { reach: 4.0, largest_face: 0 }), 2, 0);
-    let without = batches(Arc::new(Files::new(pictures.path())), 2, 0);
+    let (images, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let with = batches(cache(images.path(), folder.path(), Region { reach: 4.0, largest_face: 0 }), 2, 0);
+    let without = batches(Arc::new(Files::new(images.path())), 2, 0);
     for (a, b) in with.iter().zip(&without) {
         assert!(a.images.iter().zip(&b.images).all(|(x, y)| x.abs_diff(*y) <= 1));
         assert!(a.points.iter().zip(&b.points).all(|(x, y)| (x - y).abs() < 1e-4));
@@ -111,9 +111,9 @@ fn a_region_that_holds_all_that_is_seen_changes_no_pixel_by_more_than_a_level() 
 }
 
 #[test]
-fn entries_follow_the_picture_and_the_settings_and_damaged_ones_are_made_again() {
-    let (pictures, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let open = |reach| cache(pictures.path(), folder.path(), Region { reach, largest_face: 0 });
+fn entries_follow_the_image_and_the_settings_and_damaged_ones_are_made_again() {
+    let (images, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open = |reach| cache(images.path(), folder.path(), Region { reach, largest_face: 0 });
     let whole = open(2.5).get(0).unwrap();
     assert_eq!(entries(folder.path()).len(), 1);
     open(2.0).get(0).unwrap();
@@ -125,9 +125,9 @@ fn entries_follow_the_picture_and_the_settings_and_damaged_ones_are_made_again()
     let again = open(2.5);
     assert_eq!((again.get(0).unwrap().image, again.statistics()), (whole.image, (0, 1)));
     assert_eq!((again.get(0).unwrap().points, again.statistics()), (whole.points, (1, 1)));
-    // another picture under the same name
-    let set = Files::new(pictures.path());
-    set.faces.get(5).unwrap().image.save(set.picture(0).unwrap()).unwrap();
+    // another image under the same name
+    let set = Files::new(images.path());
+    set.faces.get(5).unwrap().image.save(set.image_path(0).unwrap()).unwrap();
     let exchanged =
         CropCache::new(Arc::new(set), folder.path(), Region { reach: 2.5, largest_face: 0 }).unwrap();
     exchanged.get(0).unwrap();

@@ -1,4 +1,4 @@
-//! Damaged files of every form are refused or read, never a panic, and a refusal names the file.
+//! Damaged files of every format are refused or read, never a panic, and a refusal names the file.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -11,16 +11,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use star_data::decode::decode_bytes;
 use star_data::formats::cofw::{Base, Cofw};
-use star_data::formats::{Form, Source, Split, pts, tsv};
+use star_data::formats::{Format, Source, Split, pts, tsv};
 use star_data::{Dataset, Result, Scheme};
 
-fn picture() -> RgbImage {
+fn test_image() -> RgbImage {
     RgbImage::from_fn(96, 64, |x, y| Rgb([(x * 5) as u8, (y * 7) as u8, ((x * y) % 251) as u8]))
 }
 
 fn encoded(format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(picture()).write_to(&mut bytes, format).unwrap();
+    DynamicImage::ImageRgb8(test_image()).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
@@ -49,8 +49,8 @@ const TABLE: &str =
     "image,x0,y0,v0,x1,y1,v1,split,tags\na.png,1,2,2,3,4,1,train,wet\na.png,1,2,2,,,0,test,\n";
 
 /// Opens what `Source` is pointed at, and reads its first face.
-fn open_source(form: Form, path: &Path) {
-    if let Ok(opened) = Source::new(form, path).open() {
+fn open_source(format: Format, path: &Path) {
+    if let Ok(opened) = Source::new(format, path).open() {
         let _ = opened.dataset.get(0);
     }
 }
@@ -75,7 +75,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn damaged_pictures_are_no_panic(
+    fn damaged_images_are_no_panic(
         places in vec((0.0..1.0f64, any::<u8>()), 0..8), cut in 0.0..=1.0f64, format in 0..3usize,
     ) {
         let whole = encoded([ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Pnm][format]);
@@ -102,11 +102,11 @@ proptest! {
         };
         let line = format!("{} 1 2 3 4 0 1 0 1 0 1 a.png\n", ["1.5 2.25"; 98].join(" "));
         match which {
-            0 => open_source(Form::Coco, &write("a.json", COCO, true)),
-            1 => open_source(Form::Wflw, &write("list.txt", &line, true)),
+            0 => open_source(Format::Coco, &write("a.json", COCO, true)),
+            1 => open_source(Format::Wflw, &write("list.txt", &line, true)),
             _ => {
                 write("own.csv", TABLE, which == 2);
-                open_source(Form::Own, &write("own.toml", OWN, which == 3));
+                open_source(Format::Own, &write("own.toml", OWN, which == 3));
             }
         }
     }
@@ -136,7 +136,7 @@ proptest! {
 #[test]
 fn no_cut_of_a_jpeg_is_accepted() {
     let mut whole = Vec::new();
-    JpegEncoder::new_with_quality(&mut whole, 80).encode_image(&picture()).unwrap();
+    JpegEncoder::new_with_quality(&mut whole, 80).encode_image(&test_image()).unwrap();
     assert_eq!(decode_bytes(&whole, Path::new("a.jpg")).unwrap().dimensions(), (96, 64));
     for length in 0..whole.len() {
         assert!(decode_bytes(&whole[..length], Path::new("a.jpg")).is_err(), "cut to {length} bytes");

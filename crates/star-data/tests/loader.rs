@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use star_data::augment::Augmentation;
 use star_data::crop::denormalize;
 use star_data::loader::{Batch, Loader, LoaderConfig, Part};
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
@@ -19,16 +18,7 @@ fn faces(count: usize) -> Arc<SyntheticFaces> {
 }
 
 fn training(workers: usize) -> LoaderConfig {
-    LoaderConfig {
-        shuffle: true,
-        drop_last: true,
-        augmentation: Augmentation::default(),
-        targets: true,
-        clamp: true,
-        seed: 5,
-        workers,
-        ..LoaderConfig::evaluation(3, 64)
-    }
+    LoaderConfig { seed: 5, workers, ..LoaderConfig::training(3, 64) }
 }
 
 fn batches(config: LoaderConfig, epoch: u64, first: usize) -> Vec<Batch> {
@@ -91,7 +81,7 @@ fn the_parts_of_every_batch_are_together_the_batch_and_share_no_sample() {
 }
 
 #[test]
-fn evaluation_gives_the_truth_back_in_picture_pixels() {
+fn evaluation_gives_the_truth_back_in_image_pixels() {
     let set = faces(10);
     for batch in batches(LoaderConfig::evaluation(4, 64), 0, 0) {
         for i in 0..batch.batch {

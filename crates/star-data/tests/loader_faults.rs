@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use image::RgbImage;
-use star_data::augment::Augmentation;
 use star_data::loader::{Batch, Loader, LoaderConfig, Unreadable};
 use star_data::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 
@@ -65,16 +64,7 @@ impl Dataset for Faces {
 }
 
 fn training(workers: usize) -> LoaderConfig {
-    LoaderConfig {
-        shuffle: true,
-        drop_last: true,
-        augmentation: Augmentation::default(),
-        targets: true,
-        clamp: true,
-        seed: 11,
-        workers,
-        ..LoaderConfig::evaluation(4, 64)
-    }
+    LoaderConfig { seed: 11, workers, ..LoaderConfig::training(4, 64) }
 }
 
 fn batches(config: LoaderConfig, epoch: u64, first: usize) -> Vec<Batch> {

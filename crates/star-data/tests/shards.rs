@@ -157,7 +157,7 @@ fn a_packing_that_was_stopped_goes_on_and_ends_in_the_same_bytes() {
 }
 
 #[test]
-fn cut_and_compressed_pictures_are_smaller_and_keep_points_on_their_pixels() {
+fn cut_and_compressed_images_are_smaller_and_keep_points_on_their_pixels() {
     let dir = tempfile::tempdir().unwrap();
     let region = Some(Region { reach: 1.2, largest_face: 24 });
     packed(dir.path(), &PackConfig { region, encoding: Encoding::Jpeg(95), ..small() });
@@ -176,8 +176,8 @@ fn cut_and_compressed_pictures_are_smaller_and_keep_points_on_their_pixels() {
     }
 }
 
-/// A TSV of 29 points beside pictures, of which one is damaged.
-fn photographs(folder: &Path) -> TsvDataset {
+/// A TSV of 29 points beside images, of which one is damaged.
+fn image_files(folder: &Path) -> TsvDataset {
     let point = |i: usize| format!("{},{}", 4 + i % 6 * 3, 4 + i / 6 * 4);
     let points = (0..29).map(point).collect::<Vec<_>>().join(",");
     let mut rows = String::new();
@@ -195,7 +195,7 @@ fn photographs(folder: &Path) -> TsvDataset {
 #[test]
 fn what_cannot_be_read_fails_the_packing_or_is_left_out_and_told() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let set = photographs(dir.path());
+    let set = image_files(dir.path());
     let never = AtomicBool::new(false);
     let failed = pack(&set, out.path(), &small(), &never, &|_| ()).unwrap_err().to_string();
     assert!(failed.contains("b.jpg"), "{failed}");
@@ -275,7 +275,7 @@ fn damaged_shards_are_named_errors() {
     refusal(
         "a gap in a list",
         &|f| edit(f, "shard-000000.index", "png\t512", "png\t1024"),
-        "not a readable picture",
+        "not a readable image",
     );
 }
 

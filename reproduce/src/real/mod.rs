@@ -102,7 +102,7 @@ pub(crate) struct RealOutcome<'a> {
     pub(crate) sets: Vec<SetOutcome>,
 }
 
-/// Writes the report in its three forms, prints it, and says how many cells miss, how many are measured and how many there are.
+/// Writes the report in its three formats, prints it, and says how many cells miss, how many are measured and how many there are.
 fn write(
     outcome: &RealOutcome<'_>,
     targets: &Targets,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use star_cli::config::{FilesSection, SourceSection, TrainConfig};
-use star_data::formats::{Compat, Form, Split};
+use star_data::formats::{Compat, Format, Split};
 use star_predict::device::DeviceName;
 
 use super::sets::{Located, RealSet};
@@ -141,18 +141,18 @@ impl RealPlan {
     ) -> Result<TrainConfig> {
         let section = |split: Split| -> Result<SourceSection> {
             let dir = std::path::absolute(&found.dir)?;
-            let tsv = found.form() == Form::Tsv;
+            let tsv = found.format() == Format::Tsv;
             let files = FilesSection {
                 annotations: if tsv { dir.join(format!("{split}.tsv")) } else { dir },
                 split: (!tsv).then(|| split.to_string()),
                 compat: self.compat,
                 ..Default::default()
             };
-            Ok(match found.form() {
-                Form::Wflw => SourceSection::Wflw(files),
-                Form::Face300w => SourceSection::Face300w(files),
-                Form::Cofw => SourceSection::Cofw(files),
-                Form::Face300vw => SourceSection::Face300vw(files),
+            Ok(match found.format() {
+                Format::Wflw => SourceSection::Wflw(files),
+                Format::Face300w => SourceSection::Face300w(files),
+                Format::Cofw => SourceSection::Cofw(files),
+                Format::Face300vw => SourceSection::Face300vw(files),
                 _ => SourceSection::Tsv(files),
             })
         };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use star_data::formats::{Compat, Form, Opened, Source, Split};
+use star_data::formats::{Compat, Format, Opened, Source, Split};
 use star_data::{Error, Scheme};
 
 use crate::args::Profile;
@@ -14,7 +14,7 @@ pub(crate) struct RealSet {
     pub(crate) key: &'static str,
     /// As readers know it.
     pub(crate) name: &'static str,
-    form: Form,
+    format: Format,
     /// Names of its folder below `--data`, the usual one first.
     folders: &'static [&'static str],
     /// What the folder holds.
@@ -36,7 +36,7 @@ const SETS: [RealSet; 4] = [
     RealSet {
         key: "wflw",
         name: "WFLW",
-        form: Form::Wflw,
+        format: Format::Wflw,
         folders: &["WFLW", "wflw"],
         layout: "WFLW_images/0--Parade/...jpg\n  WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt",
         terms: "https://wywu.github.io/projects/LAB/WFLW.html; photographs under CC BY-NC-ND: not for commercial use, not to be passed on changed",
@@ -49,7 +49,7 @@ const SETS: [RealSet; 4] = [
     RealSet {
         key: "300w",
         name: "300W",
-        form: Form::Face300w,
+        format: Format::Face300w,
         folders: &["300W", "300w", "ibug_300W_large_face_landmark_dataset"],
         layout: "afw/  helen/{trainset,testset}/  lfpw/{trainset,testset}/  ibug/\n  each with NAME.pts beside NAME.jpg or NAME.png",
         terms: "https://ibug.doc.ic.ac.uk/resources/300-W/; for research only, which its owners extend to models trained on it",
@@ -62,7 +62,7 @@ const SETS: [RealSet; 4] = [
     RealSet {
         key: "cofw",
         name: "COFW",
-        form: Form::Cofw,
+        format: Format::Cofw,
         folders: &["COFW", "COFW_color", "cofw"],
         layout: "COFW_train_color.mat  COFW_test_color.mat (MATLAB v7.3)",
         terms: "https://data.caltech.edu/records/20099 (Caltech Occluded Faces in the Wild), under the terms stated there",
@@ -75,7 +75,7 @@ const SETS: [RealSet; 4] = [
     RealSet {
         key: "300vw",
         name: "300VW",
-        form: Form::Face300vw,
+        format: Format::Face300vw,
         folders: &["300VW", "300VW_Dataset_2015_12_14", "300vw"],
         layout: "001/vid.avi  001/annot/000001.pts ...  (frames/ beside annot/ where the videos are unpacked)",
         terms: "https://ibug.doc.ic.ac.uk/resources/300-VW/; given out on registration, for research only",
@@ -90,7 +90,7 @@ const SETS: [RealSet; 4] = [
 /// A set that was found.
 pub(crate) struct Located {
     pub(crate) dir: PathBuf,
-    form: Form,
+    format: Format,
 }
 
 impl RealSet {
@@ -114,7 +114,7 @@ impl RealSet {
 
     /// Number of faces that was published for a split and subset.
     pub(crate) fn published(&self, split: Split, subset: &str) -> Option<usize> {
-        self.form.published(split, Some(subset).filter(|name| *name != "full"))
+        self.format.published(split, Some(subset).filter(|name| *name != "full"))
     }
 
     /// Its folder below `data`: the first of its names that is there, or `data` itself where a test split can be read from it. Under
@@ -124,9 +124,9 @@ impl RealSet {
         let named = self.folders.iter().map(|name| data.join(name)).filter(|dir| dir.is_dir());
         for dir in named.chain([data.to_path_buf()]) {
             if compat == Compat::Reference && dir.join("test.tsv").is_file() {
-                return Some(Located { dir, form: Form::Tsv });
+                return Some(Located { dir, format: Format::Tsv });
             }
-            let found = Located { dir, form: self.form };
+            let found = Located { dir, format: self.format };
             if found.source(self, Split::Test, compat).ok().is_some_and(|source| source.open().is_ok()) {
                 return Some(found);
             }
@@ -148,7 +148,10 @@ impl RealSet {
         // What keeps the usual folder from being read, where there is one.
         let wrong = data.and_then(|data| {
             let dir = self.folders.iter().map(|name| data.join(name)).find(|dir| dir.is_dir())?;
-            Source::new(self.form, dir).open().err().map(|error: Error| format!("\n  what is there: {error}"))
+            Source::new(self.format, dir)
+                .open()
+                .err()
+                .map(|error: Error| format!("\n  what is there: {error}"))
         });
         format!(
             "{} is not there; it is never downloaded.\n  looked for in: {}\n  expected in it: {}\n  from: {}{}",
@@ -167,18 +170,18 @@ impl Located {
     /// # Errors
     /// For a training split of a TSV folder without it.
     pub(crate) fn source(&self, set: &RealSet, split: Split, compat: Compat) -> Result<Source> {
-        if self.form == Form::Tsv {
+        if self.format == Format::Tsv {
             let file = self.dir.join(format!("{split}.tsv"));
             if !file.is_file() {
                 bail!("{}: no such file, which --compat reference reads", file.display())
             }
-            return Ok(Source { scheme: Some(set.scheme()?), compat, ..Source::new(Form::Tsv, file) });
+            return Ok(Source { scheme: Some(set.scheme()?), compat, ..Source::new(Format::Tsv, file) });
         }
         Ok(Source {
             split: Some(split),
             scheme: Some(set.scheme()?),
             compat,
-            ..Source::new(self.form, &self.dir)
+            ..Source::new(self.format, &self.dir)
         })
     }
 
@@ -188,12 +191,12 @@ impl Located {
     /// When it cannot be read.
     pub(crate) fn open(&self, set: &RealSet, split: Split, compat: Compat) -> Result<Opened> {
         let opened = self.source(set, split, compat)?.open()?;
-        star_cli::source::usable(opened, self.form == Form::Face300vw)
+        star_cli::source::usable(opened, self.format == Format::Face300vw)
     }
 
-    /// Form, for a training file.
-    pub(crate) fn form(&self) -> Form {
-        self.form
+    /// Format, for a training file.
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 }
 

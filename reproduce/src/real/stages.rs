@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use star_cli::args::HintArgs;
 use star_cli::{cases, evaluate, plan as measures, train, videos, weights};
 use star_data::Scheme;
-use star_data::formats::{Compat, Form, Split};
+use star_data::formats::{Compat, Format, Split};
 use star_eval::{Case, Group, Results, Setting};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
@@ -93,7 +93,7 @@ pub(crate) fn check(
                 "{} {split}: {faces} faces{}, {} pictures",
                 set.name,
                 published.filter(|p| *p != faces).map(|p| format!(" (published: {p})")).unwrap_or_default(),
-                report.pictures
+                report.images
             );
             let mut notes = opened.notes;
             if let Some(problem) = report.problems.first() {
@@ -104,7 +104,7 @@ pub(crate) fn check(
             }
             hashes.insert(hash_name(set, split), report.hash);
             if split == Split::Test {
-                if plan.compat == Compat::Reference && found.form() != Form::Tsv {
+                if plan.compat == Compat::Reference && found.format() != Format::Tsv {
                     notes.push(
                         "compat reference: only the published test.tsv tells which row the reference loses; every row is scored"
                             .to_string(),

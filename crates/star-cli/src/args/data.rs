@@ -1,15 +1,15 @@
-//! Annotated pictures: where they lie and how they are written down.
+//! Annotated images: where they lie and how they are written down.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use star_data::crop::CropRule;
-use star_data::formats::{Compat, Form};
+use star_data::formats::{Compat, Format};
 use star_data::scheme_map::Detail;
 
 /// How annotations are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum FormatName {
     /// Rows of image, 5 points, all points, scale and centre, as the method's reference reads them
     Tsv,
     /// One folder of iBUG .pts files beside their images
@@ -30,18 +30,18 @@ pub enum Format {
     Own,
 }
 
-impl Format {
-    /// The form.
-    pub fn form(self) -> Form {
+impl FormatName {
+    /// The format.
+    pub fn format(self) -> Format {
         match self {
-            Self::Tsv => Form::Tsv,
-            Self::Pts => Form::Pts,
-            Self::Wflw => Form::Wflw,
-            Self::Face300w => Form::Face300w,
-            Self::Cofw => Form::Cofw,
-            Self::Face300vw => Form::Face300vw,
-            Self::Coco => Form::Coco,
-            Self::Own => Form::Own,
+            Self::Tsv => Format::Tsv,
+            Self::Pts => Format::Pts,
+            Self::Wflw => Format::Wflw,
+            Self::Face300w => Format::Face300w,
+            Self::Cofw => Format::Cofw,
+            Self::Face300vw => Format::Face300vw,
+            Self::Coco => Format::Coco,
+            Self::Own => Format::Own,
         }
     }
 }
@@ -109,13 +109,13 @@ impl CompatName {
 /// Where annotations and images lie.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Form of the annotations
-    #[arg(long, value_enum, default_value_t = Format::Tsv)]
-    pub format: Format,
+    /// Format of the annotations
+    #[arg(long, value_enum, default_value_t = FormatName::Tsv)]
+    pub format: FormatName,
     /// Annotation file, or the folder of a data set as it was unpacked
     #[arg(long, value_name = "PATH")]
     pub annotations: PathBuf,
-    /// Folder that image paths start from [default: as the form has it, else the folder of the annotations]
+    /// Folder that image paths start from [default: as the format has it, else the folder of the annotations]
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Split: train, test or (300w) private; for own any word of its split column [default: test]
@@ -124,7 +124,7 @@ pub struct SourceArgs {
     /// Category of coco annotations [default: the only one with keypoints]
     #[arg(long, value_name = "NAME")]
     pub category: Option<String>,
-    /// How a face's box is made [default: as the published models were trained on this form]
+    /// How a face's box is made [default: as the published models were trained on this format]
     #[arg(long, value_enum)]
     pub crop: Option<CropName>,
     /// Make 68 points of annotations with 98

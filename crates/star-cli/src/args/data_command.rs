@@ -11,7 +11,7 @@ use super::{PackArgs, SourceArgs};
 pub enum DataCommand {
     /// Read a whole data set and report what is wrong with it: rows, images, points, counts
     Check(CheckArgs),
-    /// Write a data set down in another form
+    /// Write a data set down in another format
     Convert(ConvertDataArgs),
     /// Pack a data set into shards that stream from a disk or from object storage: for sets too big for a folder
     Pack(PackArgs),
@@ -25,10 +25,10 @@ pub struct FacesArgs {
     /// The data set.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Subset of the split, such as blur, common, category1; for other forms a tag that faces must have
+    /// Subset of the split, such as blur, common, category1; for other formats a tag that faces must have
     #[arg(long, value_name = "NAME")]
     pub subset: Option<String>,
-    /// Keypoint scheme by name or TOML file [default: the form's; needed for tsv and pts]
+    /// Keypoint scheme by name or TOML file [default: the format's; needed for tsv and pts]
     #[arg(long)]
     pub scheme: Option<String>,
 }
@@ -58,16 +58,16 @@ pub struct ConvertDataArgs {
     /// The faces.
     #[command(flatten)]
     pub faces: FacesArgs,
-    /// Form to write
+    /// Format to write
     #[arg(long, value_enum, default_value_t = Target::Tsv)]
     pub to: Target,
     /// File to write; for own the TOML file, the CSV file goes beside it
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Folder to copy the images into, from which paths then start [default: only where they have no files of their own, into
-    /// `pictures` beside the output]
+    /// `images` beside the output]
     #[arg(long, value_name = "DIR")]
-    pub pictures: Option<PathBuf>,
+    pub copy_images: Option<PathBuf>,
     /// Begin a TSV file with the names of its columns; published files do not
     #[arg(long)]
     pub header: bool,

@@ -80,9 +80,7 @@ impl Place for Folder {
     }
 
     fn begin(&self) -> Result<NamedTempFile> {
-        // A name that readers of whole folders pass over.
-        let file = tempfile::Builder::new().prefix(".star-").suffix(".tmp").tempfile_in(&self.0);
-        file.with_context(|| format!("writing into {}", self.0.display()))
+        star_data::atomic::begin(&self.0).with_context(|| format!("writing into {}", self.0.display()))
     }
 
     fn put(&self, name: &str, file: NamedTempFile) -> Result<()> {

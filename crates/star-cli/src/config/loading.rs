@@ -29,7 +29,7 @@ impl Default for LoadingSection {
     }
 }
 
-/// Where decoded, pre-cropped faces are kept, and how much of the pictures about them.
+/// Where decoded, pre-cropped faces are kept, and how much of the images about them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSection {

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use star_data::crop::CropRule;
 use star_data::dataset::Cached;
-use star_data::formats::{Compat, Form, Source, Split};
+use star_data::formats::{Compat, Format, Source, Split};
 use star_data::scheme_map::Detail;
 use star_data::shards::ShardSet;
 use star_data::synthetic::{self, SyntheticConfig};
@@ -52,19 +52,19 @@ pub enum SourceSection {
 pub struct FilesSection {
     /// The annotation file, or the folder of a data set as it was unpacked.
     pub annotations: PathBuf,
-    /// Folder that image paths start from; default: as the form has it, else the folder of the annotations.
+    /// Folder that image paths start from; default: as the format has it, else the folder of the annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
     /// Split; default: `train` to train on, `test` to validate on; for own data every row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
-    /// Subset of the split; for forms without published ones a tag that faces must have.
+    /// Subset of the split; for formats without published ones a tag that faces must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subset: Option<String>,
     /// Category of COCO annotations; default: the only one with keypoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
-    /// How a face's box is made; default: as the published models were trained on this form.
+    /// How a face's box is made; default: as the published models were trained on this format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<CropRule>,
     /// Make 68 points of annotations with 98.
@@ -83,29 +83,29 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl SourceSection {
-    /// Opens the faces; relative paths start from `base`, and where the section names no split of a form that has some it is `split`.
+    /// Opens the faces; relative paths start from `base`, and where the section names no split of a format that has some it is `split`.
     ///
     /// # Errors
     /// When they cannot be read or are none.
     pub fn open(&self, base: &Path, scheme: &Scheme, split: Split) -> Result<Arc<dyn Dataset>> {
-        let (form, files) = match self {
-            Self::Tsv(files) => (Form::Tsv, files),
-            Self::Pts(files) => (Form::Pts, files),
-            Self::Wflw(files) => (Form::Wflw, files),
-            Self::Face300w(files) => (Form::Face300w, files),
-            Self::Cofw(files) => (Form::Cofw, files),
-            Self::Face300vw(files) => (Form::Face300vw, files),
-            Self::Coco(files) => (Form::Coco, files),
-            Self::Own(files) => (Form::Own, files),
+        let (format, files) = match self {
+            Self::Tsv(files) => (Format::Tsv, files),
+            Self::Pts(files) => (Format::Pts, files),
+            Self::Wflw(files) => (Format::Wflw, files),
+            Self::Face300w(files) => (Format::Face300w, files),
+            Self::Cofw(files) => (Format::Cofw, files),
+            Self::Face300vw(files) => (Format::Face300vw, files),
+            Self::Coco(files) => (Format::Coco, files),
+            Self::Own(files) => (Format::Own, files),
             Self::Shards { folder } => {
                 return Ok(Arc::new(ShardSet::open(&base.join(folder), scheme.clone())?));
             }
             Self::Synthetic(config) => return synthetic(config, scheme),
         };
-        let (named, own_split) = source::split(form, files.split.as_deref())?;
+        let (named, own_split) = source::split(format, files.split.as_deref())?;
         let opened = Source {
             images: files.images.as_ref().map(|images| base.join(images)),
-            split: named.or_else(|| (!form.splits().is_empty()).then_some(split)),
+            split: named.or_else(|| (!format.splits().is_empty()).then_some(split)),
             own_split,
             subset: files.subset.clone(),
             category: files.category.clone(),
@@ -113,13 +113,13 @@ impl SourceSection {
             map: files.map_98_to_68,
             crop: files.crop,
             compat: files.compat,
-            ..Source::new(form, base.join(&files.annotations))
+            ..Source::new(format, base.join(&files.annotations))
         }
         .open()?;
         for note in &opened.notes {
-            eprintln!("{form}: {note}");
+            eprintln!("{format}: {note}");
         }
-        Ok(source::usable(opened, files.lenient || form == Form::Face300vw)?.dataset)
+        Ok(source::usable(opened, files.lenient || format == Format::Face300vw)?.dataset)
     }
 }
 
@@ -127,11 +127,11 @@ fn synthetic(config: &SyntheticConfig, scheme: &Scheme) -> Result<Arc<dyn Datase
     let wanted = config.subject.scheme();
     ensure!(
         wanted == scheme.name,
-        "data: synthetic pictures of this subject follow scheme `{wanted}`, the run `{}`",
+        "data: synthetic images of this subject follow scheme `{wanted}`, the run `{}`",
         scheme.name
     );
     let drawn = synthetic::open(config.clone())?;
-    // Every epoch sees the same pictures, and they take longer to draw than to keep.
+    // Every epoch sees the same images, and they take longer to draw than to keep.
     Ok(Arc::new(Cached::new(drawn)))
 }
 
@@ -145,9 +145,9 @@ mod tests {
 
     #[test]
     fn every_form_is_named_and_unknown_settings_are_refused() {
-        for form in ["tsv", "pts", "wflw", "300w", "cofw", "300vw", "coco", "own"] {
+        for format in ["tsv", "pts", "wflw", "300w", "cofw", "300vw", "coco", "own"] {
             let text =
-                format!("format = \"{form}\"\nannotations = \"a\"\nsubset = \"blur\"\ncrop = \"stated\"\n");
+                format!("format = \"{format}\"\nannotations = \"a\"\nsubset = \"blur\"\ncrop = \"stated\"\n");
             let section = section(&text).unwrap();
             assert_eq!(toml::to_string(&section).unwrap(), text);
         }

@@ -1,16 +1,16 @@
-//! `star data check`: every row and picture, everything that is wrong, and a failure code where anything is.
+//! `star data check`: every row and image, everything that is wrong, and a failure code where anything is.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use star_data::check::{self, Report};
-use star_data::formats::{Form, Split};
+use star_data::formats::{Format, Split};
 
 use crate::args::{CheckArgs, FacesArgs};
 use crate::{output, progress, source};
 
-/// Pictures of equal content that are named.
+/// Images of equal content that are named.
 const SAME_SHOWN: usize = 10;
 
 /// Runs `star data check`.
@@ -30,11 +30,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     for problem in &problems {
         let _ = writeln!(text, "{problem}");
     }
-    for (picture, earlier) in report.same.iter().take(SAME_SHOWN) {
-        let _ = writeln!(text, "note: {} holds the same bytes as {}", picture.display(), earlier.display());
+    for (image, earlier) in report.same.iter().take(SAME_SHOWN) {
+        let _ = writeln!(text, "note: {} holds the same bytes as {}", image.display(), earlier.display());
     }
     if report.same.len() > SAME_SHOWN {
-        let _ = writeln!(text, "note: {} pictures in all hold the same bytes as another", report.same.len());
+        let _ = writeln!(text, "note: {} images in all hold the same bytes as another", report.same.len());
     }
     for note in &opened.notes {
         let _ = writeln!(text, "note: {note}");
@@ -53,7 +53,7 @@ fn name(args: &FacesArgs) -> String {
 }
 
 fn summary(report: &Report) -> String {
-    let mut text = format!("{} pictures, {} faces with a point outside", report.pictures, report.outside);
+    let mut text = format!("{} images, {} faces with a point outside", report.images, report.outside);
     for (i, (tag, count)) in report.tags.iter().enumerate() {
         let _ = write!(text, "{}{tag} {count}", if i == 0 { "; " } else { ", " });
     }
@@ -62,7 +62,7 @@ fn summary(report: &Report) -> String {
 
 /// Where the numbers of faces are not the published ones: of the whole, and of the subsets that its tags name.
 fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, name: &str) -> Vec<String> {
-    let form = args.source.format.form();
+    let format = args.source.format.format();
     let mut wrong = Vec::new();
     if let Some(count) = published.filter(|count| *count != report.faces) {
         wrong.push(format!(
@@ -71,9 +71,9 @@ fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, nam
             report.faces
         ));
     }
-    if args.subset.is_none() && !form.splits().is_empty() {
-        wrong.extend(form.subsets(split(form, args)).into_iter().filter_map(|subset| {
-            let published = form.published(split(form, args), Some(subset))?;
+    if args.subset.is_none() && !format.splits().is_empty() {
+        wrong.extend(format.subsets(split(format, args)).into_iter().filter_map(|subset| {
+            let published = format.published(split(format, args), Some(subset))?;
             let got = report.tags.get(subset).copied().unwrap_or(0);
             let wrong = got != published && subset != BROKEN;
             wrong.then(|| {
@@ -90,7 +90,7 @@ fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, nam
 /// The subset that 300VW's others do not contain.
 const BROKEN: &str = "broken";
 
-fn split(form: Form, args: &FacesArgs) -> Split {
-    let named = source::split(form, args.source.split.as_deref()).ok().and_then(|(split, _)| split);
+fn split(format: Format, args: &FacesArgs) -> Split {
+    let named = source::split(format, args.source.split.as_deref()).ok().and_then(|(split, _)| split);
     named.unwrap_or(Split::Test)
 }

@@ -1,4 +1,4 @@
-//! `star data convert`: a data set written down in another form.
+//! `star data convert`: a data set written down in another format.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use star_predict::files;
 use crate::args::{ConvertDataArgs, Target};
 use crate::{progress, source};
 
-/// Folder for the pictures of data sets whose pictures have no files of their own.
-const PICTURES: &str = "pictures";
+/// Folder for the images of data sets whose images have no files of their own.
+const IMAGES: &str = "images";
 
 /// Largest difference in pixels between a box and the landmark-tight one that is rounding.
 const TIGHT: f32 = 1e-2;
@@ -22,7 +22,7 @@ const TIGHT: f32 = 1e-2;
 /// Runs `star data convert`.
 ///
 /// # Errors
-/// When rows cannot be read or said in the other form, or files cannot be written.
+/// When rows cannot be read or said in the other format, or files cannot be written.
 pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     let opened = source::usable(source::open_faces(&args.faces)?, source::lenient(&args.faces.source))?;
     let dataset = opened.dataset;
@@ -31,13 +31,13 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     }
     let folder = star_data::formats::folder_of(&args.out);
     files::make_dir(&folder)?;
-    let without_files = (0..dataset.len()).any(|i| dataset.picture(i).is_none());
-    let pictures = args.pictures.clone().or_else(|| without_files.then(|| folder.join(PICTURES)));
-    let mut faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(pictures) = &pictures {
-        write_pictures(dataset.as_ref(), &mut faces, pictures)?;
+    let without_files = (0..dataset.len()).any(|i| dataset.image_path(i).is_none());
+    let copies = args.copy_images.clone().or_else(|| without_files.then(|| folder.join(IMAGES)));
+    let faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(copies) = &copies {
+        copy_images(dataset.as_ref(), &faces, copies)?;
     }
-    let images = pictures.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
+    let images = copies.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
     match args.to {
         Target::Tsv => write_rows(args, dataset.as_ref(), &faces)?,
         Target::Coco => {
@@ -48,7 +48,7 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
         Target::Own => write_own(args, dataset.as_ref(), &faces, &folder, &images)?,
     }
     eprintln!(
-        "{} faces written to {}; pictures are below {}",
+        "{} faces written to {}; images are below {}",
         dataset.len(),
         args.out.display(),
         images.display()
@@ -99,16 +99,16 @@ fn write_own(
     files::write_atomic(&args.out, head.as_bytes())
 }
 
-/// Writes every picture below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
+/// Writes every image below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
 /// goes on where it was.
-fn write_pictures(dataset: &dyn Dataset, faces: &mut [Annotation], folder: &Path) -> Result<()> {
-    let bar = progress::bar(faces.len(), "pictures");
+fn copy_images(dataset: &dyn Dataset, faces: &[Annotation], folder: &Path) -> Result<()> {
+    let bar = progress::bar(faces.len(), "images");
     for (i, face) in faces.iter().enumerate() {
         let path = folder.join(&face.image);
         if !path.is_file() {
             files::make_dir(&star_data::formats::folder_of(&path))?;
             let sample = dataset.get(i)?;
-            match dataset.picture(i) {
+            match dataset.image_path(i) {
                 Some(file) => {
                     let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
                     files::write_atomic(&path, &bytes)?;
@@ -127,29 +127,29 @@ fn png(image: &image::RgbImage) -> Result<Vec<u8>> {
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     encoder
         .write_image(image.as_raw(), image.width(), image.height(), image::ExtendedColorType::Rgb8)
-        .context("encoding a picture as PNG")?;
+        .context("encoding an image as PNG")?;
     Ok(bytes)
 }
 
-/// The folder that the paths of pictures start from.
+/// The folder that the paths of images start from.
 fn common_root(dataset: &dyn Dataset, faces: &[Annotation]) -> Result<PathBuf> {
-    let first = faces.first().and_then(|face| Some((dataset.picture(0)?, &face.image)));
+    let first = faces.first().and_then(|face| Some((dataset.image_path(0)?, &face.image)));
     let root = first
         .and_then(|(file, image)| file.ancestors().nth(image.components().count()).map(Path::to_path_buf));
-    let root = root.context("the pictures have no folder: name one with --pictures")?;
+    let root = root.context("the images have no folder: name one with --copy-images")?;
     Ok(if root.as_os_str().is_empty() { PathBuf::from(".") } else { root })
 }
 
-/// Width and height of every face's picture; each is looked at once, its header alone where it has a file.
+/// Width and height of every face's image; each is looked at once, its header alone where it has a file.
 fn sizes(dataset: &dyn Dataset, faces: &[Annotation]) -> Result<Vec<[u32; 2]>> {
-    let bar = progress::bar(faces.len(), "pictures");
+    let bar = progress::bar(faces.len(), "images");
     let mut known: HashMap<&Path, [u32; 2]> = HashMap::new();
     let mut sizes = Vec::with_capacity(faces.len());
     for (i, face) in faces.iter().enumerate() {
         let size = match known.get(face.image.as_path()) {
             Some(size) => *size,
             None => {
-                let header = dataset.picture(i).and_then(|file| image::ImageReader::open(file).ok());
+                let header = dataset.image_path(i).and_then(|file| image::ImageReader::open(file).ok());
                 let header =
                     header.and_then(|reader| reader.with_guessed_format().ok()?.into_dimensions().ok());
                 match header {

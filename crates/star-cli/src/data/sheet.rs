@@ -26,7 +26,7 @@ const LINE: u32 = 14;
 const LETTER: u32 = 8;
 /// Largest side of a sheet.
 const MAX_SIDE: u32 = 20_000;
-/// Difference between crop box and stated box below which one is drawn, in pixels of the picture.
+/// Difference between crop box and stated box below which one is drawn, in pixels of the image.
 const SAME: f32 = 0.5;
 
 /// How tiles are laid out.
@@ -44,7 +44,7 @@ impl Layout {
     }
 }
 
-/// One face and how much of its picture is shown: so many sides of its box, or `None` for all.
+/// One face and how much of its image is shown: so many sides of its box, or `None` for all.
 pub(super) struct Tile<'a> {
     pub(super) face: &'a Annotation,
     pub(super) image: &'a RgbImage,
@@ -168,7 +168,7 @@ fn shortened(letters: &[char], most: usize) -> Vec<char> {
         .collect()
 }
 
-/// Left, top and side of the square of the picture that a tile shows, in pixel centres.
+/// Left, top and side of the square of the image that a tile shows, in pixel centres.
 fn window(tile: &Tile) -> [f32; 3] {
     let (width, height) = (tile.image.width() as f32, tile.image.height() as f32);
     let (centre, side) = match tile.shown {
@@ -178,7 +178,7 @@ fn window(tile: &Tile) -> [f32; 3] {
     [centre[0] - side / 2.0, centre[1] - side / 2.0, side]
 }
 
-/// The part of the picture that lies in the window, scaled with all its pixels averaged.
+/// The part of the image that lies in the window, scaled with all its pixels averaged.
 fn paste(pixmap: &mut Pixmap, image: &RgbImage, [left, top, side]: [f32; 3], scale: f32) {
     // Whole pixels that the window touches.
     let edge = |v: f32, most: u32| (v.max(0.0) as u32).min(most);
@@ -207,7 +207,7 @@ fn paste(pixmap: &mut Pixmap, image: &RgbImage, [left, top, side]: [f32; 3], sca
     }
 }
 
-/// Boxes, edges and points over the picture.
+/// Boxes, edges and points over the image.
 fn marks(pixmap: &mut Pixmap, tile: &Tile, [left, top, _]: [f32; 3], scale: f32) {
     let face = tile.face;
     let at = |[x, y]: [f32; 2]| [(x - left) * scale, (y - top) * scale];
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_picture_stays_empty() {
+    fn what_lies_beyond_the_image_stays_empty() {
         let image = RgbImage::from_pixel(22, 22, image::Rgb([200, 0, 0]));
         let (face, scheme) = (face(), Scheme::named("cofw").unwrap());
         let mut sheet = Sheet::new(Layout { columns: 2, rows: 1, tile: 100 }, 1, "").unwrap();

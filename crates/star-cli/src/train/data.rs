@@ -37,8 +37,8 @@ pub(super) fn sets(
     let video = matches!(config.data.train, SourceSection::Face300vw(_));
     let (held, kept) = if video {
         Subset::split_groups(train, |index| videos::of(&faces.source(index)), held, config.seed)
-    } else if train.picture(0).is_some() {
-        let picture = |index| faces.picture(index).unwrap_or_default().to_string_lossy().into_owned();
+    } else if train.image_path(0).is_some() {
+        let picture = |index| faces.image_path(index).unwrap_or_default().to_string_lossy().into_owned();
         Subset::split_groups(train, picture, held, config.seed)
     } else {
         // Shards, MATLAB files and drawn faces: every face has a picture of its own, as far as is known.
@@ -57,16 +57,13 @@ pub(super) fn loader_config(config: &TrainConfig, input: &InputSpec, aux: bool) 
     LoaderConfig {
         face_scale: input.face_scale.into(),
         map_size: input.map_size,
-        shuffle: true,
         shuffle_buffer: config.data.loading.shuffle_buffer,
         unreadable: config.data.loading.unreadable,
-        drop_last: true,
         augmentation: config.augmentation.clone(),
         targets: aux && config.loss.aux_weight > 0.0,
-        clamp: true,
         seed: config.seed,
         workers: config.workers,
-        ..LoaderConfig::evaluation(config.batch_size, input.image_size)
+        ..LoaderConfig::training(config.batch_size, input.image_size)
     }
 }
 
@@ -102,7 +99,7 @@ mod tests {
             let (kept, held) = sets(&config, dir.path(), &scheme).unwrap();
             assert_eq!((kept.len(), held.len()), (9, 3));
             let pictures = |set: &Arc<dyn Dataset>| -> BTreeSet<_> {
-                (0..set.len()).filter_map(|i| set.picture(i)).collect()
+                (0..set.len()).filter_map(|i| set.image_path(i)).collect()
             };
             assert_eq!((pictures(&kept).len(), pictures(&held).len()), (3, 1));
         }

@@ -93,7 +93,7 @@ struct Run<'a> {
     optimizer: Optimizer,
     ema: Ema,
     faces: Arc<dyn Dataset>,
-    train: Loader,
+    train: Loader<'static>,
     told: Told,
     validation: Arc<dyn Dataset>,
     /// Validation faces that the network sees at a time.

@@ -29,7 +29,7 @@ PAIRS += [(39, 42), (40, 47), (41, 46), (48, 54), (49, 53), (50, 52), (55, 59), 
 
 
 def rows(path):
-    """Pictures' paths, points, scale and centre of a reference-style TSV, with or without header."""
+    """Images' paths, points, scale and centre of a reference-style TSV, with or without header."""
     for line in open(path, encoding="utf-8"):
         fields = line.rstrip("\n").split("\t")
         try:
@@ -116,7 +116,7 @@ def edge_map(points, closed):
 
 
 def sample(path, points, scale, centre, rng):
-    """Picture, landmarks, point maps and edge maps of one row, and the seconds of each part."""
+    """Image, landmarks, point maps and edge maps of one row, and the seconds of each part."""
     marks = [time.perf_counter()]
     image = cv2.imread(path)
     marks.append(time.perf_counter())
@@ -150,7 +150,7 @@ PARTS = ["decode", "warp", "augment", "pointmaps", "edgemaps", "scale"]
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tsv", nargs="+", required=True, help="annotations of 68 points, pictures beside them")
+    parser.add_argument("--tsv", nargs="+", required=True, help="annotations of 68 points, images beside them")
     parser.add_argument("--set", default="dlib", help="the set's name in the other program's lines")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--passes", type=int, default=3, help="passes over the set in a round")

@@ -98,7 +98,7 @@ fn mean_over(image: &mut RgbImage, offsets: &[[i64; 2]]) {
     image.iter_mut().zip(sums).for_each(|(byte, sum)| *byte = (sum as f32 * share + 0.5) as u8);
 }
 
-/// Mean over `kernel x kernel` pixels, the picture mirrored at its borders without repeating the border pixel.
+/// Mean over `kernel x kernel` pixels, the image mirrored at its borders without repeating the border pixel.
 fn box_blur(image: &mut RgbImage, kernel: usize) {
     let (w, h) = (image.width() as usize, image.height() as usize);
     let line = 3 * w;
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blur_keeps_a_flat_picture_and_means_a_step() {
+    fn a_blur_keeps_a_flat_image_and_means_a_step() {
         for kernel in [2, 4, 9, 30] {
             let mut flat = RgbImage::from_pixel(9, 7, Rgb([50, 60, 70]));
             box_blur(&mut flat, kernel);

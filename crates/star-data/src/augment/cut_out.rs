@@ -1,4 +1,4 @@
-//! Patches cut out of the picture.
+//! Patches cut out of the image.
 
 use image::RgbImage;
 use rand::{Rng, RngExt};
@@ -12,7 +12,7 @@ use super::{between, happens};
 pub enum Fill {
     /// Nothing: 0.
     Black,
-    /// The mean colour of the picture.
+    /// The mean colour of the image.
     #[default]
     Mean,
     /// Uniform noise.
@@ -84,15 +84,15 @@ mod tests {
 
     #[test]
     fn patches_take_up_no_more_than_they_may_and_hold_their_fill() {
-        let picture = RgbImage::from_fn(60, 60, |x, _| Rgb([if x < 30 { 10 } else { 200 }; 3]));
+        let original = RgbImage::from_fn(60, 60, |x, _| Rgb([if x < 30 { 10 } else { 200 }; 3]));
         for (fill, expected) in [(Fill::Black, 0), (Fill::Mean, 105)] {
             let config = CutOut { probability: 1.0, patches: (3, 3), size: (0.1, 0.2), fill };
             let mut rng = ChaCha8Rng::seed_from_u64(3);
             for _ in 0..20 {
-                let mut image = picture.clone();
+                let mut image = original.clone();
                 config.apply(&mut image, &mut rng);
                 let changed: Vec<u8> =
-                    image.iter().zip(picture.iter()).filter(|(a, b)| a != b).map(|(&a, _)| a).collect();
+                    image.iter().zip(original.iter()).filter(|(a, b)| a != b).map(|(&a, _)| a).collect();
                 assert!(changed.iter().all(|&v| v == expected));
                 // three patches of at most 12 pixels a side
                 assert!(!changed.is_empty() && changed.len() <= 3 * 3 * 13 * 13);

@@ -3,7 +3,7 @@
 use crate::affine::Affine;
 use crate::{FaceBox, Scheme};
 
-/// Points of a mirrored picture `width` pixels wide: each at `width - 1 - x`, left and right exchanging their indices.
+/// Points of a mirrored image `width` pixels wide: each at `width - 1 - x`, left and right exchanging their indices.
 pub fn flip_points(points: &[[f32; 2]], scheme: &Scheme, width: u32) -> Vec<[f32; 2]> {
     let mirror = Affine::mirror(f64::from(width));
     scheme
@@ -14,7 +14,7 @@ pub fn flip_points(points: &[[f32; 2]], scheme: &Scheme, width: u32) -> Vec<[f32
         .collect()
 }
 
-/// The box in a mirrored picture `width` pixels wide.
+/// The box in a mirrored image `width` pixels wide.
 pub fn mirrored(face: &FaceBox, width: u32) -> FaceBox {
     FaceBox { x: width as f32 - 1.0 - face.x - face.width, ..*face }
 }
@@ -28,7 +28,7 @@ mod tests {
         let scheme = Scheme::named("cofw29").unwrap();
         let points: Vec<[f32; 2]> = (0..29).map(|k| [k as f32, 2.0 * k as f32]).collect();
         let once = flip_points(&points, &scheme, 100);
-        // 0 and 1 are the outer ends of the brows: point 0 of the mirrored picture is old point 1 at 99 - 1
+        // 0 and 1 are the outer ends of the brows: point 0 of the mirrored image is old point 1 at 99 - 1
         assert_eq!(once[0], [98.0, 2.0]);
         assert_eq!(flip_points(&once, &scheme, 100), points);
         let face = FaceBox { x: 10.0, y: 3.0, width: 20.0, height: 30.0 };

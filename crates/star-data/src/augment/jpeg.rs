@@ -1,4 +1,4 @@
-//! What a camera's or a web site's JPEG compression does to a picture.
+//! What a camera's or a web site's JPEG compression does to an image.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ impl Jpeg {
             height,
             ExtendedColorType::Rgb8,
         );
-        // Only a picture of no pixels or of more than 65535 a side has no JPEG; it stays as it is.
+        // Only an image of no pixels or of more than 65535 a side has no JPEG; it stays as it is.
         if let (Ok(()), Ok(compressed)) = (encoded, decode::decode_bytes(&bytes, Path::new("crop"))) {
             *image = compressed;
         }
@@ -57,15 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn worse_quality_is_further_from_the_picture_and_keeps_its_size() {
-        let picture =
+    fn worse_quality_is_further_from_the_image_and_keeps_its_size() {
+        let original =
             RgbImage::from_fn(50, 34, |x, y| Rgb([(x * 5) as u8, (y * 7) as u8, (x * y % 251) as u8]));
         let error = |quality: u8| {
-            let mut image = picture.clone();
+            let mut image = original.clone();
             Jpeg { probability: 1.0, quality: (quality, quality) }
                 .apply(&mut image, &mut ChaCha8Rng::seed_from_u64(1));
-            assert_eq!(image.dimensions(), picture.dimensions());
-            image.iter().zip(picture.iter()).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum::<u64>()
+            assert_eq!(image.dimensions(), original.dimensions());
+            image.iter().zip(original.iter()).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum::<u64>()
         };
         assert!(error(10) > error(60) && error(60) > error(100) && error(100) > 0);
     }

@@ -168,12 +168,12 @@ mod tests {
 
     use super::*;
 
-    fn picture() -> RgbImage {
+    fn test_image() -> RgbImage {
         RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, 90]))
     }
 
     fn changed(config: &Augmentation, seed: u64) -> RgbImage {
-        let mut image = picture();
+        let mut image = test_image();
         config.apply_photometric(&mut image, &mut ChaCha8Rng::seed_from_u64(seed));
         image
     }
@@ -182,7 +182,7 @@ mod tests {
     fn the_reference_and_no_change_at_all_are_in_range() {
         Augmentation::default().validate().unwrap();
         Augmentation::none().validate().unwrap();
-        assert!((0..20).all(|seed| changed(&Augmentation::none(), seed) == picture()));
+        assert!((0..20).all(|seed| changed(&Augmentation::none(), seed) == test_image()));
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         for (name, set) in only {
             let mut config = Augmentation::none();
             set(&mut config, 0.5);
-            let happened = (0..DRAWS).filter(|&seed| changed(&config, seed) != picture()).count();
+            let happened = (0..DRAWS).filter(|&seed| changed(&config, seed) != test_image()).count();
             // Four standard errors of a share of 400 draws are 0.1; a few changes are too small to be seen.
             let share = happened as f64 / DRAWS as f64;
             assert!((0.37..0.6).contains(&share), "{name}: {share}");

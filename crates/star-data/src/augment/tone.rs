@@ -75,7 +75,7 @@ pub struct Colour {
     pub probability: f64,
     /// Values are multiplied by 1 give or take up to this.
     pub brightness: f64,
-    /// The distance of values from the picture's mean luma is multiplied by 1 give or take up to this.
+    /// The distance of values from the image's mean luma is multiplied by 1 give or take up to this.
     pub contrast: f64,
     /// The distance of values from their own pixel's luma is multiplied by 1 give or take up to this.
     pub saturation: f64,
@@ -185,18 +185,18 @@ mod tests {
 
     #[test]
     fn contrast_alone_keeps_the_mean_and_brightness_alone_scales_it() {
-        let picture = RgbImage::from_fn(20, 20, |x, y| Rgb([(60 + x * 4) as u8, (60 + y * 4) as u8, 90]));
+        let original = RgbImage::from_fn(20, 20, |x, y| Rgb([(60 + x * 4) as u8, (60 + y * 4) as u8, 90]));
         let mean = |image: &RgbImage| image.iter().map(|&v| f64::from(v)).sum::<f64>() / 1200.0;
         let still = Colour { probability: 1.0, brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 };
         let with = |colour: Colour| {
-            let mut image = picture.clone();
+            let mut image = original.clone();
             colour.apply(&mut image, &mut rng());
             image
         };
-        assert_eq!(with(still), picture);
-        assert!((mean(&with(Colour { saturation: 0.3, ..still })) - mean(&picture)).abs() < 5.0);
+        assert_eq!(with(still), original);
+        assert!((mean(&with(Colour { saturation: 0.3, ..still })) - mean(&original)).abs() < 5.0);
         let brighter = with(Colour { brightness: 0.5, ..still });
-        let factor = mean(&brighter) / mean(&picture);
+        let factor = mean(&brighter) / mean(&original);
         assert!((factor - 1.0).abs() > 0.01 && (0.5..=1.5).contains(&factor), "{factor}");
     }
 }

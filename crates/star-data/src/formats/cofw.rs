@@ -5,15 +5,15 @@
 //!
 //! | variable | in HDF5 | what |
 //! |---|---|---|
-//! | `IsTr`, `IsT` | references `[1, N]` | a picture each: bytes `[3, width, height]`, or `[width, height]` for the grey ones |
+//! | `IsTr`, `IsT` | references `[1, N]` | an image each: bytes `[3, width, height]`, or `[width, height]` for the grey ones |
 //! | `phisTr`, `phisT` | numbers `[87, N]` | 29 x, 29 y (1-based), 29 flags of which 1 is occluded |
-//! | `bboxesTr`, `bboxesT` | numbers `[4, N]` | x, y (1-based), width, height; some reach out of the picture |
+//! | `bboxesTr`, `bboxesT` | numbers `[4, N]` | x, y (1-based), width, height; some reach out of the image |
 //!
 //! (MATLAB stores columns first, so that HDF5 has every axis in reverse.) The training file has 1345 faces, the test file 507. Points
 //! and boxes are made 0-based; the published rows kept the points 1-based, which [`Base::One`] reproduces. Occluded points have
 //! places too; they are not [`visible`](crate::Annotation::visibility).
 //!
-//! Pictures have no files: sample *i* calls itself `test/000001.png` and so on.
+//! Images have no files: sample *i* calls itself `test/000001.png` and so on.
 //!
 //! Crop: [`CropRule::LandmarkTight`](crate::crop::CropRule), which the published rows follow exactly; `stated` takes the box instead.
 
@@ -47,10 +47,10 @@ pub enum Base {
     One,
 }
 
-/// Faces of one file; pictures stay in the file until they are asked for.
+/// Faces of one file; images stay in the file until they are asked for.
 pub struct Cofw {
     annotations: Vec<Annotation>,
-    pictures: Vec<hdf5_pure::Dataset>,
+    images: Vec<hdf5_pure::Dataset>,
     scheme: Scheme,
 }
 
@@ -81,23 +81,23 @@ impl Cofw {
             path: &path,
         };
         let (split, suffix) = if file.has("IsTr") { (Split::Train, "Tr") } else { (Split::Test, "T") };
-        let pictures = file.pictures(&format!("Is{suffix}"))?;
-        let n = pictures.len();
+        let images = file.images(&format!("Is{suffix}"))?;
+        let n = images.len();
         let points = file.numbers(&format!("phis{suffix}"), 3 * POINTS, n)?;
         let boxes = file.numbers(&format!("bboxes{suffix}"), 4, n)?;
         let (mut annotations, mut problems, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         let name: Arc<Path> = path.as_path().into();
-        for (i, picture) in pictures.into_iter().enumerate() {
+        for (i, image) in images.into_iter().enumerate() {
             let column = |table: &[f64], row: usize| table[row * n + i];
             match annotation(&name, i, split, base, |k| column(&points, k), |k| column(&boxes, k)) {
                 Ok(annotation) => {
                     annotations.push(annotation);
-                    kept.push(picture);
+                    kept.push(image);
                 }
                 Err(problem) => problems.push(problem),
             }
         }
-        Ok((Self { annotations, pictures: kept, scheme: Scheme::named(SCHEME)? }, problems))
+        Ok((Self { annotations, images: kept, scheme: Scheme::named(SCHEME)? }, problems))
     }
 }
 
@@ -127,8 +127,8 @@ impl Variables<'_> {
         Ok((data, shape))
     }
 
-    /// The pictures that a cell array refers to.
-    fn pictures(&self, name: &str) -> Result<Vec<hdf5_pure::Dataset>> {
+    /// The images that a cell array refers to.
+    fn images(&self, name: &str) -> Result<Vec<hdf5_pure::Dataset>> {
         let (cells, shape) = self.dataset(name)?;
         let count = shape.iter().try_fold(1u64, |n, side| n.checked_mul(*side));
         if !count.is_some_and(|n| n > 0 && n <= MAX_FACES) {
@@ -136,13 +136,11 @@ impl Variables<'_> {
             return Err(Error::content(self.path, name, expected, format!("{shape:?}")));
         }
         let objects = cells.dereference().map_err(|error| unreadable(self.path, name, &error))?;
-        let picture = |(i, object)| match object {
-            Object::Dataset(picture) => Ok(*picture),
-            _ => {
-                Err(Error::content(self.path, format!("{name}{{{}}}", i + 1), "a picture", "something else"))
-            }
+        let image = |(i, object)| match object {
+            Object::Dataset(image) => Ok(*image),
+            _ => Err(Error::content(self.path, format!("{name}{{{}}}", i + 1), "an image", "something else")),
         };
-        objects.into_iter().enumerate().map(picture).collect()
+        objects.into_iter().enumerate().map(image).collect()
     }
 
     /// A table of `rows` numbers a face, row by row.
@@ -207,9 +205,9 @@ fn annotation(
     })
 }
 
-/// A picture out of the file, its axes put right: pixel `(x, y)` of channel `c` is at `(c * width + x) * height + y`.
-fn picture(data: &hdf5_pure::Dataset, annotation: &Annotation) -> Result<RgbImage> {
-    let field = format!("picture {}", annotation.line);
+/// An image out of the file, its axes put right: pixel `(x, y)` of channel `c` is at `(c * width + x) * height + y`.
+fn image(data: &hdf5_pure::Dataset, annotation: &Annotation) -> Result<RgbImage> {
+    let field = format!("image {}", annotation.line);
     let fail = |error: hdf5_pure::Error| unreadable(&annotation.file, &field, &error);
     let wrong = |expected: &str, got: String| Error::content(&*annotation.file, &field, expected, got);
     let shape = data.shape().map_err(fail)?;
@@ -255,8 +253,8 @@ impl Dataset for Cofw {
 
     fn get(&self, index: usize) -> Result<Sample> {
         let annotation = self.annotation(index)?;
-        let image = picture(&self.pictures[index], &annotation)?;
-        Ok(annotation.with_picture(image))
+        let image = image(&self.images[index], &annotation)?;
+        Ok(annotation.with_image(image))
     }
 
     fn annotation(&self, index: usize) -> Result<Annotation> {

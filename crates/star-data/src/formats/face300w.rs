@@ -1,7 +1,7 @@
 //! 300W: 68 points by iBUG's semi-automatic markup (Sagonas et al., 300 Faces in-the-Wild Challenge, ICCV-W 2013;
 //! ibug.doc.ic.ac.uk/resources/300-W).
 //!
-//! A `.pts` file beside each picture, 1-based (made 0-based here), in folders named after the sets that the pictures come from:
+//! A `.pts` file beside each image, 1-based (made 0-based here), in folders named after the sets that the images come from:
 //!
 //! | split | faces | made of | subsets |
 //! |---|---|---|---|
@@ -9,7 +9,7 @@
 //! | test | 689 | `helen/testset` 330, `lfpw/testset` 224, `ibug` 135 | common 554 (helen, lfpw), challenging 135 (ibug) |
 //! | private | 600 | `01_Indoor` 300, `02_Outdoor` 300 | indoor, outdoor |
 //!
-//! Distributions differ: the folders are found whatever they are nested in and in whatever case; a picture may have `_1` behind its
+//! Distributions differ: the folders are found whatever they are nested in and in whatever case; an image may have `_1` behind its
 //! name where its `.pts` has not, or the other way round; mirrored copies (`*_mirror.pts`) are passed over.
 //!
 //! Crop: [`CropRule::LandmarkTight`](crate::crop::CropRule), which the published rows follow exactly.
@@ -35,7 +35,7 @@ const TEST: &[Part] = &[
 ];
 const PRIVATE: &[Part] = &[(&["indoor"], &["indoor"]), (&["outdoor"], &["outdoor"])];
 
-/// Folders named after the sets of pictures.
+/// Folders named after the sets of images.
 const SETS: [&str; 6] = ["afw", "helen", "lfpw", "ibug", "indoor", "outdoor"];
 
 /// Ending of the names of mirrored copies that one distribution adds.
@@ -49,7 +49,7 @@ pub fn subsets(split: Split) -> Vec<&'static str> {
     names
 }
 
-/// Reads a split from below `root`; pictures lie beside the `.pts` files, or in the same folders below `images`. With a `subset`
+/// Reads a split from below `root`; images lie beside the `.pts` files, or in the same folders below `images`. With a `subset`
 /// only the faces of that name.
 ///
 /// # Errors

@@ -8,8 +8,8 @@ use crate::{Error, Result};
 /// Deepest folder below the given one that is looked into; also what ends a loop of links.
 const MAX_DEPTH: usize = 8;
 
-/// Endings of pictures, looked for in this order, in lower and upper case.
-pub(super) const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
+/// Endings of images, looked for in this order, in lower and upper case.
+pub(super) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
 
 /// Folder of a file, `.` for a bare name.
 pub fn folder_of(path: &Path) -> PathBuf {
@@ -64,9 +64,9 @@ pub(super) fn folders_between(root: &Path, file: &Path) -> Vec<String> {
     names.map(|part| part.as_os_str().to_string_lossy().to_lowercase()).collect()
 }
 
-/// The picture in `folder` with this stem, whatever its ending.
-pub(super) fn picture(folder: &Path, stem: &OsStr) -> Option<PathBuf> {
+/// The image in `folder` with this stem, whatever its ending.
+pub(super) fn image(folder: &Path, stem: &OsStr) -> Option<PathBuf> {
     let named = |ending: &str| folder.join(stem).with_added_extension(ending);
-    let candidates = PICTURES.iter().flat_map(|ending| [named(ending), named(&ending.to_uppercase())]);
+    let candidates = IMAGE_ENDINGS.iter().flat_map(|ending| [named(ending), named(&ending.to_uppercase())]);
     candidates.into_iter().find(|path| path.is_file())
 }

@@ -1,10 +1,10 @@
-//! Faces that are written down in files, each with a picture of its own: what most forms come down to.
+//! Faces that are written down in files, each with an image of its own: what most formats come down to.
 
 use std::path::{Path, PathBuf};
 
 use crate::{Annotation, Dataset, Error, Result, Sample, Scheme, decode};
 
-/// Annotated faces whose pictures are decoded from files when they are asked for.
+/// Annotated faces whose images are decoded from files when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Listed {
     annotations: Vec<Annotation>,
@@ -13,7 +13,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// `annotations` that follow `scheme`, with pictures below `images`.
+    /// `annotations` that follow `scheme`, with images below `images`.
     pub fn new(annotations: Vec<Annotation>, images: &Path, scheme: Scheme) -> Self {
         Self { annotations, images: images.to_path_buf(), scheme }
     }
@@ -27,7 +27,7 @@ impl Listed {
         &mut self.annotations
     }
 
-    /// The folder that pictures' paths start from.
+    /// The folder that images' paths start from.
     pub fn images(&self) -> &Path {
         &self.images
     }
@@ -52,15 +52,15 @@ impl Dataset for Listed {
 
     fn get(&self, index: usize) -> Result<Sample> {
         let annotation = self.at(index)?;
-        let picture = decode::decode(&self.images.join(&annotation.image))?;
-        Ok(annotation.clone().with_picture(picture))
+        let image = decode::decode(&self.images.join(&annotation.image))?;
+        Ok(annotation.clone().with_image(image))
     }
 
     fn annotation(&self, index: usize) -> Result<Annotation> {
         self.at(index).cloned()
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
         Some(self.images.join(&self.annotations.get(index)?.image))
     }
 }

@@ -1,6 +1,6 @@
-//! Annotations as they lie on disk, one file or folder a form, and [`Source`], which opens any of them.
+//! Annotations as they lie on disk, one file or folder a format, and [`Source`], which opens any of them.
 //!
-//! | form | what | where |
+//! | format | what | where |
 //! |---|---|---|
 //! | WFLW | list files, 98 points | [`wflw`] |
 //! | 300W | folders of `.pts`, 68 points | [`face300w`] |
@@ -12,14 +12,14 @@
 //! | own | TOML and CSV, any points | [`own`] |
 //!
 //! Every reader makes points 0-based pixels, and hands back every row that it cannot use as an error with path, line, field, expected
-//! and got. The module of each form says where the form comes from, its splits and subsets, and the crop that the published models
+//! and got. The module of each format says where the format comes from, its splits and subsets, and the crop that the published models
 //! were trained with.
 
 pub mod coco;
 pub mod cofw;
 pub mod face300vw;
 pub mod face300w;
-mod form;
+mod format;
 mod layout;
 pub mod listed;
 pub mod own;
@@ -30,7 +30,7 @@ pub mod tsv;
 mod tsv_write;
 pub mod wflw;
 
-pub use form::{Form, Split};
+pub use format::{Format, Split};
 pub use layout::folder_of;
 pub use listed::Listed;
 pub use source::{Compat, Opened, Source};

@@ -76,7 +76,7 @@ impl Place {
         texts.chunks_exact(2).map(|pair| Ok([number(pair[0])?, number(pair[1])?])).collect()
     }
 
-    /// A picture's path, relative to the image folder.
+    /// An image's path, relative to the image folder.
     pub(super) fn image(&self, text: &str) -> Result<PathBuf> {
         inside(text).ok_or_else(|| self.error("image", "a path below the image folder", quoted(text)))
     }

@@ -1,4 +1,4 @@
-//! iBUG's `.pts` files: `version: 1`, `n_points:  68`, `{`, one `x y` a line, `}`; 1-based, beside their pictures.
+//! iBUG's `.pts` files: `version: 1`, `n_points:  68`, `{`, one `x y` a line, `}`; 1-based, beside their images.
 //!
 //! Crop: [`CropRule::LandmarkTight`], as the published 300W rows were made.
 
@@ -11,7 +11,7 @@ use crate::crop::CropRule;
 use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
 
 /// What an empty folder should have held.
-const EXPECTED: &str = ".pts files beside their pictures";
+const EXPECTED: &str = ".pts files beside their images";
 
 /// Suffix that some distributions of 300W give to names.
 const SUFFIX: &str = "_1";
@@ -91,16 +91,16 @@ pub fn format(points: &[[f32; 2]]) -> String {
     format!("version: 1\nn_points: {}\n{{\n{lines}}}\n", points.len())
 }
 
-/// Faces annotated by `.pts` files, each beside its picture; the box is the landmark-tight square.
+/// Faces annotated by `.pts` files, each beside its image; the box is the landmark-tight square.
 #[derive(Clone, Debug)]
 pub struct PtsDataset(Listed);
 
 impl PtsDataset {
-    /// Reads a `.pts` file, or every one in a folder (not below it), by name; pictures are looked for in `images` under the same
+    /// Reads a `.pts` file, or every one in a folder (not below it), by name; images are looked for in `images` under the same
     /// stem. Files that stand with other numbers of points than the scheme has are errors.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first file that is wrong or has no picture.
+    /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first file that is wrong or has no image.
     pub fn open(annotations: &Path, images: &Path, scheme: Scheme) -> Result<Self> {
         let faces = read_folder(annotations, images, scheme)?;
         Ok(Self(listed::strict(faces, annotations, EXPECTED)?))
@@ -128,8 +128,8 @@ impl Dataset for PtsDataset {
         self.0.annotation(index)
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
-        self.0.picture(index)
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
+        self.0.image_path(index)
     }
 }
 
@@ -160,14 +160,14 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The face of one file, its picture looked for in `folder`, which is `root` or below it.
+/// The face of one file, its image looked for in `folder`, which is `root` or below it.
 pub(super) fn annotation(file: &Path, folder: &Path, root: &Path, scheme: &Scheme) -> Result<Annotation> {
     let points = points(file, scheme)?;
     let stem = file.file_stem().unwrap_or_default();
     let candidates = [Some(stem.to_os_string()), without_suffix(stem), Some(with_suffix(stem))];
-    let Some(image) = candidates.iter().flatten().find_map(|stem| layout::picture(folder, stem)) else {
-        let expected = format!("{}.{{{}}}", folder.join(stem).display(), layout::PICTURES.join(","));
-        return Err(wrong(file, "picture", expected, "no such file".into()));
+    let Some(image) = candidates.iter().flatten().find_map(|stem| layout::image(folder, stem)) else {
+        let expected = format!("{}.{{{}}}", folder.join(stem).display(), layout::IMAGE_ENDINGS.join(","));
+        return Err(wrong(file, "image", expected, "no such file".into()));
     };
     let image = image.strip_prefix(root).map(Path::to_path_buf).unwrap_or(image);
     face(file, image, points)
@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_points_and_pictures_is_a_data_set() {
+    fn a_folder_of_points_and_images_is_a_data_set() {
         let dir = tempfile::tempdir().unwrap();
         let scheme: Scheme = toml::from_str("name = \"two\"\nkeypoints = 2").unwrap();
         let missing = PtsDataset::open(dir.path(), dir.path(), scheme.clone()).unwrap_err();
         assert!(missing.to_string().contains("empty"), "{missing}");
         std::fs::write(dir.path().join("b.v2.pts"), format(&[[1.0, 2.0], [11.0, 12.0]])).unwrap();
         let missing = PtsDataset::open(dir.path(), dir.path(), scheme.clone()).unwrap_err();
-        assert!(missing.to_string().contains("picture"), "{missing}");
+        assert!(missing.to_string().contains("image"), "{missing}");
         image::RgbImage::new(20, 20).save(dir.path().join("b.v2.PNG")).unwrap();
         let set = PtsDataset::open(dir.path(), dir.path(), scheme.clone()).unwrap();
         assert_eq!((set.len(), set.get(0).unwrap().image.dimensions()), (1, (20, 20)));

@@ -1,11 +1,11 @@
-//! Any data set by what a person says about it: form, place, split, subset, scheme, crop.
+//! Any data set by what a person says about it: format, place, split, subset, scheme, crop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Form, Split, coco, cofw, face300vw, face300w, folder_of, listed, own, pts, tsv, wflw};
+use super::{Format, Split, coco, cofw, face300vw, face300w, folder_of, listed, own, pts, tsv, wflw};
 use crate::crop::CropRule;
 use crate::dataset::Subset;
 use crate::recrop::Recropped;
@@ -27,24 +27,24 @@ pub enum Compat {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     /// How the annotations are written down.
-    pub form: Form,
+    pub format: Format,
     /// Their file or folder.
     pub annotations: PathBuf,
-    /// Folder that pictures' paths start from; by default as the form has it.
+    /// Folder that images' paths start from; by default as the format has it.
     pub images: Option<PathBuf>,
-    /// Split, for forms that have them; test where nothing is said.
+    /// Split, for formats that have them; test where nothing is said.
     pub split: Option<Split>,
     /// Split by a word of one's own, for [`own`].
     pub own_split: Option<String>,
-    /// Subset of the split; for forms without published ones, the tag that faces must have.
+    /// Subset of the split; for formats without published ones, the tag that faces must have.
     pub subset: Option<String>,
     /// Category, for [`coco`].
     pub category: Option<String>,
-    /// Scheme that points are to follow; needed by forms that have none of their own.
+    /// Scheme that points are to follow; needed by formats that have none of their own.
     pub scheme: Option<Scheme>,
     /// Make 68 points of 98.
     pub map: Option<Detail>,
-    /// Crop rule instead of the form's.
+    /// Crop rule instead of the format's.
     pub crop: Option<CropRule>,
     /// Repeat faults of the reference.
     pub compat: Compat,
@@ -73,10 +73,10 @@ impl Opened {
 }
 
 impl Source {
-    /// Annotations of a form with everything else at its default.
-    pub fn new(form: Form, annotations: impl Into<PathBuf>) -> Self {
+    /// Annotations of a format with everything else at its default.
+    pub fn new(format: Format, annotations: impl Into<PathBuf>) -> Self {
         Self {
-            form,
+            format,
             annotations: annotations.into(),
             images: None,
             split: None,
@@ -106,28 +106,28 @@ impl Source {
             return Err(Error::Empty { path: self.annotations.clone(), expected });
         }
         if self.map.is_some() || self.crop.is_some() {
-            let rule = self.crop.unwrap_or(self.form.crop());
+            let rule = self.crop.unwrap_or(self.format.crop());
             opened.dataset = self.recropped(opened.dataset, rule)?;
         }
         if let Some(wanted) = &self.scheme {
             opened.dataset = self.under(opened.dataset, wanted)?;
         }
         opened.published = self
-            .form
+            .format
             .splits()
             .contains(&split)
-            .then(|| self.form.published(split, self.subset.as_deref()))
+            .then(|| self.format.published(split, self.subset.as_deref()))
             .flatten();
         Ok(opened)
     }
 
     fn split(&self) -> Result<Split> {
-        let splits = self.form.splits();
+        let splits = self.format.splits();
         match self.split {
             Some(split) if !splits.contains(&split) => {
                 let known = splits.iter().map(ToString::to_string).collect::<Vec<_>>();
                 let expected =
-                    if known.is_empty() { "no split for this form".into() } else { known.join(", ") };
+                    if known.is_empty() { "no split for this format".into() } else { known.join(", ") };
                 Err(Error::content(&self.annotations, "split", expected, split.to_string()))
             }
             split => Ok(split.unwrap_or(Split::Test)),
@@ -140,16 +140,16 @@ impl Source {
         let subset = self.subset.as_deref();
         let listed = |(faces, problems): listed::Read| (Arc::new(faces) as Arc<dyn Dataset>, problems);
         let mut notes = Vec::new();
-        let (dataset, problems) = match self.form {
-            Form::Wflw => listed(wflw::read(path, images, split, subset)?),
-            Form::Face300w => listed(face300w::read(path, images, split, subset)?),
-            Form::Face300vw => {
+        let (dataset, problems) = match self.format {
+            Format::Wflw => listed(wflw::read(path, images, split, subset)?),
+            Format::Face300w => listed(face300w::read(path, images, split, subset)?),
+            Format::Face300vw => {
                 let options = face300vw::Options { images: self.images.clone(), ..Default::default() };
                 let read = face300vw::read(path, &options, split, subset)?;
                 notes.extend(self.said_of_videos(&read));
                 (Arc::new(read.faces) as Arc<dyn Dataset>, read.problems)
             }
-            Form::Cofw => {
+            Format::Cofw => {
                 let base = match self.compat {
                     Compat::None => cofw::Base::Zero,
                     Compat::Reference => cofw::Base::One,
@@ -157,52 +157,52 @@ impl Source {
                 let (faces, problems) = cofw::Cofw::open_lenient(path, split, base)?;
                 self.tagged(Arc::new(faces), problems)?
             }
-            Form::Coco => {
+            Format::Coco => {
                 let scheme =
                     if self.map.is_some() { Some(self.source_scheme()?) } else { self.scheme.clone() };
                 let (faces, problems) =
                     listed(coco::read(path, &beside(), self.category.as_deref(), scheme)?);
                 self.tagged(faces, problems)?
             }
-            Form::Own => {
+            Format::Own => {
                 let path = if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() };
                 let (faces, problems) = listed(own::read(&path, images, self.own_split.as_deref())?);
                 self.tagged(faces, problems)?
             }
-            Form::Pts => {
+            Format::Pts => {
                 let beside = if path.is_dir() { path.to_path_buf() } else { folder_of(path) };
                 let images = images.unwrap_or(&beside);
                 let (faces, problems) = listed(pts::read_folder(path, images, self.source_scheme()?)?);
                 self.tagged(faces, problems)?
             }
-            Form::Tsv => {
+            Format::Tsv => {
                 let (set, problems) = tsv::TsvDataset::open_lenient(path, &beside(), self.source_scheme()?)?;
                 let set = if self.compat == Compat::Reference { set.without_first_row() } else { set };
                 self.tagged(Arc::new(set), problems)?
             }
         };
         if self.compat == Compat::Reference {
-            notes.extend(match self.form {
-                Form::Tsv => Some("compat reference: the first row is dropped".to_string()),
-                Form::Cofw => Some("compat reference: points are 1-based".to_string()),
+            notes.extend(match self.format {
+                Format::Tsv => Some("compat reference: the first row is dropped".to_string()),
+                Format::Cofw => Some("compat reference: points are 1-based".to_string()),
                 _ => None,
             });
         }
         Ok(Opened { dataset, problems, notes, published: None })
     }
 
-    /// The scheme that the annotations follow, for forms that do not say.
+    /// The scheme that the annotations follow, for formats that do not say.
     fn source_scheme(&self) -> Result<Scheme> {
         if self.map.is_some() {
             return Scheme::named(wflw::SCHEME);
         }
         self.scheme.clone().ok_or_else(|| {
-            let expected = format!("a scheme, which form {} does not say", self.form);
+            let expected = format!("a scheme, which format {} does not say", self.format);
             Error::content(&self.annotations, "scheme", expected, "none")
         })
     }
 
-    /// The faces with the tag asked for, in a form that has no published subsets.
+    /// The faces with the tag asked for, in a format that has no published subsets.
     fn tagged(
         &self,
         faces: Arc<dyn Dataset>,
@@ -268,8 +268,8 @@ impl Source {
     }
 }
 
-impl Form {
-    /// The crop rule that the published models were trained with on data of this form.
+impl Format {
+    /// The crop rule that the published models were trained with on data of this format.
     pub fn crop(self) -> CropRule {
         match self {
             Self::Tsv | Self::Coco => CropRule::Stated,

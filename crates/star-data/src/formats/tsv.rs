@@ -33,7 +33,7 @@ pub type TsvRow = Annotation;
 pub struct TsvDataset(Listed);
 
 impl TsvDataset {
-    /// Reads every row of `annotations`; pictures are looked for below `images` when asked for.
+    /// Reads every row of `annotations`; images are looked for below `images` when asked for.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first row that is wrong.
@@ -88,8 +88,8 @@ impl Dataset for TsvDataset {
         self.0.annotation(index)
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
-        self.0.picture(index)
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
+        self.0.image_path(index)
     }
 }
 

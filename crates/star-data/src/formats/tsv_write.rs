@@ -30,7 +30,7 @@ pub fn format_row(
 /// five times where it names none), WFLW's attributes as `0,1,0,0,0,0`.
 ///
 /// # Errors
-/// [`Error::Content`] for a path that is not UTF-8 or holds a tab, and for absent points, which the form cannot say; as
+/// [`Error::Content`] for a path that is not UTF-8 or holds a tab, and for absent points, which the format cannot say; as
 /// [`CropRule::apply`].
 pub fn format_annotation(annotation: &Annotation, scheme: &Scheme, rule: CropRule) -> Result<String> {
     let Annotation { file, line, image, points, stated, tags, .. } = annotation;
@@ -44,7 +44,7 @@ pub fn format_annotation(annotation: &Annotation, scheme: &Scheme, rule: CropRul
     if let Some(absent) = points.iter().position(|p| !p.iter().all(|v| v.is_finite())) {
         return wrong(
             "points",
-            "all points, since rows of this form cannot leave one out",
+            "all points, since rows of this format cannot leave one out",
             format!("no point {absent}"),
         );
     }

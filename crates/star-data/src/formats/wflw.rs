@@ -1,10 +1,10 @@
 //! WFLW: 10,000 faces, 98 points, six attributes (Wu et al., Look at Boundary, CVPR 2018; wywu.github.io/projects/LAB/WFLW.html).
 //!
 //! `WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt` has a face a line, 207 fields between
-//! spaces: 196 coordinates `x0 y0 x1 y1 ...`, the rectangle `x_min y_min x_max y_max`, six attributes of 0 or 1, and the picture's
+//! spaces: 196 coordinates `x0 y0 x1 y1 ...`, the rectangle `x_min y_min x_max y_max`, six attributes of 0 or 1, and the image's
 //! path below `WFLW_images`. `WFLW_annotations/list_98pt_test/list_98pt_test_{largepose,expression,illumination,makeup,occlusion,
 //! blur}.txt` has 197: the coordinates and the path. Coordinates are taken as they are. The rectangle is like a detector's, not
-//! the box of the landmarks. A picture may hold several annotated faces.
+//! the box of the landmarks. An image may hold several annotated faces.
 //!
 //! | split | faces | subsets of it |
 //! |---|---|---|
@@ -51,7 +51,7 @@ pub fn attribute(name: &str) -> Option<&'static str> {
 }
 
 /// Reads a split from `root`: the folder that holds `WFLW_annotations` and `WFLW_images`, or one of the list files itself.
-/// Pictures are below `images`, by default the `WFLW_images` beside the annotations. With a `subset` (any name of an attribute)
+/// Images are below `images`, by default the `WFLW_images` beside the annotations. With a `subset` (any name of an attribute)
 /// only the faces that have it, by the attributes of the split's list, or by the subset's own list where that is all there is.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub fn attribute(name: &str) -> Option<&'static str> {
 pub fn read(root: &Path, images: Option<&Path>, split: Split, subset: Option<&str>) -> Result<Read> {
     let subset = subset.map(|name| known(root, name)).transpose()?;
     let list = list(root, split, subset)?;
-    let images = images.map_or_else(|| pictures(root, &list), Path::to_path_buf);
+    let images = images.map_or_else(|| image_folder(root, &list), Path::to_path_buf);
     let scheme = Scheme::named(SCHEME)?;
     let bytes = place::read(&list)?;
     let file: Arc<Path> = list.as_path().into();
@@ -96,7 +96,7 @@ fn list(root: &Path, split: Split, subset: Option<&'static str>) -> Result<PathB
 }
 
 /// `WFLW_images` near the annotations, or the folder that was given.
-fn pictures(root: &Path, list: &Path) -> PathBuf {
+fn image_folder(root: &Path, list: &Path) -> PathBuf {
     let above = list.ancestors().skip(1).take(4);
     let found = above.map(|folder| folder.join("WFLW_images")).find(|folder| folder.is_dir());
     found.unwrap_or_else(|| if root.is_dir() { root.to_path_buf() } else { layout::folder_of(list) })

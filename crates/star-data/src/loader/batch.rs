@@ -2,14 +2,14 @@
 
 use super::LoaderConfig;
 use super::item::Item;
+use super::targets::{edgemaps, pointmaps};
 use crate::affine::Affine;
 use crate::crop::denormalize;
-use crate::target::pointmap;
 use crate::{Error, Result, Scheme};
 
 /// Samples stacked into plain numbers.
 ///
-/// Pictures stay bytes: a network's own input description says how they are ordered and scaled, and bytes move four times faster.
+/// Images stay bytes: a network's own input description says how they are ordered and scaled, and bytes move four times faster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// RGB crops, `[B, S, S, 3]`.
@@ -22,7 +22,7 @@ pub struct Batch {
     pub pointmaps: Option<Vec<f32>>,
     /// Edge maps `[B, E, M, M]`, where asked for.
     pub edgemaps: Option<Vec<f32>>,
-    /// From picture to crop, a mirror included.
+    /// From image to crop, a mirror included.
     pub crops: Vec<Affine>,
     /// Index of each sample in the data set.
     pub indices: Vec<usize>,
@@ -39,7 +39,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Landmarks of sample `i` in pixels of its own picture, as far as they were not clamped.
+    /// Landmarks of sample `i` in pixels of its own image, as far as they were not clamped.
     ///
     /// # Errors
     /// [`Error::Index`] where there is no such sample.
@@ -50,7 +50,7 @@ impl Batch {
         Ok(points.chunks_exact(2).map(|p| back.apply(denormalize([p[0], p[1]], self.size))).collect())
     }
 
-    /// Stacks `items`. Point maps, nearly all of them 0, are drawn here: zeros that nobody wrote cost no memory traffic.
+    /// Stacks `items` and draws their target maps.
     pub(super) fn stack(items: &[Item], config: &LoaderConfig, scheme: &Scheme) -> Self {
         let concat = |part: fn(&Item) -> &[f32]| items.iter().map(part).collect::<Vec<_>>().concat();
         Self {
@@ -58,7 +58,7 @@ impl Batch {
             points: concat(|item| &item.points),
             weights: concat(|item| &item.weights),
             pointmaps: config.targets.then(|| pointmaps(items, config, scheme)),
-            edgemaps: config.targets.then(|| concat(|item| &item.edgemaps)),
+            edgemaps: config.targets.then(|| edgemaps(items, config, scheme)),
             crops: items.iter().map(|item| item.crop).collect(),
             indices: items.iter().map(|item| item.index).collect(),
             batch: items.len(),
@@ -68,14 +68,4 @@ impl Batch {
             map_size: config.map_size,
         }
     }
-}
-
-fn pointmaps(items: &[Item], config: &LoaderConfig, scheme: &Scheme) -> Vec<f32> {
-    let m = config.map_size;
-    let mut maps = vec![0f32; items.len() * scheme.keypoints * m * m];
-    let points = items.iter().flat_map(|item| &item.pixels);
-    for (map, &point) in maps.chunks_exact_mut(m * m).zip(points) {
-        pointmap(point, config.image_size, map, m);
-    }
-    maps
 }

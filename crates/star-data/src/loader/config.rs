@@ -74,7 +74,7 @@ pub struct LoaderConfig {
     pub seed: u64,
     /// Worker threads; 0 for one a core.
     pub workers: usize,
-    /// Batches prepared ahead of the one being waited for, at least 1. No more than these, that one and a picture a worker are ever
+    /// Batches prepared ahead of the one being waited for, at least 1. No more than these, that one and an image a worker are ever
     /// in memory.
     pub prefetch: usize,
 }
@@ -102,6 +102,18 @@ impl LoaderConfig {
             seed: 0,
             workers: 0,
             prefetch: 2,
+        }
+    }
+
+    /// Full batches in a new order every epoch, augmented as the reference does it, with target maps: for training.
+    pub fn training(batch_size: usize, image_size: usize) -> Self {
+        Self {
+            shuffle: true,
+            drop_last: true,
+            augmentation: Augmentation::default(),
+            targets: true,
+            clamp: true,
+            ..Self::evaluation(batch_size, image_size)
         }
     }
 

@@ -1,4 +1,4 @@
-//! One sample made ready: one map for pixels and points, then changes of pixels, then targets.
+//! One sample made ready: one map for pixels and points, then changes of pixels.
 
 use std::panic::AssertUnwindSafe;
 
@@ -9,7 +9,6 @@ use super::order::stream;
 use crate::affine::Affine;
 use crate::augment::mirrored;
 use crate::crop::{Crop, normalize};
-use crate::target::edgemap;
 use crate::{Dataset, Error, Result, Sample, Scheme, warp};
 
 /// One sample of a batch.
@@ -19,7 +18,6 @@ pub(super) struct Item {
     pub(super) weights: Vec<f32>,
     /// Landmarks in pixels of the crop, NaN where unknown.
     pub(super) pixels: Vec<[f32; 2]>,
-    pub(super) edgemaps: Vec<f32>,
     pub(super) crop: Affine,
     pub(super) index: usize,
 }
@@ -27,7 +25,7 @@ pub(super) struct Item {
 impl Item {
     /// Reads and prepares sample `index`. A panic becomes an error: in a worker thread it would end the program.
     pub(super) fn prepare(
-        dataset: &dyn Dataset,
+        dataset: &impl Dataset,
         config: &LoaderConfig,
         epoch: u64,
         index: usize,
@@ -41,7 +39,7 @@ impl Item {
         })
     }
 
-    fn new(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64, index: usize) -> Result<Self> {
+    fn new(dataset: &impl Dataset, config: &LoaderConfig, epoch: u64, index: usize) -> Result<Self> {
         let sample = dataset.get(index)?;
         let scheme = dataset.scheme();
         let mut rng = stream(config.seed, epoch, index as u64);
@@ -65,12 +63,11 @@ impl Item {
             let normal = if config.clamp { normal.map(|v| v.clamp(-1.0, 1.0)) } else { normal };
             points[2 * to..2 * to + 2].copy_from_slice(&normal);
         }
-        let edgemaps = if config.targets { edgemaps(&pixels, scheme, config) } else { Vec::new() };
-        Ok(Self { image: image.into_raw(), points, weights, pixels, edgemaps, crop, index })
+        Ok(Self { image: image.into_raw(), points, weights, pixels, crop, index })
     }
 }
 
-/// The one map from picture to crop (mirror, crop, jitter), and which point of the sample each keypoint is.
+/// The one map from image to crop (mirror, crop, jitter), and which point of the sample each keypoint is.
 fn geometry(
     sample: &Sample,
     scheme: &Scheme,
@@ -86,14 +83,4 @@ fn geometry(
     let width = sample.image.width();
     let crop = crop.transform(&mirrored(&sample.face, width))?;
     Ok((Affine::mirror(f64::from(width)).then(crop).then(jitter), scheme.flip_permutation()))
-}
-
-fn edgemaps(pixels: &[[f32; 2]], scheme: &Scheme, config: &LoaderConfig) -> Vec<f32> {
-    let (size, m) = (config.image_size, config.map_size);
-    let mut maps = vec![0f32; scheme.edges.len() * m * m];
-    for (map, edge) in maps.chunks_exact_mut(m * m).zip(&scheme.edges) {
-        let along: Vec<[f32; 2]> = edge.points.iter().map(|&k| pixels[k]).collect();
-        edgemap(&along, edge.closed, size, map, m);
-    }
-    maps
 }

@@ -18,7 +18,7 @@ pub(super) fn stream(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
 ///
 /// Samples that lie in several shards are shuffled by shard, and then within a buffer that runs over the shards: what is read at a
 /// time lies in a few of them.
-pub(super) fn order(dataset: &dyn Dataset, config: &LoaderConfig, epoch: u64) -> Vec<usize> {
+pub(super) fn order(dataset: &impl Dataset, config: &LoaderConfig, epoch: u64) -> Vec<usize> {
     let mut all: Vec<usize> = (0..dataset.len()).collect();
     if !config.shuffle {
         return all;

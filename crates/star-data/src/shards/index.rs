@@ -18,13 +18,13 @@ pub(super) const MANIFEST: &str = "index.json";
 /// First line of a shard's list.
 const HEAD: &str = "star-data shard index 1";
 
-/// Endings of pictures.
-const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
+/// Endings of images.
+const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
 
 /// Ending of annotations.
 const ANNOTATION: &str = "json";
 
-/// Largest picture or annotation that is read, bytes: no file of a data set comes near it.
+/// Largest image or annotation that is read, bytes: no file of a data set comes near it.
 const LARGEST: u64 = 1 << 30;
 
 /// The shards of a set.
@@ -80,9 +80,9 @@ fn limited(store: &dyn ShardStore, name: &str, size: u64) -> Result<usize> {
 pub(super) struct Member {
     /// What its files are called, without ending.
     pub(super) key: String,
-    /// Ending of the picture.
+    /// Ending of the image.
     pub(super) ending: String,
-    pub(super) picture: Range<u64>,
+    pub(super) image: Range<u64>,
     pub(super) annotation: Range<u64>,
 }
 
@@ -94,13 +94,13 @@ pub(super) fn list_name(shard: &str) -> String {
 /// A shard's list as text.
 pub(super) fn format(members: &[Member]) -> String {
     let mut text = format!("{HEAD}\n");
-    for Member { key, ending, picture, annotation } in members {
-        let lengths = (picture.end - picture.start, annotation.end - annotation.start);
+    for Member { key, ending, image, annotation } in members {
+        let lengths = (image.end - image.start, annotation.end - annotation.start);
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
             "{key}\t{ending}\t{}\t{}\t{}\t{}",
-            picture.start, lengths.0, annotation.start, lengths.1
+            image.start, lengths.0, annotation.start, lengths.1
         );
     }
     text
@@ -135,8 +135,8 @@ pub(super) fn members(store: &dyn ShardStore, shard: &Shard) -> Result<Vec<Membe
         None => walk(store, name, size)?,
     };
     let outside = |range: &Range<u64>| range.end > size || range.end - range.start > LARGEST;
-    if let Some(member) = members.iter().find(|m| outside(&m.picture) || outside(&m.annotation)) {
-        let got = format!("{:?} and {:?}", member.picture, member.annotation);
+    if let Some(member) = members.iter().find(|m| outside(&m.image) || outside(&m.annotation)) {
+        let got = format!("{:?} and {:?}", member.image, member.annotation);
         return Err(Error::content(
             store.place(name),
             member.key.as_str(),
@@ -166,11 +166,11 @@ fn parse(store: &dyn ShardStore, name: &str, bytes: &[u8]) -> Result<Vec<Member>
         let fields: Vec<&str> = line.split('\t').collect();
         let [key, ending, numbers @ ..] = fields.as_slice() else { return None };
         let numbers: Vec<u64> = numbers.iter().map(|v| v.parse().ok()).collect::<Option<_>>()?;
-        let [picture, picture_length, annotation, annotation_length] = numbers.try_into().ok()?;
+        let [image, image_length, annotation, annotation_length] = numbers.try_into().ok()?;
         Some(Member {
             key: key.to_string(),
             ending: ending.to_string(),
-            picture: picture..picture.checked_add(picture_length)?,
+            image: image..image.checked_add(image_length)?,
             annotation: annotation..annotation.checked_add(annotation_length)?,
         })
     };
@@ -196,24 +196,24 @@ fn walk(store: &dyn ShardStore, name: &str, size: u64) -> Result<Vec<Member>> {
         let (key, ending) = (&path[..path.len() - ending.len() - 1], ending.to_lowercase());
         let range = entry.raw_file_position()..entry.raw_file_position().saturating_add(entry.size());
         if !entry.header().entry_type().is_file()
-            || !(ending == ANNOTATION || PICTURES.contains(&ending.as_str()))
+            || !(ending == ANNOTATION || IMAGE_ENDINGS.contains(&ending.as_str()))
         {
             continue;
         }
         if members.last().is_none_or(|last| last.key != key) {
             let (key, ending) = (key.to_string(), String::new());
-            members.push(Member { key, ending, picture: absent.clone(), annotation: absent.clone() });
+            members.push(Member { key, ending, image: absent.clone(), annotation: absent.clone() });
         }
         let Some(member) = members.last_mut() else { continue };
         if ending == ANNOTATION {
             member.annotation = range;
         } else {
-            (member.picture, member.ending) = (range, ending);
+            (member.image, member.ending) = (range, ending);
         }
     }
-    if let Some(half) = members.iter().find(|m| m.picture == absent || m.annotation == absent) {
-        let expected = format!("a picture ({}) and its annotation (json)", PICTURES.join(", "));
-        let got = if half.picture == absent { "no picture" } else { "no annotation" };
+    if let Some(half) = members.iter().find(|m| m.image == absent || m.annotation == absent) {
+        let expected = format!("an image ({}) and its annotation (json)", IMAGE_ENDINGS.join(", "));
+        let got = if half.image == absent { "no image" } else { "no annotation" };
         return Err(Error::content(store.place(name), half.key.as_str(), expected, got));
     }
     Ok(members)

@@ -1,6 +1,6 @@
-//! Big sets packed into shards: tar files as WebDataset has them, of pictures and their annotations.
+//! Big sets packed into shards: tar files as WebDataset has them, of images and their annotations.
 //!
-//! A shard holds, one after the other, `000017.jpg` with a picture and `000017.json` with its annotation. Beside the shards lie a
+//! A shard holds, one after the other, `000017.jpg` with an image and `000017.json` with its annotation. Beside the shards lie a
 //! manifest (`index.json`) and, for each shard, a list of what lies where, so that any sample is one read of one range: from a disk,
 //! or from object storage through a [`ShardStore`] of one's own. Shards that other programs wrote need neither; they are walked
 //! through once.
@@ -99,7 +99,7 @@ impl ShardSet {
             starts.push(sum);
         }
         if starts.last() == Some(&0) {
-            let expected = "an index.json, or .tar files of pictures with annotations".into();
+            let expected = "an index.json, or .tar files of images with annotations".into();
             return Err(Error::Empty { path: store.place(""), expected });
         }
         Ok(Self { store, scheme, shards, starts, members })
@@ -152,7 +152,7 @@ impl Dataset for ShardSet {
         &self.scheme
     }
 
-    /// Shard and name of the picture.
+    /// Shard and name of the image.
     fn source(&self, index: usize) -> PathBuf {
         self.member(index).map(|(shard, member)| self.name(shard, member)).unwrap_or_default()
     }
@@ -160,11 +160,11 @@ impl Dataset for ShardSet {
     fn get(&self, index: usize) -> Result<Sample> {
         let (shard, member) = self.member(index)?;
         let name = self.name(shard, member);
-        // Picture and annotation lie together: one read for both.
-        let (a, b) = (&member.picture, &member.annotation);
+        // Image and annotation lie together: one read for both.
+        let (a, b) = (&member.image, &member.annotation);
         let (start, end) = (a.start.min(b.start), a.end.max(b.end));
         let together = end - start <= (a.end - a.start) + (b.end - b.start) + 4096;
-        let (picture, annotation) = if together {
+        let (image, annotation) = if together {
             let bytes = self.bytes(shard, &(start..end))?;
             let part = |range: &std::ops::Range<u64>| {
                 bytes[(range.start - start) as usize..(range.end - start) as usize].to_vec()
@@ -175,7 +175,7 @@ impl Dataset for ShardSet {
         };
         let record = Record::parse(&annotation, &name, &self.scheme)?;
         Ok(Sample {
-            image: decode_bytes(&picture, &name)?,
+            image: decode_bytes(&image, &name)?,
             points: record.landmarks(),
             visibility: record.visibility,
             face: record.face,

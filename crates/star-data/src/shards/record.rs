@@ -1,4 +1,4 @@
-//! What lies beside each picture of a shard: its annotation as JSON.
+//! What lies beside each image of a shard: its annotation as JSON.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::region::Place;
 use crate::{Error, FaceBox, Result, Sample, Scheme};
 
-/// The annotation of one picture.
+/// The annotation of one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// Landmarks in pixels of the picture beside it; `null` where unknown.
+    /// Landmarks in pixels of the image beside it; `null` where unknown.
     pub(super) points: Vec<Option<[f32; 2]>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) visibility: Option<Vec<bool>>,
@@ -20,7 +20,7 @@ pub(super) struct Record {
     /// Where the sample came from.
     #[serde(default)]
     pub(super) source: String,
-    /// Where in its original the picture lies, if it was cut.
+    /// Where in its original the image lies, if it was cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) region: Option<Place>,
 }

@@ -16,10 +16,11 @@ use sha2::{Digest, Sha256};
 
 use super::index::{self, MANIFEST, Manifest, Member, Shard};
 use super::record::Record;
+use crate::atomic::Durability;
 use crate::decode::decode_bytes;
 use crate::loader::Unreadable;
 use crate::region::Region;
-use crate::{Dataset, Error, Result, Scheme, whole_file};
+use crate::{Dataset, Error, Result, Scheme, atomic};
 
 /// Settings of a packing under way, to go on by.
 const PACKING: &str = "packing.json";
@@ -27,7 +28,7 @@ const PACKING: &str = "packing.json";
 /// Samples prepared side by side before they are written.
 const CHUNK: usize = 64;
 
-/// How pictures are written that are not copied as they are.
+/// How images are written that are not copied as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -45,9 +46,9 @@ pub enum Encoding {
 pub struct PackConfig {
     /// Samples a shard.
     pub per_shard: usize,
-    /// Keep only the part of each picture about its face; `None` copies whole files as they are, byte for byte.
+    /// Keep only the part of each image about its face; `None` copies whole files as they are, byte for byte.
     pub region: Option<Region>,
-    /// How pictures without files, or cut out of theirs, are written.
+    /// How images without files, or cut out of theirs, are written.
     pub encoding: Encoding,
     /// Seed to shuffle the set by before it is packed: neighbours, such as the frames of a video, then lie in different shards.
     pub shuffle: Option<u64>,
@@ -76,7 +77,7 @@ pub struct Packed {
     pub shards: usize,
     /// Bytes of all shards.
     pub bytes: u64,
-    /// Index and trouble of samples left out by this run.
+    /// Index and skipped of samples left out by this run.
     pub unreadable: Vec<(usize, Error)>,
     /// Stopped before everything was packed.
     pub stopped: bool,
@@ -121,8 +122,8 @@ pub fn pack(
         let shard = match finished(folder, &url)? {
             Some(shard) => shard,
             None => match job.write(stop, progress)? {
-                Some((shard, trouble)) => {
-                    packed.unreadable.extend(trouble);
+                Some((shard, skipped)) => {
+                    packed.unreadable.extend(skipped);
                     shard
                 }
                 None => return Ok(Packed { stopped: true, shards: shards.len(), ..packed }),
@@ -201,11 +202,11 @@ fn note_name(url: &str) -> String {
 /// A sample ready to be written.
 struct Ready {
     ending: &'static str,
-    picture: Vec<u8>,
+    image: Vec<u8>,
     annotation: Vec<u8>,
 }
 
-type Trouble = Vec<(usize, Error)>;
+type Skipped = Vec<(usize, Error)>;
 
 /// One shard to be written.
 struct Job<'a> {
@@ -222,7 +223,7 @@ struct Job<'a> {
 #[derive(Default)]
 struct Contents {
     members: Vec<Member>,
-    trouble: Trouble,
+    skipped: Skipped,
     length: u64,
     sha256: String,
     stopped: bool,
@@ -230,24 +231,22 @@ struct Contents {
 
 impl Job<'_> {
     /// Writes the shard, its list and its note; `None` where it was stopped.
-    fn write(&self, stop: &AtomicBool, progress: &dyn Fn(usize)) -> Result<Option<(Shard, Trouble)>> {
+    fn write(&self, stop: &AtomicBool, progress: &dyn Fn(usize)) -> Result<Option<(Shard, Skipped)>> {
         let mut contents = Contents::default();
-        let written = whole_file::write(&self.folder.join(self.url), true, |file| {
+        let written = atomic::write_with(&self.folder.join(self.url), Durability::Synced, |file| {
             self.fill(file, &mut contents, stop, progress)
         });
         if contents.stopped {
             return Ok(None);
         }
         written?;
-        let Contents { members, trouble, length, sha256, .. } = contents;
+        let Contents { members, skipped, length, sha256, .. } = contents;
         let list = self.folder.join(index::list_name(self.url));
-        whole_file::write(&list, true, |file| {
-            file.write_all(index::format(&members).as_bytes()).map_err(|source| Error::io(&list, source))
-        })?;
+        atomic::write(&list, index::format(&members).as_bytes())?;
         let (url, nsamples) = (self.url.to_string(), members.len());
         let shard = Shard { url, nsamples, filesize: Some(length), sha256: Some(sha256) };
         write_json(&self.folder.join(note_name(self.url)), &shard)?;
-        Ok(Some((shard, trouble)))
+        Ok(Some((shard, skipped)))
     }
 
     fn fill(
@@ -270,10 +269,10 @@ impl Job<'_> {
             let ready: Vec<Result<Ready>> =
                 indices.par_iter().map(|&index| ready(self.dataset, self.config, index)).collect();
             for (key, (ready, &index)) in (done..).zip(ready.into_iter().zip(indices)) {
-                let Ready { ending, picture, annotation } = match ready {
+                let Ready { ending, image, annotation } = match ready {
                     Ok(ready) => ready,
                     Err(error) if self.config.unreadable == Unreadable::Skip => {
-                        contents.trouble.push((index, error));
+                        contents.skipped.push((index, error));
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -282,8 +281,8 @@ impl Job<'_> {
                 let mut append = |ending: &str, bytes: &[u8]| {
                     append(&mut archive, &format!("{key}.{ending}"), bytes).map_err(io)
                 };
-                let (picture, annotation) = (append(ending, &picture)?, append("json", &annotation)?);
-                contents.members.push(Member { key, ending: ending.to_string(), picture, annotation });
+                let (image, annotation) = (append(ending, &image)?, append("json", &annotation)?);
+                contents.members.push(Member { key, ending: ending.to_string(), image, annotation });
             }
             done += indices.len();
             progress(done);
@@ -296,12 +295,12 @@ impl Job<'_> {
 
 /// Reads and encodes one sample.
 fn ready(dataset: &dyn Dataset, config: &PackConfig, index: usize) -> Result<Ready> {
-    let file = dataset.picture(index).filter(|_| config.region.is_none());
-    let (sample, picture) = match file {
+    let file = dataset.image_path(index).filter(|_| config.region.is_none());
+    let (sample, image) = match file {
         Some(file) => {
             let bytes = std::fs::read(&file).map_err(|source| Error::io(&file, source))?;
             let image = decode_bytes(&bytes, &file)?;
-            (dataset.annotation(index)?.with_picture(image), Some(bytes))
+            (dataset.annotation(index)?.with_image(image), Some(bytes))
         }
         None => (dataset.get(index)?, None),
     };
@@ -313,15 +312,15 @@ fn ready(dataset: &dyn Dataset, config: &PackConfig, index: usize) -> Result<Rea
         None => (sample, None),
     };
     let annotation = json(&Record::new(&sample, place))?;
-    let (ending, picture) = match picture {
+    let (ending, image) = match image {
         Some(bytes) => (ending(&bytes), bytes),
         None => encode(&sample.image, config.encoding)
             .map_err(|error| Error::Decode { path: sample.source.clone(), reason: error.to_string() })?,
     };
-    Ok(Ready { ending, picture, annotation })
+    Ok(Ready { ending, image, annotation })
 }
 
-/// What a picture's bytes are, whatever its file was called.
+/// What an image's bytes are, whatever its file was called.
 fn ending(bytes: &[u8]) -> &'static str {
     match image::guess_format(bytes) {
         Ok(image::ImageFormat::Jpeg) => "jpg",
@@ -401,6 +400,5 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let bytes = json(value)?;
-    whole_file::write(path, true, |file| file.write_all(&bytes).map_err(|source| Error::io(path, source)))
+    atomic::write(path, &json(value)?)
 }

@@ -1,4 +1,4 @@
-//! A posed face placed in a picture: the model's points in pixels.
+//! A posed face placed in an image: the model's points in pixels.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -6,12 +6,12 @@ use rand_chacha::ChaCha8Rng;
 use super::pose::Pose;
 use super::shape::{Point3, Shape};
 
-/// Longer side of the landmarks' tight box, as a share of the picture's side.
+/// Longer side of the landmarks' tight box, as a share of the image's side.
 const FACE_SHARE: std::ops::Range<f64> = 0.48..0.72;
-/// Landmarks keep this share of the picture's side away from its border.
+/// Landmarks keep this share of the image's side away from its border.
 const MARGIN: f64 = 0.03;
 
-/// A face in a picture. Projection is scaled orthographic.
+/// A face in an image. Projection is scaled orthographic.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
     pub(super) shape: Shape,
@@ -24,7 +24,7 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// A random face in a random pose, whole and somewhere in a square picture of `size` pixels.
+    /// A random face in a random pose, whole and somewhere in a square image of `size` pixels.
     pub(super) fn draw(size: u32, rng: &mut ChaCha8Rng) -> Self {
         let (shape, pose) = (Shape::draw(rng), Pose::draw(rng));
         let side = f64::from(size);
@@ -46,7 +46,7 @@ impl Figure {
             // Faces sit near the middle more often than near the border.
             let where_ = (rng.random_range(0.0..1.0f64) + rng.random_range(0.0..1.0)) / 2.0;
             let start = MARGIN * side + where_ * (side * (1.0 - 2.0 * MARGIN) - extent);
-            // Pixel centres are whole numbers, so the picture spans -0.5 to side - 0.5.
+            // Pixel centres are whole numbers, so the image spans -0.5 to side - 0.5.
             figure.offset[axis] = start - 0.5 - figure.unit * low[axis];
         }
         figure.landmarks = points.iter().map(|&p| figure.place(p)).collect();

@@ -15,9 +15,9 @@ pub const HAND_SCHEME: &str = "hand21";
 pub(super) const KEYPOINTS: usize = 21;
 /// Wrist and base of the middle finger, whose distance is the unit of the annotator's noise.
 const PALM: [usize; 2] = [0, 9];
-/// Longer side of the hand's tight box, as a share of the picture's side.
+/// Longer side of the hand's tight box, as a share of the image's side.
 const HAND_SHARE: std::ops::Range<f64> = 0.5..0.75;
-/// Joints keep this share of the picture's side away from its border.
+/// Joints keep this share of the image's side away from its border.
 const MARGIN: f64 = 0.06;
 
 /// One finger: where it leaves the palm (in palm lengths, the wrist at 0, fingers upwards), in which direction it points when
@@ -38,7 +38,7 @@ const FINGERS: [Finger; 5] = [
     Finger { base: [0.43, 0.82], direction: 18.0, bones: [0.36, 0.22, 0.20], width: 0.073 },
 ];
 
-/// A hand placed in a picture.
+/// A hand placed in an image.
 #[derive(Clone, Debug)]
 pub(super) struct Hand {
     /// Exact joints in pixels, pixel centres at whole numbers.
@@ -47,12 +47,12 @@ pub(super) struct Hand {
     pub(super) unit: f64,
     /// Half the widths of the fingers in pixels, thumb first.
     pub(super) widths: [f32; 5],
-    /// Where the forearm leaves the picture or ends, in pixels.
+    /// Where the forearm leaves the image or ends, in pixels.
     pub(super) elbow: [f32; 2],
 }
 
 impl Hand {
-    /// A random hand: left or right, turned, spread, its fingers bent in the picture and towards the viewer.
+    /// A random hand: left or right, turned, spread, its fingers bent in the image and towards the viewer.
     fn draw(size: u32, rng: &mut ChaCha8Rng) -> Self {
         let side = f64::from(size);
         let spread = rng.random_range(0.6..1.7);
@@ -66,7 +66,7 @@ impl Hand {
             let mut angle = finger.direction * spread + 5.0 * normal(rng);
             points.push(at);
             for (i, bone) in finger.bones.iter().enumerate() {
-                // Bent towards the viewer a bone looks shorter; bent in the picture it turns.
+                // Bent towards the viewer a bone looks shorter; bent in the image it turns.
                 let short = 1.0 - (curl * rng.random_range(0.2..0.75)).min(0.65) * (0.6 + 0.2 * i as f64);
                 angle +=
                     if i > 0 { 7.0 * normal(rng) + 14.0 * curl * finger.direction.signum() } else { 0.0 };
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn joints_lie_in_the_picture_and_fingers_leave_the_palm() {
+    fn joints_lie_in_the_image_and_fingers_leave_the_palm() {
         let set = hands(200, 1.0);
         let distance = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
         for i in 0..200 {

@@ -42,9 +42,9 @@ use paint::paint;
 
 /// Outer eye corners of the markup, whose distance is the unit of the annotator's noise.
 const OUTER_EYE_CORNERS: [usize; 2] = [60, 72];
-/// Smallest picture in which eyelids are still further apart than a pixel.
+/// Smallest image in which eyelids are still further apart than a pixel.
 const SMALLEST: u32 = 32;
-/// Largest picture; a face painted larger shows no more.
+/// Largest image; a face painted larger shows no more.
 const LARGEST: u32 = 4096;
 
 /// Which coordinates a sample carries.
@@ -58,7 +58,7 @@ pub enum Labels {
     Exact,
 }
 
-/// What is in the pictures.
+/// What is in the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
@@ -83,15 +83,15 @@ impl Subject {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticConfig {
-    /// What is in the pictures.
+    /// What is in the images.
     pub subject: Subject,
-    /// Number of faces, one a picture.
+    /// Number of faces, one an image.
     pub count: usize,
     /// Sets with different seeds share no face; train and test sets differ by it.
     pub seed: u64,
-    /// Side of the square pictures, 32 to 4096 pixels.
+    /// Side of the square images, 32 to 4096 pixels.
     pub image_size: u32,
-    /// Factor on the label noise; see [`Annotator`]. It changes no picture.
+    /// Factor on the label noise; see [`Annotator`]. It changes no image.
     pub strength: f64,
     /// Which coordinates samples carry.
     pub labels: Labels,
@@ -129,7 +129,7 @@ impl SyntheticConfig {
 
 /// A drawn data set: the exact truth is known, and how far and in which direction its annotator errs.
 pub trait Drawn: Dataset {
-    /// Exact keypoints of a picture in its pixels, pixel centres at whole numbers.
+    /// Exact keypoints of an image in its pixels, pixel centres at whole numbers.
     fn truth(&self, index: usize) -> Vec<[f32; 2]>;
 
     /// Labels as the annotator gives them, whichever labels the samples carry.
@@ -191,7 +191,7 @@ impl SyntheticFaces {
         Annotator { strength: self.config.strength }
     }
 
-    /// Exact landmarks of a face in pixels of its picture, pixel centres at whole numbers: 98 of `(x, y)`.
+    /// Exact landmarks of a face in pixels of its image, pixel centres at whole numbers: 98 of `(x, y)`.
     pub fn truth(&self, index: usize) -> Vec<[f32; 2]> {
         self.figure(index).landmarks
     }
@@ -253,7 +253,7 @@ impl Drawn for SyntheticFaces {
     }
 }
 
-/// One of the random streams of a picture.
+/// One of the random streams of an image.
 fn stream(seed: u64, index: usize, purpose: Purpose) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(4 * index as u64 + purpose as u64);

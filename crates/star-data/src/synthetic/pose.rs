@@ -7,11 +7,11 @@ use super::shape::{Point3, normal};
 /// Head rotation in radians; see [`Pose::rotate`] for the order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pose {
-    /// Turn to the right of the picture.
+    /// Turn to the right of the image.
     pub(super) yaw: f64,
     /// Nod downwards.
     pub(super) pitch: f64,
-    /// Clockwise tilt in the picture.
+    /// Clockwise tilt in the image.
     pub(super) roll: f64,
 }
 

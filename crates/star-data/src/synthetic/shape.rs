@@ -1,6 +1,6 @@
 //! A parametric face in three dimensions, in the order of the 98-point WFLW markup.
 //!
-//! Unit: the mean face's distance between the outer eye corners. Axes: x to the right of the picture, y down, z towards the camera;
+//! Unit: the mean face's distance between the outer eye corners. Axes: x to the right of the image, y down, z towards the camera;
 //! the origin is midway between the eyes. The proportions are round numbers close to those of an adult face (eyes a third of the
 //! inter-ocular distance wide, mouth 0.55, face 1.56 wide, chin 1.25 below the eyes); they are chosen by eye, not fitted to anybody.
 

@@ -41,7 +41,7 @@ fn seeds_and_indices_make_different_faces() {
 }
 
 #[test]
-fn noise_and_labels_change_no_picture_and_no_box() {
+fn noise_and_labels_change_no_image_and_no_box() {
     let annotated = faces(SyntheticConfig { strength: 3.0, ..small(4) });
     let exact = faces(SyntheticConfig { labels: Labels::Exact, ..small(4) });
     for i in 0..4 {
@@ -57,7 +57,7 @@ fn noise_and_labels_change_no_picture_and_no_box() {
 }
 
 #[test]
-fn truth_lies_inside_picture_and_box() {
+fn truth_lies_inside_image_and_box() {
     for (count, image_size) in [(400, 96), (40, 256)] {
         let set = faces(SyntheticConfig { count, image_size, ..Default::default() });
         for i in 0..count {

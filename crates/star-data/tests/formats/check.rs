@@ -5,7 +5,7 @@ use star_data::formats::tsv::TsvDataset;
 use star_data::{Dataset, Scheme};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{assert_contains, picture, write};
+use super::{assert_contains, image, write};
 
 fn set(dir: &std::path::Path, rows: &[&str]) -> (Report, usize) {
     let path = dir.join("faces.tsv");
@@ -24,11 +24,11 @@ fn row(image: &str, x: &str, tags: &str) -> String {
 }
 
 #[test]
-fn every_problem_is_found_in_its_row_and_every_picture_decoded_once() {
+fn every_problem_is_found_in_its_row_and_every_image_decoded_once() {
     let dir = tempfile::tempdir().unwrap();
-    picture(&dir.path().join("good.png"), 1);
+    image(&dir.path().join("good.png"), 1);
     std::fs::copy(dir.path().join("good.png"), dir.path().join("copy.png")).unwrap();
-    write(&dir.path().join("bad.png"), "no picture");
+    write(&dir.path().join("bad.png"), "no image");
     let rows = [
         row("good.png", "1", "dark"),
         row("good.png", "1", "dark"),
@@ -43,9 +43,9 @@ fn every_problem_is_found_in_its_row_and_every_picture_decoded_once() {
     let text: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     let expected = [
         ("line 2: row: expected each face once, got the face of ", "line 1 again"),
-        ("line 6: landmarks: expected points in the picture of 24x16 pixels", "(500, 2)"),
-        ("line 3: image: expected a readable picture", "neither"),
-        ("line 4: image: expected a readable picture", "none.png"),
+        ("line 6: landmarks: expected points in the image of 24x16 pixels", "(500, 2)"),
+        ("line 3: image: expected a readable image", "neither"),
+        ("line 4: image: expected a readable image", "none.png"),
     ];
     assert_eq!(text.len(), expected.len(), "{text:?}");
     for (line, part) in expected {
@@ -53,16 +53,16 @@ fn every_problem_is_found_in_its_row_and_every_picture_decoded_once() {
             text.iter().find(|text| text.contains(line)).unwrap_or_else(|| panic!("{line} in {text:?}"));
         assert_contains(found, &[part]);
     }
-    assert_eq!((report.pictures, report.outside, done), (4, 2, 7));
+    assert_eq!((report.images, report.outside, done), (4, 2, 7));
     assert_eq!(report.tags.iter().map(|(tag, n)| format!("{tag}{n}")).collect::<Vec<_>>(), ["dark2", "wet1"]);
     assert_eq!(report.same, [("copy.png".into(), "good.png".into())]);
 }
 
 #[test]
-fn the_hash_follows_points_boxes_tags_order_and_pictures_and_nothing_else() {
+fn the_hash_follows_points_boxes_tags_order_and_images_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    picture(&dir.path().join("a.png"), 1);
-    picture(&dir.path().join("b.png"), 2);
+    image(&dir.path().join("a.png"), 1);
+    image(&dir.path().join("b.png"), 2);
     let (first, second) = (row("a.png", "1", "x"), row("b.png", "2", ""));
     let hash = |rows: &[&str]| set(dir.path(), rows).0.hash;
     let whole = hash(&[&first, &second]);
@@ -72,6 +72,6 @@ fn the_hash_follows_points_boxes_tags_order_and_pictures_and_nothing_else() {
     for other in [[&second, &first], [&first, &moved], [&first, &tagged], [&first, &boxed]] {
         assert_ne!(whole, hash(&[other[0], other[1]]), "{other:?}");
     }
-    picture(&dir.path().join("b.png"), 3);
+    image(&dir.path().join("b.png"), 3);
     assert_ne!(whole, hash(&[&first, &second]));
 }

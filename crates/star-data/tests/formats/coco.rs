@@ -5,7 +5,7 @@ use std::path::Path;
 use star_data::formats::coco;
 use star_data::{Dataset, FaceBox, Scheme};
 
-use super::{assert_contains, picture, write};
+use super::{assert_contains, image, write};
 
 const DOCUMENT: &str = r#"{
  "info": {"year": 2026}, "licenses": [],
@@ -58,7 +58,7 @@ fn what_is_written_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("again.json");
     write(&path, coco::to_json(&faces, set.scheme()).unwrap());
-    picture(&dir.path().join("b.png"), 5);
+    image(&dir.path().join("b.png"), 5);
     let (again, problems) = coco::read(&path, dir.path(), Some("PAW"), None).unwrap();
     assert!(problems.is_empty());
     assert_eq!(

@@ -6,7 +6,7 @@ use star_data::Dataset;
 use star_data::formats::face300vw::{self, Options};
 use star_data::formats::{Split, pts};
 
-use super::{assert_contains, picture, points, write};
+use super::{assert_contains, image, points, write};
 
 fn annotate(root: &Path, video: &str, frame: u32, shift: f32) {
     write(&root.join(format!("{video}/annot/{frame:06}.pts")), pts::format(&points(68, shift)));
@@ -19,12 +19,12 @@ fn archive(root: &Path) {
     {
         for frame in 1..=2 {
             annotate(root, video, frame, frame as f32 * 3.0);
-            picture(&root.join(format!("{video}/{folder}/{:06}.png", frame - 1 + first)), (10 * frame) as u8);
+            image(&root.join(format!("{video}/{folder}/{:06}.png", frame - 1 + first)), (10 * frame) as u8);
         }
     }
     for frame in 743..=745 {
         annotate(root, "540", frame, 1.0);
-        picture(&root.join(format!("540/frames/{frame:06}.png")), 90);
+        image(&root.join(format!("540/frames/{frame:06}.png")), 90);
     }
 }
 
@@ -65,7 +65,7 @@ fn damaged_and_missing_frames_are_reported_and_the_rest_read() {
     let text: Vec<String> = read.problems.iter().map(ToString::to_string).collect();
     assert_contains(
         &text.join(" | "),
-        &["000003.pts: line 2: {", "000004.pts: line 1: picture: expected frame 4", "last.pts: line 1: name"],
+        &["000003.pts: line 2: {", "000004.pts: line 1: image: expected frame 4", "last.pts: line 1: name"],
     );
 }
 
@@ -94,7 +94,7 @@ fn frames_are_extracted_once_when_first_asked_for() {
         annotate(&root, "562", frame, 1.0);
     }
     write(&root.join("562/vid.avi"), "video");
-    picture(&tools.join("frame.jpg"), 200);
+    image(&tools.join("frame.jpg"), 200);
     let ffmpeg = stand_in(&tools, &tools.join("frame.jpg"));
     let images = dir.path().join("elsewhere");
     let options = Options { images: Some(images.clone()), ffmpeg };

@@ -5,14 +5,14 @@ use std::path::Path;
 use star_data::Dataset;
 use star_data::formats::{Split, face300w, pts};
 
-use super::{assert_contains, picture, points, write};
+use super::{assert_contains, image, points, write};
 
-fn face(folder: &Path, name: &str, shift: f32, image: &str) {
+fn face(folder: &Path, name: &str, shift: f32, file: &str) {
     write(&folder.join(format!("{name}.pts")), pts::format(&points(68, shift)));
-    picture(&folder.join(image), shift as u8);
+    image(&folder.join(file), shift as u8);
 }
 
-/// One face a folder; the pictures' names as different distributions have them.
+/// One face a folder; the images' names as different distributions have them.
 pub(super) fn archive(root: &Path) {
     face(&root.join("afw"), "134212_1", 1.0, "134212_1.jpg");
     face(&root.join("helen/trainset"), "1000_1", 2.0, "1000.jpg");
@@ -58,7 +58,7 @@ fn every_split_and_subset_holds_its_faces_in_order() {
 }
 
 #[test]
-fn a_face_without_picture_and_one_of_other_points_are_named_beside_the_good() {
+fn a_face_without_image_and_one_of_other_points_are_named_beside_the_good() {
     let dir = tempfile::tempdir().unwrap();
     archive(dir.path());
     write(&dir.path().join("ibug/lost.pts"), pts::format(&points(68, 1.0)));
@@ -68,18 +68,18 @@ fn a_face_without_picture_and_one_of_other_points_are_named_beside_the_good() {
     let text = format!("{} | {}", problems[0], problems[1]);
     assert_contains(
         &text,
-        &["lost.pts: line 1: picture", "jpg,jpeg,png", "few.pts: line 1: points", "68 points"],
+        &["lost.pts: line 1: image", "jpg,jpeg,png", "few.pts: line 1: points", "68 points"],
     );
 }
 
 #[test]
-fn pictures_may_lie_in_a_folder_of_their_own() {
+fn images_may_lie_in_a_folder_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("points/ibug/a.pts"), pts::format(&points(68, 1.0)));
-    picture(&dir.path().join("pictures/ibug/a.png"), 77);
-    let pictures = dir.path().join("pictures");
+    image(&dir.path().join("images/ibug/a.png"), 77);
+    let images = dir.path().join("images");
     let (faces, problems) =
-        face300w::read(&dir.path().join("points"), Some(&pictures), Split::Test, None).unwrap();
+        face300w::read(&dir.path().join("points"), Some(&images), Split::Test, None).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     assert_eq!(faces.get(0).unwrap().image.get_pixel(0, 0).0[0], 77);
     assert_eq!(faces.source(0), Path::new("ibug/a.png"));

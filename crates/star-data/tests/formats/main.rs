@@ -1,4 +1,4 @@
-//! Every form of annotations in its own shape on disk, written by the tests, read back number by number; and damaged in every way.
+//! Every format of annotations in its own shape on disk, written by the tests, read back number by number; and damaged in every way.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -16,8 +16,8 @@ use std::path::Path;
 
 use image::{Rgb, RgbImage};
 
-/// Writes a small picture whose first pixel is `mark`.
-fn picture(path: &Path, mark: u8) {
+/// Writes a small image whose first pixel is `mark`.
+fn image(path: &Path, mark: u8) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     RgbImage::from_fn(24, 16, |x, y| Rgb([mark, x as u8, y as u8])).save(path).unwrap();
 }

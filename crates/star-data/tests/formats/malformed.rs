@@ -1,13 +1,13 @@
-//! What no reader may be brought down by: cuts, wrong counts, names that are no text, ways out of the folder, empty pictures, and
+//! What no reader may be brought down by: cuts, wrong counts, names that are no text, ways out of the folder, empty images, and
 //! headers that promise gigabytes.
 
 use std::path::Path;
 
 use star_data::formats::cofw::{Base, Cofw};
-use star_data::formats::{Form, Source, Split, pts};
+use star_data::formats::{Format, Source, Split, pts};
 use star_data::{Dataset, Scheme};
 
-use super::{assert_contains, cofw, face300w, picture, points, wflw, write};
+use super::{assert_contains, cofw, face300w, image, points, wflw, write};
 
 /// The peak of this process's memory, bytes; 0 where the system does not tell.
 fn peak() -> u64 {
@@ -16,7 +16,7 @@ fn peak() -> u64 {
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// What all tests of this file may need together; a picture of 50000 x 50000 takes 7.5 GB.
+/// What all tests of this file may need together; an image of 50000 x 50000 takes 7.5 GB.
 const BOUND: u64 = 600 << 20;
 
 /// A PNG that says it has 50000 x 50000 pixels and ends.
@@ -49,7 +49,7 @@ fn jpeg_bomb() -> Vec<u8> {
 }
 
 #[test]
-fn pictures_that_are_empty_cut_or_bombs_are_named_in_every_form_and_cost_no_memory() {
+fn images_that_are_empty_cut_or_bombs_are_named_in_every_form_and_cost_no_memory() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(&dir.path().join("wflw"));
     face300w::archive(&dir.path().join("300w"));
@@ -62,12 +62,12 @@ fn pictures_that_are_empty_cut_or_bombs_are_named_in_every_form_and_cost_no_memo
         (b"P6 50000 50000 255\n".to_vec(), "50000x50000"),
         (b"GIF89a".to_vec(), "neither"),
     ] {
-        for (form, image) in
-            [(Form::Wflw, "WFLW_images/37--Soccer/c_3.jpg"), (Form::Face300w, "ibug/image_092 _01.jpg")]
+        for (format, image) in
+            [(Format::Wflw, "WFLW_images/37--Soccer/c_3.jpg"), (Format::Face300w, "ibug/image_092 _01.jpg")]
         {
-            let root = dir.path().join(form.to_string());
+            let root = dir.path().join(format.to_string());
             write(&root.join(image), &bytes);
-            let set = Source::new(form, &root).open().unwrap().strict().unwrap();
+            let set = Source::new(format, &root).open().unwrap().strict().unwrap();
             let last = set.len() - 1;
             let message = set.get(last).unwrap_err().to_string();
             assert_contains(&message, &[root.join(image).to_str().unwrap(), part]);
@@ -86,10 +86,10 @@ fn a_matlab_file_of_bombs_and_wrong_kinds_names_each_and_keeps_the_good() {
     assert_contains(&text[0], &["hostile.mat: face 2: points: expected finite numbers"]);
     assert_contains(&text[1], &["hostile.mat: face 3: occlusion: expected 0 or 1, got 7"]);
     for (i, part) in [
-        (0, "picture 1: expected 1 to 20000 pixels a side, 1073741824 bytes at most, got 50000x50000 pixels"),
-        (1, "picture 4: expected bytes, got F64"),
-        (2, "picture 5: expected 1 to 20000 pixels a side"),
-        (3, "picture 6: expected bytes [3, width, height] or [width, height], got [1, 3, 6, 5]"),
+        (0, "image 1: expected 1 to 20000 pixels a side, 1073741824 bytes at most, got 50000x50000 pixels"),
+        (1, "image 4: expected bytes, got F64"),
+        (2, "image 5: expected 1 to 20000 pixels a side"),
+        (3, "image 6: expected bytes [3, width, height] or [width, height], got [1, 3, 6, 5]"),
     ] {
         assert_contains(&set.get(i).unwrap_err().to_string(), &["hostile.mat", part]);
     }
@@ -108,17 +108,17 @@ fn lists_that_are_no_text_are_named_by_line() {
     bytes[at] = 0xff;
     write(&dir.path().join("list.txt"), [good, bytes].concat());
     let message =
-        Source::new(Form::Wflw, dir.path().join("list.txt")).open().unwrap().strict().err().unwrap();
+        Source::new(Format::Wflw, dir.path().join("list.txt")).open().unwrap().strict().err().unwrap();
     assert_contains(&message.to_string(), &["list.txt: line 2: row: expected UTF-8 text"]);
     write(&dir.path().join("a.json"), b"{\"images\": [{\"id\": 1, \"file_name\": \"\xff\"}]}");
-    let message = Source::new(Form::Coco, dir.path().join("a.json")).open().err().unwrap().to_string();
+    let message = Source::new(Format::Coco, dir.path().join("a.json")).open().err().unwrap().to_string();
     assert_contains(&message, &["a.json", "COCO keypoints"]);
     write(&dir.path().join("own.toml"), b"scheme = \"\xff\"");
-    let message = Source::new(Form::Own, dir.path().join("own.toml")).open().err().unwrap().to_string();
+    let message = Source::new(Format::Own, dir.path().join("own.toml")).open().err().unwrap().to_string();
     assert_contains(&message, &["own.toml", "UTF-8"]);
     write(&dir.path().join("own.toml"), "scheme = \"cofw\"");
     write(&dir.path().join("own.csv"), b"image,\xff\n");
-    let message = Source::new(Form::Own, dir.path().join("own.toml")).open().err().unwrap().to_string();
+    let message = Source::new(Format::Own, dir.path().join("own.toml")).open().err().unwrap().to_string();
     assert_contains(&message, &["own.csv: line 1", "UTF-8"]);
 }
 
@@ -134,11 +134,11 @@ fn file_names_that_are_no_text_are_read_and_only_refused_where_they_cannot_be_wr
     let odd =
         |ending: &str| folder.join(std::ffi::OsStr::from_bytes(&[b"f\xff.", ending.as_bytes()].concat()));
     write(&name("pts"), pts::format(&points(68, 1.0)));
-    picture(&folder.join("b.png"), 3);
+    image(&folder.join("b.png"), 3);
     std::fs::copy(folder.join("b.png"), name("png")).unwrap();
     std::fs::copy(name("pts"), odd("pts")).unwrap();
     std::fs::copy(name("png"), odd("png")).unwrap();
-    let set = Source::new(Form::Face300w, dir.path()).open().unwrap().strict().unwrap();
+    let set = Source::new(Format::Face300w, dir.path()).open().unwrap().strict().unwrap();
     assert_eq!(set.len(), 2);
     for i in 0..2 {
         set.get(i).unwrap();
@@ -156,17 +156,24 @@ fn a_folder_that_links_to_itself_ends() {
     face300w::archive(dir.path());
     #[cfg(unix)]
     std::os::unix::fs::symlink(dir.path().join("afw"), dir.path().join("afw/again")).unwrap();
-    let set = Source { split: Some(Split::Train), ..Source::new(Form::Face300w, dir.path()) };
+    let set = Source { split: Some(Split::Train), ..Source::new(Format::Face300w, dir.path()) };
     assert!(set.open().unwrap().dataset.len() >= 3);
 }
 
 #[test]
 fn missing_files_and_folders_are_named_in_every_form() {
-    for form in
-        [Form::Tsv, Form::Pts, Form::Wflw, Form::Face300w, Form::Cofw, Form::Face300vw, Form::Coco, Form::Own]
-    {
-        let scheme = form.scheme().is_none().then(|| Scheme::named("300w").unwrap());
-        let source = Source { scheme, ..Source::new(form, Path::new("no/such/place")) };
+    for format in [
+        Format::Tsv,
+        Format::Pts,
+        Format::Wflw,
+        Format::Face300w,
+        Format::Cofw,
+        Format::Face300vw,
+        Format::Coco,
+        Format::Own,
+    ] {
+        let scheme = format.scheme().is_none().then(|| Scheme::named("300w").unwrap());
+        let source = Source { scheme, ..Source::new(format, Path::new("no/such/place")) };
         let opened = source.open();
         let message = match opened {
             Ok(opened) => opened.strict().err().unwrap().to_string(),

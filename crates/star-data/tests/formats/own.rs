@@ -5,10 +5,10 @@ use std::path::Path;
 use star_data::formats::own;
 use star_data::{Dataset, FaceBox};
 
-use super::{assert_contains, picture, write};
+use super::{assert_contains, image, write};
 
 const HEAD: &str = r#"
-images = "pictures"
+images = "images"
 [scheme]
 name = "paw"
 keypoints = 3
@@ -29,8 +29,8 @@ a.png,1,2,11,3,6,9,1,test,dark
 fn data(dir: &Path, rows: &str) {
     write(&dir.join("paws.toml"), HEAD);
     write(&dir.join("paws.csv"), rows);
-    picture(&dir.join("pictures/a.png"), 1);
-    picture(&dir.join("pictures/b, c.png"), 2);
+    image(&dir.join("images/a.png"), 1);
+    image(&dir.join("images/b, c.png"), 2);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_is_written_is_read_back() {
         set.scheme(),
         Some("all"),
         Path::new("again.csv"),
-        Path::new("pictures"),
+        Path::new("images"),
     )
     .unwrap();
     write(&dir.path().join("again.toml"), head);

@@ -1,21 +1,21 @@
-//! `Source`: one door to every form, with subsets, crops, mapped schemes and the reference's faults.
+//! `Source`: one door to every format, with subsets, crops, mapped schemes and the reference's faults.
 
 use star_data::crop::CropRule;
 use star_data::formats::tsv::{TsvDataset, format_annotation};
-use star_data::formats::{Compat, Form, Source, Split};
+use star_data::formats::{Compat, Format, Source, Split};
 use star_data::scheme_map::Detail;
 use star_data::{Dataset, Scheme};
 
-use super::{assert_contains, picture, points, wflw, write};
+use super::{assert_contains, image, points, wflw, write};
 
 #[test]
 fn a_data_set_is_opened_by_name_with_its_published_number() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
-    let source = Source { subset: Some("makeup".into()), ..Source::new(Form::Wflw, dir.path()) };
+    let source = Source { subset: Some("makeup".into()), ..Source::new(Format::Wflw, dir.path()) };
     let opened = source.open().unwrap();
     assert_eq!((opened.dataset.len(), opened.published), (1, Some(206)));
-    let train = Source { split: Some(Split::Train), ..Source::new(Form::Wflw, dir.path()) };
+    let train = Source { split: Some(Split::Train), ..Source::new(Format::Wflw, dir.path()) };
     assert_eq!((train.open().unwrap().published, train.open().unwrap().dataset.len()), (Some(7500), 1));
     let none = Source { split: Some(Split::Private), ..train };
     assert_contains(&none.open().err().unwrap().to_string(), &["split: expected train, test, got private"]);
@@ -26,7 +26,7 @@ fn ninety_eight_points_become_sixty_eight_with_their_own_crop() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
     let wanted =
-        Source { scheme: Some(Scheme::named("300w").unwrap()), ..Source::new(Form::Wflw, dir.path()) };
+        Source { scheme: Some(Scheme::named("300w").unwrap()), ..Source::new(Format::Wflw, dir.path()) };
     assert_contains(
         &wanted.open().err().unwrap().to_string(),
         &["68 points of scheme `face300w68`", "map the points"],
@@ -42,7 +42,7 @@ fn a_scheme_of_ones_own_for_the_same_points_goes_before_the_forms() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
     let mine: Scheme = toml::from_str("name = \"mine\"\nkeypoints = 98").unwrap();
-    let source = Source { scheme: Some(mine.clone()), ..Source::new(Form::Wflw, dir.path()) };
+    let source = Source { scheme: Some(mine.clone()), ..Source::new(Format::Wflw, dir.path()) };
     let set = source.open().unwrap().strict().unwrap();
     assert_eq!((set.scheme(), set.get(0).unwrap().points), (&mine, points(98, 1.0)));
 }
@@ -52,7 +52,7 @@ fn the_crop_rule_can_be_chosen() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
     let side = |crop| {
-        let source = Source { crop, ..Source::new(Form::Wflw, dir.path()) };
+        let source = Source { crop, ..Source::new(Format::Wflw, dir.path()) };
         let set = source.open().unwrap().strict().unwrap();
         assert_eq!(set.get(0).unwrap().face, set.annotation(0).unwrap().face);
         set.get(0).unwrap().face.side()
@@ -67,7 +67,7 @@ fn the_crop_rule_can_be_chosen() {
 fn rows_written_from_the_raw_archive_are_read_as_the_same_faces() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
-    let raw = Source::new(Form::Wflw, dir.path()).open().unwrap().strict().unwrap();
+    let raw = Source::new(Format::Wflw, dir.path()).open().unwrap().strict().unwrap();
     let rows: Vec<String> = (0..raw.len())
         .map(|i| {
             format_annotation(&raw.annotation(i).unwrap(), raw.scheme(), CropRule::LandmarkTight).unwrap()
@@ -85,7 +85,7 @@ fn rows_written_from_the_raw_archive_are_read_as_the_same_faces() {
     // and the reference's reader loses the first of them
     let scheme = Some(raw.scheme().clone());
     let source =
-        Source { images: Some(images), compat: Compat::Reference, scheme, ..Source::new(Form::Tsv, path) };
+        Source { images: Some(images), compat: Compat::Reference, scheme, ..Source::new(Format::Tsv, path) };
     let opened = source.open().unwrap();
     assert_eq!((opened.dataset.len(), opened.dataset.source(0)), (3, raw.source(1)));
     assert_contains(&opened.notes[0], &["first row is dropped"]);
@@ -98,7 +98,7 @@ fn rows_written_from_the_raw_archive_are_read_as_the_same_faces() {
 #[test]
 fn forms_that_say_no_scheme_need_one() {
     let dir = tempfile::tempdir().unwrap();
-    picture(&dir.path().join("a.png"), 1);
-    let message = Source::new(Form::Pts, dir.path()).open().err().unwrap().to_string();
-    assert_contains(&message, &["scheme: expected a scheme, which form pts does not say"]);
+    image(&dir.path().join("a.png"), 1);
+    let message = Source::new(Format::Pts, dir.path()).open().err().unwrap().to_string();
+    assert_contains(&message, &["scheme: expected a scheme, which format pts does not say"]);
 }

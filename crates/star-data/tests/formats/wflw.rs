@@ -5,7 +5,7 @@ use std::path::Path;
 use star_data::formats::{Split, wflw};
 use star_data::{Dataset, FaceBox};
 
-use super::{assert_contains, picture, points, write};
+use super::{assert_contains, image, points, write};
 
 /// A line of 207 fields.
 pub(super) fn line(shift: f32, flags: [u8; 6], image: &str) -> String {
@@ -23,11 +23,11 @@ fn short_line(shift: f32, image: &str) -> String {
 
 const LISTS: &str = "WFLW_annotations/list_98pt_rect_attr_train_test";
 
-/// The archive as it is unpacked: one training face, four test faces, two of them on one picture.
+/// The archive as it is unpacked: one training face, four test faces, two of them on one image.
 pub(super) fn archive(root: &Path) {
     let names = ["0--Parade/a_1.jpg", "1--Handshaking/b_2.jpg", "37--Soccer/c_3.jpg"];
     for (i, name) in names.iter().enumerate() {
-        picture(&root.join("WFLW_images").join(name), 40 * i as u8);
+        image(&root.join("WFLW_images").join(name), 40 * i as u8);
     }
     write(&root.join(LISTS).join("list_98pt_rect_attr_train.txt"), line(5.0, [0; 6], names[0]));
     let test = [

@@ -11,7 +11,7 @@ use crate::crop::CropRule;
 use crate::scheme::Edge;
 use crate::{Annotation, Error, FaceBox, Result, Scheme};
 
-/// Reads the annotations of one category: the one called `category`, or the only one with keypoints. Pictures are below `images`.
+/// Reads the annotations of one category: the one called `category`, or the only one with keypoints. Images are below `images`.
 /// Points follow `scheme`, or one made of the category.
 ///
 /// # Errors

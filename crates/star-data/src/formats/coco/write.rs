@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::{Category, Document, Entry, Id, Image, Scale};
 use crate::{Annotation, Error, FaceBox, Result, Scheme};
 
-/// Annotations of one scheme as a COCO document, each with the width and height of its picture. `center` and `scale` carry the box
-/// that crops are made from, `bbox` the one that the annotation's own form states, or the bounds of the points.
+/// Annotations of one scheme as a COCO document, each with the width and height of its image. `center` and `scale` carry the box
+/// that crops are made from, `bbox` the one that the annotation's own format states, or the bounds of the points.
 ///
 /// # Errors
 /// [`Error::Content`] for a path that is not UTF-8.

@@ -123,10 +123,10 @@ fn for_everybody(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Pictures whose names end in a number, by that number counted from 1.
+/// Images whose names end in a number, by that number counted from 1.
 fn numbered(folder: &Path) -> Result<BTreeMap<u32, PathBuf>> {
     let mut found = BTreeMap::new();
-    for ending in layout::PICTURES {
+    for ending in layout::IMAGE_ENDINGS {
         for file in layout::files_in(folder, ending)? {
             let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let digits = stem.len() - stem.bytes().rev().take_while(u8::is_ascii_digit).count();

@@ -162,12 +162,7 @@ fn frame(
     };
     let number = number(file).ok_or_else(named)?;
     let missing = || {
-        pts::wrong(
-            file,
-            "picture",
-            format!("frame {number} among the extracted ones"),
-            "no such frame".into(),
-        )
+        pts::wrong(file, "image", format!("frame {number} among the extracted ones"), "no such frame".into())
     };
     let image = frames.file(number).ok_or_else(missing)?;
     let image = image.strip_prefix(images).map(Path::to_path_buf).unwrap_or(image);
@@ -210,7 +205,7 @@ impl Dataset for Face300vw {
         self.faces.annotation(index)
     }
 
-    fn picture(&self, index: usize) -> Option<PathBuf> {
-        self.faces.picture(index)
+    fn image_path(&self, index: usize) -> Option<PathBuf> {
+        self.faces.image_path(index)
     }
 }

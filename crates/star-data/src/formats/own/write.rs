@@ -6,7 +6,7 @@ use super::Head;
 use super::columns::BOX;
 use crate::{Annotation, Error, Result, Scheme};
 
-/// The TOML and the CSV file of annotations, the latter under the name `table`; pictures are found from `images`. The stated box is
+/// The TOML and the CSV file of annotations, the latter under the name `table`; images are found from `images`. The stated box is
 /// the one that crops are made from.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Smooth curves and soft spots on a picture, in coordinates whose whole numbers are pixel centres.
+//! Smooth curves and soft spots on an image, in coordinates whose whole numbers are pixel centres.
 
 use tiny_skia::{
     Color, FillRule, GradientStop, LineCap, LineJoin, LinearGradient, Mask, Paint, Path, PathBuilder, Pixmap,
@@ -8,19 +8,19 @@ use tiny_skia::{
 /// Red, green, blue in `[0, 1]`; values outside are clamped when painted.
 pub(crate) type Rgb = [f32; 3];
 
-/// The picture being painted and a record of which pixels lie under something that hides the face.
+/// The image being painted and a record of which pixels lie under something that hides the face.
 pub(crate) struct Canvas {
     pixmap: Pixmap,
     hidden: Option<Mask>,
 }
 
 impl Canvas {
-    /// A black picture; `None` for a side of 0 or one too large to allocate.
+    /// A black image; `None` for a side of 0 or one too large to allocate.
     pub(crate) fn new(size: u32) -> Option<Self> {
         Some(Self { pixmap: Pixmap::new(size, size)?, hidden: None })
     }
 
-    /// Side of the picture in pixels.
+    /// Side of the image in pixels.
     pub(crate) fn size(&self) -> u32 {
         self.pixmap.width()
     }

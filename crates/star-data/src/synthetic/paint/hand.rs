@@ -9,7 +9,7 @@ use super::look::Look;
 use super::{light, scene};
 use crate::synthetic::hand::Hand;
 
-/// Paints `hand` in a square picture of `size` pixels; `None` where no such picture can be allocated.
+/// Paints `hand` in a square image of `size` pixels; `None` where no such image can be allocated.
 pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option<RgbImage> {
     let look = Look::draw(rng);
     let mut canvas = Canvas::new(size)?;
@@ -50,7 +50,7 @@ pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option
         canvas.fill(circle(nail, 0.27 * width), mix(skin, [0.95, 0.8, 0.78], 0.6), 1.0);
     }
     let centre = [0, 1].map(|axis| wrist[axis].midpoint(joint(9)[axis]));
-    Some(light::photograph(&canvas, &look, centre, unit, rng))
+    Some(light::expose(&canvas, &look, centre, unit, rng))
 }
 
 /// A short line across the finger at `at`, whose bone leads to `next`.

@@ -10,8 +10,8 @@ use super::look::Look;
 /// Standard deviation of the sum of four uniform bytes: `sqrt(4 (256^2 - 1) / 12)`.
 const FOUR_BYTES: f32 = 147.8;
 
-/// Lights the painted picture; `unit` is the size of the face in pixels per inter-ocular distance, `centre` its middle.
-pub(super) fn photograph(
+/// Lights the painted image; `unit` is the size of the face in pixels per inter-ocular distance, `centre` its middle.
+pub(super) fn expose(
     canvas: &Canvas,
     look: &Look,
     centre: [f32; 2],

@@ -27,7 +27,7 @@ pub(crate) enum Hair {
     Long,
 }
 
-/// Random appearance of one picture.
+/// Random appearance of one image.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
     pub(crate) skin: Rgb,
@@ -39,7 +39,7 @@ pub(crate) struct Look {
     pub(crate) hair_line: f64,
     pub(crate) iris: Rgb,
     pub(crate) clothes: Rgb,
-    /// Direction that the light comes from (in the picture) and how uneven it is, 0 to 1.
+    /// Direction that the light comes from (in the image) and how uneven it is, 0 to 1.
     pub(crate) light: [f32; 2],
     pub(crate) unevenness: f32,
     /// Pixel values are multiplied by the gain, then the bias is added (1 is white).
@@ -102,7 +102,7 @@ impl Look {
         }
     }
 
-    /// Whether light is what makes this picture hard.
+    /// Whether light is what makes this image hard.
     pub(crate) fn is_badly_lit(&self) -> bool {
         self.unevenness >= 0.4
     }

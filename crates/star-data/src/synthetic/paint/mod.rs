@@ -17,7 +17,7 @@ use look::Look;
 use super::figure::Figure;
 use super::shape::on_face;
 
-/// A painted picture and what is known of it.
+/// A painted image and what is known of it.
 pub(super) struct Painting {
     pub(super) image: RgbImage,
     /// Which landmarks no fringe and no patch covers.
@@ -27,7 +27,7 @@ pub(super) struct Painting {
     pub(super) blurred: bool,
 }
 
-/// Paints `figure` in a square picture of `size` pixels; `None` where no such picture can be allocated.
+/// Paints `figure` in a square image of `size` pixels; `None` where no such image can be allocated.
 pub(super) fn paint(figure: &Figure, size: u32, rng: &mut ChaCha8Rng) -> Option<Painting> {
     let look = Look::draw(rng);
     let mut canvas = Canvas::new(size)?;
@@ -41,7 +41,7 @@ pub(super) fn paint(figure: &Figure, size: u32, rng: &mut ChaCha8Rng) -> Option<
     scene::patches(&mut canvas, figure, &look, rng);
     let visibility = figure.landmarks.iter().map(|&p| !canvas.is_hidden(p)).collect();
     let centre = figure.place(on_face(0.0, 0.4, 0.0));
-    let image = light::photograph(&canvas, &look, centre, figure.pixels(1.0), rng);
+    let image = light::expose(&canvas, &look, centre, figure.pixels(1.0), rng);
     Some(Painting {
         image,
         visibility,

@@ -1,13 +1,13 @@
-//! The forms by name: their splits, subsets, schemes, and the numbers of faces that were published.
+//! The formats by name: their splits, subsets, schemes, and the numbers of faces that were published.
 
 use serde::{Deserialize, Serialize};
 
 use super::{face300vw, face300w, wflw};
 
-/// A form of annotations.
+/// A format of annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Form {
+pub enum Format {
     /// Rows as the method's reference reads them: [`super::tsv`].
     Tsv,
     /// One folder of `.pts` files: [`super::pts`].
@@ -50,7 +50,7 @@ impl std::fmt::Display for Split {
     }
 }
 
-impl std::fmt::Display for Form {
+impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Tsv => "tsv",
@@ -65,8 +65,8 @@ impl std::fmt::Display for Form {
     }
 }
 
-impl Form {
-    /// The scheme of its points, where the form has one.
+impl Format {
+    /// The scheme of its points, where the format has one.
     pub fn scheme(self) -> Option<&'static str> {
         match self {
             Self::Wflw => Some(wflw::SCHEME),
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn published_subsets_add_up() {
-        let count = |split, subset| Form::Face300w.published(split, subset).unwrap();
+        let count = |split, subset| Format::Face300w.published(split, subset).unwrap();
         let train = ["afw", "helen", "lfpw"].map(|name| count(Split::Train, Some(name)));
         assert_eq!(train.iter().sum::<usize>(), count(Split::Train, None));
         let test = ["common", "challenging"].map(|name| count(Split::Test, Some(name)));
         assert_eq!(test.iter().sum::<usize>(), count(Split::Test, None));
-        assert_eq!(Form::Wflw.published(Split::Test, Some("largepose")), Some(326));
+        assert_eq!(Format::Wflw.published(Split::Test, Some("largepose")), Some(326));
     }
 }
