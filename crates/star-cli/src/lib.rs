@@ -3,7 +3,7 @@
 pub mod args;
 pub mod bench;
 pub mod boxes;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "bulk")]
 pub mod bulk;
 pub mod cases;
 pub mod compare;
@@ -57,7 +57,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Fetch(args) => fetch::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Export(args) => weights::export(&args)?,
-        #[cfg(feature = "parquet")]
+        #[cfg(feature = "bulk")]
         Command::Predict(args) if args.bulk.input.is_some() => return bulk::run(&args),
         Command::Predict(args) => return predict::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,

@@ -1,18 +1,17 @@
-//! `star predict`: photographs in, landmarks and drawn pictures out.
+//! `star predict`: images in, landmarks and drawn images out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use image::RgbImage;
 use indicatif::ProgressBar;
-use star_data::{FaceBox, decode};
+use star_data::FaceBox;
 use star_model::CompileOptions;
 use star_predict::detector::FrontalDetector;
+use star_predict::images::{image_paths, predict_images};
 use star_predict::records::{self, FaceRecord};
 use star_predict::smooth::{SmoothConfig, Smoother};
 use star_predict::{Face, Predictor, failure, files, overlay};
@@ -20,27 +19,22 @@ use star_predict::{Face, Predictor, failure, files, overlay};
 use crate::args::PredictArgs;
 use crate::{output, progress, weights};
 
-/// What became of one picture.
-enum Outcome {
-    Done(Vec<Face>),
-    /// Found, and to be drawn once its faces have been smoothed, which goes from picture to picture.
-    Found(Box<RgbImage>, Vec<Face>),
-    /// The picture could not be read or its faces not found; the others can still be done.
-    Failed(anyhow::Error),
-    /// Nothing can be written any more.
-    Fatal(anyhow::Error),
+/// What comes of an image whose faces are found.
+struct Found {
+    faces: Vec<Face>,
+    /// The image, where its faces are yet to be smoothed, from image to image, before they are drawn.
+    image: Option<RgbImage>,
 }
 
-/// Runs `star predict`. Pictures that cannot be read are reported and the others still done; the exit code then says
-/// so.
+/// Runs `star predict`. Images that cannot be read are reported and the others still done; the exit code then says so.
 ///
-/// One picture a thread, from decoding to drawing, keeps every core busy. Where there are fewer pictures than threads,
-/// the network shares out the others.
+/// One image a thread, from decoding to drawing, keeps every core busy. Where there are fewer images than threads, the network shares
+/// out the others.
 ///
 /// # Errors
 /// When the weights cannot be opened or the results not written.
 pub fn run(args: &PredictArgs) -> Result<ExitCode> {
-    let paths = pictures(&args.images)?;
+    let paths = image_paths(&args.images)?;
     let (folder, scheme) = weights::open(&args.weights)?;
     let device = args.weights.device.open()?;
     let threads = rayon::current_num_threads().max(1);
@@ -52,6 +46,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     drop(folder);
     let boxes: Vec<FaceBox> =
         args.boxes.iter().map(|&[x, y, width, height]| FaceBox { x, y, width, height }).collect();
+    let boxes = (!boxes.is_empty()).then_some(boxes.as_slice());
     if let Some(dir) = &args.out {
         files::make_dir(dir)?;
     }
@@ -61,51 +56,42 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
         let Some(dir) = &args.out else { return Ok(()) };
         files::write_atomic(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)
     };
-    let work = |i: usize| -> Outcome {
-        let (image, faces) = match one(&paths[i], &boxes, &predictor) {
-            Ok(found) => found,
-            Err(error) => return Outcome::Failed(error),
-        };
+    let finish = |i: usize, image: RgbImage, faces: Vec<Face>| -> Result<Found> {
         if args.smooth {
-            return Outcome::Found(Box::new(image), faces);
+            return Ok(Found { faces, image: Some(image) });
         }
-        match draw(&image, &faces, i) {
-            Ok(()) => Outcome::Done(faces),
-            Err(error) => Outcome::Fatal(error),
-        }
+        draw(&image, &faces, i)?;
+        Ok(Found { faces, image: None })
     };
-    let rhythm = SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta };
-    let mut smoother =
-        if args.smooth { Some(Smoother::new(rhythm).context("--fps, --min-cutoff, --beta")?) } else { None };
+    let mut smoother = smoother(args)?;
     let bar = progress::bar(paths.len(), "images");
     let start = Instant::now();
-    let (mut found, mut failed) = (Vec::new(), 0);
-    in_order(paths.len(), workers, work, |i, outcome| {
+    let (mut records, mut failed) = (Vec::new(), 0);
+    predict_images(&predictor, &paths, boxes, workers, finish, |i, outcome| {
         match outcome {
-            Outcome::Done(faces) => {
+            Ok(found) => {
+                // What cannot be drawn ends the work: a full disk is full for the next image too.
+                let Found { mut faces, image } = found?;
+                let tracks = smoother.as_mut().map(|smoother| smoother.frame(&mut faces));
                 report(&bar, &paths[i], &faces);
-                found.extend(faces.iter().map(|face| FaceRecord::new(&paths[i], &scheme.name, face)));
-            }
-            Outcome::Found(image, mut faces) => {
-                let tracks = smoother.as_mut().map(|smoother| smoother.frame(&mut faces)).unwrap_or_default();
-                report(&bar, &paths[i], &faces);
-                draw(&image, &faces, i)?;
-                found.extend(faces.iter().zip(tracks).map(|(face, track)| FaceRecord {
-                    track: Some(track),
+                if let Some(image) = image {
+                    draw(&image, &faces, i)?;
+                }
+                records.extend(faces.iter().enumerate().map(|(k, face)| FaceRecord {
+                    track: tracks.as_ref().map(|tracks| tracks[k]),
                     ..FaceRecord::new(&paths[i], &scheme.name, face)
                 }));
             }
-            Outcome::Failed(error) => {
+            Err(error) => {
                 failed += 1;
                 bar.suspend(|| eprintln!("error: {}", failure::describe(&error)));
             }
-            Outcome::Fatal(error) => return Err(error),
         }
         bar.inc(1);
         Ok(())
     })?;
     bar.finish_and_clear();
-    let json = records::to_json(&found)?;
+    let json = records::to_json(&records)?;
     match (&args.json, &args.out) {
         (Some(path), _) => output::write_text(path, &json)?,
         (None, None) => output::write_text(Path::new("-"), &json)?,
@@ -113,7 +99,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     }
     if paths.len() > 1 {
         let seconds = start.elapsed().as_secs_f64();
-        let (images, faces) = (paths.len() - failed, found.len());
+        let (images, faces) = (paths.len() - failed, records.len());
         eprintln!(
             "{images} images, {faces} faces in {seconds:.1} s: {:.1} images a second on {threads} threads",
             images as f64 / seconds
@@ -126,79 +112,12 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `work` on `0..count` on `workers` threads and hands the results to `each` in order, until one is an error.
-fn in_order<T: Send>(
-    count: usize,
-    workers: usize,
-    work: impl Fn(usize) -> T + Sync,
-    mut each: impl FnMut(usize, T) -> Result<()>,
-) -> Result<()> {
-    let next = AtomicUsize::new(0);
-    let (send, receive) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            let (send, next, work) = (send.clone(), &next, &work);
-            scope.spawn(move || {
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    // Nobody listens any more after an error.
-                    if i >= count || send.send((i, work(i))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        let (mut early, mut due) = (BTreeMap::new(), 0);
-        for (i, result) in receive {
-            early.insert(i, result);
-            while let Some(result) = early.remove(&due) {
-                each(due, result)?;
-                due += 1;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Endings of the files that a folder is searched for.
-const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
-
-/// The pictures that are named, or lie in a folder that is, the latter sorted by name.
-fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::with_capacity(paths.len());
-    for path in paths {
-        if !path.is_dir() {
-            found.push(path.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
-        let mut inside = Vec::new();
-        for entry in entries {
-            let file = entry.with_context(|| path.display().to_string())?.path();
-            let ending = file.extension().map(|ending| ending.to_ascii_lowercase());
-            if ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) && file.is_file() {
-                inside.push(file);
-            }
-        }
-        ensure!(
-            !inside.is_empty(),
-            "{}: no pictures in this folder (looked for {})",
-            path.display(),
-            ENDINGS.join(", ")
-        );
-        inside.sort();
-        found.extend(inside);
+fn smoother(args: &PredictArgs) -> Result<Option<Smoother>> {
+    if !args.smooth {
+        return Ok(None);
     }
-    Ok(found)
-}
-
-fn one(path: &Path, boxes: &[FaceBox], predictor: &Predictor) -> Result<(RgbImage, Vec<Face>)> {
-    let image = decode::decode_oriented(path)?;
-    let found =
-        if boxes.is_empty() { predictor.predict(&image) } else { predictor.predict_in(&image, boxes) };
-    let faces = found.with_context(|| path.display().to_string())?;
-    Ok((image, faces))
+    let config = SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta };
+    Smoother::new(config).context("--fps, --min-cutoff, --beta").map(Some)
 }
 
 fn report(bar: &ProgressBar, path: &Path, faces: &[Face]) {
@@ -210,7 +129,7 @@ fn report(bar: &ProgressBar, path: &Path, faces: &[Face]) {
     bar.suspend(|| eprintln!("{}: {count}", path.display()));
 }
 
-/// `NAME.png` for a picture, with a number where an earlier picture of the same name has it.
+/// `NAME.png` for an image, with a number where an earlier image of the same name has it.
 fn free_name(path: &Path, taken: &mut HashSet<PathBuf>) -> PathBuf {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let mut name = PathBuf::from(format!("{stem}.png"));
@@ -227,41 +146,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_of_one_name_do_not_overwrite_each_other() {
+    fn images_of_one_name_do_not_overwrite_each_other() {
         let mut taken = HashSet::new();
         let names = ["a/face.jpg", "b/face.png", "c/face.jpg"].map(|p| free_name(Path::new(p), &mut taken));
         assert_eq!(
             names.map(|name| name.to_string_lossy().into_owned()),
             ["face.png", "face-2.png", "face-3.png"]
         );
-    }
-    #[test]
-    fn results_arrive_in_order_and_an_error_ends_the_work() {
-        let slow_first = |i: usize| {
-            std::thread::sleep(std::time::Duration::from_millis(if i == 0 { 20 } else { 0 }));
-            i * i
-        };
-        let mut seen = Vec::new();
-        in_order(7, 3, slow_first, |i, square| {
-            seen.push((i, square));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, (0..7).map(|i| (i, i * i)).collect::<Vec<_>>());
-        let stopped = in_order(100, 2, |i| i, |i, _| if i == 3 { anyhow::bail!("full") } else { Ok(()) });
-        assert_eq!(stopped.unwrap_err().to_string(), "full");
-    }
-
-    #[test]
-    fn a_folder_stands_for_the_pictures_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["b.JPG", "a.png", "notes.txt"] {
-            std::fs::write(dir.path().join(name), b"").unwrap();
-        }
-        let found = pictures(&[PathBuf::from("x.jpg"), dir.path().to_path_buf()]).unwrap();
-        let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
-        assert_eq!(names, ["x.jpg", "a.png", "b.JPG"]);
-        let empty = tempfile::tempdir().unwrap();
-        assert!(pictures(&[empty.path().to_path_buf()]).unwrap_err().to_string().contains("no pictures"));
     }
 }

@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "bulk")]
+pub mod bulk;
 pub mod detector;
 pub mod device;
 mod ellipse;
 pub mod failure;
 pub mod files;
+pub mod images;
 mod landmarks;
 pub mod overlay;
+pub mod parallel;
 mod predictor;
 pub mod records;
 pub mod smooth;

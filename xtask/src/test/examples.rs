@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::FEATURES;
 use crate::workspace::{Workspace, check};
 
 /// Builds all examples at once, so that what lies below has one set of features, and runs each.
@@ -12,7 +13,7 @@ use crate::workspace::{Workspace, check};
 /// # Errors
 /// At the first that does not build, or whose exit code is not 0.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    check(workspace.cargo(&["build", "--workspace", "--examples"]), "an example does not build")?;
+    check(workspace.cargo(&["build", "--workspace", "--features", FEATURES, "--examples"]), "an example does not build")?;
     for source in sources(workspace)? {
         let Some(name) = source.file_stem() else { continue };
         println!("{}", source.display());

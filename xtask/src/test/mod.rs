@@ -23,6 +23,9 @@ pub(crate) struct Args {
     list: bool,
 }
 
+/// Features that are off by default and need nothing of the system: all steps have them, so that nothing is built twice.
+const FEATURES: &str = "star-cli/bulk";
+
 /// One check. The order here is the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
@@ -104,16 +107,16 @@ impl Step {
             Self::Tidy => tidy::run(workspace).map(|()| Outcome::Passed),
             Self::Deny => deny(workspace),
             Self::Clippy => checked(
-                cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+                cargo(&["clippy", "--workspace", "--features", FEATURES, "--all-targets", "--", "-D", "warnings"]),
                 "each finding above names its line",
             ),
             Self::Docs => {
-                let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+                let mut command = cargo(&["doc", "--workspace", "--features", FEATURES, "--no-deps"]);
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 checked(command, "each finding above names its line")
             }
             Self::Doctests => {
-                checked(cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]), EACH_FAILURE)
+                checked(cargo(&["test", "--workspace", "--features", FEATURES, "--doc", "--no-fail-fast"]), EACH_FAILURE)
             }
             Self::Examples => examples::run(workspace).map(|()| Outcome::Passed),
             Self::Outside => outside::run(workspace).map(|()| Outcome::Passed),
@@ -128,9 +131,9 @@ const EACH_FAILURE: &str = "each failure above names its test";
 /// Unit and integration tests, by nextest where it is installed.
 fn tests(workspace: &Workspace) -> Result<Outcome> {
     let arguments: &[&str] = if installed(workspace, "nextest") {
-        &["nextest", "run", "--workspace", "--no-fail-fast"]
+        &["nextest", "run", "--workspace", "--features", FEATURES, "--no-fail-fast"]
     } else {
-        &["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]
+        &["test", "--workspace", "--features", FEATURES, "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]
     };
     checked(workspace.cargo(arguments), EACH_FAILURE)
 }
@@ -141,7 +144,7 @@ fn mpi(workspace: &Workspace) -> Result<Outcome> {
         return Ok(Outcome::Skipped("mpirun or mpicc is not installed"));
     }
     // Of the whole workspace, so that the features of what lies below are those of the other steps and nothing below is built again.
-    let arguments = ["test", "--workspace", "--features", "star-cli/mpi", "--test", "mpi"];
+    let arguments = ["test", "--workspace", "--features", "star-cli/bulk,star-cli/mpi", "--test", "mpi"];
     checked(workspace.cargo(&arguments), EACH_FAILURE)
 }
 

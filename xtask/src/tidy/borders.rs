@@ -14,7 +14,7 @@ const ABOVE_DATA: [&str; 3] = ["crates/star-predict/src/", "crates/star-train/sr
 const NETWORK: [&str; 6] = ["hf_hub", "ureq", "reqwest", "hyper", "object_store", "TcpStream"];
 const HUB: &str = "crates/star-model/src/hub.rs";
 /// Object storage, which a person asks for by a URL and a feature.
-const STORE: &str = "crates/star-cli/src/bulk/store.rs";
+const STORE: &str = "crates/star-predict/src/bulk/store.rs";
 
 /// star-data and star-eval do not name candle, in code or in remarks.
 pub(super) fn data_and_eval_are_free_of_tensors(tree: &Tree) -> Vec<Finding> {
@@ -58,7 +58,7 @@ pub(super) fn one_conversion_into_tensors(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Only `hub.rs` of star-model, and the object storage of star-cli, name a library that reaches the network.
+/// Only `hub.rs` of star-model, and the object storage of star-predict, name a library that reaches the network.
 pub(super) fn one_file_reaches_the_network(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let may = |path: &str| path == HUB || path == STORE;

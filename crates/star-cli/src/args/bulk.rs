@@ -1,13 +1,12 @@
 //! `star predict --input`.
 
 use clap::Args;
+use star_predict::bulk::Part;
 
-use crate::bulk::Part;
-
-/// Arguments of `star predict` for many pictures packed together.
+/// Arguments of `star predict` for many images packed together.
 #[derive(Debug, Args)]
 pub struct BulkArgs {
-    /// Instead of pictures: a tar shard or Parquet file, a folder of them, or a URL (file://, with the feature `object-store` also
+    /// Instead of images: a tar shard or Parquet file, a folder of them, or a URL (file://, with the feature `object-store` also
     /// s3://, gs://, az://, https://)
     #[arg(long, value_name = "PATH|URL", requires = "output", conflicts_with_all = ["images", "boxes", "out", "json", "smooth"])]
     pub input: Option<String>,
@@ -20,7 +19,7 @@ pub struct BulkArgs {
     /// Look for faces even where the input has their boxes
     #[arg(long, requires = "input")]
     pub detect: bool,
-    /// Of Parquet files, the column with the pictures: bytes, paths, or a struct of both [default: the first known name]
+    /// Of Parquet files, the column with the images: bytes, paths, or a struct of both [default: the first known name]
     #[arg(long, value_name = "NAME", requires = "input")]
     pub image_column: Option<String>,
 }

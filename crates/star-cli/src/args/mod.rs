@@ -1,7 +1,7 @@
 //! The command line: what a person types, before any of it is looked at; one file a group of commands.
 
 mod bench;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "bulk")]
 mod bulk;
 mod data;
 mod data_command;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use bench::*;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "bulk")]
 pub use bulk::*;
 pub use data::*;
 pub use data_command::*;

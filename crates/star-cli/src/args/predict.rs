@@ -4,28 +4,28 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-#[cfg(feature = "parquet")]
+#[cfg(feature = "bulk")]
 use super::BulkArgs;
 use super::WeightsArgs;
 
 /// Arguments of `star predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Photographs, or folders of them: JPEG, PNG, PPM or PGM
-    #[cfg_attr(feature = "parquet", arg(required_unless_present = "input", value_name = "IMAGE"))]
-    #[cfg_attr(not(feature = "parquet"), arg(required = true, value_name = "IMAGE"))]
+    /// Images, or folders of them: JPEG, PNG, PPM or PGM
+    #[cfg_attr(feature = "bulk", arg(required_unless_present = "input", value_name = "IMAGE"))]
+    #[cfg_attr(not(feature = "bulk"), arg(required = true, value_name = "IMAGE"))]
     pub images: Vec<PathBuf>,
     /// Weights to run.
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Many pictures, packed.
-    #[cfg(feature = "parquet")]
+    /// Many images, packed.
+    #[cfg(feature = "bulk")]
     #[command(flatten)]
     pub bulk: BulkArgs,
     /// A face's box in pixels instead of the detector, landmark-tight; may be given several times
     #[arg(long = "box", value_name = "X,Y,W,H", value_parser = parse_box, allow_hyphen_values = true)]
     pub boxes: Vec<[f32; 4]>,
-    /// Folder for the pictures with points and ellipses drawn in; made if missing
+    /// Folder for the images with points and ellipses drawn in; made if missing
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// File for the JSON, `-` for standard output [default: standard output unless --out is given]

@@ -1,4 +1,4 @@
-//! Pictures listed in a Parquet file: bytes or paths, with or without boxes.
+//! Images listed in a Parquet file: bytes or paths, with or without boxes.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,41 +13,41 @@ use parquet::file::metadata::ParquetMetaData;
 use star_data::FaceBox;
 
 use super::cells::{binary, list, number, text};
-use super::item::{Item, Items, Picture};
+use super::item::{ImageSource, Item, Items};
 
-/// Rows decoded at a time: pictures of a megabyte, and it is still not much.
+/// Rows decoded at a time: images of a megabyte, and it is still not much.
 const ROWS: usize = 32;
 
-/// Columns that hold pictures, if no other is named; the first that is there.
+/// Columns that hold images, if no other is named; the first that is there.
 const IMAGES: [&str; 11] =
     ["image", "bytes", "picture", "content", "jpg", "jpeg", "png", "path", "file_name", "filename", "file"];
 
-/// Columns that say what a picture is called.
+/// Columns that say what a image is called.
 const NAMES: [&str; 8] = ["path", "name", "file_name", "filename", "key", "__key__", "id", "image_id"];
 
 /// Columns with one box a row, in pixels.
 const BOX: [&str; 4] = ["box_x", "box_y", "box_width", "box_height"];
 
-/// Column with all boxes of a picture: a list of `x, y, width, height`.
+/// Column with all boxes of a image: a list of `x, y, width, height`.
 const BOXES: &str = "boxes";
 
-/// The pictures of the Parquet file `path`, which messages call `told`, from the column named, or from the first that is usually
+/// The images of the Parquet file `path`, which messages call `label`, from the column named, or from the first that is usually
 /// called so.
 ///
 /// # Errors
 /// When it is no Parquet file, or has no such column.
-pub(super) fn open(path: &Path, told: &str, column: Option<&str>) -> Result<Items> {
-    let file = File::open(path).with_context(|| told.to_string())?;
-    let damaged = || format!("{told}: expected a whole Parquet file");
+pub(super) fn open(path: &Path, label: &str, column: Option<&str>) -> Result<Items> {
+    let file = File::open(path).with_context(|| label.to_string())?;
+    let damaged = || format!("{label}: expected a whole Parquet file");
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;
-    let columns = Columns::of(builder.schema(), column).with_context(|| told.to_string())?;
-    readable(builder.metadata()).with_context(|| told.to_string())?;
+    let columns = Columns::of(builder.schema(), column).with_context(|| label.to_string())?;
+    readable(builder.metadata()).with_context(|| label.to_string())?;
     let wanted: Vec<usize> = columns.all().filter_map(|name| builder.schema().index_of(name).ok()).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let reader = builder.with_projection(mask).with_batch_size(ROWS).build().with_context(damaged)?;
-    let (mut row, told) = (0, told.to_string());
+    let (mut row, label) = (0, label.to_string());
     let items = reader.flat_map(move |batch| {
-        let batch = batch.with_context(|| format!("{told}: row {row} or one behind it"));
+        let batch = batch.with_context(|| format!("{label}: row {row} or one behind it"));
         let items: Vec<Result<Item>> = match batch {
             Ok(batch) => (0..batch.num_rows()).map(|i| Ok(columns.item(&batch, i, row + i))).collect(),
             Err(error) => vec![Err(error)],
@@ -89,11 +89,11 @@ impl Columns {
             || schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
         let image = match wanted {
             Some(name) if has(name) => name.to_string(),
-            Some(name) => bail!("--image-column: no column `{name}`; there are {}", there()),
+            Some(name) => bail!("no column `{name}`; there are {}", there()),
             None => match IMAGES.iter().find(|name| has(name)) {
                 Some(name) => name.to_string(),
                 None => bail!(
-                    "no column of pictures (looked for {}); name one of {} with --image-column",
+                    "no column of images (looked for {}); name one of {} (--image-column)",
                     IMAGES.join(", "),
                     there()
                 ),
@@ -135,7 +135,7 @@ impl Columns {
         let (mut bytes, mut path) = (None, None);
         if let Some(image) = batch.column_by_name(&self.image) {
             match image.as_any().downcast_ref::<arrow_array::StructArray>() {
-                // The way in which Hugging Face's data sets keep pictures.
+                // The way in which Hugging Face's data sets keep images.
                 Some(parts) if parts.is_valid(i) => {
                     bytes = parts.column_by_name("bytes").and_then(|column| binary(column.as_ref(), i));
                     path = parts.column_by_name("path").and_then(|column| text(column.as_ref(), i));
@@ -150,12 +150,12 @@ impl Columns {
         let named =
             self.name.and_then(|name| batch.column_by_name(name)).and_then(|column| text(column.as_ref(), i));
         let name = named.or_else(|| path.clone()).unwrap_or_else(|| format!("row {row}"));
-        let picture = match (bytes, path) {
-            (Some(bytes), _) => Picture::Bytes(bytes),
-            (None, Some(path)) => Picture::Named(path),
-            (None, None) => Picture::Missing(format!("no picture in column `{}`", self.image)),
+        let source = match (bytes, path) {
+            (Some(bytes), _) => ImageSource::Bytes(bytes),
+            (None, Some(path)) => ImageSource::Named(path),
+            (None, None) => ImageSource::Missing(format!("no image in column `{}`", self.image)),
         };
-        Item { name, picture, boxes: self.boxes(batch, i) }
+        Item { name, source, boxes: self.boxes(batch, i) }
     }
 
     /// The boxes of a row; `None` where there is nothing to tell them by.

@@ -1,4 +1,5 @@
-//! Work on a stream by several threads, results in its order, and never more than a few items in memory.
+//! The parallel map of this crate: work on a stream by several threads, results in its order, and never more than a few items in
+//! memory.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -6,20 +7,23 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use anyhow::Result;
 
-/// Items under way for each worker: enough that a slow picture does not keep the others idle.
+/// Items under way for each worker: enough that a slow image does not keep the others idle.
 const AHEAD: usize = 4;
 
-/// Runs `work` on all `items` on `workers` threads and hands the results to `each` in order, until an item or `each` is an error.
+/// Runs `work` on all `items` (with their index) on `workers` threads and hands the results to `each` in order, until an item or
+/// `each` is an error.
+///
+/// At most four items a worker, and two more, are in memory at once: the stream is not read ahead of a slow `work` or a slow `each`.
 ///
 /// # Errors
 /// The first of these.
-pub(super) fn ordered<I: Send, T: Send>(
+pub fn map_ordered<I: Send, T: Send>(
     items: impl Iterator<Item = Result<I>> + Send,
     workers: usize,
     work: impl Fn(usize, I) -> T + Sync,
     mut each: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let window = AHEAD * workers;
+    let window = AHEAD * workers.max(1);
     // A ticket for every item that is under way: taken by the reader, given back by the writer.
     let (take, give_back) = sync_channel::<()>(window);
     let (hand, receive) = sync_channel(window);
@@ -35,7 +39,7 @@ pub(super) fn ordered<I: Send, T: Send>(
                 }
             }
         });
-        for _ in 0..workers {
+        for _ in 0..workers.max(1) {
             let (send, receive, work) = (send.clone(), &receive, &work);
             scope.spawn(move || {
                 loop {
@@ -86,7 +90,7 @@ mod tests {
             i * i
         };
         let mut seen = Vec::new();
-        ordered(items, 3, slow, |square| {
+        map_ordered(items, 3, slow, |square| {
             seen.push(square);
             done.fetch_add(1, Ordering::SeqCst);
             Ok(())
@@ -101,7 +105,7 @@ mod tests {
     fn an_error_of_the_stream_or_of_the_writer_ends_the_work() {
         let items = (0..1000).map(|i| if i == 7 { anyhow::bail!("cut") } else { Ok(i) });
         let mut count = 0;
-        let error = ordered(
+        let error = map_ordered(
             items,
             2,
             |_, i| i,
@@ -111,8 +115,68 @@ mod tests {
             },
         );
         assert_eq!((error.unwrap_err().to_string(), count), ("cut".to_string(), 7));
-        let full =
-            ordered((0..1000).map(Ok), 2, |_, i| i, |i| if i == 3 { anyhow::bail!("full") } else { Ok(()) });
+        let full = map_ordered(
+            (0..1000).map(Ok),
+            2,
+            |_, i| i,
+            |i| if i == 3 { anyhow::bail!("full") } else { Ok(()) },
+        );
         assert_eq!(full.unwrap_err().to_string(), "full");
+    }
+
+    #[test]
+    fn results_arrive_in_order_and_an_error_ends_the_work() {
+        let slow_first = |i: usize| {
+            std::thread::sleep(Duration::from_millis(if i == 0 { 20 } else { 0 }));
+            i * i
+        };
+        let mut seen = Vec::new();
+        map_ordered(
+            (0..7).map(Ok),
+            3,
+            |_, i| (i, slow_first(i)),
+            |(i, square)| {
+                seen.push((i, square));
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(seen, (0..7).map(|i| (i, i * i)).collect::<Vec<_>>());
+        let stopped = map_ordered(
+            (0..100).map(Ok),
+            2,
+            |_, i| i,
+            |i| if i == 3 { anyhow::bail!("full") } else { Ok(()) },
+        );
+        assert_eq!(stopped.unwrap_err().to_string(), "full");
+    }
+
+    #[test]
+    fn a_reader_of_results_that_is_slow_holds_the_stream_back() {
+        // What is alive is counted by the items themselves: from the stream until `each` has dropped them.
+        struct Item<'a>(&'a AtomicUsize);
+        impl Drop for Item<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        let (alive, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let items = (0..100).map(|_| {
+            most.fetch_max(alive.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            Ok(Item(&alive))
+        });
+        map_ordered(
+            items,
+            2,
+            |_, item| item,
+            |item| {
+                std::thread::sleep(Duration::from_millis(1));
+                drop(item);
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
+        assert!(most.load(Ordering::SeqCst) <= AHEAD * 2 + 2, "{most:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures of a tar shard, as WebDataset has it, with the boxes that their annotations hold.
+//! Images of a tar shard, as WebDataset has it, with the boxes that their annotations hold.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use star_data::FaceBox;
 
-use super::item::{Item, Items, Picture};
+use super::item::{ImageSource, Item, Items};
 
-/// Endings of pictures.
-const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
+/// Endings of images.
+const IMAGES: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
 
-/// Largest picture or annotation that is read, bytes.
+/// Largest image or annotation that is read, bytes.
 const LARGEST: u64 = 1 << 30;
 
 /// Bytes read from the disk at a time.
@@ -28,20 +28,20 @@ struct Annotation {
     faces: Option<Vec<FaceBox>>,
 }
 
-/// The pictures of the tar file `path`, which messages call `told`, read once from front to back.
+/// The images of the tar file `path`, which messages call `label`, read once from front to back.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(super) fn open(path: &Path, told: &str) -> Result<Items> {
-    let file = File::open(path).with_context(|| told.to_string())?;
+pub(super) fn open(path: &Path, label: &str) -> Result<Items> {
+    let file = File::open(path).with_context(|| label.to_string())?;
     let (send, receive) = std::sync::mpsc::sync_channel(1);
-    let told = told.to_string();
+    let label = label.to_string();
     // A tar reader borrows from itself; on a thread of its own it needs no home. It ends when nobody listens any more.
     std::thread::Builder::new()
         .name("star-tar".into())
         .spawn(move || {
             let mut each = |item| send.send(item).is_ok();
-            if let Err(error) = walk(BufReader::with_capacity(BUFFER, file), &told, &mut each) {
+            if let Err(error) = walk(BufReader::with_capacity(BUFFER, file), &label, &mut each) {
                 each(Err(error));
             }
         })
@@ -49,10 +49,10 @@ pub(super) fn open(path: &Path, told: &str) -> Result<Items> {
     Ok(Box::new(receive.into_iter()))
 }
 
-/// Hands every picture to `each`, until that wants no more. Files that belong together have one name up to its first dot, and lie
+/// Hands every image to `each`, until that wants no more. Files that belong together have one name up to its first dot, and lie
 /// together.
-fn walk(reader: impl Read, told: &str, each: &mut impl FnMut(Result<Item>) -> bool) -> Result<()> {
-    let damaged = || format!("{told}: expected a whole tar file");
+fn walk(reader: impl Read, label: &str, each: &mut impl FnMut(Result<Item>) -> bool) -> Result<()> {
+    let damaged = || format!("{label}: expected a whole tar file");
     let mut archive = tar::Archive::new(reader);
     let mut group = Group::default();
     for entry in archive.entries().with_context(damaged)? {
@@ -61,13 +61,13 @@ fn walk(reader: impl Read, told: &str, each: &mut impl FnMut(Result<Item>) -> bo
         let file = name.rsplit('/').next().unwrap_or_default();
         let Some((stem, ending)) = file.split_once('.') else { continue };
         let ending = ending.to_lowercase();
-        let is_picture = PICTURES.contains(&ending.as_str());
+        let is_image = IMAGES.contains(&ending.as_str());
         // Names that begin with a dot are other programs' remarks on files.
-        if !entry.header().entry_type().is_file() || stem.is_empty() || !(is_picture || ending == "json") {
+        if !entry.header().entry_type().is_file() || stem.is_empty() || !(is_image || ending == "json") {
             continue;
         }
         if entry.size() > LARGEST {
-            bail!("{told}: {name}: expected at most {LARGEST} bytes, got {}", entry.size())
+            bail!("{label}: {name}: expected at most {LARGEST} bytes, got {}", entry.size())
         }
         let key = name[..name.len() - ending.len() - 1].to_string();
         if group.key != key && !std::mem::replace(&mut group, Group::new(key)).hand_over(each) {
@@ -75,8 +75,8 @@ fn walk(reader: impl Read, told: &str, each: &mut impl FnMut(Result<Item>) -> bo
         }
         let mut bytes = Vec::with_capacity(entry.size() as usize);
         entry.read_to_end(&mut bytes).with_context(damaged)?;
-        if is_picture {
-            group.pictures.push((name, bytes));
+        if is_image {
+            group.images.push((name, bytes));
         } else {
             group.annotation = Some(bytes);
         }
@@ -89,7 +89,7 @@ fn walk(reader: impl Read, told: &str, each: &mut impl FnMut(Result<Item>) -> bo
 #[derive(Default)]
 struct Group {
     key: String,
-    pictures: Vec<(String, Vec<u8>)>,
+    images: Vec<(String, Vec<u8>)>,
     annotation: Option<Vec<u8>>,
 }
 
@@ -100,9 +100,9 @@ impl Group {
 
     fn hand_over(self, each: &mut impl FnMut(Result<Item>) -> bool) -> bool {
         let boxes = self.annotation.and_then(|bytes| boxes(&bytes));
-        let mut pictures = self.pictures.into_iter();
-        pictures.all(|(name, bytes)| {
-            each(Ok(Item { name, picture: Picture::Bytes(bytes), boxes: boxes.clone() }))
+        let mut images = self.images.into_iter();
+        images.all(|(name, bytes)| {
+            each(Ok(Item { name, source: ImageSource::Bytes(bytes), boxes: boxes.clone() }))
         })
     }
 }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_found_before_or_behind_its_picture_and_may_be_missing() {
+    fn a_box_is_found_before_or_behind_its_image_and_may_be_missing() {
         let face = br#"{"points": [], "face": {"x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0}}"#;
         let bytes = archive(&[
             ("0.jpg", b"zero"),
@@ -151,15 +151,15 @@ mod tests {
             ("2.json", b"{\"label\": 7}"),
             ("readme", b""),
         ]);
-        let found: Vec<(String, Picture, Option<f32>)> = items(&bytes)
+        let found: Vec<(String, ImageSource, Option<f32>)> = items(&bytes)
             .unwrap()
             .into_iter()
-            .map(|item| (item.name, item.picture, item.boxes.map(|boxes| boxes[0].width)))
+            .map(|item| (item.name, item.source, item.boxes.map(|boxes| boxes[0].width)))
             .collect();
         let expected =
             [("0.jpg", "zero", Some(3.0)), ("sub/1.PNG", "one", Some(3.0)), ("2.jpg", "two", None)];
         let expected =
-            expected.map(|(name, bytes, width)| (name.to_string(), Picture::Bytes(bytes.into()), width));
+            expected.map(|(name, bytes, width)| (name.to_string(), ImageSource::Bytes(bytes.into()), width));
         assert_eq!(found, expected);
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Store {
     url: String,
     store: Box<dyn ObjectStore>,
     prefix: Path,
-    /// The library is asynchronous, this program is not.
+    /// The library is asynchronous, this crate is not.
     runtime: Runtime,
 }
 
@@ -50,11 +50,11 @@ impl Place for Store {
         Ok(objects.iter().filter_map(|object| object.location.filename().map(str::to_string)).collect())
     }
 
-    fn has(&self, name: &str) -> Result<bool> {
+    fn contains(&self, name: &str) -> Result<bool> {
         match self.runtime.block_on(self.store.head(&self.path(name))) {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error).with_context(|| self.told(name)),
+            Err(error) => Err(error).with_context(|| self.label(name)),
         }
     }
 
@@ -68,14 +68,14 @@ impl Place for Store {
             }
             Ok(file.flush()?)
         };
-        download().with_context(|| self.told(name))?;
+        download().with_context(|| self.label(name))?;
         Ok(Local::Copy(file))
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path(name);
         let read = async { self.store.get(&path).await?.bytes().await };
-        Ok(self.runtime.block_on(read).with_context(|| self.told(name))?.to_vec())
+        Ok(self.runtime.block_on(read).with_context(|| self.label(name))?.to_vec())
     }
 
     fn begin(&self) -> Result<NamedTempFile> {
@@ -83,16 +83,16 @@ impl Place for Store {
     }
 
     fn put(&self, name: &str, file: NamedTempFile) -> Result<()> {
-        // Results are small beside their pictures; in one request they appear whole or not at all.
+        // Results are small beside their images; one request writes them atomically.
         let bytes = std::fs::read(file.path()).context("a temporary file")?;
         let path = self.path(name);
         self.runtime
             .block_on(self.store.put(&path, PutPayload::from(bytes)))
-            .with_context(|| self.told(name))?;
+            .with_context(|| self.label(name))?;
         Ok(())
     }
 
-    fn told(&self, name: &str) -> String {
+    fn label(&self, name: &str) -> String {
         format!("{}/{name}", self.url)
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         let store = Store::open(&format!("file://{}/", dir.path().display())).unwrap();
         assert_eq!(store.names().unwrap(), ["a b.tar"]);
-        assert!(store.has("a b.tar").unwrap() && !store.has("b.tar").unwrap());
+        assert!(store.contains("a b.tar").unwrap() && !store.contains("b.tar").unwrap());
         let local = store.fetch("a b.tar").unwrap();
         assert_eq!(std::fs::read(local.path()).unwrap(), [7; 100]);
         let mut file = store.begin().unwrap();

@@ -1,4 +1,4 @@
-//! Faces as rows of a Parquet file: one a face, one for a picture without any, one for a picture that cannot be used.
+//! Faces as rows of a Parquet file: one a face, one for an image without any, one for an image that cannot be used.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
@@ -14,7 +14,8 @@ use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use star_data::FaceBox;
-use star_predict::{Ellipse, Face};
+
+use crate::{Ellipse, Face};
 
 /// Rows collected before they are handed on.
 const BATCH: usize = 1024;
@@ -22,7 +23,7 @@ const BATCH: usize = 1024;
 /// Rows of a row group: some ten megabytes, which are held in memory.
 const GROUP: usize = 16 * BATCH;
 
-/// The columns. `x, y, major, minor, angle` have one number a landmark; pixels of the picture, degrees.
+/// The columns. `x, y, major, minor, angle` have one number a landmark; pixels of the image, degrees.
 static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     let numbers = |name: &str| Field::new_list(name, Field::new_list_field(DataType::Float32, true), true);
     let pixel = |name: &str| Field::new(name, DataType::Float32, true);
@@ -67,7 +68,7 @@ impl<W: Write + Send> Rows<W> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(GROUP))
-            .set_created_by(star_predict::weights::WRITTEN_BY.to_string())
+            .set_created_by(crate::weights::WRITTEN_BY.to_string())
             .set_key_value_metadata(Some(about.collect()))
             .build();
         Ok(Self {
@@ -83,16 +84,11 @@ impl<W: Write + Send> Rows<W> {
         })
     }
 
-    /// Adds the picture at place `row` of its shard, with what became of it.
+    /// Adds the image at place `row` of its shard, with what became of it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn picture(
-        &mut self,
-        name: &str,
-        row: usize,
-        found: &Result<Vec<Face>, String>,
-    ) -> Result<()> {
+    pub(super) fn image(&mut self, name: &str, row: usize, found: &Result<Vec<Face>, String>) -> Result<()> {
         match found {
             Ok(faces) if faces.is_empty() => self.add(name, row, None, None)?,
             Ok(faces) => {

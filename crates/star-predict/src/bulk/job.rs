@@ -1,0 +1,126 @@
+//! One shard: its images through detector and network, its faces into a file.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use star_data::decode;
+use star_model::CompileOptions;
+use star_model::checkpoint::Folder;
+
+use super::item::{ImageSource, Item, Items};
+use super::place::Place;
+use super::rows::Rows;
+use super::{About, BoxSource, BulkConfig, BulkProgress, Counts, table, tar};
+use crate::detector::FrontalDetector;
+use crate::parallel::map_ordered;
+use crate::{Face, Predictor, failure};
+
+/// What all shards have in common.
+pub(super) struct Job<'a> {
+    predictor: Predictor,
+    config: &'a BulkConfig,
+    workers: usize,
+    about: Vec<(&'static str, String)>,
+}
+
+/// Why a shard has no results.
+pub(super) enum ShardError {
+    /// It cannot be read to its end.
+    Input(anyhow::Error),
+    /// Its results cannot be written.
+    Output(anyhow::Error),
+}
+
+impl<'a> Job<'a> {
+    /// Sets the network up: one image a thread on a CPU, one after the other on a card.
+    ///
+    /// # Errors
+    /// When the network cannot be built, or a setting is out of range.
+    pub(super) fn new(config: &'a BulkConfig, folder: &Folder, about: &About) -> Result<Self> {
+        let device = config.device.open()?;
+        let workers = if device.is_cpu() { rayon::current_num_threads().max(1) } else { 1 };
+        let options = CompileOptions { threads: Some(1), ..CompileOptions::default() };
+        Ok(Self {
+            predictor: Predictor::from_folder(folder, &device, &options)?
+                .with_batch_size(config.batch_size)
+                .with_detector(FrontalDetector::new(config.min_score)?),
+            config,
+            workers,
+            about: vec![("scheme", about.scheme.clone()), ("weights", about.weights.clone())],
+        })
+    }
+
+    /// Does the shard `name` and puts the faces under `result`.
+    ///
+    /// # Errors
+    /// [`ShardError`], and then there is nothing under `result`.
+    pub(super) fn shard(
+        &self,
+        from: &dyn Place,
+        name: &str,
+        to: &dyn Place,
+        result: &str,
+        progress: &mut dyn BulkProgress,
+    ) -> Result<Counts, ShardError> {
+        let local = from.fetch(name).map_err(ShardError::Input)?;
+        let items = self.items(name, local.path(), &from.label(name)).map_err(ShardError::Input)?;
+        let file = to.begin().map_err(ShardError::Output)?;
+        let (mut counts, mut full) = (Counts::default(), None);
+        let mut rows = Rows::new(file, &self.about).map_err(ShardError::Output)?;
+        let work = |row: usize, item: Item| {
+            let found = self.one(from, &item).map_err(|error| failure::describe(&error));
+            (item.name, row, found)
+        };
+        let outcome = map_ordered(items, self.workers, work, |(image, row, found)| {
+            counts.images += 1;
+            match &found {
+                Ok(faces) => counts.faces += faces.len(),
+                Err(_) => counts.unusable += 1,
+            }
+            progress.images(name, counts.images);
+            rows.image(&image, row, &found).or_else(|error| {
+                full = Some(error);
+                bail!("the results cannot be written")
+            })
+        });
+        if let Some(error) = full {
+            return Err(ShardError::Output(error.context(format!("writing {}", to.label(result)))));
+        }
+        outcome.map_err(ShardError::Input)?;
+        let write =
+            || to.put(result, rows.finish()?).with_context(|| format!("writing {}", to.label(result)));
+        write().map_err(ShardError::Output)?;
+        Ok(counts)
+    }
+
+    fn items(&self, name: &str, path: &Path, label: &str) -> Result<Items> {
+        let column = self.config.image_column.as_deref();
+        if name.ends_with(".tar") { tar::open(path, label) } else { table::open(path, label, column) }
+    }
+
+    /// Faces of one image. A panic becomes an error: one image of millions must not end the job.
+    fn one(&self, from: &dyn Place, item: &Item) -> Result<Vec<Face>> {
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.faces(from, item)))
+            .unwrap_or_else(|_| bail!("{}: a fault of this program while it worked on the image", item.name))
+    }
+
+    fn faces(&self, from: &dyn Place, item: &Item) -> Result<Vec<Face>> {
+        let read;
+        let bytes = match &item.source {
+            ImageSource::Bytes(bytes) => bytes,
+            ImageSource::Named(name) => {
+                read = from.read(name)?;
+                &read
+            }
+            ImageSource::Missing(reason) => bail!("{reason}"),
+        };
+        let name = Path::new(&item.name);
+        let given = item.boxes.as_ref().filter(|_| self.config.boxes == BoxSource::Input);
+        // Boxes were drawn on the pixels as they are stored; a detector wants faces upright.
+        match given {
+            Some(boxes) => self.predictor.predict_in(&decode::decode_bytes(bytes, name)?, boxes),
+            None => self.predictor.predict(&decode::decode_bytes_oriented(bytes, name)?),
+        }
+    }
+}
