@@ -15,9 +15,6 @@ use crate::detector::{Detector, FrontalDetector};
 use crate::landmarks::{self, Decoded, Face};
 use crate::{tensors, weights};
 
-/// Faces that go through the network together, unless [`Predictor::with_batch_size`] says otherwise: more gain little on a CPU.
-const BATCH_SIZE: usize = 8;
-
 /// Finds faces and their landmarks in images. One predictor serves many threads.
 pub struct Predictor {
     network: Network,
@@ -36,6 +33,9 @@ enum Network {
 }
 
 impl Predictor {
+    /// Faces that go through the network together, unless [`Predictor::with_batch_size`] says otherwise: more gain little on a CPU.
+    pub const BATCH_SIZE: usize = 8;
+
     /// The weights that `weights` names, on the CPU: a folder or a weights file; with the feature `hub` also a name of the
     /// registry of published weights, or an address `hf:owner/repo[@revision]/file`, which are fetched once.
     ///
@@ -53,7 +53,7 @@ impl Predictor {
             network: Network::Layers(model),
             device: device.clone(),
             dtype,
-            batch_size: BATCH_SIZE,
+            batch_size: Self::BATCH_SIZE,
             scheme: None,
             detector: OnceLock::new(),
         }
@@ -72,7 +72,7 @@ impl Predictor {
             network: Network::Compiled(Box::new(compiled)),
             device: Device::Cpu,
             dtype: DType::F32,
-            batch_size: BATCH_SIZE,
+            batch_size: Self::BATCH_SIZE,
             scheme: None,
             detector: OnceLock::new(),
         })

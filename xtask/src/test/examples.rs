@@ -13,7 +13,10 @@ use crate::workspace::{Workspace, check};
 /// # Errors
 /// At the first that does not build, or whose exit code is not 0.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    check(workspace.cargo(&["build", "--workspace", "--features", FEATURES, "--examples"]), "an example does not build")?;
+    check(
+        workspace.cargo(&["build", "--workspace", "--features", FEATURES, "--examples"]),
+        "an example does not build",
+    )?;
     for source in sources(workspace)? {
         let Some(name) = source.file_stem() else { continue };
         println!("{}", source.display());

@@ -107,7 +107,16 @@ impl Step {
             Self::Tidy => tidy::run(workspace).map(|()| Outcome::Passed),
             Self::Deny => deny(workspace),
             Self::Clippy => checked(
-                cargo(&["clippy", "--workspace", "--features", FEATURES, "--all-targets", "--", "-D", "warnings"]),
+                cargo(&[
+                    "clippy",
+                    "--workspace",
+                    "--features",
+                    FEATURES,
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]),
                 "each finding above names its line",
             ),
             Self::Docs => {
@@ -115,9 +124,10 @@ impl Step {
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 checked(command, "each finding above names its line")
             }
-            Self::Doctests => {
-                checked(cargo(&["test", "--workspace", "--features", FEATURES, "--doc", "--no-fail-fast"]), EACH_FAILURE)
-            }
+            Self::Doctests => checked(
+                cargo(&["test", "--workspace", "--features", FEATURES, "--doc", "--no-fail-fast"]),
+                EACH_FAILURE,
+            ),
             Self::Examples => examples::run(workspace).map(|()| Outcome::Passed),
             Self::Outside => outside::run(workspace).map(|()| Outcome::Passed),
             Self::Mpi => mpi(workspace),
@@ -133,7 +143,17 @@ fn tests(workspace: &Workspace) -> Result<Outcome> {
     let arguments: &[&str] = if installed(workspace, "nextest") {
         &["nextest", "run", "--workspace", "--features", FEATURES, "--no-fail-fast"]
     } else {
-        &["test", "--workspace", "--features", FEATURES, "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]
+        &[
+            "test",
+            "--workspace",
+            "--features",
+            FEATURES,
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+        ]
     };
     checked(workspace.cargo(arguments), EACH_FAILURE)
 }

@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use star_data::Scheme;
 use star_model::checkpoint::Folder;
 
+use crate::Predictor;
 use crate::detector::FrontalDetector;
 use crate::device::DeviceName;
 use job::{Job, ShardError};
@@ -65,7 +66,7 @@ impl BulkConfig {
             boxes: BoxSource::Input,
             image_column: None,
             min_score: FrontalDetector::MIN_SCORE,
-            batch_size: 8,
+            batch_size: Predictor::BATCH_SIZE,
             device: DeviceName::Cpu,
         }
     }
@@ -110,7 +111,7 @@ pub struct Summary {
     pub unreadable: usize,
 }
 
-/// Is told how the work goes, from the thread that [`Bulk::run`] was called on.
+/// Where reports of the work go, from the thread that [`Bulk::run`] was called on.
 pub trait BulkProgress {
     /// This process does `own` of `all` shards.
     fn begin(&mut self, own: usize, all: usize);
@@ -165,7 +166,7 @@ impl<'a> Bulk<'a> {
     ///
     /// # Errors
     /// When the network cannot be built, the output holds results of other weights or settings, or results cannot be written: what is
-    /// wrong with one shard is told to `progress` alone.
+    /// wrong with one shard is reported to `progress` alone.
     pub fn run(&self, folder: &Folder, scheme: &Scheme, progress: &mut dyn BulkProgress) -> Result<Summary> {
         let about = About {
             scheme: scheme.name.clone(),

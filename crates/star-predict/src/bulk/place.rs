@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use star_data::atomic::{self, Durability};
 use tempfile::NamedTempFile;
 
-
 /// A place with named files. Called from many threads.
 pub(super) trait Place: Send + Sync {
     /// The names of the files right in it, in any order.

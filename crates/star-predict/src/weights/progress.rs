@@ -1,4 +1,4 @@
-//! What is told of a download while it goes on.
+//! Reports of a download while it goes on.
 
 /// A file that is being downloaded, and under which terms.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Download {
     pub notice: Option<String>,
 }
 
-/// Is told of downloads. Nothing is called where the file was there before.
+/// Where reports of downloads go. None comes where the file was there before.
 pub trait FetchProgress {
     /// A download begins.
     fn begin(&mut self, download: &Download);
@@ -27,7 +27,7 @@ pub trait FetchProgress {
     fn end(&mut self);
 }
 
-/// Is told and says nothing.
+/// Drops the reports.
 impl FetchProgress for () {
     fn begin(&mut self, _: &Download) {}
 
