@@ -114,7 +114,7 @@ impl Measured {
             let place = cell.set.to_lowercase() == target.set && cell.subset == target.subset;
             // Third-party figures of the same name have more digits.
             place
-                && cell.ruler == target.ruler
+                && cell.normalizer == target.normalizer
                 && cell.what == target.what()
                 && cell.digits == target.digits()
         });
@@ -127,7 +127,7 @@ impl Measured {
 struct Cell {
     set: String,
     subset: String,
-    ruler: String,
+    normalizer: String,
     what: String,
     digits: usize,
     ours: Option<f64>,
@@ -151,10 +151,10 @@ fn paper(targets: &Targets, measured: Option<&Measured>) -> Result<String> {
 
 /// A figure for each of the paper's.
 fn line(targets: &Targets, name: &str, figure: impl Fn(&Target) -> Option<f64>) -> Vec<String> {
-    let find = |set: &str, subset: &str, ruler: &str, metric: Metric| {
+    let find = |set: &str, subset: &str, normalizer: &str, metric: Metric| {
         let found = targets.target.iter().find(|t| {
             let plain = !t.published_weights && t.variant.is_none();
-            plain && t.set == set && t.subset == subset && t.ruler == ruler && t.metric == metric
+            plain && t.set == set && t.subset == subset && t.normalizer == normalizer && t.metric == metric
         });
         let value = found.and_then(|t| Some(format!("{:.1$}", figure(t)?, t.digits())));
         value.unwrap_or_else(|| "not yet measured".to_string())
@@ -192,12 +192,12 @@ fn drawn(outcome: &Outcome) -> String {
         .gains
         .iter()
         .map(|gain| {
-            let (subject, ruler) = match gain.subject {
+            let (subject, normalizer) = match gain.subject {
                 Subject::Face => ("faces", "inter-ocular"),
                 Subject::Hand => ("hands", "palm length"),
             };
             vec![
-                format!("{subject} ({ruler})"),
+                format!("{subject} ({normalizer})"),
                 gain.strength.to_string(),
                 gain.seeds.to_string(),
                 format!("{:.2}", 100.0 * gain.plain.nme),
@@ -270,8 +270,8 @@ mod tests {
             let text = format!(
                 r#"{{"plan": {{"profile": "300w", "from": "weights", "data": "d", "weights": [], "seeds": 1, "compat": "reference",
                 "device": "cpu", "ablations": false, "overrides": {plan}}}, "cells": [
-                {{"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 4, "ours": 2.8}},
-                {{"set": "300W", "subset": "full", "ruler": "inter-ocular", "what": "NME %", "digits": 2, "ours": 2.883}}
+                {{"set": "300W", "subset": "full", "normalizer": "inter-ocular", "what": "NME %", "digits": 4, "ours": 2.8}},
+                {{"set": "300W", "subset": "full", "normalizer": "inter-ocular", "what": "NME %", "digits": 2, "ours": 2.883}}
                 ]}}"#
             );
             serde_json::from_str::<Measured>(&text).unwrap()

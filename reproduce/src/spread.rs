@@ -4,7 +4,7 @@ use anyhow::Result;
 use star_eval::spread_over_models;
 
 /// Standard deviation of each keypoint over networks (divisor: their number less 1, so that few are not flattered), mean over pictures,
-/// each of which is given as what every network predicts for it, in units of the ruler. `None` for one network, and without pictures.
+/// each of which is given as what every network predicts for it, in units of the normalizer. `None` for one network, and without pictures.
 ///
 /// # Errors
 /// When networks predict different numbers of keypoints.

@@ -41,7 +41,7 @@ pub(crate) enum Metric {
 pub(crate) struct Target {
     pub(crate) set: String,
     pub(crate) subset: String,
-    pub(crate) ruler: String,
+    pub(crate) normalizer: String,
     pub(crate) metric: Metric,
     /// Of failure rate and area, a fraction.
     #[serde(default)]
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn the_table_holds_the_papers_headline_and_says_what_is_not_known() {
         let targets = Targets::read().unwrap();
-        let find = |set: &str, subset: &str, ruler: &str, metric: Metric| {
+        let find = |set: &str, subset: &str, normalizer: &str, metric: Metric| {
             let mut found = targets.target.iter().filter(|t| {
                 t.set == set
                     && t.subset == subset
-                    && t.ruler == ruler
+                    && t.normalizer == normalizer
                     && t.metric == metric
                     && !t.published_weights
                     && t.variant.is_none()

@@ -53,7 +53,7 @@ pub fn measure(
         } else {
             format!("{count} of the {} faces of {}, evenly chosen", dataset.len(), setting.subset)
         },
-        ruler: setting.ruler_name.clone(),
+        normalizer: setting.normalizer_name.clone(),
         threshold_fraction: threshold,
         rows: vec![
             BoxRow::new("true landmarks", whole, threshold)?,
@@ -90,7 +90,7 @@ fn one(
     boxes.extend(grid.map(|(scale, shift)| perturbed(&tight, scale, shift, n)));
     let weights: Vec<f32> =
         sample.points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
-    let length = setting.ruler.length_weighted(&sample.points, Some(&weights))?;
+    let length = setting.normalizer.length_weighted(&sample.points, Some(&weights))?;
     let mut errors = Vec::with_capacity(boxes.len() + 1);
     for face in predictor.predict_in(&sample.image, &boxes)? {
         errors.push(nme(&face.landmarks.points, &sample.points, Some(&weights), length)?);

@@ -1,13 +1,13 @@
-//! What is measured on faces of a scheme: groups, curves, rulers.
+//! What is measured on faces of a scheme: groups, curves, normalizers.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use star_data::Scheme;
-use star_data::scheme::DefaultRuler;
-use star_eval::{Curve, Group, Plan, Ruler, Setting};
+use star_data::scheme::DefaultNormalizer;
+use star_eval::{Curve, Group, Normalizer, Plan, Setting};
 
-use crate::args::{Ends, MetricArgs, RulerName};
+use crate::args::{Ends, MetricArgs, NormalizerName};
 
 /// Parts of a face by the words that edges are named with; edges of other names are groups of their own.
 const PARTS: [(&str, &str); 9] = [
@@ -57,37 +57,40 @@ fn contrast(scheme: &Scheme) -> Option<[Group; 2]> {
     (!corners.is_empty()).then(|| [Group { name: "eye corners".into(), keypoints: corners }, contour])
 }
 
-/// A ruler of `scheme` by name, or its own default; with the name that readers know it by.
+/// A normalizer of `scheme` by name, or its own default; with the name that readers know it by.
 ///
 /// # Errors
-/// When the scheme does not have such a ruler.
-pub fn ruler(scheme: &Scheme, name: Option<RulerName>) -> Result<(Ruler, &'static str)> {
-    let name = name.unwrap_or(match scheme.ruler {
-        DefaultRuler::InterOcular => RulerName::InterOcular,
-        DefaultRuler::InterPupil => RulerName::InterPupil,
-        DefaultRuler::BoxDiagonal => RulerName::BoxDiagonal,
+/// When the scheme does not have such a normalizer.
+pub fn normalizer(scheme: &Scheme, name: Option<NormalizerName>) -> Result<(Normalizer, &'static str)> {
+    let name = name.unwrap_or(match scheme.normalizer {
+        DefaultNormalizer::InterOcular => NormalizerName::InterOcular,
+        DefaultNormalizer::InterPupil => NormalizerName::InterPupil,
+        DefaultNormalizer::BoxDiagonal => NormalizerName::BoxDiagonal,
     });
     let between = |ends: &Option<[Vec<usize>; 2]>, what: &'static str| match ends {
-        Some([a, b]) => Ok((Ruler::Between(a.clone(), b.clone()), what)),
+        Some([a, b]) => Ok((Normalizer::Between(a.clone(), b.clone()), what)),
         None => {
-            bail!("scheme `{}` has no {what} ruler: choose --ruler box-diagonal or box-mean", scheme.name)
+            bail!(
+                "scheme `{}` has no {what} normalizer: choose --normalize-by box-diagonal or box-mean",
+                scheme.name
+            )
         }
     };
     match name {
-        RulerName::InterOcular => between(&scheme.inter_ocular, "inter-ocular"),
-        RulerName::InterPupil => between(&scheme.inter_pupil, "inter-pupil"),
-        RulerName::BoxDiagonal => Ok((Ruler::BoxDiagonal(Vec::new()), "box diagonal")),
-        RulerName::BoxMean => Ok((Ruler::BoxGeometricMean(Vec::new()), "box geometric mean")),
-        RulerName::HeadSize => Ok((Ruler::HeadSize(Vec::new()), "head size")),
+        NormalizerName::InterOcular => between(&scheme.inter_ocular, "inter-ocular"),
+        NormalizerName::InterPupil => between(&scheme.inter_pupil, "inter-pupil"),
+        NormalizerName::BoxDiagonal => Ok((Normalizer::BoxDiagonal(Vec::new()), "box diagonal")),
+        NormalizerName::BoxMean => Ok((Normalizer::BoxGeometricMean(Vec::new()), "box geometric mean")),
+        NormalizerName::HeadSize => Ok((Normalizer::HeadSize(Vec::new()), "head size")),
     }
 }
 
-/// What figures are printed with: data set, subset, ruler, thresholds and the parts of a face as groups.
+/// What figures are printed with: data set, subset, normalizer, thresholds and the parts of a face as groups.
 ///
 /// # Errors
-/// When the scheme does not have the ruler asked for.
+/// When the scheme does not have the normalizer asked for.
 pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
-    let (ruler, ruler_name) = match &args.between {
+    let (normalizer, normalizer_name) = match &args.between {
         Some(Ends(first, second)) => {
             if let Some(point) = first.iter().chain(second).find(|&&point| point >= scheme.keypoints) {
                 bail!(
@@ -96,11 +99,13 @@ pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result
                     scheme.name
                 )
             }
-            let ruler = Ruler::Between(first.clone(), second.clone());
-            let name = ruler.name();
-            (ruler, name)
+            let normalizer = Normalizer::Between(first.clone(), second.clone());
+            let name = normalizer.name();
+            (normalizer, name)
         }
-        None => ruler(scheme, args.ruler).map(|(ruler, name)| (ruler, name.to_string()))?,
+        None => {
+            normalizer(scheme, args.normalize_by).map(|(normalizer, name)| (normalizer, name.to_string()))?
+        }
     };
     let name = || {
         let file = annotations.file_name().unwrap_or(annotations.as_os_str());
@@ -112,21 +117,29 @@ pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result
     Ok(Setting {
         dataset: args.dataset.clone().unwrap_or_else(name),
         subset: args.subset.clone(),
-        ruler_name,
-        ruler,
+        normalizer_name,
+        normalizer,
         thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
         groups: groups(scheme),
         notes: Vec::new(),
     })
 }
 
-/// Everything that can be measured under `setting`, whose ruler comes first, then the scheme's others.
+/// Everything that can be measured under `setting`, whose normalizer comes first, then the scheme's others.
 pub fn plan(scheme: &Scheme, setting: &Setting) -> Plan {
-    let others = [RulerName::InterOcular, RulerName::InterPupil, RulerName::BoxDiagonal, RulerName::BoxMean];
-    let others = others.into_iter().filter_map(|name| ruler(scheme, Some(name)).ok());
-    let mut rulers: Vec<(String, Ruler)> = vec![(setting.ruler_name.clone(), setting.ruler.clone())];
-    rulers.extend(
-        others.map(|(ruler, name)| (name.to_string(), ruler)).filter(|(_, ruler)| *ruler != setting.ruler),
+    let others = [
+        NormalizerName::InterOcular,
+        NormalizerName::InterPupil,
+        NormalizerName::BoxDiagonal,
+        NormalizerName::BoxMean,
+    ];
+    let others = others.into_iter().filter_map(|name| normalizer(scheme, Some(name)).ok());
+    let mut normalizers: Vec<(String, Normalizer)> =
+        vec![(setting.normalizer_name.clone(), setting.normalizer.clone())];
+    normalizers.extend(
+        others
+            .map(|(normalizer, name)| (name.to_string(), normalizer))
+            .filter(|(_, normalizer)| *normalizer != setting.normalizer),
     );
     let curve = |edge: &star_data::scheme::Edge| Curve {
         name: edge.name.replace('_', " "),
@@ -136,7 +149,7 @@ pub fn plan(scheme: &Scheme, setting: &Setting) -> Plan {
     Plan {
         dataset: setting.dataset.clone(),
         whole: setting.subset.clone(),
-        rulers,
+        normalizers,
         thresholds: setting.thresholds.clone(),
         groups: setting.groups.clone(),
         curves: scheme.edges.iter().map(curve).collect(),

@@ -19,7 +19,7 @@ pub struct Wanted<'a> {
     pub metrics: &'a MetricArgs,
     /// Scheme of the keypoints.
     pub scheme: &'a Scheme,
-    /// Data set, subset, ruler, thresholds.
+    /// Data set, subset, normalizer, thresholds.
     pub setting: &'a Setting,
 }
 

@@ -132,7 +132,7 @@ fn eval_and_score_of_its_predictions_print_the_same_figures() {
             "faces.tsv",
             "--weights",
             "w",
-            "--ruler",
+            "--normalize-by",
             "box-diagonal",
             "--threshold",
             "0.2",

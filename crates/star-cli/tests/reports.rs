@@ -38,7 +38,7 @@ fn prepare(dir: &Path, count: usize) {
 const EVAL: [&str; 7] = ["eval", "--annotations", "faces.tsv", "--weights", "w", "--dataset", "drawn"];
 
 #[test]
-fn a_report_holds_subsets_rulers_ambiguity_calibration_crops_videos_and_pictures() {
+fn a_report_holds_subsets_normalizers_ambiguity_calibration_crops_videos_and_pictures() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     prepare(dir, 5);
@@ -55,7 +55,7 @@ fn a_report_holds_subsets_rulers_ambiguity_calibration_crops_videos_and_pictures
     let results = json(dir.join("r/report.json"));
     let reports = results["reports"].as_array().unwrap();
     let pairs: Vec<(&str, &str)> =
-        reports.iter().map(|r| (r["subset"].as_str().unwrap(), r["ruler"].as_str().unwrap())).collect();
+        reports.iter().map(|r| (r["subset"].as_str().unwrap(), r["normalizer"].as_str().unwrap())).collect();
     assert_eq!(
         &pairs[..4],
         [("full", "inter-pupil"), ("pose", "inter-pupil"), ("blur", "inter-pupil"), ("full", "inter-ocular")]
@@ -100,7 +100,7 @@ fn scoring_a_file_of_predictions_gives_the_report_of_the_run_that_made_it() {
     }
     let pages = ["a", "b"].map(|run| std::fs::read_to_string(dir.join(run).join("index.html")).unwrap());
     assert_eq!(pages[0].matches("<image").count(), pages[1].matches("<image").count());
-    // A ruler of one's own, and its keypoints.
+    // A normalizer of your own, and its keypoints.
     let own = ok(dir, &[&score[..], &["--between", "8,12:9,14"]].concat());
     assert_contains(&own, &["distance mean(8,12) to mean(9,14)"]);
     assert_contains(
@@ -158,9 +158,9 @@ fn runs_are_compared_image_by_image_and_what_cannot_be_is_refused() {
     // A file of --json compares too, under a name of one's own.
     let table = ok(dir, &["compare", "a/report.json", "b.json", "--name", "old", "--name", "new"]);
     assert_contains(&table, &["new against old"]);
-    ok(dir, &[&score[..], &["--ruler", "box-diagonal", "--json", "d.json"]].concat());
+    ok(dir, &[&score[..], &["--normalize-by", "box-diagonal", "--json", "d.json"]].concat());
     let error = refused(dir, &["compare", "a/report.json", "d.json"]);
-    assert_contains(&error, &["cannot be compared", "box diagonal", "--ruler"]);
+    assert_contains(&error, &["cannot be compared", "box diagonal", "--normalize-by"]);
     assert_contains(&refused(dir, &["compare", "p.json", "b.json"]), &["p.json", "--report"]);
 }
 

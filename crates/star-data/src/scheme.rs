@@ -27,8 +27,8 @@ pub struct Edge {
 
 /// The length that a scheme's errors are divided by unless asked otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DefaultRuler {
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultNormalizer {
     /// Between the groups of `inter_ocular`.
     InterOcular,
     /// Between the groups of `inter_pupil`.
@@ -72,7 +72,7 @@ pub struct Scheme {
     pub inter_pupil: Option<[Vec<usize>; 2]>,
     /// What errors are divided by unless asked otherwise.
     #[serde(default)]
-    pub ruler: DefaultRuler,
+    pub normalizer: DefaultNormalizer,
     /// NME above which an image usually counts as failed, a fraction.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
@@ -174,13 +174,17 @@ impl Scheme {
                 return fail("flip_pairs", "each keypoint in one pair at most".into(), format!("[{a}, {b}]"));
             }
         }
-        let missing = match self.ruler {
-            DefaultRuler::InterOcular => self.inter_ocular.is_none(),
-            DefaultRuler::InterPupil => self.inter_pupil.is_none(),
-            DefaultRuler::BoxDiagonal => false,
+        let missing = match self.normalizer {
+            DefaultNormalizer::InterOcular => self.inter_ocular.is_none(),
+            DefaultNormalizer::InterPupil => self.inter_pupil.is_none(),
+            DefaultNormalizer::BoxDiagonal => false,
         };
         if missing {
-            return fail("ruler", "one whose keypoints are given".into(), format!("{:?}", self.ruler));
+            return fail(
+                "normalizer",
+                "one whose keypoints are given".into(),
+                format!("{:?}", self.normalizer),
+            );
         }
         Ok(())
     }
@@ -251,7 +255,7 @@ mod tests {
             (Scheme { keypoints: 0, ..good.clone() }, "keypoints"),
             (Scheme { flip_pairs: vec![[0, 1], [1, 2]], ..good.clone() }, "flip_pairs"),
             (Scheme { keypoints: 20, ..good.clone() }, "edge"),
-            (Scheme { inter_pupil: None, ..good.clone() }, "ruler"),
+            (Scheme { inter_pupil: None, ..good.clone() }, "normalizer"),
             (Scheme { threshold: 0.0, ..good.clone() }, "threshold"),
             (Scheme { names: vec!["tip".into()], ..good.clone() }, "names"),
             (Scheme { names: vec!["tip".into(); 29], ..good.clone() }, "names"),

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
-use star_eval::{Ced, Ruler, nme};
+use star_eval::{Ced, Normalizer, nme};
 
 /// Faces and keypoints of the WFLW test.
 const FACES: usize = 2500;
@@ -40,8 +40,8 @@ fn shapes() -> Vec<Face> {
 
 /// NME of every face, mean, FR and AUC.
 fn evaluate(faces: &[Face]) -> [f64; 3] {
-    let ruler = Ruler::Between(vec![60], vec![72]);
-    let error = |(p, t): &Face| nme(p, t, None, ruler.length(t).unwrap()).unwrap();
+    let normalizer = Normalizer::Between(vec![60], vec![72]);
+    let error = |(p, t): &Face| nme(p, t, None, normalizer.length(t).unwrap()).unwrap();
     figures(faces.iter().map(error).collect())
 }
 

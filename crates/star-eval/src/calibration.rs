@@ -28,11 +28,11 @@ struct Pair {
     keypoint: usize,
     /// Residual along the short and the long axis, in standard deviations.
     z: [f64; 2],
-    /// Root mean of the two variances, as a fraction of the ruler.
+    /// Root mean of the two variances, as a fraction of the normalizer.
     spread: f64,
-    /// Squared error, as a fraction of the ruler squared.
+    /// Squared error, as a fraction of the normalizer squared.
     error2: f64,
-    /// Half the logarithm of the determinant, lengths as fractions of the ruler.
+    /// Half the logarithm of the determinant, lengths as fractions of the normalizer.
     log_volume: f64,
 }
 
@@ -60,7 +60,7 @@ pub struct CalibrationSummary {
     pub robust_scale: f64,
     /// Mean squared residual along the short and the long axis in standard deviations; 1 and 1 where calibrated.
     pub axis_variances: [f64; 2],
-    /// Mean negative log-likelihood of the errors as fractions of the ruler; lower is better.
+    /// Mean negative log-likelihood of the errors as fractions of the normalizer; lower is better.
     pub nll: f64,
     /// The same after multiplying the standard deviations by [`scale`](Self::scale).
     pub nll_scaled: f64,
@@ -71,7 +71,7 @@ pub struct CalibrationSummary {
     /// Reliability curve: the share that should lie within an ellipse, and the share that does.
     pub curve: Vec<[f64; 2]>,
     /// Bins of equal count by predicted spread: root mean square of the predicted standard deviations and of the errors per axis,
-    /// both as fractions of the ruler.
+    /// both as fractions of the normalizer.
     pub spread_bins: Vec<[f64; 2]>,
     /// [`scale`](Self::scale) of each keypoint on its own; `None` for a keypoint never compared.
     pub keypoint_scales: Vec<Option<f64>>,
@@ -89,7 +89,7 @@ impl Calibration {
         Ok(Self { keypoints, pairs: Vec::new(), unusable: 0 })
     }
 
-    /// Adds an image: prediction, truth and covariances in one unit, and the ruler's `length` in it. Keypoints of weight 0 are not
+    /// Adds an image: prediction, truth and covariances in one unit, and the normalizer's `length` in it. Keypoints of weight 0 are not
     /// read; those whose prediction or covariance cannot be used are counted.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Calibration {
             }
         }
         if !(length > 0.0 && length.is_finite()) {
-            return Err(Error::Degenerate { ruler: "given".into(), length });
+            return Err(Error::Degenerate { normalizer: "given".into(), length });
         }
         for keypoint in 0..self.keypoints {
             if weights.is_some_and(|w| w[keypoint] == 0.0) {

@@ -24,7 +24,7 @@ pub struct Ced {
 }
 
 impl Ced {
-    /// Takes one error per image, each a fraction of a ruler; infinity for an image without a prediction.
+    /// Takes one error per image, each a fraction of a normalizer; infinity for an image without a prediction.
     ///
     /// # Errors
     /// [`Error::Empty`] without images; [`Error::ImageError`] for NaN, which would hide what went wrong, and for negative values.

@@ -35,13 +35,13 @@ pub enum Error {
         /// Number of keypoints there are.
         keypoints: usize,
     },
-    /// The ruler has no length on this truth, so that nothing can be measured by it.
+    /// The normalizer has no length on this truth, so that nothing can be measured by it.
     #[error(
-        "ruler {ruler:?} has length {length}: expected a positive finite number; use another ruler or drop the image"
+        "normalizer {normalizer:?} has length {length}: expected a positive finite number; use another normalizer or drop the image"
     )]
     Degenerate {
-        /// The ruler's name, or "given" where only a length was handed in.
-        ruler: String,
+        /// The normalizer's name, or "given" where only a length was handed in.
+        normalizer: String,
         /// Its length.
         length: f64,
     },

@@ -5,14 +5,14 @@ use crate::{Error, Result};
 /// Normalised mean error: the (weighted) mean over keypoints of the Euclidean error, divided by `length`. A fraction, not per cent.
 ///
 /// `predicted` and `truth` hold `(x, y)` per keypoint in one unit, `length` is in the same unit
-/// (see [`Ruler::length`](crate::Ruler::length)). With weights the mean is `sum w_k e_k / sum w_k`; a keypoint of weight 0 is not
+/// (see [`Normalizer::length`](crate::Normalizer::length)). With weights the mean is `sum w_k e_k / sum w_k`; a keypoint of weight 0 is not
 /// read at all, so that absent keypoints may hold anything. Arithmetic is f64 throughout.
 ///
 /// A prediction that is not finite gives **infinity**: the image counts as missing and as a failure at every threshold, in
 /// [`Ced`](crate::Ced) and in reports; it is never dropped.
 ///
 /// ```
-/// // Errors 3 and 5 pixels, ruler 80 pixels: (3 + 5) / 2 / 80 = 0.05.
+/// // Errors 3 and 5 pixels, normalizer 80 pixels: (3 + 5) / 2 / 80 = 0.05.
 /// let nme = star_eval::nme(&[[3.0, 0.0], [13.0, 4.0]], &[[0.0, 0.0], [10.0, 0.0]], None, 80.0)?;
 /// assert!((nme - 0.05).abs() < 1e-12);
 /// # Ok::<(), star_eval::Error>(())
@@ -45,7 +45,7 @@ pub fn keypoint_errors(
         return Err(Error::Length { what: "predicted keypoints", expected: keypoints, got: predicted.len() });
     }
     if !(length > 0.0 && length.is_finite()) {
-        return Err(Error::Degenerate { ruler: "given".into(), length });
+        return Err(Error::Degenerate { normalizer: "given".into(), length });
     }
     check_weights(weights, keypoints)?;
     let mut errors = Vec::with_capacity(keypoints);

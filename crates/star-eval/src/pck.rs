@@ -1,10 +1,10 @@
-//! PCK: the share of keypoints whose error is at most a fraction of a ruler.
+//! PCK: the share of keypoints whose error is at most a fraction of a normalizer.
 
 use crate::{Error, Result};
 
-/// Errors of keypoints over a data set, each a fraction of its image's ruler.
+/// Errors of keypoints over a data set, each a fraction of its image's normalizer.
 ///
-/// With the head's size as ruler ([`Ruler::HeadSize`](crate::Ruler::HeadSize)) and 0.5 this is PCKh@0.5.
+/// With the head's size as normalizer ([`Normalizer::HeadSize`](crate::Normalizer::HeadSize)) and 0.5 this is PCKh@0.5.
 ///
 /// ```
 /// let mut pck = star_eval::Pck::new(2)?;

@@ -1,8 +1,8 @@
-//! What a study of a data set measures: rulers, thresholds, groups and curves of keypoints.
+//! What a study of a data set measures: normalizers, thresholds, groups and curves of keypoints.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Group, Ruler, Setting};
+use crate::{Group, Normalizer, Setting};
 
 /// Keypoints along a curve, in drawing order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +22,8 @@ pub struct Plan {
     pub dataset: String,
     /// Name of the whole set among the subsets, such as `full`.
     pub whole: String,
-    /// Rulers with the names readers know them by; the first is the one of headlines and plots.
-    pub rulers: Vec<(String, Ruler)>,
+    /// Normalizers with the names readers know them by; the first is the one of headlines and plots.
+    pub normalizers: Vec<(String, Normalizer)>,
     /// Thresholds on NME, fractions; the first is the one of headlines.
     pub thresholds: Vec<f64>,
     /// Groups of keypoints to report on their own.
@@ -37,13 +37,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The setting of one subset under one ruler.
-    pub(crate) fn setting(&self, subset: &str, ruler: &(String, Ruler)) -> Setting {
+    /// The setting of one subset under one normalizer.
+    pub(crate) fn setting(&self, subset: &str, normalizer: &(String, Normalizer)) -> Setting {
         Setting {
             dataset: self.dataset.clone(),
             subset: subset.to_owned(),
-            ruler_name: ruler.0.clone(),
-            ruler: ruler.1.clone(),
+            normalizer_name: normalizer.0.clone(),
+            normalizer: normalizer.1.clone(),
             thresholds: self.thresholds.clone(),
             groups: self.groups.clone(),
             notes: self.notes.clone(),

@@ -11,8 +11,8 @@ pub struct BoxSensitivity {
     pub dataset: String,
     /// Which of its faces were scored, in words.
     pub subset: String,
-    /// Name of the ruler.
-    pub ruler: String,
+    /// Name of the normalizer.
+    pub normalizer: String,
     /// Threshold of the failure rates, a fraction.
     pub threshold_fraction: f64,
     /// One row per source of crops; the first is the one others are compared with.
@@ -103,7 +103,7 @@ mod tests {
         let good = BoxSensitivity {
             dataset: "d".into(),
             subset: "full".into(),
-            ruler: "r".into(),
+            normalizer: "r".into(),
             threshold_fraction: 0.1,
             rows: vec![row],
             shifts: vec![0.0, 0.1],

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Ruler};
+use crate::{Error, Normalizer, Result};
 
 /// Side of the face to which jitter is scaled, pixels.
 const FACE_SIDE: f64 = 256.0;
@@ -71,7 +71,7 @@ impl Jitter {
     /// The next frame; `None` where nothing was found. A prediction with a coordinate that is not finite counts as missing.
     ///
     /// # Errors
-    /// [`Error::Length`] for another number of keypoints, and as [`Ruler::length`] for truth that spans no box.
+    /// [`Error::Length`] for another number of keypoints, and as [`Normalizer::length`] for truth that spans no box.
     pub fn frame(&mut self, predicted: Option<&[[f32; 2]]>, truth: &[[f32; 2]]) -> Result<()> {
         let expected = self.sums.len();
         for (what, got) in [
@@ -82,7 +82,7 @@ impl Jitter {
                 return Err(Error::Length { what, expected, got });
             }
         }
-        let side = Ruler::BoxGeometricMean(Vec::new()).length(truth)?;
+        let side = Normalizer::BoxGeometricMean(Vec::new()).length(truth)?;
         self.frames += 1;
         let Some(predicted) = predicted.filter(|p| p.iter().flatten().all(|v| v.is_finite())) else {
             self.missing += 1;

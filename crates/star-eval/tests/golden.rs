@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use safetensors::SafeTensors;
-use star_eval::{Ced, Ruler, nme};
+use star_eval::{Ced, Normalizer, nme};
 
 /// The golden errors are stored in f32, whose rounding is 6e-8 relative.
 const NME_RELATIVE: f64 = 1e-6;
@@ -45,14 +45,14 @@ fn read(scheme: &str) -> Golden {
 }
 
 /// `grid_end` is where the reference stops integrating: the threshold, or one step of 1e-4 beyond it at 0.05.
-fn agrees_with_the_reference(scheme: &str, ruler: Ruler, threshold: f64, grid_end: f64) {
+fn agrees_with_the_reference(scheme: &str, normalizer: Normalizer, threshold: f64, grid_end: f64) {
     let golden = read(scheme);
     assert_eq!(golden.nmes.len(), 200);
     let errors: Vec<f64> = golden
         .predicted
         .iter()
         .zip(&golden.truth)
-        .map(|(p, t)| nme(p, t, None, ruler.length(t).unwrap()).unwrap())
+        .map(|(p, t)| nme(p, t, None, normalizer.length(t).unwrap()).unwrap())
         .collect();
     for (i, (ours, theirs)) in errors.iter().zip(&golden.nmes).enumerate() {
         assert!((ours - theirs).abs() <= NME_RELATIVE * theirs, "image {i}: {ours} against {theirs}");
@@ -73,10 +73,10 @@ fn agrees_with_the_reference(scheme: &str, ruler: Ruler, threshold: f64, grid_en
 
 #[test]
 fn wflw_figures_are_the_references() {
-    agrees_with_the_reference("wflw", Ruler::Between(vec![60], vec![72]), 0.10, 0.10);
+    agrees_with_the_reference("wflw", Normalizer::Between(vec![60], vec![72]), 0.10, 0.10);
 }
 
 #[test]
 fn face300w_figures_are_the_references() {
-    agrees_with_the_reference("300w", Ruler::Between(vec![36], vec![45]), 0.05, 0.0501);
+    agrees_with_the_reference("300w", Normalizer::Between(vec![36], vec![45]), 0.05, 0.0501);
 }

@@ -9,7 +9,7 @@ use star_eval::bootstrap::bca;
 use star_eval::oks::{Detection, Truth, average_precision, oks};
 use star_eval::paired::{sign_test, wilcoxon};
 use star_eval::shape::mean_shape;
-use star_eval::{Bootstrap, Calibration, Ced, Covariance, Jitter, Pck, Ruler, keypoint_errors, nme};
+use star_eval::{Bootstrap, Calibration, Ced, Covariance, Jitter, Normalizer, Pck, keypoint_errors, nme};
 
 /// Two ways to the same f64.
 const EXACT: f64 = 1e-9;
@@ -64,22 +64,22 @@ struct Nme {
 }
 
 #[test]
-fn weighted_errors_over_every_ruler_and_pck_are_numpys() {
+fn weighted_errors_over_every_normalizer_and_pck_are_numpys() {
     let golden: Nme = golden("nme");
     let mut pck = Pck::new(5).unwrap();
     for (i, ((p, t), w)) in golden.predicted.iter().zip(&golden.truth).zip(&golden.weights).enumerate() {
         for (name, values) in &golden.nme {
-            let ruler = match name.as_str() {
-                "between_0_and_mean_3_4" => Ruler::Between(vec![0], vec![3, 4]),
-                "box_diagonal" => Ruler::BoxDiagonal(vec![]),
-                "box_geometric_mean" => Ruler::BoxGeometricMean(vec![]),
-                "head_size" => Ruler::HeadSize(vec![]),
-                other => panic!("no ruler is called {other}"),
+            let normalizer = match name.as_str() {
+                "between_0_and_mean_3_4" => Normalizer::Between(vec![0], vec![3, 4]),
+                "box_diagonal" => Normalizer::BoxDiagonal(vec![]),
+                "box_geometric_mean" => Normalizer::BoxGeometricMean(vec![]),
+                "head_size" => Normalizer::HeadSize(vec![]),
+                other => panic!("no normalizer is called {other}"),
             };
             // The weights are decimals, which f32 rounds at 6e-8.
-            close(nme(p, t, Some(w), ruler.length(t).unwrap()).unwrap(), values[i], 1e-7);
+            close(nme(p, t, Some(w), normalizer.length(t).unwrap()).unwrap(), values[i], 1e-7);
         }
-        let length = Ruler::default().length(t).unwrap();
+        let length = Normalizer::default().length(t).unwrap();
         pck.add(&keypoint_errors(p, t, Some(w), length).unwrap(), Some(w)).unwrap();
     }
     for [t, share] in golden.pck {

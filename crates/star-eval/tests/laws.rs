@@ -4,9 +4,9 @@
 
 use proptest::prelude::*;
 use star_eval::oks::{Truth, oks};
-use star_eval::{Bootstrap, Ced, Pck, Ruler, keypoint_errors, nme};
+use star_eval::{Bootstrap, Ced, Normalizer, Pck, keypoint_errors, nme};
 
-/// Coordinates are f32, so a moved shape is rounded at 6e-8 of its size; rulers are at least 1/100 of it.
+/// Coordinates are f32, so a moved shape is rounded at 6e-8 of its size; normalizers are at least 1/100 of it.
 const SIMILARITY_RELATIVE: f64 = 1e-3;
 
 fn shape(keypoints: usize) -> impl Strategy<Value = Vec<[f32; 2]>> {
@@ -17,8 +17,8 @@ fn errors() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(prop_oneof![9 => 0f64..0.3, 1 => Just(f64::INFINITY)], 1..60)
 }
 
-fn measure(predicted: &[[f32; 2]], truth: &[[f32; 2]], ruler: &Ruler) -> f64 {
-    nme(predicted, truth, None, ruler.length(truth).unwrap()).unwrap()
+fn measure(predicted: &[[f32; 2]], truth: &[[f32; 2]], normalizer: &Normalizer) -> f64 {
+    nme(predicted, truth, None, normalizer.length(truth).unwrap()).unwrap()
 }
 
 proptest! {
@@ -26,8 +26,8 @@ proptest! {
     fn nme_by_a_distance_is_blind_to_similarities(
         predicted in shape(7), truth in shape(7), angle in 0f64..6.3, scale in 0.2f64..5.0, shift in prop::array::uniform2(-50f64..50.0)
     ) {
-        let ruler = Ruler::Between(vec![0, 1], vec![5]);
-        prop_assume!(ruler.length(&truth).is_ok_and(|l| l > 2.0));
+        let normalizer = Normalizer::Between(vec![0, 1], vec![5]);
+        prop_assume!(normalizer.length(&truth).is_ok_and(|l| l > 2.0));
         let (sin, cos) = angle.sin_cos();
         let moved = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> {
             shape.iter().map(|&[x, y]| {
@@ -35,8 +35,8 @@ proptest! {
                 [(cos * x - sin * y + shift[0]) as f32, (sin * x + cos * y + shift[1]) as f32]
             }).collect()
         };
-        let before = measure(&predicted, &truth, &ruler);
-        let after = measure(&moved(&predicted), &moved(&truth), &ruler);
+        let before = measure(&predicted, &truth, &normalizer);
+        let after = measure(&moved(&predicted), &moved(&truth), &normalizer);
         prop_assert!((before - after).abs() <= SIMILARITY_RELATIVE * (before + 1e-3), "{before} {after}");
     }
 
@@ -44,12 +44,12 @@ proptest! {
     fn the_order_of_keypoints_is_nothing(predicted in shape(6), truth in shape(6), turn in 1usize..6) {
         let moved = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> { (0..6).map(|k| shape[(k + turn) % 6]).collect() };
         let place = |k: usize| (k + 6 - turn) % 6;
-        let rulers = [
-            (Ruler::default(), Ruler::default()),
-            (Ruler::Between(vec![0, 2], vec![5]), Ruler::Between(vec![place(2), place(0)], vec![place(5)])),
-            (Ruler::BoxGeometricMean(vec![1, 2, 3]), Ruler::BoxGeometricMean(vec![place(3), place(1), place(2)])),
+        let normalizers = [
+            (Normalizer::default(), Normalizer::default()),
+            (Normalizer::Between(vec![0, 2], vec![5]), Normalizer::Between(vec![place(2), place(0)], vec![place(5)])),
+            (Normalizer::BoxGeometricMean(vec![1, 2, 3]), Normalizer::BoxGeometricMean(vec![place(3), place(1), place(2)])),
         ];
-        for (before, after) in rulers {
+        for (before, after) in normalizers {
             prop_assume!(before.length(&truth).is_ok_and(|l| l > 1.0));
             let (a, b) = (measure(&predicted, &truth, &before), measure(&moved(&predicted), &moved(&truth), &after));
             prop_assert!((a - b).abs() <= 1e-9 * a, "{a} {b}");

@@ -4,8 +4,8 @@
 
 use roxmltree::Document;
 use star_eval::{
-    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, Group, Jitter, Picture, Plan,
-    Results, Ruler,
+    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, Group, Jitter, Normalizer, Picture,
+    Plan, Results,
 };
 
 fn plan() -> Plan {
@@ -13,7 +13,10 @@ fn plan() -> Plan {
     Plan {
         dataset: "toy & <test>".into(),
         whole: "full".into(),
-        rulers: vec![("ends".into(), Ruler::Between(vec![0], vec![3])), ("box".into(), Ruler::default())],
+        normalizers: vec![
+            ("ends".into(), Normalizer::Between(vec![0], vec![3])),
+            ("box".into(), Normalizer::default()),
+        ],
         thresholds: vec![0.10, 0.05],
         groups: vec![group("line", vec![0, 1, 2]), group("top", vec![3])],
         curves: vec![Curve { name: "line".into(), keypoints: vec![0, 1, 2], closed: false }],
@@ -55,7 +58,7 @@ fn results(noise: f32) -> Results {
     results.boxes = Some(BoxSensitivity {
         dataset: "toy".into(),
         subset: "8 of 40 faces".into(),
-        ruler: "ends".into(),
+        normalizer: "ends".into(),
         threshold_fraction: 0.1,
         rows: vec![BoxRow::new("true landmarks", vec![0.02, 0.04], 0.1).unwrap()],
         shifts: vec![0.0, 0.1],
@@ -138,18 +141,22 @@ fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
 }
 
 #[test]
-fn subsets_and_rulers_have_a_row_each_and_the_first_is_the_whole_set() {
+fn subsets_and_normalizers_have_a_row_each_and_the_first_is_the_whole_set() {
     let results = results(1.0);
     let names: Vec<(&str, &str)> =
-        results.reports.iter().map(|r| (r.subset.as_str(), r.ruler.as_str())).collect();
+        results.reports.iter().map(|r| (r.subset.as_str(), r.normalizer.as_str())).collect();
     assert_eq!(names, [("full", "ends"), ("pose", "ends"), ("full", "box"), ("pose", "box")]);
     assert_eq!(results.reports[1].images, 20);
     let seen = results.reports[0].visibility.unwrap();
     assert_eq!((seen.visible_keypoints, seen.occluded_keypoints), (117, 39));
     let markdown = results.to_markdown().unwrap();
-    for part in
-        ["### Subsets and rulers", "### Ambiguity", "### Calibration", "### Crops", "### Stability over time"]
-    {
+    for part in [
+        "### Subsets and normalizers",
+        "### Ambiguity",
+        "### Calibration",
+        "### Crops",
+        "### Stability over time",
+    ] {
         assert!(markdown.contains(part), "{part} is not in {markdown}");
     }
 }
@@ -198,9 +205,12 @@ fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
 fn an_image_that_does_not_fit_is_named() {
     let mut cases = cases(1.0);
     cases[7].truth = vec![[3.0, 3.0]; 4];
-    // Under the second ruler alone the others' figures stand, and a note says so.
+    // Under the second normalizer alone the others' figures stand, and a note says so.
     let flat = Plan {
-        rulers: vec![("box".into(), Ruler::default()), ("sides".into(), Ruler::BoxGeometricMean(vec![]))],
+        normalizers: vec![
+            ("box".into(), Normalizer::default()),
+            ("sides".into(), Normalizer::BoxGeometricMean(vec![])),
+        ],
         ..plan()
     };
     let mut thin = cases.clone();
@@ -210,5 +220,8 @@ fn an_image_that_does_not_fit_is_named() {
     assert!(results.reports[0].notes[1].contains("sides has no length on face7.jpg"));
     let error = Results::new(&plan(), &cases).unwrap_err().to_string();
     assert!(error.contains("face7.jpg") && error.contains("distance 0 to 3"), "{error}");
-    assert!(matches!(Results::new(&Plan { rulers: vec![], ..plan() }, &cases), Err(Error::Empty { .. })));
+    assert!(matches!(
+        Results::new(&Plan { normalizers: vec![], ..plan() }, &cases),
+        Err(Error::Empty { .. })
+    ));
 }

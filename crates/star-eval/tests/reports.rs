@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use star_eval::{
-    Ced, Error, Evaluation, Group, Report, Ruler, Setting, bars_svg, ced_svg, curves_svg, markdown_table,
+    Ced, Error, Evaluation, Group, Normalizer, Report, Setting, bars_svg, ced_svg, curves_svg, markdown_table,
 };
 
 const TOLERANCE: f64 = 1e-12;
@@ -13,8 +13,8 @@ fn setting() -> Setting {
     Setting {
         dataset: "toy & test".into(),
         subset: "full".into(),
-        ruler_name: "ends".into(),
-        ruler: Ruler::Between(vec![0], vec![2]),
+        normalizer_name: "ends".into(),
+        normalizer: Normalizer::Between(vec![0], vec![2]),
         thresholds: vec![0.10, 0.055],
         groups: vec![Group { name: "middle".into(), keypoints: vec![1] }],
         notes: vec!["compat: reference".into()],
@@ -59,7 +59,7 @@ fn a_report_counts_the_missing_and_keeps_them_out_of_part_means() {
 }
 
 #[test]
-fn every_figure_stands_beside_data_set_subset_ruler_and_threshold() {
+fn every_figure_stands_beside_data_set_subset_normalizer_and_threshold() {
     let report = evaluation().report().unwrap();
     let markdown = report.to_markdown();
     let rows: Vec<&str> =
@@ -79,12 +79,12 @@ fn every_figure_stands_beside_data_set_subset_ruler_and_threshold() {
 
 #[test]
 fn an_evaluation_without_names_or_thresholds_cannot_start() {
-    for field in ["dataset", "subset", "ruler_name"] {
+    for field in ["dataset", "subset", "normalizer_name"] {
         let mut nameless = setting();
         let name = match field {
             "dataset" => &mut nameless.dataset,
             "subset" => &mut nameless.subset,
-            _ => &mut nameless.ruler_name,
+            _ => &mut nameless.normalizer_name,
         };
         *name = " ".into();
         assert_eq!(Evaluation::new(nameless).unwrap_err(), Error::Unnamed { field });
@@ -156,7 +156,7 @@ fn cumulative_curves_are_well_formed_and_labelled() {
     let two = Ced::new(vec![0.03, 0.05, f64::INFINITY]).unwrap();
     let svg = ced_svg(&[("STAR <0.1> & co", &one), ("other", &two)], 0.1).unwrap();
     let texts = texts(&svg);
-    for wanted in ["NME in % of the ruler", "images within, %", "STAR <0.1> & co", "other"] {
+    for wanted in ["NME in % of the normalizer", "images within, %", "STAR <0.1> & co", "other"] {
         assert!(texts.iter().any(|t| t == wanted), "{wanted:?} is not in {texts:?}");
     }
     // Two curves and their two legend strokes.

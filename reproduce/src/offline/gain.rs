@@ -133,7 +133,7 @@ pub(crate) fn gain(runs: &Runs<'_>, subject: Subject, strength: f64) -> Result<G
 pub(crate) struct Dose {
     pub(crate) subject: Subject,
     pub(crate) strengths: Vec<f64>,
-    /// Growth of the gain per unit of strength, fractions of the ruler; `None` for one seed.
+    /// Growth of the gain per unit of strength, fractions of the normalizer; `None` for one seed.
     pub(crate) slope: Option<Interval>,
     /// The gain at the largest strength less that at none, paired by seed.
     pub(crate) strongest_less_none: Option<Interval>,

@@ -11,7 +11,7 @@ use star_cli::evaluate;
 use star_cli::train::metrics::{self, Record};
 use star_data::synthetic::{self, Drawn, Subject, SyntheticConfig};
 use star_eval::ambiguity::angle_between;
-use star_eval::{Ruler, keypoint_errors};
+use star_eval::{Normalizer, keypoint_errors};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 use star_predict::{Ellipse, Predictor};
@@ -29,10 +29,10 @@ pub(crate) const BINS: usize = 9;
 const EPS: f64 = star_eval::ambiguity::EPS;
 
 /// What is divided by, and what that is called.
-pub(crate) fn ruler(subject: Subject) -> (Ruler, &'static str) {
+pub(crate) fn normalizer(subject: Subject) -> (Normalizer, &'static str) {
     match subject {
-        Subject::Face => (Ruler::Between(vec![60], vec![72]), "inter-ocular"),
-        Subject::Hand => (Ruler::Between(vec![0], vec![9]), "palm length"),
+        Subject::Face => (Normalizer::Between(vec![60], vec![72]), "inter-ocular"),
+        Subject::Hand => (Normalizer::Between(vec![0], vec![9]), "palm length"),
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn lopsided(set: &dyn Drawn) -> Vec<bool> {
     set.sigmas(0).iter().map(|sigma| sigma.tangential > LOPSIDED * sigma.normal).collect()
 }
 
-/// The figures of one training; lengths are fractions of the ruler.
+/// The figures of one training; lengths are fractions of the normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) job: Job,
@@ -69,7 +69,7 @@ pub(crate) struct Measured {
     /// NME of every test picture, and its mean eigenvalue ratio.
     pub(crate) per_picture: Vec<f64>,
     pub(crate) picture_ratios: Vec<f64>,
-    /// Predicted positions in units of the ruler, `[picture][keypoint]`, so that trainings can be set against each other.
+    /// Predicted positions in units of the normalizer, `[picture][keypoint]`, so that trainings can be set against each other.
     pub(crate) predicted: Vec<Vec<[f32; 2]>>,
     pub(crate) epochs: Vec<Epoch>,
     /// Seconds of training.
@@ -161,7 +161,7 @@ struct Sums {
 }
 
 fn score(job: &Job, set: &dyn Drawn, scored: &[Scored]) -> Result<Measured> {
-    let (ruler, _) = ruler(job.subject);
+    let (normalizer, _) = normalizer(job.subject);
     let ambiguous = lopsided(set);
     let count = ambiguous.iter().filter(|is| **is).count();
     let keypoints = ambiguous.len();
@@ -170,7 +170,7 @@ fn score(job: &Job, set: &dyn Drawn, scored: &[Scored]) -> Result<Measured> {
     let (mut keypoint_ratios, mut keypoint_sums) = (vec![0.0; keypoints], vec![0.0; keypoints]);
     let (mut per_picture, mut picture_ratios, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
     for face in scored {
-        let length = ruler.length(&face.truth)?;
+        let length = normalizer.length(&face.truth)?;
         let points = &face.landmarks.points;
         let errors = keypoint_errors(points, &face.truth, None, length)?;
         let tangents = set.tangent(face.index);
@@ -246,12 +246,12 @@ mod tests {
     /// Everything is worked out in f64 from coordinates in f32.
     const TOLERANCE: f64 = 1e-4;
 
-    /// Predictions that miss every landmark by 2 % of the ruler along its tangent, with ellipses along the tangent.
+    /// Predictions that miss every landmark by 2 % of the normalizer along its tangent, with ellipses along the tangent.
     fn along_the_tangent(set: &dyn Drawn, count: usize, angle: f32) -> Vec<Scored> {
-        let (ruler, _) = ruler(Subject::Face);
+        let (normalizer, _) = normalizer(Subject::Face);
         let face = |index: usize| {
             let truth = set.truth(index);
-            let length = ruler.length(&truth).unwrap() as f32;
+            let length = normalizer.length(&truth).unwrap() as f32;
             let tangents = set.tangent(index);
             let moved =
                 |(p, t): (&[f32; 2], &[f32; 2])| [p[0] + 0.02 * length * t[0], p[1] + 0.02 * length * t[1]];

@@ -15,7 +15,7 @@ use super::runs::{Runs, mean, means};
 use super::stability::{Rerun, Stability, reruns, stability};
 use crate::variant::Variant;
 
-/// The whole outcome. Lengths are fractions of the ruler; nothing in it depends on how long anything took.
+/// The whole outcome. Lengths are fractions of the normalizer; nothing in it depends on how long anything took.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) profile: String,

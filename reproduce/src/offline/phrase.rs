@@ -4,7 +4,7 @@ use star_data::synthetic::Subject;
 use star_eval::Interval;
 
 use super::design::subject_name;
-use super::measure::ruler;
+use super::measure::normalizer;
 
 /// What a difference in which less is better says of STAR.
 pub(crate) fn verdict(interval: Option<Interval>) -> &'static str {
@@ -41,5 +41,5 @@ pub(crate) fn probability(p: f64) -> String {
 
 /// What is compared, for captions.
 pub(crate) fn place(subject: Subject) -> String {
-    format!("drawn {}s, test, {}", subject_name(subject), ruler(subject).1)
+    format!("drawn {}s, test, {}", subject_name(subject), normalizer(subject).1)
 }

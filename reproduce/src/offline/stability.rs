@@ -13,7 +13,7 @@ use super::runs::{LEVEL, Runs, mean, over_seeds};
 use crate::document::{Figure, Section};
 use crate::variant::STARTS;
 
-/// Disagreement of the seeds at one strength, fractions of the ruler.
+/// Disagreement of the seeds at one strength, fractions of the normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stability {
     pub(crate) subject: Subject,
@@ -60,7 +60,7 @@ pub(crate) fn stability(runs: &Runs<'_>, subject: Subject, strength: f64) -> Res
     }))
 }
 
-/// Disagreement from run to run: the same pictures and labels, other weights at the start and another order. Fractions of the ruler.
+/// Disagreement from run to run: the same pictures and labels, other weights at the start and another order. Fractions of the normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rerun {
     pub(crate) subject: Subject,
@@ -138,7 +138,7 @@ pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
         };
         section.text(format!(
             "From run to run, that is {} trainings of each loss on the same {}s and labels of strength {} from other weights at the start \
-             and in another order, a keypoint scatters by {} % of the ruler with STAR and {} % with smooth-L1: {apart}.",
+             and in another order, a keypoint scatters by {} % of the normalizer with STAR and {} % with smooth-L1: {apart}.",
             rerun.starts,
             subject_name(rerun.subject),
             rerun.strength,
@@ -160,7 +160,7 @@ pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
         ]
     });
     section.text(
-        "Standard deviation of a keypoint over trainings, mean over keypoints and pictures, % of the ruler. Trainings of other seeds \
+        "Standard deviation of a keypoint over trainings, mean over keypoints and pictures, % of the normalizer. Trainings of other seeds \
          have other pictures, other annotators and other weights at the start. The interval is a jackknife over seeds, rough with few.",
     );
     section.table(&["pictures", "smooth-L1", "STAR", "difference", "says"], rows.collect());
@@ -172,7 +172,7 @@ pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
                     place(s.subject)
                 ),
                 Figure::Bars {
-                    axes: ["keypoint", "deviation, % of the ruler"],
+                    axes: ["keypoint", "deviation, % of the normalizer"],
                     values: spread.iter().map(|v| 100.0 * v).collect(),
                 },
             );

@@ -36,7 +36,7 @@ pub(crate) fn document(outcome: &Outcome) -> Document {
                 "One network ({} stack of {} levels, {} channels, {} px, no attention branch, so that the landmark term is the whole \
                  loss) is trained {} epochs on {} faces at learning rate {}, or {} epochs on {} hands at {}, with ambiguous labels, and \
                  scored against the exact truth of {} unseen pictures. Trainings of one seed share weights at the start and the order of the data; only the \
-                 loss differs. NME is in % of the ruler, FR and AUC are at {THRESHOLD:.2}.",
+                 loss differs. NME is in % of the normalizer, FR and AUC are at {THRESHOLD:.2}.",
                 1,
                 regime.levels,
                 regime.channels,

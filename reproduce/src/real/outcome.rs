@@ -24,7 +24,7 @@ pub(crate) struct SetOutcome {
     pub(crate) notes: Vec<String>,
     /// Scores by training: slug of the variant, then one a seed; without the predictions.
     pub(crate) runs: BTreeMap<String, Vec<Scores>>,
-    /// Kind 4: standard deviation of each keypoint over the paper's trainings, fractions of the ruler; `None` for one training.
+    /// Kind 4: standard deviation of each keypoint over the paper's trainings, fractions of the normalizer; `None` for one training.
     pub(crate) stability: Option<Vec<f64>>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Scores {
     /// The network, and its parameters in millions.
     pub(crate) network: String,
     pub(crate) parameters: f64,
-    /// Figures by subset, ruler and threshold.
+    /// Figures by subset, normalizer and threshold.
     pub(crate) figures: Vec<Figure>,
     /// Kinds 1 to 3: eigenvalue ratios.
     pub(crate) keypoint_ratios: Vec<f64>,
@@ -48,20 +48,20 @@ pub(crate) struct Scores {
     pub(crate) angle: Option<f64>,
     /// Kind 5: NME of groups of keypoints, fractions.
     pub(crate) groups: Vec<(String, Option<f64>)>,
-    /// NME of each face under the main ruler; `None` where nothing was found.
+    /// NME of each face under the main normalizer; `None` where nothing was found.
     pub(crate) per_face: Vec<Option<f64>>,
     /// Jitter of videos: name, frames, NMJ.
     pub(crate) videos: Vec<(String, usize, Option<f64>)>,
-    /// Kind 4 needs what was predicted, in units of the ruler. Left out of the report.
+    /// Kind 4 needs what was predicted, in units of the normalizer. Left out of the report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) predicted: Vec<Option<Vec<[f32; 2]>>>,
 }
 
-/// One figure of one subset under one ruler.
+/// One figure of one subset under one normalizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figure {
     pub(crate) subset: String,
-    pub(crate) ruler: String,
+    pub(crate) normalizer: String,
     pub(crate) faces: usize,
     pub(crate) nme: Option<f64>,
     /// Threshold, failure rate, area, area as the reference integrates it.
@@ -73,7 +73,7 @@ impl Scores {
     pub(crate) fn new(seed: u64, weights: String, results: &Results) -> Self {
         let figure = |report: &Report| Figure {
             subset: report.subset.clone(),
-            ruler: report.ruler.clone(),
+            normalizer: report.normalizer.clone(),
             faces: report.images,
             nme: report.nme_mean_fraction,
             thresholds: report
@@ -116,8 +116,8 @@ impl Scores {
         }
     }
 
-    pub(crate) fn figure(&self, subset: &str, ruler: &str) -> Option<&Figure> {
-        self.figures.iter().find(|figure| figure.subset == subset && figure.ruler == ruler)
+    pub(crate) fn figure(&self, subset: &str, normalizer: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.subset == subset && figure.normalizer == normalizer)
     }
 }
 
@@ -140,7 +140,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Cell {
     pub(crate) set: String,
     pub(crate) subset: String,
-    pub(crate) ruler: String,
+    pub(crate) normalizer: String,
     pub(crate) what: String,
     /// Digits that the target is given with.
     pub(crate) digits: usize,
@@ -186,45 +186,48 @@ pub(crate) fn cells(targets: &Targets, plan: &RealPlan, sets: &[SetOutcome]) -> 
     of_sets.chain(sets.iter().flat_map(|set| without_target(targets, set))).collect()
 }
 
-/// Subset, ruler, figure and threshold of a cell.
+/// Subset, normalizer, figure and threshold of a cell.
 type Place<'a> = (&'a str, &'a str, Metric, Option<f64>);
 
-/// The cells of a set whose figures in the paper are not known: those of its subsets under its own ruler, and whatever else was measured.
+/// The cells of a set whose figures in the paper are not known: those of its subsets under its own normalizer, and whatever else was measured.
 fn without_target(targets: &Targets, set: &SetOutcome) -> Vec<Cell> {
     let Some(real) = RealSet::named(&set.key) else { return Vec::new() };
     let runs = set.runs.get("star").map(Vec::as_slice).unwrap_or_default();
     let measured = runs.first().map(|scores| scores.figures.as_slice()).unwrap_or_default();
-    let wanted = std::iter::once(&"full").chain(real.subsets).map(|subset| (*subset, real.ruler));
+    let wanted = std::iter::once(&"full").chain(real.subsets).map(|subset| (*subset, real.normalizer));
     let mut tables: Vec<(&str, &str)> = wanted.collect();
     for figure in measured {
-        let place = (figure.subset.as_str(), figure.ruler.as_str());
+        let place = (figure.subset.as_str(), figure.normalizer.as_str());
         if !tables.contains(&place) {
             tables.push(place);
         }
     }
-    let figures = |(subset, ruler)| {
-        let at = |metric| real.thresholds.iter().map(move |t| (subset, ruler, metric, Some(*t)));
-        std::iter::once((subset, ruler, Metric::Nme, None)).chain(at(Metric::Fr)).chain(at(Metric::Auc))
+    let figures = |(subset, normalizer)| {
+        let at = |metric| real.thresholds.iter().map(move |t| (subset, normalizer, metric, Some(*t)));
+        std::iter::once((subset, normalizer, Metric::Nme, None)).chain(at(Metric::Fr)).chain(at(Metric::Auc))
     };
-    let known = |(subset, ruler, metric, threshold): &Place<'_>| {
+    let known = |(subset, normalizer, metric, threshold): &Place<'_>| {
         let mut of_set =
             targets.target.iter().filter(|t| t.set == set.key && t.variant.is_none() && !t.published_weights);
         of_set.any(|t| {
-            t.subset == *subset && t.ruler == *ruler && t.metric == *metric && t.threshold == *threshold
+            t.subset == *subset
+                && t.normalizer == *normalizer
+                && t.metric == *metric
+                && t.threshold == *threshold
         })
     };
     let open = tables.into_iter().flat_map(figures).filter(|place| !known(place));
     open.map(|place| untargeted(set, runs, place)).collect()
 }
 
-fn untargeted(set: &SetOutcome, runs: &[Scores], (subset, ruler, metric, threshold): Place<'_>) -> Cell {
+fn untargeted(set: &SetOutcome, runs: &[Scores], (subset, normalizer, metric, threshold): Place<'_>) -> Cell {
     let values: Vec<f64> =
-        runs.iter().filter_map(|scores| measure(scores, (subset, ruler, metric, threshold))).collect();
+        runs.iter().filter_map(|scores| measure(scores, (subset, normalizer, metric, threshold))).collect();
     let (ours, interval) = over_seeds(&values);
     Cell {
         set: set.name.clone(),
         subset: subset.to_string(),
-        ruler: ruler.to_string(),
+        normalizer: normalizer.to_string(),
         what: metric.what(threshold),
         digits: metric.digits(),
         paper: None,
@@ -243,7 +246,7 @@ fn untargeted(set: &SetOutcome, runs: &[Scores], (subset, ruler, metric, thresho
 }
 
 /// Why a network that was scored has no figure.
-const NOT_AMONG_SCORES: &str = "the figure is not among the scores: the files do not tell the subset, or a face has no such ruler or no prediction";
+const NOT_AMONG_SCORES: &str = "the figure is not among the scores: the files do not tell the subset, or a face has no such normalizer or no prediction";
 
 fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) -> Cell {
     let values: Vec<f64> =
@@ -258,7 +261,7 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
     let missed = |ours: f64| worse(ours) > target.tolerance || better(ours);
     let expected = target.faces.or_else(|| set.published.filter(|_| target.subset == "full"));
     let scored = set.runs.get(variant_of(target)).and_then(|scores| scores.first());
-    let scored = scored.and_then(|scores| scores.figure(&target.subset, &target.ruler)).map(|f| f.faces);
+    let scored = scored.and_then(|scores| scores.figure(&target.subset, &target.normalizer)).map(|f| f.faces);
     let others = scored.zip(expected).filter(|(scored, expected)| scored != expected);
     let comparable = !target.published_weights || (reading.compat && others.is_none());
     let verdict = match ours {
@@ -280,7 +283,7 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
             format!("{scored} faces scored, the figure is of {expected}")
         }
         (Some(ours), ..) if better(ours) => {
-            "better than the same weights can be: other faces, another ruler, or labels that were seen"
+            "better than the same weights can be: other faces, another normalizer, or labels that were seen"
                 .to_string()
         }
         _ => String::new(),
@@ -288,7 +291,7 @@ fn cell(targets: &Targets, target: &Target, set: &SetOutcome, reading: Reading) 
     Cell {
         set: set.name.clone(),
         subset: target.subset.clone(),
-        ruler: target.ruler.clone(),
+        normalizer: target.normalizer.clone(),
         what: match &target.variant {
             Some(variant) => format!("{} ({variant})", target.what()),
             None => target.what(),
@@ -313,12 +316,12 @@ fn over_seeds(values: &[f64]) -> (Option<f64>, Option<Interval>) {
 
 /// A score in the paper's unit.
 fn value(target: &Target, scores: &Scores) -> Option<f64> {
-    measure(scores, (&target.subset, &target.ruler, target.metric, target.threshold))
+    measure(scores, (&target.subset, &target.normalizer, target.metric, target.threshold))
 }
 
 /// Likewise, by its place.
-fn measure(scores: &Scores, (subset, ruler, metric, threshold): Place<'_>) -> Option<f64> {
-    let figure = scores.figure(subset, ruler)?;
+fn measure(scores: &Scores, (subset, normalizer, metric, threshold): Place<'_>) -> Option<f64> {
+    let figure = scores.figure(subset, normalizer)?;
     let at = |wanted: f64| figure.thresholds.iter().find(|at| (at[0] - wanted).abs() < 1e-9);
     match (metric, threshold) {
         (Metric::Nme, _) => figure.nme.map(|nme| 100.0 * nme),
@@ -343,7 +346,7 @@ mod tests {
             parameters: 13.5,
             figures: vec![Figure {
                 subset: "full".into(),
-                ruler: "inter-ocular".into(),
+                normalizer: "inter-ocular".into(),
                 faces: 2500,
                 nme: Some(nme),
                 thresholds: vec![[0.10, fr, auc, auc]],

@@ -22,8 +22,8 @@ pub(crate) struct RealSet {
     /// Where its owners give it out, and on which terms.
     pub(crate) terms: &'static str,
     pub(crate) scheme: &'static str,
-    /// Ruler of its tables.
-    pub(crate) ruler: &'static str,
+    /// Normalizer of its tables.
+    pub(crate) normalizer: &'static str,
     /// Thresholds of failure rate and area, fractions.
     pub(crate) thresholds: &'static [f64],
     /// Published weights by name; `None` where none are known.
@@ -41,7 +41,7 @@ const SETS: [RealSet; 4] = [
         layout: "WFLW_images/0--Parade/...jpg\n  WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt",
         terms: "https://wywu.github.io/projects/LAB/WFLW.html; photographs under CC BY-NC-ND: not for commercial use, not to be passed on changed",
         scheme: "wflw98",
-        ruler: "inter-ocular",
+        normalizer: "inter-ocular",
         thresholds: &[0.10],
         weights: Some("star-wflw"),
         subsets: &["pose", "expression", "illumination", "make-up", "occlusion", "blur"],
@@ -54,7 +54,7 @@ const SETS: [RealSet; 4] = [
         layout: "afw/  helen/{trainset,testset}/  lfpw/{trainset,testset}/  ibug/\n  each with NAME.pts beside NAME.jpg or NAME.png",
         terms: "https://ibug.doc.ic.ac.uk/resources/300-W/; for research only, which its owners extend to models trained on it",
         scheme: "face300w68",
-        ruler: "inter-ocular",
+        normalizer: "inter-ocular",
         thresholds: &[0.05, 0.08, 0.10],
         weights: Some("star-300w"),
         subsets: &["common", "challenging"],
@@ -67,7 +67,7 @@ const SETS: [RealSet; 4] = [
         layout: "COFW_train_color.mat  COFW_test_color.mat (MATLAB v7.3)",
         terms: "https://data.caltech.edu/records/20099 (Caltech Occluded Faces in the Wild), under the terms stated there",
         scheme: "cofw29",
-        ruler: "inter-pupil",
+        normalizer: "inter-pupil",
         thresholds: &[0.10],
         weights: None,
         subsets: &[],
@@ -80,7 +80,7 @@ const SETS: [RealSet; 4] = [
         layout: "001/vid.avi  001/annot/000001.pts ...  (frames/ beside annot/ where the videos are unpacked)",
         terms: "https://ibug.doc.ic.ac.uk/resources/300-VW/; given out on registration, for research only",
         scheme: "face300w68",
-        ruler: "inter-ocular",
+        normalizer: "inter-ocular",
         thresholds: &[0.05, 0.08],
         weights: Some("star-300w"),
         subsets: &["category1", "category2", "category3"],

@@ -338,7 +338,7 @@ fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u6
     let opened = found.open(set, Split::Test, plan.compat)?;
     let dataset = opened.dataset;
     let scheme = set.scheme()?;
-    let (ruler, ruler_name) = measures::ruler(&scheme, None)?;
+    let (normalizer, normalizer_name) = measures::normalizer(&scheme, None)?;
     let bar = star_cli::progress::bar(dataset.len(), "faces");
     let clamp = plan.compat == Compat::Reference;
     let scored = evaluate::run_over_labels(&predictor, dataset.clone(), BATCH, clamp, |done| {
@@ -350,8 +350,8 @@ fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u6
     let setting = Setting {
         dataset: format!("{} test", set.name),
         subset: "full".to_string(),
-        ruler_name: ruler_name.to_string(),
-        ruler,
+        normalizer_name: normalizer_name.to_string(),
+        normalizer,
         thresholds: set.thresholds.to_vec(),
         groups: groups(&scheme),
         notes: opened.notes,

@@ -49,7 +49,7 @@ pub(crate) fn document(outcome: &RealOutcome<'_>, targets: &Targets) -> Result<D
         ),
     }];
     lead.push(
-        "NME is in % of the ruler, FR and AUC are at the threshold named. Areas are integrated as the reference does.".to_string(),
+        "NME is in % of the normalizer, FR and AUC are at the threshold named. Areas are integrated as the reference does.".to_string(),
     );
     let mut warnings = Vec::new();
     if plan.compat == Compat::Reference {
@@ -92,7 +92,7 @@ fn verdicts(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
         &[
             "data set",
             "subset",
-            "ruler",
+            "normalizer",
             "figure",
             "paper",
             "re-run",
@@ -107,7 +107,7 @@ fn verdicts(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
     if !open.is_empty() {
         section.heading("Cells whose figure in the paper is not known");
         section.table(
-            &["data set", "subset", "ruler", "figure", "paper", "ours", "remark"],
+            &["data set", "subset", "normalizer", "figure", "paper", "ours", "remark"],
             open.into_iter().map(open_row).collect(),
         );
     }
@@ -156,7 +156,7 @@ fn row(cell: &Cell) -> Vec<String> {
     vec![
         cell.set.clone(),
         cell.subset.clone(),
-        cell.ruler.clone(),
+        cell.normalizer.clone(),
         cell.what.clone(),
         number(cell.paper),
         number(cell.rerun),
@@ -169,7 +169,7 @@ fn row(cell: &Cell) -> Vec<String> {
 }
 
 fn open_row(cell: &Cell) -> Vec<String> {
-    let place = [&cell.set, &cell.subset, &cell.ruler, &cell.what].map(String::clone);
+    let place = [&cell.set, &cell.subset, &cell.normalizer, &cell.what].map(String::clone);
     place.into_iter().chain([NONE.to_string(), measured(cell), cell.remark.clone()]).collect()
 }
 
@@ -222,8 +222,8 @@ fn ours(outcome: &RealOutcome<'_>, key: &str, figure: impl Fn(&Scores) -> Option
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn nme(scores: &Scores, subset: &str, ruler: &str) -> Option<f64> {
-    scores.figure(subset, ruler)?.nme.map(|nme| 100.0 * nme)
+fn nme(scores: &Scores, subset: &str, normalizer: &str) -> Option<f64> {
+    scores.figure(subset, normalizer)?.nme.map(|nme| 100.0 * nme)
 }
 
 fn cell(value: Option<f64>, digits: usize) -> String {
@@ -308,15 +308,15 @@ fn subsets(outcome: &RealOutcome<'_>, targets: &Targets) -> Section {
         section.heading(set.name.clone());
         let mut head = vec!["method", "full"];
         head.extend(real.subsets);
-        let ruler = real.ruler;
-        let mut mine = vec![format!("ours, NME % {ruler}")];
+        let normalizer = real.normalizer;
+        let mut mine = vec![format!("ours, NME % {normalizer}")];
         for subset in std::iter::once(&"full").chain(real.subsets) {
-            mine.push(cell(ours(outcome, &set.key, |s| nme(s, subset, ruler)), 2));
+            mine.push(cell(ours(outcome, &set.key, |s| nme(s, subset, normalizer)), 2));
         }
         let mut rows = vec![mine];
         let paper = |subset: &str| {
             let known = outcome.cells.iter().find(|cell| {
-                let place = cell.set == set.name && cell.subset == subset && cell.ruler == ruler;
+                let place = cell.set == set.name && cell.subset == subset && cell.normalizer == normalizer;
                 place && cell.what == "NME %" && cell.digits == 2
             });
             known.and_then(|cell| cell.paper).map_or(NONE.to_string(), |paper| format!("{paper:.2}"))
@@ -376,7 +376,7 @@ fn kinds(set: &SetOutcome) -> Result<Section> {
         Some(spread) => section.figure(
             format!("Standard deviation of each keypoint over {} trainings: {place}.", runs.len()),
             Figure::Bars {
-                axes: ["keypoint", "deviation, % of the ruler"],
+                axes: ["keypoint", "deviation, % of the normalizer"],
                 values: spread.iter().map(|v| 100.0 * v).collect(),
             },
         ),
@@ -416,7 +416,7 @@ fn ablations(outcome: &RealOutcome<'_>) -> Section {
     }
     if !tables.is_empty() {
         section.text(
-            "NME in % of each set's own ruler, mean over seeds; in brackets the difference to plain regression by the same distance with \
+            "NME in % of each set's own normalizer, mean over seeds; in brackets the difference to plain regression by the same distance with \
              the same change, paired by seed, with its interval where there are three seeds and more.",
         );
     }
@@ -437,7 +437,7 @@ fn ablations(outcome: &RealOutcome<'_>) -> Section {
 
 /// A training on a set, beside the plain one.
 fn ablation(set: &SetOutcome, variant: &Variant, plain: Option<&Variant>) -> String {
-    // By seed; the first figure is that of the whole set under its own ruler.
+    // By seed; the first figure is that of the whole set under its own normalizer.
     let of = |variant: &Variant| -> BTreeMap<u64, f64> {
         let runs = set.runs.get(&variant.slug).map(Vec::as_slice).unwrap_or_default();
         runs.iter().filter_map(|run| Some((run.seed, 100.0 * run.figures.first()?.nme?))).collect()

@@ -1,4 +1,4 @@
-//! `star eval` and `star score`: rulers, thresholds, names.
+//! `star eval` and `star score`: normalizers, thresholds, names.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::{ReportArgs, SourceArgs, WeightsArgs};
 
 /// Length that errors are divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RulerName {
+pub enum NormalizerName {
     /// Between the outer eye corners
     InterOcular,
     /// Between the eye centres
@@ -21,7 +21,7 @@ pub enum RulerName {
     HeadSize,
 }
 
-/// The two ends of a ruler of one's own: groups of keypoints whose means are measured between.
+/// The two ends of a normalizer of your own: groups of keypoints whose means are measured between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ends(pub Vec<usize>, pub Vec<usize>);
 
@@ -41,9 +41,9 @@ fn parse_ends(text: &str) -> Result<Ends, String> {
 pub struct MetricArgs {
     /// Length that errors are divided by [default: the scheme's]
     #[arg(long, value_enum)]
-    pub ruler: Option<RulerName>,
-    /// Ruler of one's own: the distance between the means of two groups of keypoints, 0-based
-    #[arg(long, value_name = "A,B:C,D", value_parser = parse_ends, conflicts_with = "ruler")]
+    pub normalize_by: Option<NormalizerName>,
+    /// Normalizer of your own: the distance between the means of two groups of keypoints, 0-based
+    #[arg(long, value_name = "A,B:C,D", value_parser = parse_ends, conflicts_with = "normalize_by")]
     pub between: Option<Ends>,
     /// NME above which an image counts as failed, a fraction; may be given several times [default: the scheme's]
     #[arg(long = "threshold", value_name = "T")]
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ruler_of_ones_own_is_two_groups_of_keypoints() {
+    fn a_normalizer_of_your_own_is_two_groups_of_keypoints() {
         assert_eq!(parse_ends("36,39:42, 45").unwrap(), Ends(vec![36, 39], vec![42, 45]));
         for (bad, hint) in [("60", "60:72"), ("1:x", "`x`"), ("1:", "``"), ("-1:2", "`-1`")] {
             assert!(parse_ends(bad).unwrap_err().contains(hint), "{bad}");

@@ -46,7 +46,7 @@ pub(super) fn write(out: &Path) -> Result<()> {
         ("moving average", over(&|e| percent(e.validation_nme_ema))),
     ];
     let title = format!("Validation, {} faces", last.validation_faces);
-    draw(&out.join("validation.svg"), &title, &format!("NME, % of the {} distance", last.ruler), &scores)
+    draw(&out.join("validation.svg"), &title, &format!("NME, % of the {} distance", last.normalizer), &scores)
 }
 
 fn draw(path: &Path, title: &str, label: &str, curves: &[Curve]) -> Result<()> {

@@ -70,14 +70,14 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Mean loss terms over the epoch's batches.
     pub terms: Terms,
-    /// Mean NME of the validation faces, a fraction of `ruler`.
+    /// Mean NME of the validation faces, a fraction of `normalizer`.
     pub validation_nme: Option<f64>,
     /// The same for the moving average of the weights.
     pub validation_nme_ema: Option<f64>,
     /// Validation faces.
     pub validation_faces: usize,
     /// What NME is a fraction of.
-    pub ruler: String,
+    pub normalizer: String,
     /// Threshold of the two figures below, as a fraction.
     pub threshold: f64,
     /// Share of validation faces with a larger NME.
@@ -108,7 +108,7 @@ impl EpochRecord {
             validation_nme: net.nme_mean_fraction,
             validation_nme_ema: ema.nme_mean_fraction,
             validation_faces: net.images,
-            ruler: net.ruler.clone(),
+            normalizer: net.normalizer.clone(),
             threshold: at.first().map_or(f64::NAN, |at| at.threshold_fraction),
             failure_rate: at.first().map_or(f64::NAN, |at| at.failure_rate_fraction),
             auc: at.first().map_or(f64::NAN, |at| at.auc),
@@ -119,12 +119,12 @@ impl EpochRecord {
     }
 
     /// The record as a line for a person.
-    pub fn line(&self, epochs: usize, ruler: &str) -> String {
+    pub fn line(&self, epochs: usize, normalizer: &str) -> String {
         let percent =
             |nme: Option<f64>| nme.map_or("missing".to_string(), |nme| format!("{:.3} %", 100.0 * nme));
         let loss = self.terms.get("total").copied().unwrap_or(f64::NAN);
         format!(
-            "epoch {}/{epochs}  loss {loss:.3}  validation NME ({ruler}) {}, average {}  {:.0} s{}",
+            "epoch {}/{epochs}  loss {loss:.3}  validation NME ({normalizer}) {}, average {}  {:.0} s{}",
             self.epoch,
             percent(self.validation_nme),
             percent(self.validation_nme_ema),

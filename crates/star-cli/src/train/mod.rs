@@ -214,12 +214,12 @@ impl<'a> Run<'a> {
         let model = architecture.build_for_training(vb, &options)?;
         let part = Part { index: collective.rank(), count: ranks };
         let loader = LoaderConfig { part, ..data::loader_config(config, model.input(), aux) };
-        let (ruler, ruler_name) = plan::ruler(&scheme, None)?;
+        let (normalizer, normalizer_name) = plan::normalizer(&scheme, None)?;
         let setting = Setting {
             dataset: "validation".to_string(),
             subset: "full".to_string(),
-            ruler_name: ruler_name.to_string(),
-            ruler,
+            normalizer_name: normalizer_name.to_string(),
+            normalizer,
             thresholds: vec![scheme.threshold],
             groups: Vec::new(),
             notes: Vec::new(),

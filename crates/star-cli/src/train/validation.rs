@@ -36,7 +36,7 @@ impl Run<'_> {
             let record = self.write_epoch(&net, &ema, eigenvalues);
             record.map(|record| {
                 if !quiet {
-                    let line = record.line(self.config.epochs, &self.setting.ruler_name);
+                    let line = record.line(self.config.epochs, &self.setting.normalizer_name);
                     bar.suspend(|| eprintln!("{line}"));
                 }
             })

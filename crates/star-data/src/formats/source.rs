@@ -228,7 +228,7 @@ impl Source {
         Ok(Arc::new(Recropped::new(faces, rule)))
     }
 
-    /// The faces under the scheme asked for, which may have other edges and rulers but not another number of points.
+    /// The faces under the scheme asked for, which may have other edges and normalizers but not another number of points.
     fn under(&self, faces: Arc<dyn Dataset>, wanted: &Scheme) -> Result<Arc<dyn Dataset>> {
         let got = faces.scheme().clone();
         if got == *wanted {

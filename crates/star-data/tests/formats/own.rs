@@ -15,7 +15,7 @@ keypoints = 3
 names = ["left_toe", "right_toe", "heel"]
 flip_pairs = [[0, 1]]
 inter_ocular = [[0], [1]]
-ruler = "inter_ocular"
+normalizer = "inter-ocular"
 edges = [{ name = "sole", closed = false, points = [0, 2, 1] }]
 "#;
 

@@ -116,7 +116,7 @@ impl Ambiguity {
     }
 }
 
-/// Disagreement of several models of one recipe on one image, per keypoint, as a fraction of the ruler's `length`: the root of the
+/// Disagreement of several models of one recipe on one image, per keypoint, as a fraction of the normalizer's `length`: the root of the
 /// mean over models of the squared distance to the models' mean position (divisor: the number of models).
 ///
 /// `predictions` holds one list of `(x, y)` per model.
@@ -130,7 +130,7 @@ pub fn spread_over_models(predictions: &[&[[f32; 2]]], length: f64) -> Result<Ve
         return Err(Error::Range { what: "number of models", expected: "at least 2", value: models as f64 });
     }
     if !(length > 0.0 && length.is_finite()) {
-        return Err(Error::Degenerate { ruler: "given".into(), length });
+        return Err(Error::Degenerate { normalizer: "given".into(), length });
     }
     let keypoints = predictions[0].len();
     if let Some(other) = predictions.iter().find(|p| p.len() != keypoints) {

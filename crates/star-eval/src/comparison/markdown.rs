@@ -4,10 +4,10 @@ use super::{Comparison, Moved, Pair};
 use crate::report::markdown::{cell, percent, threshold};
 
 impl Comparison {
-    /// The comparison as Markdown, errors in per cent of the ruler.
+    /// The comparison as Markdown, errors in per cent of the normalizer.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(
-            "## Runs\n\n| run | data set | subset | ruler | images | missing | NME % | threshold | FR % | AUC |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
+            "## Runs\n\n| run | data set | subset | normalizer | images | missing | NME % | threshold | FR % | AUC |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
         );
         for run in &self.runs {
             for at in &run.report.thresholds {
@@ -16,7 +16,7 @@ impl Comparison {
                     cell(&run.name),
                     cell(&run.report.dataset),
                     cell(&run.report.subset),
-                    cell(&run.report.ruler),
+                    cell(&run.report.normalizer),
                     run.report.images,
                     run.report.missing,
                     percent(run.report.nme_mean_fraction),
@@ -32,7 +32,7 @@ impl Comparison {
         if let Some(spreads) = &self.keypoint_spreads {
             let mean = spreads.iter().sum::<f64>() / spreads.len().max(1) as f64;
             text += &format!(
-                "\nThe runs' predictions of a keypoint lie {} % of the ruler from their mean position on average (root mean square, {} images).\n",
+                "\nThe runs' predictions of a keypoint lie {} % of the normalizer from their mean position on average (root mean square, {} images).\n",
                 percent(Some(mean)),
                 self.spread_images
             );

@@ -21,7 +21,7 @@ pub struct Comparison {
     pub runs: Vec<Run>,
     /// Each later run against the first.
     pub pairs: Vec<Pair>,
-    /// Disagreement of the runs per keypoint, a fraction of the ruler, averaged over the images that all have found; `None` where the
+    /// Disagreement of the runs per keypoint, a fraction of the normalizer, averaged over the images that all have found; `None` where the
     /// files hold no predictions.
     pub keypoint_spreads: Option<Vec<f64>>,
     /// Images that this was averaged over.
@@ -30,7 +30,7 @@ pub struct Comparison {
     pub outline: Outline,
 }
 
-/// One run: its name and its figures on the whole set under the first ruler.
+/// One run: its name and its figures on the whole set under the first normalizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Name, such as the file's.
@@ -78,7 +78,7 @@ impl Comparison {
     /// Compares named results; images are matched by name, the n-th of a name with the n-th.
     ///
     /// # Errors
-    /// [`Error::Range`] for fewer than two runs, [`Error::Incomparable`] for runs under different rulers or without images in common.
+    /// [`Error::Range`] for fewer than two runs, [`Error::Incomparable`] for runs under different normalizers or without images in common.
     pub fn new(runs: &[(String, Results)]) -> Result<Self> {
         let [(first_name, first), others @ ..] = runs else {
             return Err(Error::Range { what: "number of runs", expected: "at least 2", value: 0.0 });
@@ -130,10 +130,10 @@ fn pair((first_name, first): (&str, &Report), (name, other): (&str, &Report)) ->
     let refuse = |reason: String| {
         Err(Error::Incomparable { first: first_name.to_owned(), second: name.to_owned(), reason })
     };
-    if first.ruler_definition != other.ruler_definition {
+    if first.normalizer_definition != other.normalizer_definition {
         return refuse(format!(
-            "the rulers are {} and {}; score both with one --ruler",
-            first.ruler_definition, other.ruler_definition
+            "the normalizers are {} and {}; score both with one --normalize-by",
+            first.normalizer_definition, other.normalizer_definition
         ));
     }
     let places: HashMap<(&str, usize), usize> = keys(other).into_iter().zip(0..).collect();
@@ -204,9 +204,9 @@ fn spreads(runs: &[(String, Results)]) -> Result<(Option<Vec<f64>>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Case, Plan, Ruler};
+    use crate::{Case, Normalizer, Plan};
 
-    fn results(offsets: &[(&str, Option<f32>)], ruler: Ruler) -> Results {
+    fn results(offsets: &[(&str, Option<f32>)], normalizer: Normalizer) -> Results {
         let truth = vec![[0.0, 0.0], [100.0, 0.0]];
         let cases: Vec<Case> = offsets
             .iter()
@@ -220,15 +220,15 @@ mod tests {
         let plan = Plan {
             dataset: "toy".into(),
             whole: "full".into(),
-            rulers: vec![("ends".into(), ruler)],
+            normalizers: vec![("ends".into(), normalizer)],
             thresholds: vec![0.1],
             ..Default::default()
         };
         Results::new(&plan, &cases).unwrap()
     }
 
-    fn ends() -> Ruler {
-        Ruler::Between(vec![0], vec![1])
+    fn ends() -> Normalizer {
+        Normalizer::Between(vec![0], vec![1])
     }
 
     #[test]
@@ -252,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn other_rulers_other_images_and_single_runs_are_refused() {
+    fn other_normalizers_other_images_and_single_runs_are_refused() {
         let a = || results(&[("x", Some(2.0))], ends());
         let named = |b| Comparison::new(&[("a".into(), a()), ("b".into(), b)]).unwrap_err().to_string();
-        assert!(named(results(&[("x", Some(1.0))], Ruler::default())).contains("--ruler"));
+        assert!(named(results(&[("x", Some(1.0))], Normalizer::default())).contains("--normalize-by"));
         assert!(named(results(&[("q", Some(1.0))], ends())).contains("no image in common"));
         assert!(matches!(Comparison::new(&[("a".into(), a())]), Err(Error::Range { .. })));
     }

@@ -18,10 +18,10 @@ impl Comparison {
         let main = &self.runs[0].report;
         let mut page = Page::new(format!("Comparison: {}", names.join(", ")));
         page.lead = format!(
-            "<p class=\"lead\">{}. Errors are in per cent of the ruler ({}). Runs are compared with the first one, <b>{}</b>, on the images \
+            "<p class=\"lead\">{}. Errors are in per cent of the normalizer ({}). Runs are compared with the first one, <b>{}</b>, on the images \
              they share. Intervals are 95 % bootstrap intervals over images.</p>",
             escape(&place(main)),
-            escape(&main.ruler_definition),
+            escape(&main.normalizer_definition),
             escape(names[0])
         );
         page.add("runs", "Runs", self.table());
@@ -164,20 +164,20 @@ impl Comparison {
         let of = place(&self.runs[0].report);
         let per_cent: Vec<f64> = spreads.iter().map(|s| 100.0 * s).collect();
         let mut text = format!(
-            "<p>How far the runs' predictions of a keypoint lie from their mean position (root mean square, % of the ruler), averaged over \
+            "<p>How far the runs' predictions of a keypoint lie from their mean position (root mean square, % of the normalizer), averaged over \
              {} faces that all of the {} runs found.</p>\n",
             self.spread_images,
             self.runs.len()
         );
         text += &figure(&format!("Standard deviation of each keypoint over the runs: {of}."), |size| {
-            bars_sized(["", "keypoint", "deviation, % of the ruler"], &per_cent, size)
+            bars_sized(["", "keypoint", "deviation, % of the normalizer"], &per_cent, size)
         })?;
         if self.outline.points.iter().flatten().next().is_some() {
             let values: Vec<Option<f64>> = per_cent.iter().copied().map(Some).collect();
             text += &sized_figure(
                 &format!("The same on the mean shape: {of}."),
                 [Size::WIDE.high(560), Size::NARROW.high(380)],
-                |size| shape_svg(&self.outline, &values, "deviation, % of the ruler", size),
+                |size| shape_svg(&self.outline, &values, "deviation, % of the normalizer", size),
             )?;
         }
         Ok(text)

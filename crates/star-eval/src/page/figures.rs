@@ -23,12 +23,12 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
                     "Mean error of each keypoint on the mean shape, larger and lighter where it is larger: {of}."
                 ),
                 SHAPE_SIZES,
-                |size| shape_svg(&results.outline, &errors, "error, % of the ruler", size),
+                |size| shape_svg(&results.outline, &errors, "error, % of the normalizer", size),
             )?;
         }
         let bars: Vec<f64> = errors.iter().map(|e| e.unwrap_or(f64::NAN)).collect();
         text += &figure(&format!("Mean error of each keypoint by its number: {of}."), |size| {
-            bars_sized(["", "keypoint", "error, % of the ruler"], &bars, size)
+            bars_sized(["", "keypoint", "error, % of the normalizer"], &bars, size)
         })?;
     }
     let largest = main.groups.iter().filter_map(|g| g.nme_mean_fraction).fold(0.0, f64::max);
@@ -146,7 +146,7 @@ pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Repo
 
 pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
     boxes.validate()?;
-    let of = format!("{}, {}, {}", boxes.dataset, boxes.subset, boxes.ruler);
+    let of = format!("{}, {}, {}", boxes.dataset, boxes.subset, boxes.normalizer);
     let mut text = format!(
         "<p>The same faces scored with crops from the true landmarks, from the detector, and with true crops moved and scaled. <small>{}, \
          threshold {}</small></p>\n",

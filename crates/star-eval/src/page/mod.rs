@@ -18,7 +18,7 @@ use crate::{Result, Results};
 const STYLE: &str = include_str!("style.css");
 
 impl Results {
-    /// The page: figures by subset and ruler, error curves, keypoints on the mean shape, ambiguity, calibration, dependence on the
+    /// The page: figures by subset and normalizer, error curves, keypoints on the mean shape, ambiguity, calibration, dependence on the
     /// crop, stability over time, and the pictures handed in. Parts that were not measured are not on it.
     ///
     /// # Errors
@@ -61,10 +61,10 @@ impl Report {
 /// What the figures of a page are of, and what must be known beside them.
 fn lead(report: &Report) -> String {
     let mut text = format!(
-        "<p class=\"lead\">Errors are in per cent of the ruler <b>{}</b> ({}) unless said otherwise. Intervals are 95 % \
+        "<p class=\"lead\">Errors are in per cent of the normalizer <b>{}</b> ({}) unless said otherwise. Intervals are 95 % \
          bootstrap intervals over images.</p>",
-        escape(&report.ruler),
-        escape(&report.ruler_definition)
+        escape(&report.normalizer),
+        escape(&report.normalizer_definition)
     );
     for note in caveats(report) {
         text += &format!("<p class=\"warn\">{}</p>", escape(&note));
@@ -187,7 +187,7 @@ impl Page {
     }
 }
 
-const DEFINITIONS: &str = "<dl><dt>NME</dt><dd>mean distance of predicted and true keypoints over the ruler's length</dd>\
+const DEFINITIONS: &str = "<dl><dt>NME</dt><dd>mean distance of predicted and true keypoints over the normalizer</dd>\
 <dt>FR</dt><dd>share of faces whose NME is above the threshold; faces without a prediction are among them</dd>\
 <dt>AUC</dt><dd>area under the cumulative error curve up to the threshold, over the threshold, exact</dd>\
 <dt>NMPE</dt><dd>the NME that 90, 95 or 99 % of the faces do not exceed</dd>\
@@ -237,7 +237,7 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Data set, subset and ruler for a caption.
+/// Data set, subset and normalizer for a caption.
 fn place(report: &Report) -> String {
-    format!("{}, {}, {}", report.dataset, report.subset, report.ruler)
+    format!("{}, {}, {}", report.dataset, report.subset, report.normalizer)
 }

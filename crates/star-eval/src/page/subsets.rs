@@ -1,4 +1,4 @@
-//! Figures by subset, ruler and threshold, and the error curves.
+//! Figures by subset, normalizer and threshold, and the error curves.
 
 use super::table::{Table, with_interval};
 use super::{escape, figure, place};
@@ -10,13 +10,13 @@ use crate::{Ced, Result};
 /// Subsets drawn beside each other at most; more lines than that cannot be told apart.
 const MOST_CURVES: usize = 7;
 
-/// One table a ruler.
+/// One table a normalizer.
 pub(super) fn table(reports: &[Report]) -> Result<String> {
     let mut text = String::new();
-    for of_one_ruler in
-        reports.chunk_by(|a, b| a.ruler == b.ruler && a.ruler_definition == b.ruler_definition)
+    for of_one_normalizer in reports
+        .chunk_by(|a, b| a.normalizer == b.normalizer && a.normalizer_definition == b.normalizer_definition)
     {
-        let first = &of_one_ruler[0];
+        let first = &of_one_normalizer[0];
         let mut errors = Table::new(&[
             "subset",
             "faces",
@@ -28,7 +28,7 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
             "NMPE 99 %",
         ]);
         let mut rates = Table::new(&["subset", "threshold", "FR %", "AUC", "AUC by Simpson's rule", "PCK %"]);
-        for report in of_one_ruler {
+        for report in of_one_normalizer {
             let interval = report.nme_mean_interval_fraction.map(|i| i.map(|v| percent(Some(v))));
             errors.row(
                 &report.subset,
@@ -64,7 +64,7 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
             }
         }
         let (heading, body) = (heading(first), errors.finish() + &rates.finish());
-        // The first ruler's figures are what most readers came for; the others are a click away.
+        // The first normalizer's figures are what most readers came for; the others are a click away.
         text += &if text.is_empty() {
             format!("<h3>{heading}</h3>\n{body}")
         } else {
@@ -78,8 +78,8 @@ fn heading(report: &Report) -> String {
     format!(
         "{}: {} <small>({})</small>",
         escape(&report.dataset),
-        escape(&report.ruler),
-        escape(&report.ruler_definition)
+        escape(&report.normalizer),
+        escape(&report.normalizer_definition)
     )
 }
 
@@ -99,24 +99,25 @@ pub(super) fn end(reports: &[&Report]) -> Result<f64> {
     Ok(end)
 }
 
-/// The error curves of the first ruler's subsets.
+/// The error curves of the first normalizer's subsets.
 pub(super) fn curves(reports: &[Report]) -> Result<String> {
     let Some(main) = reports.first() else { return Ok(String::new()) };
-    let ruler = (&main.ruler, &main.ruler_definition);
-    let chosen: Vec<&Report> = reports.iter().filter(|r| (&r.ruler, &r.ruler_definition) == ruler).collect();
+    let normalizer = (&main.normalizer, &main.normalizer_definition);
+    let chosen: Vec<&Report> =
+        reports.iter().filter(|r| (&r.normalizer, &r.normalizer_definition) == normalizer).collect();
     let drawn = &chosen[..chosen.len().min(MOST_CURVES)];
     let curves: Vec<Ced> = drawn.iter().map(|r| r.ced()).collect::<Result<_>>()?;
     let series: Vec<(&str, &Ced)> = drawn.iter().map(|r| r.subset.as_str()).zip(&curves).collect();
     let max = end(drawn)?;
     let mut caption = format!(
         "Share of faces (upwards) whose NME is at most so much (to the right): {}, {}.",
-        main.dataset, main.ruler
+        main.dataset, main.normalizer
     );
     if chosen.len() > drawn.len() {
         caption += &format!(" The first {MOST_CURVES} of {} subsets.", chosen.len());
     }
     if drawn.len() == 1 {
-        caption = caption.replace(&format!("{}, {}", main.dataset, main.ruler), &place(main));
+        caption = caption.replace(&format!("{}, {}", main.dataset, main.normalizer), &place(main));
     }
     figure(&caption, |size| ced_sized(&series, max, size))
 }

@@ -19,8 +19,8 @@ use crate::{Ced, Error, Result};
 
 use colour::COLOURS;
 
-/// Cumulative error curves on `[0, max]`, one per label, as an SVG document. The x axis is in per cent of the ruler, so the label
-/// should say data set, subset and ruler ([`Report::title`](crate::Report::title) does).
+/// Cumulative error curves on `[0, max]`, one per label, as an SVG document. The x axis is in per cent of the normalizer, so the label
+/// should say data set, subset and normalizer ([`Report::title`](crate::Report::title) does).
 ///
 /// # Errors
 /// [`Error::Empty`] without curves, [`Error::Range`] where `max` is not a positive finite fraction, [`Error::Plot`].
@@ -48,7 +48,7 @@ pub(crate) fn ced_sized(curves: &[(&str, &Ced)], max: f64, size: Size) -> Result
     let frame = Frame {
         size,
         title: if size.titled { "Cumulative error distribution" } else { "" },
-        x_label: "NME in % of the ruler",
+        x_label: "NME in % of the normalizer",
         y_label: "images within, %",
         x: (0.0, 100.0 * max),
         y: (0.0, 100.0),
@@ -87,7 +87,12 @@ pub(crate) fn spread_svg(points: &[(f64, f64)], size: Size) -> Result<String> {
     };
     let series: [(&str, &[(f64, f64)]); 2] =
         [("observed", points), ("where calibrated", &[(0.0, 0.0), (end, end)])];
-    curves_sized(["", "predicted, % of the ruler", "observed, % of the ruler"], &series, size, corner)
+    curves_sized(
+        ["", "predicted, % of the normalizer", "observed, % of the normalizer"],
+        &series,
+        size,
+        corner,
+    )
 }
 
 pub(crate) fn curves_sized(

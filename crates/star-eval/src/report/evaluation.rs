@@ -2,7 +2,7 @@
 
 use crate::nme::weighted_mean;
 use crate::report::{AtThreshold, GroupError, ImageError, Report, VisibilityErrors};
-use crate::{Bootstrap, Case, Ced, Error, Result, Ruler, keypoint_errors};
+use crate::{Bootstrap, Case, Ced, Error, Normalizer, Result, keypoint_errors};
 
 /// What figures are printed with. All names must be filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,10 +11,10 @@ pub struct Setting {
     pub dataset: String,
     /// Name of the subset, such as `full`.
     pub subset: String,
-    /// The name readers know the ruler by, such as `inter-ocular`.
-    pub ruler_name: String,
-    /// The ruler.
-    pub ruler: Ruler,
+    /// The name readers know the normalizer by, such as `inter-ocular`.
+    pub normalizer_name: String,
+    /// The normalizer.
+    pub normalizer: Normalizer,
     /// Thresholds on NME for failure rate and AUC, as fractions; at least one.
     pub thresholds: Vec<f64>,
     /// Groups of keypoints to report on their own; may be empty.
@@ -34,7 +34,11 @@ pub struct Group {
 
 impl Setting {
     fn validate(&self) -> Result<()> {
-        let names = [("dataset", &self.dataset), ("subset", &self.subset), ("ruler_name", &self.ruler_name)];
+        let names = [
+            ("dataset", &self.dataset),
+            ("subset", &self.subset),
+            ("normalizer_name", &self.normalizer_name),
+        ];
         if let Some((field, _)) = names.into_iter().find(|(_, name)| name.trim().is_empty()) {
             return Err(Error::Unnamed { field });
         }
@@ -63,7 +67,7 @@ impl Setting {
     }
 }
 
-/// Collects per-image and per-keypoint errors of one data set under one ruler.
+/// Collects per-image and per-keypoint errors of one data set under one normalizer.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     setting: Setting,
@@ -101,7 +105,7 @@ impl Evaluation {
     /// that are not finite make the image missing (NME infinity), which the report counts. Weights as in [`nme`](crate::nme()).
     ///
     /// # Errors
-    /// As [`nme`](crate::nme()) and [`Ruler::length`]; [`Error::Length`] where the image has another number of keypoints than those
+    /// As [`nme`](crate::nme()) and [`Normalizer::length`]; [`Error::Length`] where the image has another number of keypoints than those
     /// before it; [`Error::Index`] for a group with a keypoint that does not exist. An image refused changes nothing.
     pub fn add(
         &mut self,
@@ -143,7 +147,7 @@ impl Evaluation {
                 return Err(Error::Index { what, index, keypoints: truth.len() });
             }
         }
-        let length = self.setting.ruler.length_weighted(truth, weights)?;
+        let length = self.setting.normalizer.length_weighted(truth, weights)?;
         let absent;
         let predicted = match predicted {
             Some(points) => points,
@@ -232,8 +236,8 @@ impl Evaluation {
         Ok(Report {
             dataset: self.setting.dataset.clone(),
             subset: self.setting.subset.clone(),
-            ruler: self.setting.ruler_name.clone(),
-            ruler_definition: self.setting.ruler.name(),
+            normalizer: self.setting.normalizer_name.clone(),
+            normalizer_definition: self.setting.normalizer.name(),
             notes: self.setting.notes.clone(),
             images: ced.images(),
             missing: ced.missing(),

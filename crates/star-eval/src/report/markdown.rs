@@ -1,4 +1,4 @@
-//! Reports as Markdown: per cent, and every figure in a row with data set, subset, ruler and threshold.
+//! Reports as Markdown: per cent, and every figure in a row with data set, subset, normalizer and threshold.
 
 use crate::report::Report;
 
@@ -8,7 +8,7 @@ const NONE: &str = "-";
 /// One table over several reports (subsets, data sets), a row per threshold; notes follow below.
 pub fn markdown_table(reports: &[Report]) -> String {
     let mut text = String::from(
-        "| data set | subset | ruler | images | missing | NME % | threshold | FR % | AUC |\n\
+        "| data set | subset | normalizer | images | missing | NME % | threshold | FR % | AUC |\n\
          |---|---|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for report in reports {
@@ -17,7 +17,7 @@ pub fn markdown_table(reports: &[Report]) -> String {
                 "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
                 cell(&report.dataset),
                 cell(&report.subset),
-                cell(&report.ruler),
+                cell(&report.normalizer),
                 report.images,
                 report.missing,
                 percent(report.nme_mean_fraction),
@@ -39,13 +39,14 @@ pub fn markdown_table(reports: &[Report]) -> String {
 }
 
 impl Report {
-    /// The report as Markdown, errors in per cent of the ruler. Images one by one are left to the JSON form.
+    /// The report as Markdown, errors in per cent of the normalizer. Images one by one are left to the JSON form.
     pub fn to_markdown(&self) -> String {
         let mut text = format!("## {}\n\n", self.title());
-        text += &format!("Ruler: {} ({}).\n\n", self.ruler, self.ruler_definition);
+        text += &format!("Normalizer: {} ({}).\n\n", self.normalizer, self.normalizer_definition);
         text += &markdown_table(std::slice::from_ref(self));
-        text += "\n| data set | subset | ruler | figure | NME % |\n|---|---|---|---|---:|\n";
-        let start = format!("| {} | {} | {} |", cell(&self.dataset), cell(&self.subset), cell(&self.ruler));
+        text += "\n| data set | subset | normalizer | figure | NME % |\n|---|---|---|---|---:|\n";
+        let start =
+            format!("| {} | {} | {} |", cell(&self.dataset), cell(&self.subset), cell(&self.normalizer));
         let mut row =
             |figure: &str, value| text += &format!("{start} {} | {} |\n", cell(figure), percent(value));
         row("mean", self.nme_mean_fraction);

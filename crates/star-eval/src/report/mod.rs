@@ -1,4 +1,4 @@
-//! Figures of one evaluation, never without data set, subset, ruler and threshold.
+//! Figures of one evaluation, never without data set, subset, normalizer and threshold.
 
 mod evaluation;
 pub(crate) mod markdown;
@@ -12,8 +12,8 @@ use crate::{Ced, Error, Result};
 
 /// The figures of one evaluation, ready to be stored as JSON or printed.
 ///
-/// Errors are **fractions** of the ruler here and in JSON (the field names end in `fraction`) and per cent in Markdown and HTML.
-/// Only an [`Evaluation`] makes reports, so each has its data set, subset, ruler and thresholds.
+/// Errors are **fractions** of the normalizer here and in JSON (the field names end in `fraction`) and per cent in Markdown and HTML.
+/// Only an [`Evaluation`] makes reports, so each has its data set, subset, normalizer and thresholds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -21,10 +21,10 @@ pub struct Report {
     pub dataset: String,
     /// Name of the subset, such as `full` or `pose`.
     pub subset: String,
-    /// The name readers know the ruler by, such as `inter-ocular`.
-    pub ruler: String,
-    /// What the ruler measures, as index lists.
-    pub ruler_definition: String,
+    /// The name readers know the normalizer by, such as `inter-ocular`.
+    pub normalizer: String,
+    /// What the normalizer measures, as index lists.
+    pub normalizer_definition: String,
     /// Deviations from the plain evaluation, to be printed beside the figures.
     pub notes: Vec<String>,
     /// Number of images, with and without prediction.
@@ -127,9 +127,9 @@ impl Report {
         Ced::new(self.per_image.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect())
     }
 
-    /// Data set, subset and ruler in one line, for titles and legends.
+    /// Data set, subset and normalizer in one line, for titles and legends.
     pub fn title(&self) -> String {
-        format!("{}, {}, {}", self.dataset, self.subset, self.ruler)
+        format!("{}, {}, {}", self.dataset, self.subset, self.normalizer)
     }
 
     /// The report as indented JSON.

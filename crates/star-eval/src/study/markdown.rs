@@ -6,7 +6,7 @@ use crate::report::markdown::{cell, percent, threshold};
 use crate::{BoxSensitivity, CalibrationSummary, JitterSummary, Result, markdown_table};
 
 impl Results {
-    /// The results as Markdown, errors in per cent of the ruler. Images one by one are left to the JSON form.
+    /// The results as Markdown, errors in per cent of the normalizer. Images one by one are left to the JSON form.
     ///
     /// # Errors
     /// As [`Results::main`].
@@ -14,7 +14,7 @@ impl Results {
         let main = self.main()?;
         let mut text = main.to_markdown();
         if self.reports.len() > 1 {
-            text += "\n### Subsets and rulers\n\n";
+            text += "\n### Subsets and normalizers\n\n";
             text += &markdown_table(&self.reports);
         }
         if let Some(ambiguity) = &self.ambiguity {
@@ -77,18 +77,18 @@ fn calibration_table(c: &CalibrationSummary, title: &str) -> String {
 fn boxes_table(boxes: &BoxSensitivity) -> String {
     let at = threshold(boxes.threshold_fraction);
     let mut text = format!(
-        "\n### Crops: {}, {}, {}\n\n| data set | subset | ruler | crops | faces | missing | NME % of found | median % | threshold | FR % |\n\
+        "\n### Crops: {}, {}, {}\n\n| data set | subset | normalizer | crops | faces | missing | NME % of found | median % | threshold | FR % |\n\
          |---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
         cell(&boxes.dataset),
         cell(&boxes.subset),
-        cell(&boxes.ruler)
+        cell(&boxes.normalizer)
     );
     for row in &boxes.rows {
         text += &format!(
             "| {} | {} | {} | {} | {} | {} | {} | {} | {at} | {:.2} |\n",
             cell(&boxes.dataset),
             cell(&boxes.subset),
-            cell(&boxes.ruler),
+            cell(&boxes.normalizer),
             cell(&row.crops),
             row.faces,
             row.missing,

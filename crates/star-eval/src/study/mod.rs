@@ -1,4 +1,4 @@
-//! Everything that can be said about one set of predictions: figures by subset and ruler, ambiguity, calibration.
+//! Everything that can be said about one set of predictions: figures by subset and normalizer, ambiguity, calibration.
 
 mod markdown;
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Results {
-    /// Figures by subset and ruler; the first is the whole set under the first ruler.
+    /// Figures by subset and normalizer; the first is the whole set under the first normalizer.
     pub reports: Vec<Report>,
     /// The mean shape with its curves, for drawing.
     #[serde(default)]
@@ -49,7 +49,7 @@ pub struct Outline {
 /// What was predicted for one face, kept so that runs can be compared keypoint by keypoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FacePrediction {
-    /// The first ruler's length, pixels.
+    /// The first normalizer's length, pixels.
     pub length: f64,
     /// Keypoints, pixels; `None` where nothing was found or a coordinate is not finite.
     pub points: Option<Vec<[f32; 2]>>,
@@ -59,11 +59,11 @@ impl Results {
     /// Measures `cases` as `plan` says.
     ///
     /// # Errors
-    /// [`Error::Empty`] without rulers or cases (a ruler after the first that does not fit a case is left out and noted); as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
+    /// [`Error::Empty`] without normalizers or cases (a normalizer after the first that does not fit a case is left out and noted); as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
     /// into.
     pub fn new(plan: &Plan, cases: &[Case]) -> Result<Self> {
-        let Some(first) = plan.rulers.first() else {
-            return Err(Error::Empty { what: "list of rulers", hint: "name at least one" });
+        let Some(first) = plan.normalizers.first() else {
+            return Err(Error::Empty { what: "list of normalizers", hint: "name at least one" });
         };
         let mut subsets = vec![plan.whole.clone()];
         for name in cases.iter().flat_map(|case| &case.subsets) {
@@ -72,15 +72,16 @@ impl Results {
             }
         }
         let mut reports: Vec<Report> = Vec::new();
-        for ruler in &plan.rulers {
-            let lengths = |case: &Case| ruler.1.length_weighted(&case.truth, case.weights.as_deref()).is_ok();
-            // Figures under a ruler that does not fit every face would be of another set than the first one's.
+        for normalizer in &plan.normalizers {
+            let lengths =
+                |case: &Case| normalizer.1.length_weighted(&case.truth, case.weights.as_deref()).is_ok();
+            // Figures under a normalizer that does not fit every face would be of another set than the first one's.
             if let (Some(main), Some(odd)) = (reports.first_mut(), cases.iter().find(|c| !lengths(c))) {
-                main.notes.push(format!("{} has no length on {}: not scored by it", ruler.0, odd.name));
+                main.notes.push(format!("{} has no length on {}: not scored by it", normalizer.0, odd.name));
                 continue;
             }
             for (i, subset) in subsets.iter().enumerate() {
-                let mut evaluation = Evaluation::new(plan.setting(subset, ruler))?;
+                let mut evaluation = Evaluation::new(plan.setting(subset, normalizer))?;
                 for case in cases.iter().filter(|case| i == 0 || case.subsets.contains(subset)) {
                     evaluation.add_case(case).map_err(|error| error.of_image(&case.name))?;
                 }
@@ -110,7 +111,7 @@ impl Results {
         })
     }
 
-    /// The whole set under the first ruler.
+    /// The whole set under the first normalizer.
     ///
     /// # Errors
     /// [`Error::Empty`] for results without a report, as a file may hold.

@@ -115,7 +115,7 @@ fn made_of(document: &Document, category: &Category, path: &Path) -> Result<Sche
         five_points: None,
         inter_ocular: None,
         inter_pupil: None,
-        ruler: Default::default(),
+        normalizer: Default::default(),
         threshold: 0.10,
         flip_pairs: mirror_pairs(&category.keypoints),
         edges,

@@ -9,8 +9,8 @@
 //! keypoints = 3
 //! names = ["left_toe", "right_toe", "heel"]
 //! flip_pairs = [[0, 1]]
-//! inter_ocular = [[0], [1]]    # the ends of the ruler; they need not be eyes
-//! ruler = "inter_ocular"
+//! inter_ocular = [[0], [1]]    # the ends of the normalizer; they need not be eyes
+//! normalizer = "inter-ocular"
 //! edges = [{ name = "sole", closed = false, points = [0, 2, 1] }]
 //! ```
 //!

@@ -8,12 +8,12 @@ use crate::{Error, Result};
 
 /// A length taken from the true keypoints of one image; errors are reported as fractions of it.
 ///
-/// A ruler is index lists and knows no face: with 98-point WFLW markup the inter-ocular distance is
+/// A normalizer is index lists and knows no face: with 98-point WFLW markup the inter-ocular distance is
 /// `Between(vec![60], vec![72])` and the inter-pupil distance `Between(vec![96], vec![97])`; with 68-point iBUG markup they are
 /// `Between(vec![36], vec![45])` and `Between((36..42).collect(), (42..48).collect())`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ruler {
+pub enum Normalizer {
     /// Distance between the mean of the first group of keypoints and the mean of the second.
     Between(Vec<usize>, Vec<usize>),
     /// Diagonal `sqrt(w^2 + h^2)` of the tight box around the listed keypoints; an empty list means all keypoints.
@@ -28,27 +28,27 @@ pub enum Ruler {
 /// MPII's head size in units of the head box's diagonal.
 const HEAD_SHARE: f64 = 0.6;
 
-/// The diagonal of the box around all keypoints: the one ruler that fits every scheme.
-impl Default for Ruler {
+/// The diagonal of the box around all keypoints: the one normalizer that fits every scheme.
+impl Default for Normalizer {
     fn default() -> Self {
         Self::BoxDiagonal(Vec::new())
     }
 }
 
-impl Ruler {
+impl Normalizer {
     /// Length on `truth`, `(x, y)` per keypoint, in the units of `truth` (pixels, usually); positive and finite.
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::Empty`] for index lists that do not fit the truth, [`Error::Truth`] where a keypoint that the
-    /// ruler reads is not finite, [`Error::Degenerate`] where the length is zero.
+    /// normalizer reads is not finite, [`Error::Degenerate`] where the length is zero.
     pub fn length(&self, truth: &[[f32; 2]]) -> Result<f64> {
         self.length_weighted(truth, None)
     }
 
-    /// As [`Ruler::length`], with keypoints of weight 0 left out: of boxes, and of the groups whose means are measured between.
+    /// As [`Normalizer::length`], with keypoints of weight 0 left out: of boxes, and of the groups whose means are measured between.
     ///
     /// # Errors
-    /// As [`Ruler::length`]; [`Error::Empty`] where nothing of a group or box has weight.
+    /// As [`Normalizer::length`]; [`Error::Empty`] where nothing of a group or box has weight.
     pub fn length_weighted(&self, truth: &[[f32; 2]], weights: Option<&[f32]>) -> Result<f64> {
         let length = match self {
             Self::Between(first, second) => {
@@ -72,7 +72,7 @@ impl Ruler {
         if length > 0.0 && length.is_finite() {
             Ok(length)
         } else {
-            Err(Error::Degenerate { ruler: self.name(), length })
+            Err(Error::Degenerate { normalizer: self.name(), length })
         }
     }
 
@@ -99,7 +99,7 @@ impl Ruler {
         }
         if count == 0 {
             return Err(Error::Empty {
-                what: "a group of the ruler",
+                what: "a group of the normalizer",
                 hint: "name at least one annotated keypoint at each end",
             });
         }
@@ -134,7 +134,7 @@ impl Ruler {
 
     fn point(&self, index: usize, truth: &[[f32; 2]]) -> Result<[f32; 2]> {
         truth.get(index).copied().ok_or_else(|| Error::Index {
-            what: format!("ruler \"{}\"", self.name()),
+            what: format!("normalizer \"{}\"", self.name()),
             index,
             keypoints: truth.len(),
         })
@@ -185,67 +185,67 @@ mod tests {
     fn between_is_the_distance_of_the_groups_means() {
         // Means (1, 0) and (4, 4): a 3-4-5 triangle.
         let truth = [[0.0, 0.0], [2.0, 0.0], [4.0, 4.0]];
-        let length = Ruler::Between(vec![0, 1], vec![2]).length(&truth).unwrap();
+        let length = Normalizer::Between(vec![0, 1], vec![2]).length(&truth).unwrap();
         assert!((length - 5.0).abs() < TOLERANCE);
     }
 
     #[test]
-    fn box_rulers_read_all_points_or_the_listed_ones() {
+    fn box_normalizers_read_all_points_or_the_listed_ones() {
         // All: 8 wide, 2 high. The first two: 2 wide, 2 high.
         let truth = [[0.0, 0.0], [2.0, 2.0], [8.0, 1.0]];
-        let geometric = |points| Ruler::BoxGeometricMean(points).length(&truth).unwrap();
+        let geometric = |points| Normalizer::BoxGeometricMean(points).length(&truth).unwrap();
         assert!((geometric(vec![]) - 4.0).abs() < TOLERANCE);
         assert!((geometric(vec![0, 1]) - 2.0).abs() < TOLERANCE);
-        let diagonal = Ruler::BoxDiagonal(vec![]).length(&truth).unwrap();
+        let diagonal = Normalizer::BoxDiagonal(vec![]).length(&truth).unwrap();
         assert!((diagonal - 68f64.sqrt()).abs() < TOLERANCE);
-        let head = Ruler::HeadSize(vec![]).length(&truth).unwrap();
+        let head = Normalizer::HeadSize(vec![]).length(&truth).unwrap();
         assert!((head - 0.6 * 68f64.sqrt()).abs() < TOLERANCE);
     }
 
     #[test]
-    fn a_ruler_without_length_is_an_error_that_names_it() {
-        let error = Ruler::Between(vec![0], vec![1]).length(&[[3.0, 4.0]; 2]).unwrap_err();
-        assert_eq!(error, Error::Degenerate { ruler: "distance 0 to 1".into(), length: 0.0 });
+    fn a_normalizer_without_length_is_an_error_that_names_it() {
+        let error = Normalizer::Between(vec![0], vec![1]).length(&[[3.0, 4.0]; 2]).unwrap_err();
+        assert_eq!(error, Error::Degenerate { normalizer: "distance 0 to 1".into(), length: 0.0 });
         // A flat box has a diagonal but no geometric mean.
         let flat = [[0.0, 1.0], [4.0, 1.0]];
-        assert!(Ruler::default().length(&flat).is_ok());
-        assert!(matches!(Ruler::BoxGeometricMean(vec![]).length(&flat), Err(Error::Degenerate { .. })));
+        assert!(Normalizer::default().length(&flat).is_ok());
+        assert!(matches!(Normalizer::BoxGeometricMean(vec![]).length(&flat), Err(Error::Degenerate { .. })));
     }
 
     #[test]
     fn indices_beyond_the_truth_and_empty_groups_are_refused() {
-        let error = Ruler::Between(vec![60], vec![72]).length(&[[0.0, 0.0]; 68]).unwrap_err();
+        let error = Normalizer::Between(vec![60], vec![72]).length(&[[0.0, 0.0]; 68]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ruler \"distance 60 to 72\" names keypoint 72, but there are only 68 keypoints (0-based)"
+            "normalizer \"distance 60 to 72\" names keypoint 72, but there are only 68 keypoints (0-based)"
         );
         let truth = [[0.0, 0.0], [1.0, 0.0]];
-        assert!(matches!(Ruler::Between(vec![], vec![1]).length(&truth), Err(Error::Empty { .. })));
-        assert!(matches!(Ruler::default().length(&[]), Err(Error::Empty { .. })));
+        assert!(matches!(Normalizer::Between(vec![], vec![1]).length(&truth), Err(Error::Empty { .. })));
+        assert!(matches!(Normalizer::default().length(&[]), Err(Error::Empty { .. })));
     }
 
     #[test]
     fn truth_that_is_not_finite_is_refused_only_where_it_is_read() {
         let truth = [[0.0, 0.0], [3.0, 4.0], [f32::NAN, 0.0]];
-        assert!(Ruler::Between(vec![0], vec![1]).length(&truth).is_ok());
-        assert!(matches!(Ruler::default().length(&truth), Err(Error::Truth { keypoint: 2, .. })));
+        assert!(Normalizer::Between(vec![0], vec![1]).length(&truth).is_ok());
+        assert!(matches!(Normalizer::default().length(&truth), Err(Error::Truth { keypoint: 2, .. })));
     }
 
     #[test]
     fn keypoints_of_weight_zero_are_left_out_of_boxes_and_groups() {
         let truth = [[0.0, 0.0], [3.0, 4.0], [f32::NAN, 9.0], [3.0, 8.0]];
         let weights = [1.0, 1.0, 0.0, 1.0];
-        let length = |ruler: Ruler| ruler.length_weighted(&truth, Some(&weights));
-        assert!((length(Ruler::default()).unwrap() - 73f64.sqrt()).abs() < TOLERANCE);
-        assert!((length(Ruler::Between(vec![0], vec![1, 2])).unwrap() - 5.0).abs() < TOLERANCE);
-        assert!(matches!(length(Ruler::Between(vec![0], vec![2])), Err(Error::Empty { .. })));
+        let length = |normalizer: Normalizer| normalizer.length_weighted(&truth, Some(&weights));
+        assert!((length(Normalizer::default()).unwrap() - 73f64.sqrt()).abs() < TOLERANCE);
+        assert!((length(Normalizer::Between(vec![0], vec![1, 2])).unwrap() - 5.0).abs() < TOLERANCE);
+        assert!(matches!(length(Normalizer::Between(vec![0], vec![2])), Err(Error::Empty { .. })));
     }
 
     #[test]
     fn names_say_what_is_measured() {
-        let pupils = Ruler::Between((36..42).collect(), (42..48).collect());
+        let pupils = Normalizer::Between((36..42).collect(), (42..48).collect());
         assert_eq!(pupils.name(), "distance mean(36..41) to mean(42..47)");
-        assert_eq!(Ruler::BoxDiagonal(vec![0, 1, 2, 9]).name(), "box diagonal around 0..2,9");
-        assert_eq!(Ruler::BoxGeometricMean(vec![]).name(), "box geometric mean");
+        assert_eq!(Normalizer::BoxDiagonal(vec![0, 1, 2, 9]).name(), "box diagonal around 0..2,9");
+        assert_eq!(Normalizer::BoxGeometricMean(vec![]).name(), "box geometric mean");
     }
 }
