@@ -6,7 +6,7 @@ use image::codecs::jpeg::JpegEncoder;
 use star_data::affine::Affine;
 use star_data::crop::Crop;
 use star_data::{FaceBox, warp};
-use star_eval::{Case, Covariance, Picture};
+use star_eval::{Case, Covariance, GalleryImage};
 
 /// Pictures of each kind.
 const EACH: usize = 8;
@@ -25,7 +25,7 @@ pub fn best_and_worst(
     cases: &[Case],
     nmes: &[Option<f64>],
     open: impl Fn(usize) -> Result<RgbImage>,
-) -> Result<(Vec<Picture>, usize)> {
+) -> Result<(Vec<GalleryImage>, usize)> {
     let mut order: Vec<usize> = (0..cases.len().min(nmes.len())).collect();
     let error = |i: usize| nmes[i].unwrap_or(f64::INFINITY);
     order.sort_by(|&a, &b| error(a).total_cmp(&error(b)));
@@ -42,7 +42,7 @@ pub fn best_and_worst(
     Ok((pictures, unreadable))
 }
 
-fn picture(case: &Case, nme_fraction: Option<f64>, best: bool, image: &RgbImage) -> Result<Picture> {
+fn picture(case: &Case, nme_fraction: Option<f64>, best: bool, image: &RgbImage) -> Result<GalleryImage> {
     let shown = shown(case)?;
     let map = Crop::new(SIDE).transform(&shown)?;
     let small = warp::warp(image, &map, SIDE)?;
@@ -51,7 +51,7 @@ fn picture(case: &Case, nme_fraction: Option<f64>, best: bool, image: &RgbImage)
         .encode_image(&small)
         .with_context(|| format!("{}: encoding a small picture", case.name))?;
     let moved = |points: &[[f32; 2]]| points.iter().map(|p| map.apply(*p)).collect();
-    Ok(Picture {
+    Ok(GalleryImage {
         name: case.name.clone(),
         best,
         nme_fraction,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use star_data::Scheme;
 use star_data::scheme::DefaultNormalizer;
-use star_eval::{Curve, Group, Normalizer, Plan, Setting};
+use star_eval::{Curve, Group, MetricSet, Normalizer, Setting};
 
 use crate::args::{Ends, MetricArgs, NormalizerName};
 
@@ -126,7 +126,7 @@ pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result
 }
 
 /// Everything that can be measured under `setting`, whose normalizer comes first, then the scheme's others.
-pub fn plan(scheme: &Scheme, setting: &Setting) -> Plan {
+pub fn metric_set(scheme: &Scheme, setting: &Setting) -> MetricSet {
     let others = [
         NormalizerName::InterOcular,
         NormalizerName::InterPupil,
@@ -146,7 +146,7 @@ pub fn plan(scheme: &Scheme, setting: &Setting) -> Plan {
         keypoints: edge.points.clone(),
         closed: edge.closed,
     };
-    Plan {
+    MetricSet {
         dataset: setting.dataset.clone(),
         whole: setting.subset.clone(),
         normalizers,

@@ -42,7 +42,7 @@ impl Wanted<'_> {
         if self.args.report.is_none() && !self.args.video && boxes.is_none() {
             return self.print(&report, &report.to_markdown());
         }
-        let mut results = Results::new(&plan::plan(self.scheme, self.setting), cases)?;
+        let mut results = Results::new(&plan::metric_set(self.scheme, self.setting), cases)?;
         results.boxes = boxes;
         if self.args.video {
             results.videos = videos::measure(cases)?;

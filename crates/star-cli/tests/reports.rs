@@ -63,7 +63,7 @@ fn a_report_holds_subsets_normalizers_ambiguity_calibration_crops_videos_and_pic
     assert_eq!((reports[1]["images"].as_u64(), reports[2]["images"].as_u64()), (Some(3), Some(2)));
     // 5 frames, 4 steps between them.
     assert_eq!(
-        (results["videos"][0]["pairs"].as_u64(), results["boxes"]["rows"][0]["faces"].as_u64()),
+        (results["videos"][0]["pairs"].as_u64(), results["boxes"]["rows"][0]["samples"].as_u64()),
         (Some(4), Some(2))
     );
     let page = std::fs::read_to_string(dir.join("r/index.html")).unwrap();

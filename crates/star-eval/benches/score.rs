@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group};
 use star_eval::{Ced, Normalizer, nme};
 
-/// Faces and keypoints of the WFLW test.
-const FACES: usize = 2500;
+/// Samples and keypoints of the WFLW test.
+const SAMPLES: usize = 2500;
 const KEYPOINTS: usize = 98;
 /// Errors of the large case.
 const MANY: usize = 10_000_000;
@@ -25,24 +25,24 @@ fn numbers(count: usize) -> impl Iterator<Item = f64> {
 }
 
 /// Predicted and true keypoints.
-type Face = (Vec<[f32; 2]>, Vec<[f32; 2]>);
+type Sample = (Vec<[f32; 2]>, Vec<[f32; 2]>);
 
-fn shapes() -> Vec<Face> {
-    let values: Vec<f32> = numbers(FACES * KEYPOINTS * 4).map(|v| v as f32).collect();
-    let face = |face: &[f32]| {
-        let truth: Vec<[f32; 2]> = face.chunks_exact(4).map(|v| [200.0 * v[0], 200.0 * v[1]]).collect();
+fn shapes() -> Vec<Sample> {
+    let values: Vec<f32> = numbers(SAMPLES * KEYPOINTS * 4).map(|v| v as f32).collect();
+    let sample = |sample: &[f32]| {
+        let truth: Vec<[f32; 2]> = sample.chunks_exact(4).map(|v| [200.0 * v[0], 200.0 * v[1]]).collect();
         let off = |(t, v): (&[f32; 2], &[f32])| [t[0] + 8.0 * (v[2] - 0.5), t[1] + 8.0 * (v[3] - 0.5)];
-        let predicted = truth.iter().zip(face.chunks_exact(4)).map(off).collect();
+        let predicted = truth.iter().zip(sample.chunks_exact(4)).map(off).collect();
         (predicted, truth)
     };
-    values.chunks_exact(4 * KEYPOINTS).map(face).collect()
+    values.chunks_exact(4 * KEYPOINTS).map(sample).collect()
 }
 
-/// NME of every face, mean, FR and AUC.
-fn evaluate(faces: &[Face]) -> [f64; 3] {
+/// NME of every sample, mean, FR and AUC.
+fn evaluate(samples: &[Sample]) -> [f64; 3] {
     let normalizer = Normalizer::Between(vec![60], vec![72]);
-    let error = |(p, t): &Face| nme(p, t, None, normalizer.length(t).unwrap()).unwrap();
-    figures(faces.iter().map(error).collect())
+    let error = |(p, t): &Sample| nme(p, t, None, normalizer.length(t).unwrap()).unwrap();
+    figures(samples.iter().map(error).collect())
 }
 
 /// Errors to curve, mean, FR and AUC.
@@ -56,8 +56,8 @@ fn many() -> Vec<f64> {
 }
 
 fn series(c: &mut Criterion) {
-    let faces = shapes();
-    c.bench_function("evaluate/2500x98", |b| b.iter(|| evaluate(black_box(&faces))));
+    let samples = shapes();
+    c.bench_function("evaluate/2500x98", |b| b.iter(|| evaluate(black_box(&samples))));
     let errors = many();
     let mut group = c.benchmark_group("ced");
     group.sample_size(10).measurement_time(Duration::from_secs(10));
@@ -74,10 +74,10 @@ fn median(mut work: impl FnMut() -> Duration) -> f64 {
 }
 
 fn ratios() {
-    let faces = shapes();
+    let samples = shapes();
     let small = median(|| {
         let start = Instant::now();
-        black_box(evaluate(black_box(&faces)));
+        black_box(evaluate(black_box(&samples)));
         start.elapsed()
     });
     let errors = many();

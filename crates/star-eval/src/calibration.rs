@@ -284,18 +284,21 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_is_counted_and_weight_zero_is_not_read() {
         let mut set = Calibration::new(3).unwrap();
-        let round = Covariance::from_axes(1.0, 1.0, 0.0);
+        let isotropic = Covariance::from_axes(1.0, 1.0, 0.0);
         let flat = Covariance::from_axes(1.0, 0.0, 0.0);
         let points = [[1.0, 0.0], [f32::NAN, 0.0], [0.0, 0.0]];
-        set.add(&points, &[[0.0; 2]; 3], None, &[round, round, flat], 1.0).unwrap();
-        set.add(&points, &[[0.0; 2]; 3], Some(&[1.0, 0.0, 0.0]), &[round, round, flat], 1.0).unwrap();
+        set.add(&points, &[[0.0; 2]; 3], None, &[isotropic, isotropic, flat], 1.0).unwrap();
+        set.add(&points, &[[0.0; 2]; 3], Some(&[1.0, 0.0, 0.0]), &[isotropic, isotropic, flat], 1.0).unwrap();
         let summary = set.summary().unwrap();
         assert_eq!((summary.pairs, summary.unusable), (2, 2));
         assert_eq!(summary.keypoint_scales[1], None);
         assert!(matches!(Calibration::new(1).unwrap().summary(), Err(Error::Empty { .. })));
-        assert!(matches!(set.add(&points, &[[0.0; 2]; 3], None, &[round], 1.0), Err(Error::Length { .. })));
         assert!(matches!(
-            set.add(&points, &[[0.0; 2]; 3], None, &[round; 3], 0.0),
+            set.add(&points, &[[0.0; 2]; 3], None, &[isotropic], 1.0),
+            Err(Error::Length { .. })
+        ));
+        assert!(matches!(
+            set.add(&points, &[[0.0; 2]; 3], None, &[isotropic; 3], 0.0),
             Err(Error::Degenerate { .. })
         ));
     }

@@ -1,11 +1,11 @@
-//! One annotated face with what was predicted for it.
+//! One annotated sample with what was predicted for it.
 
 use crate::Covariance;
 
-/// One annotated face with everything that is known about it; coordinates in pixels of its picture.
+/// One annotated sample with everything that is known about it; coordinates in pixels of its image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Case {
-    /// The picture's name.
+    /// The image's name.
     pub name: String,
     /// Names of the subsets it belongs to, beside the whole set.
     pub subsets: Vec<String>,
@@ -13,13 +13,13 @@ pub struct Case {
     pub truth: Vec<[f32; 2]>,
     /// What each keypoint counts; 0 for one that is not annotated. All alike where `None`.
     pub weights: Option<Vec<f32>>,
-    /// Which keypoints can be seen; `None` where the data do not say.
+    /// Which keypoints can be seen; `None` where the data do not hold this.
     pub visible: Option<Vec<bool>>,
     /// Predicted keypoints; `None` where nothing was found.
     pub predicted: Option<Vec<[f32; 2]>>,
     /// Predicted covariances; `None` where the prediction carries none.
     pub covariances: Option<Vec<Covariance>>,
-    /// Pixels that one unit of the network's coordinates (half its input) spans in the picture; `None` for half the longer side of
+    /// Pixels that one unit of the network's coordinates (half its input) spans in the image; `None` for half the longer side of
     /// the box around the true keypoints.
     pub unit: Option<f64>,
 }

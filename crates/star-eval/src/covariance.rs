@@ -13,6 +13,9 @@ pub struct Covariance {
     pub yy: f64,
 }
 
+/// Entries of f32 round the smaller eigenvalue by some 1e-7 of the larger one; a hundred times that is still no measurement.
+const ROUNDING: f64 = 1e-5;
+
 impl Covariance {
     /// From an ellipse: standard deviations along its axes (in either order of size) and the direction of the first one, in degrees
     /// from the x axis towards the y axis.
@@ -26,6 +29,13 @@ impl Covariance {
         let (sin, cos) = degrees.to_radians().sin_cos();
         let (a, b) = (first * first, second * second);
         Self { xx: a * cos * cos + b * sin * sin, xy: (a - b) * sin * cos, yy: a * sin * sin + b * cos * cos }
+    }
+
+    /// The same with coordinates multiplied by `factor`.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        let square = factor * factor;
+        Self { xx: self.xx * square, xy: self.xy * square, yy: self.yy * square }
     }
 
     /// Whether all entries are finite and the smaller eigenvalue is above 0, so that distances can be measured by it.
@@ -42,7 +52,15 @@ impl Covariance {
         [small, large]
     }
 
-    /// Direction of the long axis, radians from x towards y, in `(-pi/2, pi/2]`; 0 for a round one.
+    /// As [`eigenvalues`](Self::eigenvalues), at least 0; `None` for what is no covariance: with entries that are not finite, or with
+    /// an eigenvalue that is negative by more than rounding.
+    pub fn variances(&self) -> Option<[f64; 2]> {
+        let [small, large] = self.eigenvalues();
+        let valid = small.is_finite() && large.is_finite() && large >= 0.0 && small >= -ROUNDING * large;
+        valid.then(|| [small.max(0.0), large])
+    }
+
+    /// Direction of the long axis, radians from x towards y, in `(-pi/2, pi/2]`; 0 for an isotropic one.
     pub fn direction(&self) -> f64 {
         0.5 * (2.0 * self.xy).atan2(self.xx - self.yy)
     }
@@ -76,7 +94,7 @@ mod tests {
         }
 
         #[test]
-        fn a_standardised_residual_is_as_long_as_the_inverse_says(
+        fn a_standardised_residual_is_as_long_as_by_the_inverse(
             major in 0.5f64..9.0, minor in 0.1f64..9.0, degrees in -180.0f64..180.0, x in -9.0f64..9.0, y in -9.0f64..9.0
         ) {
             let c = Covariance::from_axes(major, minor, degrees);
@@ -99,5 +117,21 @@ mod tests {
         assert!(!Covariance::default().is_proper());
         assert!(!Covariance { xx: f64::NAN, xy: 0.0, yy: 1.0 }.is_proper());
         assert!(Covariance::from_axes(1.0, 1.0, 30.0).is_proper());
+    }
+
+    #[test]
+    fn rounding_below_zero_counts_as_zero_and_an_indefinite_matrix_is_no_covariance() {
+        // Determinant -1e-8 of a line of variance 2 along the diagonal.
+        let line = Covariance { xx: 1.0, xy: 1.0 + 5e-9, yy: 1.0 };
+        assert_eq!(line.variances().map(|[small, _]| small), Some(0.0));
+        assert_eq!(Covariance { xx: 1.0, xy: 2.0, yy: 1.0 }.variances(), None);
+        assert_eq!(Covariance { xx: -1.0, xy: 0.0, yy: -1.0 }.variances(), None);
+        assert_eq!(Covariance { xx: f64::INFINITY, xy: 0.0, yy: 1.0 }.variances(), None);
+    }
+
+    #[test]
+    fn variances_grow_by_the_square_of_the_scale() {
+        let [small, large] = Covariance::from_axes(3.0, 1.0, 20.0).scaled(2.0).eigenvalues();
+        assert!((small - 4.0).abs() < 1e-12 && (large - 36.0).abs() < 1e-12);
     }
 }

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_what_is_measured() {
+    fn names_state_what_is_measured() {
         let pupils = Normalizer::Between((36..42).collect(), (42..48).collect());
         assert_eq!(pupils.name(), "distance mean(36..41) to mean(42..47)");
         assert_eq!(Normalizer::BoxDiagonal(vec![0, 1, 2, 9]).name(), "box diagonal around 0..2,9");

@@ -1,6 +1,6 @@
 //! A few independent runs of one recipe: means with Student's intervals, slopes, jackknife.
 //!
-//! Images of one run share its weights, so an interval over images says nothing of another training. These take one figure a run.
+//! Images of one run share its weights, so an interval over images does not cover another training. These take one figure a run.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

@@ -9,7 +9,7 @@ use crate::{Ced, Error, Result};
 pub struct BoxSensitivity {
     /// Name of the data set.
     pub dataset: String,
-    /// Which of its faces were scored, in words.
+    /// Which of its samples were scored, in words.
     pub subset: String,
     /// Name of the normalizer.
     pub normalizer: String,
@@ -30,20 +30,20 @@ pub struct BoxSensitivity {
 pub struct BoxRow {
     /// Where the crops come from, such as `detector`.
     pub crops: String,
-    /// Number of faces.
-    pub faces: usize,
-    /// Faces without a prediction: the source had no crop for them.
+    /// Number of samples.
+    pub samples: usize,
+    /// Samples without a prediction: the source had no crop for them.
     pub missing: usize,
-    /// Mean NME of the faces that have one, a fraction; `None` where none has.
+    /// Mean NME of the samples that have one, a fraction; `None` where none has.
     pub nme_of_found_fraction: Option<f64>,
-    /// Median NME of all faces, a fraction; `None` where it is infinite.
+    /// Median NME of all samples, a fraction; `None` where it is infinite.
     pub nme_median_fraction: Option<f64>,
-    /// Share of all faces above the threshold, missing ones among them.
+    /// Share of all samples above the threshold, missing ones among them.
     pub failure_rate_fraction: f64,
 }
 
 impl BoxRow {
-    /// Figures from errors, one per face, infinity where there is no prediction.
+    /// Figures from errors, one per sample, infinity where there is no prediction.
     ///
     /// # Errors
     /// As [`Ced::new`].
@@ -52,7 +52,7 @@ impl BoxRow {
         let median = ced.median();
         Ok(Self {
             crops: crops.into(),
-            faces: ced.images(),
+            samples: ced.images(),
             missing: ced.missing(),
             nme_of_found_fraction: ced.mean_of_found(),
             nme_median_fraction: median.is_finite().then_some(median),
@@ -62,7 +62,7 @@ impl BoxRow {
 }
 
 impl BoxSensitivity {
-    /// Checks that the grid is as large as its axes say.
+    /// Checks that the grid is as large as its axes.
     ///
     /// # Errors
     /// [`Error::Length`] where it is not, [`Error::Empty`] without rows.
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn faces_without_a_crop_are_failures_and_not_in_the_mean() {
         let row = BoxRow::new("detector", vec![0.02, 0.04, 0.2, f64::INFINITY], 0.1).unwrap();
-        assert_eq!((row.faces, row.missing, row.failure_rate_fraction), (4, 1, 0.5));
+        assert_eq!((row.samples, row.missing, row.failure_rate_fraction), (4, 1, 0.5));
         assert!((row.nme_of_found_fraction.unwrap() - 0.26 / 3.0).abs() < 1e-12);
         assert!((row.nme_median_fraction.unwrap() - 0.12).abs() < 1e-12);
     }

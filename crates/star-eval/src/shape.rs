@@ -1,13 +1,13 @@
 //! The mean shape of a data set, for drawing errors where they happen.
 
-/// Rounds of aligning every shape to the mean of the round before; shapes of faces stand still after two.
+/// Rounds of aligning every shape to the mean of the round before; similar shapes stand still after two.
 const ROUNDS: usize = 4;
 
 /// Keypoints `(x, y)` with what each counts; all alike where `None`.
 pub type Weighted<'a> = (&'a [[f32; 2]], Option<&'a [f32]>);
 
-/// Mean of `shapes` after each was moved, scaled and turned onto the mean (Procrustes); centre 0, root mean square distance from it
-/// 1, turned as the shapes are on average. Weighted keypoints only: `None` where a keypoint has no weight in any image, and an empty
+/// Mean of `shapes` after each was moved, scaled and rotated onto the mean (Procrustes); centre 0, root mean square distance from it
+/// 1, rotated as the shapes are on average. Weighted keypoints only: `None` where a keypoint has no weight in any image, and an empty
 /// list without a usable shape.
 pub fn mean_shape(shapes: &[Weighted<'_>]) -> Vec<Option<[f64; 2]>> {
     let keypoints = shapes.first().map_or(0, |(points, _)| points.len());
@@ -25,7 +25,7 @@ pub fn mean_shape(shapes: &[Weighted<'_>]) -> Vec<Option<[f64; 2]>> {
     for _ in 0..ROUNDS {
         let mut sums = vec![([0.0; 2], 0usize); keypoints];
         for shape in &shapes {
-            let [cos, sin] = mean.as_ref().map_or([1.0, 0.0], |mean| turn(shape, mean));
+            let [cos, sin] = mean.as_ref().map_or([1.0, 0.0], |mean| rotation(shape, mean));
             for (point, (sum, count)) in shape.iter().zip(&mut sums) {
                 let Some([x, y]) = point else { continue };
                 sum[0] += cos * x - sin * y;
@@ -51,8 +51,8 @@ fn normalised(shape: &[Option<[f64; 2]>]) -> Option<Vec<Option<[f64; 2]>>> {
         .then(|| shape.iter().map(|p| p.as_ref().map(|p| centred(p).map(|v| v / size))).collect())
 }
 
-/// Cosine and sine of the turn that brings `shape` closest to `mean`.
-fn turn(shape: &[Option<[f64; 2]>], mean: &[Option<[f64; 2]>]) -> [f64; 2] {
+/// Cosine and sine of the rotation that brings `shape` closest to `mean`.
+fn rotation(shape: &[Option<[f64; 2]>], mean: &[Option<[f64; 2]>]) -> [f64; 2] {
     let (mut real, mut imaginary) = (0.0, 0.0);
     for (a, b) in shape.iter().zip(mean) {
         if let (Some(a), Some(b)) = (a, b) {

@@ -1,20 +1,20 @@
-//! Temporal stability of landmarks in a video: how much the error changes from one frame to the next.
+//! Temporal stability of keypoints in a video: how much the error changes from one frame to the next.
 //!
-//! A constant error is no jitter, and neither is a face that moves: what counts is the change of the error vector,
-//! `j = 100 |e_t - e_(t-1)| / sqrt(face area / 256^2)` per landmark, the face's area being that of the box around its true landmarks
-//! in frame *t*. A landmark that jumps by one pixel on a face of 256x256 pixels has `j = 100`.
+//! A constant error is no jitter, and neither is a sample that moves: what counts is the change of the error vector,
+//! `j = 100 |e_t - e_(t-1)| / sqrt(box area / 256^2)` per keypoint, the box being the one around the true keypoints
+//! in frame *t*. A keypoint that jumps by one pixel in a box of 256x256 pixels has `j = 100`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Normalizer, Result};
 
-/// Side of the face to which jitter is scaled, pixels.
-const FACE_SIDE: f64 = 256.0;
+/// Side of the box to which jitter is scaled, pixels.
+const BOX_SIDE: f64 = 256.0;
 
 /// Change of the error from frame to frame, over one or more videos.
 ///
 /// ```
-/// // One landmark of two stands still, the other jumps by 3 px on a face of 256x256 px.
+/// // One keypoint of two stands still, the other jumps by 3 px in a box of 256x256 px.
 /// let truth = [[0.0, 0.0], [256.0, 256.0]];
 /// let mut jitter = star_eval::Jitter::new(2)?;
 /// jitter.frame(Some(&[[1.0, 0.0], [256.0, 256.0]]), &truth)?;
@@ -97,7 +97,7 @@ impl Jitter {
         if let Some(before) = &self.before {
             self.pairs += 1;
             for ((now, then), sums) in errors.iter().zip(before).zip(&mut self.sums) {
-                let j = 100.0 * (now[0] - then[0]).hypot(now[1] - then[1]) / (side / FACE_SIDE);
+                let j = 100.0 * (now[0] - then[0]).hypot(now[1] - then[1]) / (side / BOX_SIDE);
                 sums[0] += j;
                 sums[1] += j * j;
             }
@@ -183,7 +183,7 @@ mod tests {
         let mut jitter = Jitter::new(2).unwrap();
         jitter.frame(Some(&TRUTH), &TRUTH).unwrap();
         jitter.frame(Some(&TRUTH.map(|[x, y]| [x, y + 1.0])), &TRUTH).unwrap();
-        // One pixel of a face of 128: two of 256.
+        // One pixel in a box of 128: two in one of 256.
         assert!((jitter.nmj().unwrap() - 200.0).abs() < 1e-9);
         assert!((jitter.summary("v", 1).keypoint_nmf[0].unwrap() - 200.0).abs() < 1e-9);
     }

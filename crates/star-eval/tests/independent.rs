@@ -250,7 +250,7 @@ struct Coco {
     images: usize,
     annotations: Vec<Annotation>,
     results: Vec<Found>,
-    /// Per picture: a row per detection, best first, a column per annotation.
+    /// Per image: a row per detection, best first, a column per annotation.
     similarities: Vec<Vec<Vec<f64>>>,
     stats: Vec<f64>,
 }
@@ -278,9 +278,9 @@ fn points(flat: &[f64]) -> Vec<[f64; 2]> {
 #[test]
 fn similarity_and_average_precision_are_pycocotools() {
     let golden: Coco = golden("keypoint_ap");
-    let mut pictures = vec![(Vec::new(), Vec::new()); golden.images];
+    let mut images = vec![(Vec::new(), Vec::new()); golden.images];
     for a in golden.annotations {
-        pictures[a.image_id - 1].0.push(Truth {
+        images[a.image_id - 1].0.push(Truth {
             points: points(&a.keypoints),
             annotated: a.keypoints.chunks_exact(3).map(|p| p[2] > 0.0).collect(),
             area: a.area,
@@ -289,10 +289,10 @@ fn similarity_and_average_precision_are_pycocotools() {
         });
     }
     for r in golden.results {
-        pictures[r.image_id - 1].1.push(Detection::new(points(&r.keypoints), r.score));
+        images[r.image_id - 1].1.push(Detection::new(points(&r.keypoints), r.score));
     }
     let mut compared = 0;
-    for ((truths, detections), expected) in pictures.iter().zip(&golden.similarities) {
+    for ((truths, detections), expected) in images.iter().zip(&golden.similarities) {
         let mut order: Vec<&Detection> = detections.iter().collect();
         order.sort_by(|a, b| b.score.total_cmp(&a.score));
         for (detection, row) in order.iter().zip(expected) {
@@ -303,7 +303,7 @@ fn similarity_and_average_precision_are_pycocotools() {
         }
     }
     assert!(compared > 50, "{compared} similarities compared");
-    let ours = average_precision(&pictures, &golden.sigmas).unwrap();
+    let ours = average_precision(&images, &golden.sigmas).unwrap();
     let figures = [
         ours.ap,
         ours.ap50,

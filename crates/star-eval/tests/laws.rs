@@ -41,9 +41,9 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_keypoints_is_nothing(predicted in shape(6), truth in shape(6), turn in 1usize..6) {
-        let moved = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> { (0..6).map(|k| shape[(k + turn) % 6]).collect() };
-        let place = |k: usize| (k + 6 - turn) % 6;
+    fn the_order_of_keypoints_is_nothing(predicted in shape(6), truth in shape(6), by in 1usize..6) {
+        let moved = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> { (0..6).map(|k| shape[(k + by) % 6]).collect() };
+        let place = |k: usize| (k + 6 - by) % 6;
         let normalizers = [
             (Normalizer::default(), Normalizer::default()),
             (Normalizer::Between(vec![0, 2], vec![5]), Normalizer::Between(vec![place(2), place(0)], vec![place(5)])),

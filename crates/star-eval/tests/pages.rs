@@ -4,13 +4,13 @@
 
 use roxmltree::Document;
 use star_eval::{
-    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, Group, Jitter, Normalizer, Picture,
-    Plan, Results,
+    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, GalleryImage, Group, Jitter,
+    MetricSet, Normalizer, Results,
 };
 
-fn plan() -> Plan {
+fn metrics() -> MetricSet {
     let group = |name: &str, keypoints: Vec<usize>| Group { name: name.into(), keypoints };
-    Plan {
+    MetricSet {
         dataset: "toy & <test>".into(),
         whole: "full".into(),
         normalizers: vec![
@@ -25,7 +25,7 @@ fn plan() -> Plan {
     }
 }
 
-/// Forty faces, errors growing with `noise`; the last has no prediction, every other one is of subset `pose`.
+/// Forty samples, errors growing with `noise`; the last has no prediction, every other one is of subset `pose`.
 fn cases(noise: f32) -> Vec<Case> {
     (0..40)
         .map(|i| {
@@ -35,7 +35,7 @@ fn cases(noise: f32) -> Vec<Case> {
             let predicted =
                 truth.iter().enumerate().map(|(k, [x, y])| [x + off(k), y - 0.5 * off(k + 4)]).collect();
             Case {
-                name: format!("face{i}.jpg"),
+                name: format!("image{i}.jpg"),
                 subsets: if i % 2 == 0 { vec!["pose".into()] } else { vec![] },
                 truth,
                 weights: None,
@@ -49,7 +49,7 @@ fn cases(noise: f32) -> Vec<Case> {
 }
 
 fn results(noise: f32) -> Results {
-    let mut results = Results::new(&plan(), &cases(noise)).unwrap();
+    let mut results = Results::new(&metrics(), &cases(noise)).unwrap();
     let mut jitter = Jitter::new(4).unwrap();
     for case in cases(noise) {
         jitter.frame(case.predicted.as_deref(), &case.truth).unwrap();
@@ -57,7 +57,7 @@ fn results(noise: f32) -> Results {
     results.videos = vec![jitter.summary("all", 1)];
     results.boxes = Some(BoxSensitivity {
         dataset: "toy".into(),
-        subset: "8 of 40 faces".into(),
+        subset: "8 of 40 samples".into(),
         normalizer: "ends".into(),
         threshold_fraction: 0.1,
         rows: vec![BoxRow::new("true landmarks", vec![0.02, 0.04], 0.1).unwrap()],
@@ -68,8 +68,8 @@ fn results(noise: f32) -> Results {
     results
 }
 
-fn picture(best: bool) -> Picture {
-    Picture {
+fn image(best: bool) -> GalleryImage {
+    GalleryImage {
         name: "a<b>.jpg".into(),
         best,
         nme_fraction: best.then_some(0.021),
@@ -108,7 +108,7 @@ fn headings<'a>(document: &'a Document<'a>) -> Vec<&'a str> {
 
 #[test]
 fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
-    let html = results(1.0).to_html(&[picture(true), picture(false)]).unwrap();
+    let html = results(1.0).to_html(&[image(true), image(false)]).unwrap();
     let document = whole(&html);
     let expected = [
         "By subset",
@@ -130,7 +130,7 @@ fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
     assert!(of_plots.len() >= 8, "{captions:?}");
     assert!(html.contains("toy &amp; &lt;test&gt;") && html.contains("compat: reference"));
     assert!(html.contains("1 of 40 images have no prediction"));
-    // Every plot is there wide and narrow, the pictures once.
+    // Every plot is there wide and narrow, the images once.
     let class = |name: &str| {
         document.descendants().filter(|n| n.has_tag_name("svg") && n.attribute("class") == Some(name)).count()
     };
@@ -167,9 +167,9 @@ fn results_come_back_from_json_and_a_bare_report_is_taken_too() {
     let back = Results::from_json(&results.to_json()).unwrap();
     // JSON readers may be off by the last bit, so a second trip is compared.
     assert_eq!(Results::from_json(&back.to_json()).unwrap(), back);
-    assert_eq!(back.faces.len(), 40);
+    assert_eq!(back.samples.len(), 40);
     let bare = Results::from_json(&results.reports[0].to_json()).unwrap();
-    assert_eq!((bare.reports.len(), bare.faces.len()), (1, 0));
+    assert_eq!((bare.reports.len(), bare.samples.len()), (1, 0));
     whole(&bare.to_html(&[]).unwrap());
     assert!(matches!(Results::from_json("{}").unwrap_err(), Error::Json { .. }));
 }
@@ -205,23 +205,23 @@ fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
 fn an_image_that_does_not_fit_is_named() {
     let mut cases = cases(1.0);
     cases[7].truth = vec![[3.0, 3.0]; 4];
-    // Under the second normalizer alone the others' figures stand, and a note says so.
-    let flat = Plan {
+    // Under the second normalizer alone the others' figures stand, and a note names what was left out.
+    let flat = MetricSet {
         normalizers: vec![
             ("box".into(), Normalizer::default()),
             ("sides".into(), Normalizer::BoxGeometricMean(vec![])),
         ],
-        ..plan()
+        ..metrics()
     };
     let mut thin = cases.clone();
     thin[7].truth = vec![[3.0, 3.0], [9.0, 3.0], [5.0, 3.0], [6.0, 3.0]];
     let results = Results::new(&flat, &thin).unwrap();
     assert_eq!(results.reports.len(), 2);
-    assert!(results.reports[0].notes[1].contains("sides has no length on face7.jpg"));
-    let error = Results::new(&plan(), &cases).unwrap_err().to_string();
-    assert!(error.contains("face7.jpg") && error.contains("distance 0 to 3"), "{error}");
+    assert!(results.reports[0].notes[1].contains("sides has no length on image7.jpg"));
+    let error = Results::new(&metrics(), &cases).unwrap_err().to_string();
+    assert!(error.contains("image7.jpg") && error.contains("distance 0 to 3"), "{error}");
     assert!(matches!(
-        Results::new(&Plan { normalizers: vec![], ..plan() }, &cases),
+        Results::new(&MetricSet { normalizers: vec![], ..metrics() }, &cases),
         Err(Error::Empty { .. })
     ));
 }

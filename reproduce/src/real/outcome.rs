@@ -85,7 +85,7 @@ impl Scores {
         let main = results.reports.first();
         let ambiguity = results.ambiguity.as_ref();
         let contrasts = ambiguity.map(|a| a.contrast.iter().chain(&a.easy_and_hard).collect::<Vec<_>>());
-        let relative = |face: &star_eval::study::FacePrediction| {
+        let relative = |face: &star_eval::study::SamplePrediction| {
             let length = face.length;
             let scaled = |p: &[f32; 2]| p.map(|v| (f64::from(v) / length) as f32);
             face.points.as_ref().map(|points| points.iter().map(scaled).collect())
@@ -112,7 +112,7 @@ impl Scores {
                 .map(|report| report.per_image.iter().map(|image| image.nme_fraction).collect())
                 .unwrap_or_default(),
             videos: results.videos.iter().map(|v| (v.name.clone(), v.frames, v.nmj)).collect(),
-            predicted: results.faces.iter().map(relative).collect(),
+            predicted: results.samples.iter().map(relative).collect(),
         }
     }
 

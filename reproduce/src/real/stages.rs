@@ -356,7 +356,7 @@ fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u6
         groups: groups(&scheme),
         notes: opened.notes,
     };
-    let mut results = Results::new(&measures::plan(&scheme, &setting), &cases)?;
+    let mut results = Results::new(&measures::metric_set(&scheme, &setting), &cases)?;
     if set.key == "300vw" {
         results.videos = videos::measure(&cases)?;
     }

@@ -1,6 +1,6 @@
 //! Whether distributions lie along the curves that keypoints mark.
 
-use crate::plan::Curve;
+use crate::metric_set::Curve;
 
 /// Direction of the curve at each keypoint that lies on one, as a unit vector: from the neighbour before to the neighbour after, at
 /// the end of an open curve from or to its one neighbour. `None` for keypoints on no curve or with neighbours in one place; a

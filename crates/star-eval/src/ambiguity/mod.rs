@@ -1,6 +1,6 @@
 //! How elongated the predicted distributions are, and how much models of one recipe disagree.
 //!
-//! Input is numbers only: the eigenvalues of each keypoint's predicted covariance, and predicted coordinates.
+//! Input is numbers only: each keypoint's predicted covariance, and predicted coordinates.
 
 mod direction;
 mod summary;
@@ -8,13 +8,13 @@ mod summary;
 pub use direction::{angle_between, tangents};
 pub use summary::{AmbiguitySummary, Contrast};
 
-use crate::{Error, Result};
+use crate::{Covariance, Error, Result};
 
 /// Added to both eigenvalues before their ratio is taken, so that a one-pixel map has ratio 1 and not 0/0. The value that the
 /// reference loss adds under its square root.
 pub const EPS: f64 = 1e-5;
 
-/// Eigenvalue ratios `l_max / l_min` of a data set: 1 is a round distribution, above 1 an elongated one.
+/// Eigenvalue ratios `l_max / l_min` of a data set: 1 is an isotropic distribution, above 1 an elongated one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ambiguity {
     keypoints: usize,
@@ -35,26 +35,29 @@ impl Ambiguity {
         Ok(Self { keypoints, ratios: Vec::new(), nmes: Vec::new() })
     }
 
-    /// Adds an image: its NME (a fraction, infinity if missing) and each keypoint's two eigenvalues, in either order.
+    /// Adds an image: its NME (a fraction, infinity if missing) and each keypoint's covariance, in squared units of the network's
+    /// coordinates (half its input).
     ///
     /// # Errors
     /// [`Error::Length`] for another number of keypoints, [`Error::ImageError`] for an NME that is NaN or negative,
     /// [`Error::Range`] for an eigenvalue that is negative or not finite.
-    pub fn add(&mut self, nme: f64, eigenvalues: &[[f32; 2]]) -> Result<()> {
-        if eigenvalues.len() != self.keypoints {
-            let (expected, got) = (self.keypoints, eigenvalues.len());
-            return Err(Error::Length { what: "eigenvalue pairs", expected, got });
+    pub fn add(&mut self, nme: f64, covariances: &[Covariance]) -> Result<()> {
+        if covariances.len() != self.keypoints {
+            let (expected, got) = (self.keypoints, covariances.len());
+            return Err(Error::Length { what: "covariances", expected, got });
         }
         if nme.is_nan() || nme < 0.0 {
             return Err(Error::ImageError { index: self.images(), value: nme });
         }
-        if let Some(&value) = eigenvalues.iter().flatten().find(|l| !l.is_finite() || **l < 0.0) {
-            let expected = "a finite number of at least 0";
-            return Err(Error::Range { what: "eigenvalue", expected, value: value.into() });
-        }
-        self.ratios.extend(
-            eigenvalues.iter().map(|&[a, b]| (f64::from(a.max(b)) + EPS) / (f64::from(a.min(b)) + EPS)),
-        );
+        let ratio = |covariance: &Covariance| {
+            covariance.variances().map(elongation).ok_or(Error::Range {
+                what: "eigenvalue of a covariance",
+                expected: "a finite number of at least 0",
+                value: covariance.eigenvalues()[0],
+            })
+        };
+        let ratios = covariances.iter().map(ratio).collect::<Result<Vec<f64>>>()?;
+        self.ratios.extend(ratios);
         self.nmes.push(nme);
         Ok(())
     }
@@ -116,6 +119,11 @@ impl Ambiguity {
     }
 }
 
+/// Ratio of the larger to the smaller variance, both raised by [`EPS`].
+fn elongation([small, large]: [f64; 2]) -> f64 {
+    (large + EPS) / (small + EPS)
+}
+
 /// Disagreement of several models of one recipe on one image, per keypoint, as a fraction of the normalizer's `length`: the root of the
 /// mean over models of the squared distance to the models' mean position (divisor: the number of models).
 ///
@@ -154,11 +162,12 @@ mod tests {
     const TOLERANCE: f64 = 1e-6;
 
     #[test]
-    fn ratios_average_over_images_and_ignore_the_order_of_eigenvalues() {
+    fn ratios_average_over_images_whichever_axis_is_long() {
+        let along = |[xx, yy]: [f64; 2]| Covariance { xx, xy: 0.0, yy };
         let mut set = Ambiguity::new(2).unwrap();
         // (l + 1e-5) ratios: 4, 1 and 2, 1; the means are 3 and 1.
-        set.add(0.02, &[[4e-3 - 1e-5, 1e-3 - 1e-5], [0.0, 0.0]]).unwrap();
-        set.add(0.10, &[[1e-3 - 1e-5, 2e-3 - 1e-5], [0.5, 0.5]]).unwrap();
+        set.add(0.02, &[[4e-3 - 1e-5, 1e-3 - 1e-5], [0.0, 0.0]].map(along)).unwrap();
+        set.add(0.10, &[[1e-3 - 1e-5, 2e-3 - 1e-5], [0.5, 0.5]].map(along)).unwrap();
         let means = set.per_keypoint().unwrap();
         assert!((means[0] - 3.0).abs() < 1e-4 && (means[1] - 1.0).abs() < TOLERANCE, "{means:?}");
         assert!((set.of_group(&[0, 1]).unwrap() - 2.0).abs() < 1e-4);
@@ -168,14 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn bad_eigenvalues_and_indices_are_refused() {
+    fn bad_covariances_and_indices_are_refused() {
+        let diagonal = |xx| Covariance { xx, xy: 0.0, yy: 1.0 };
         let mut set = Ambiguity::new(1).unwrap();
-        assert!(matches!(set.add(0.1, &[[f32::NAN, 1.0]]), Err(Error::Range { .. })));
-        assert!(matches!(set.add(0.1, &[[-1.0, 1.0]]), Err(Error::Range { .. })));
+        assert!(matches!(set.add(0.1, &[diagonal(f64::NAN)]), Err(Error::Range { .. })));
+        assert!(matches!(set.add(0.1, &[diagonal(-1.0)]), Err(Error::Range { .. })));
         assert!(matches!(set.add(0.1, &[]), Err(Error::Length { expected: 1, got: 0, .. })));
-        assert!(matches!(set.add(f64::NAN, &[[1.0, 1.0]]), Err(Error::ImageError { .. })));
+        assert!(matches!(set.add(f64::NAN, &[diagonal(1.0)]), Err(Error::ImageError { .. })));
         assert!(matches!(set.per_keypoint(), Err(Error::Empty { .. })));
-        set.add(0.1, &[[1.0, 1.0]]).unwrap();
+        set.add(0.1, &[diagonal(1.0)]).unwrap();
         assert!(matches!(set.of_group(&[1]), Err(Error::Index { index: 1, .. })));
     }
 

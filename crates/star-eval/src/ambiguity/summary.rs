@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ambiguity, angle_between, tangents};
-use crate::plan::Plan;
-use crate::{Case, Result};
+use super::{Ambiguity, angle_between, elongation, tangents};
+use crate::metric_set::MetricSet;
+use crate::{Case, Covariance, Result};
 
 /// NME below which an image counts as easy, and above which it counts as hard, fractions. The paper's values.
 const EASY_BELOW: f64 = 0.03;
 /// Likewise.
 const HARD_ABOVE: f64 = 0.08;
-/// Axes of distributions rounder than this point anywhere, so they are left out of the angles.
+/// The axes of distributions more isotropic than this point anywhere, so they are left out of the angles.
 const ELONGATED: f64 = 1.5;
 
 /// How elongated predicted distributions are, where, and in which direction.
@@ -23,7 +23,7 @@ pub struct AmbiguitySummary {
     pub keypoint_ratios: Vec<f64>,
     /// Mean ratio and NME of groups of keypoints.
     pub groups: Vec<Contrast>,
-    /// The two groups that the plan sets against each other, such as eye corners and contour.
+    /// The two groups that the metric set sets against each other, such as eye corners and contour.
     pub contrast: Vec<Contrast>,
     /// Images with an NME below 3 % and above 8 %.
     pub easy_and_hard: [Contrast; 2],
@@ -56,7 +56,7 @@ impl AmbiguitySummary {
     ///
     /// # Errors
     /// As [`Ambiguity::add`] and [`Ambiguity::of_group`].
-    pub fn new(cases: &[Case], nmes: &[f64], plan: &Plan) -> Result<Option<Self>> {
+    pub fn new(cases: &[Case], nmes: &[f64], metrics: &MetricSet) -> Result<Option<Self>> {
         let Some(keypoints) = cases.iter().find_map(Case::with_covariances).map(|(points, _)| points.len())
         else {
             return Ok(None);
@@ -67,20 +67,16 @@ impl AmbiguitySummary {
             let (Some((_, covariances)), Some(unit)) = (case.with_covariances(), case.unit()) else {
                 continue;
             };
-            let eigenvalues: Vec<[f64; 2]> =
-                covariances.iter().map(|c| c.eigenvalues().map(|v| (v / (unit * unit)).max(0.0))).collect();
-            // A covariance that is not finite says nothing; the image is left out and the count tells.
-            if !eigenvalues.iter().flatten().all(|v| v.is_finite()) {
-                continue;
-            }
-            let pairs: Vec<[f32; 2]> = eigenvalues.iter().map(|pair| pair.map(|v| v as f32)).collect();
-            set.add(nme, &pairs)?;
-            for (k, tangent) in tangents(&case.truth, &plan.curves).into_iter().enumerate() {
-                let [small, large] = eigenvalues[k];
+            let scaled: Vec<Covariance> = covariances.iter().map(|c| c.scaled(unit.recip())).collect();
+            let variances: Option<Vec<[f64; 2]>> = scaled.iter().map(Covariance::variances).collect();
+            // What is no covariance has no axes: the image is left out and not counted.
+            let Some(variances) = variances else { continue };
+            set.add(nme, &scaled)?;
+            for (k, tangent) in tangents(&case.truth, &metrics.curves).into_iter().enumerate() {
                 let weighted = case.weights.as_ref().is_none_or(|w| w[k] > 0.0);
                 if let Some(tangent) = tangent
                     && weighted
-                    && large + super::EPS >= ELONGATED * (small + super::EPS)
+                    && elongation(variances[k]) >= ELONGATED
                 {
                     angles[k][0] += angle_between(covariances[k].direction(), tangent);
                     angles[k][1] += 1.0;
@@ -104,8 +100,8 @@ impl AmbiguitySummary {
         Ok(Some(Self {
             images: set.images(),
             keypoint_ratios: set.per_keypoint()?,
-            groups: plan.groups.iter().map(|g| of(&g.name, &g.keypoints)).collect::<Result<_>>()?,
-            contrast: plan
+            groups: metrics.groups.iter().map(|g| of(&g.name, &g.keypoints)).collect::<Result<_>>()?,
+            contrast: metrics
                 .contrast
                 .iter()
                 .flatten()
@@ -129,8 +125,8 @@ impl AmbiguitySummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Curve;
-    use crate::{Covariance, Group};
+    use crate::Group;
+    use crate::metric_set::Curve;
 
     fn case(major_along_x: f64) -> Case {
         Case {
@@ -142,9 +138,9 @@ mod tests {
         }
     }
 
-    fn plan() -> Plan {
+    fn metrics() -> MetricSet {
         let group = |name: &str, keypoints: Vec<usize>| Group { name: name.into(), keypoints };
-        Plan {
+        MetricSet {
             groups: vec![group("line", vec![0, 1, 2])],
             curves: vec![Curve { name: "line".into(), keypoints: vec![0, 1, 2], closed: false }],
             contrast: Some([group("line", vec![0, 1, 2]), group("top", vec![3])]),
@@ -153,9 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn easy_and_hard_images_and_angles_are_told_apart() {
+    fn easy_and_hard_images_have_their_own_means_and_angles_follow_the_curve() {
         // Ratios 4 (easy) and 9 (hard), all along the line.
-        let found = AmbiguitySummary::new(&[case(2.0), case(3.0)], &[0.01, 0.2], &plan()).unwrap().unwrap();
+        let found =
+            AmbiguitySummary::new(&[case(2.0), case(3.0)], &[0.01, 0.2], &metrics()).unwrap().unwrap();
         let near = |value: Option<f64>, expected: f64| (value.unwrap() - expected).abs() < 1e-3;
         assert!(
             near(found.easy_and_hard[0].ratio, 4.0) && near(found.easy_and_hard[1].ratio, 9.0),
@@ -166,15 +163,15 @@ mod tests {
         assert!(found.mean_angle.unwrap() < 1e-6 && found.keypoint_angles[3].is_none());
         // Across the line.
         let across = Case { covariances: Some(vec![Covariance::from_axes(3.0, 1.0, 90.0); 4]), ..case(1.0) };
-        let found = AmbiguitySummary::new(&[across], &[0.05], &plan()).unwrap().unwrap();
+        let found = AmbiguitySummary::new(&[across], &[0.05], &metrics()).unwrap().unwrap();
         assert!(near(found.mean_angle, 90.0) && found.easy_and_hard[0].ratio.is_none());
     }
 
     #[test]
-    fn round_distributions_have_no_direction_and_predictions_without_ellipses_no_figures() {
-        let round = AmbiguitySummary::new(&[case(1.0)], &[0.05], &plan()).unwrap().unwrap();
-        assert_eq!(round.mean_angle, None);
+    fn isotropic_distributions_have_no_direction_and_predictions_without_ellipses_no_figures() {
+        let isotropic = AmbiguitySummary::new(&[case(1.0)], &[0.05], &metrics()).unwrap().unwrap();
+        assert_eq!(isotropic.mean_angle, None);
         let bare = Case { covariances: None, ..case(1.0) };
-        assert_eq!(AmbiguitySummary::new(&[bare], &[0.05], &plan()).unwrap(), None);
+        assert_eq!(AmbiguitySummary::new(&[bare], &[0.05], &metrics()).unwrap(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! A comparison as Markdown.
 
 use super::{Comparison, Moved, Pair};
-use crate::report::markdown::{cell, percent, threshold};
+use crate::report::markdown::{cell, percent, probability, threshold};
 
 impl Comparison {
     /// The comparison as Markdown, errors in per cent of the normalizer.
@@ -53,11 +53,11 @@ impl Comparison {
             }
             text += ".\n";
         }
-        text += &format!("Sign test p = {:.2e}", p.sign_p);
+        text += &format!("Sign test p = {}", probability(p.sign_p));
         if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
-            text += &format!("; signed-rank test p = {:.2e}", w.p);
+            text += &format!("; signed-rank test p = {}", probability(w.p));
             if self.pairs.len() > 1 {
-                text += &format!(" ({corrected:.2e} corrected for {} comparisons)", self.pairs.len());
+                text += &format!(", p (Holm) = {} over {} runs", probability(corrected), self.pairs.len());
             }
             text += &format!(", rank-biserial {:+.3}", w.effect);
         }

@@ -47,7 +47,7 @@ pub struct Pair {
     pub name: String,
     /// Errors image by image, the first run's then this run's.
     pub paired: Paired,
-    /// 95 % confidence interval of the mean difference (this less the first) over images both found; `None` for fewer than two.
+    /// 95 % confidence interval of the mean difference (this minus the first) over images both found; `None` for fewer than two.
     pub difference_interval: Option<[f64; 2]>,
     /// Probability of the signed-rank test, corrected for the number of runs (Holm); `None` where no image differs.
     pub wilcoxon_corrected_p: Option<f64>,
@@ -59,7 +59,7 @@ pub struct Pair {
     pub worsened: Vec<Moved>,
     /// Error of the first and of this run on each image, `None` where missing; in the order of the first run.
     pub errors: Vec<[Option<f64>; 2]>,
-    /// Mean error of each keypoint, this less the first, a fraction; `None` where either has none.
+    /// Mean error of each keypoint, this minus the first, a fraction; `None` where either has none.
     pub keypoint_differences: Vec<Option<f64>>,
 }
 
@@ -115,7 +115,7 @@ impl Comparison {
     }
 }
 
-/// Names with the number of the occurrence, so that several faces of one picture stay apart.
+/// Names with the number of the occurrence, so that several samples of one image stay apart.
 fn keys<'a>(report: &'a Report) -> Vec<(&'a str, usize)> {
     let mut seen: HashMap<&'a str, usize> = HashMap::new();
     let number = |image: &'a str| {
@@ -181,18 +181,18 @@ fn pair((first_name, first): (&str, &Report), (name, other): (&str, &Report)) ->
 fn spreads(runs: &[(String, Results)]) -> Result<(Option<Vec<f64>>, usize)> {
     let mut tables = Vec::with_capacity(runs.len());
     for (_, results) in runs {
-        if results.faces.len() != results.main()?.per_image.len() {
+        if results.samples.len() != results.main()?.per_image.len() {
             return Ok((None, 0));
         }
-        tables.push(keys(results.main()?).into_iter().zip(&results.faces).collect::<HashMap<_, _>>());
+        tables.push(keys(results.main()?).into_iter().zip(&results.samples).collect::<HashMap<_, _>>());
     }
     let mut sums: Vec<f64> = Vec::new();
     let mut images = 0;
-    for (key, face) in keys(runs[0].1.main()?).into_iter().zip(&runs[0].1.faces) {
+    for (key, sample) in keys(runs[0].1.main()?).into_iter().zip(&runs[0].1.samples) {
         let found: Option<Vec<&[[f32; 2]]>> =
             tables.iter().map(|table| table.get(&key)?.points.as_deref()).collect();
         let Some(found) = found else { continue };
-        let spread = spread_over_models(&found, face.length)?;
+        let spread = spread_over_models(&found, sample.length)?;
         sums.resize(spread.len(), 0.0);
         sums.iter_mut().zip(spread).for_each(|(sum, s)| *sum += s);
         images += 1;
@@ -204,7 +204,7 @@ fn spreads(runs: &[(String, Results)]) -> Result<(Option<Vec<f64>>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Case, Normalizer, Plan};
+    use crate::{Case, MetricSet, Normalizer};
 
     fn results(offsets: &[(&str, Option<f32>)], normalizer: Normalizer) -> Results {
         let truth = vec![[0.0, 0.0], [100.0, 0.0]];
@@ -217,14 +217,14 @@ mod tests {
                 ..Default::default()
             })
             .collect();
-        let plan = Plan {
+        let metrics = MetricSet {
             dataset: "toy".into(),
             whole: "full".into(),
             normalizers: vec![("ends".into(), normalizer)],
             thresholds: vec![0.1],
             ..Default::default()
         };
-        Results::new(&plan, &cases).unwrap()
+        Results::new(&metrics, &cases).unwrap()
     }
 
     fn ends() -> Normalizer {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Detection, Truth, oks};
 use crate::Result;
 
-/// Detections of a picture that are looked at, best first. COCO's value for keypoints.
+/// Detections of an image that are looked at, best first. COCO's value for keypoints.
 const MAX_DETECTIONS: usize = 20;
 /// Points of recall at which precision is read.
 const RECALLS: usize = 101;
@@ -38,16 +38,16 @@ pub struct ApSummary {
     pub ar_large: Option<f64>,
 }
 
-/// Average precision and recall of keypoint detections over pictures, each given as its annotated and its predicted objects.
+/// Average precision and recall of keypoint detections over images, each given as its annotated and its predicted objects.
 ///
 /// Crowds and objects without an annotated keypoint need not be found; detections that match them, or that lie outside the range of
 /// sizes and match nothing, are not counted.
 ///
 /// # Errors
-/// As [`oks`], which is called for every pair of a picture.
-pub fn average_precision(pictures: &[(Vec<Truth>, Vec<Detection>)], sigmas: &[f64]) -> Result<ApSummary> {
-    let mut prepared = Vec::with_capacity(pictures.len());
-    for (truths, detections) in pictures {
+/// As [`oks`], which is called for every pair of an image.
+pub fn average_precision(images: &[(Vec<Truth>, Vec<Detection>)], sigmas: &[f64]) -> Result<ApSummary> {
+    let mut prepared = Vec::with_capacity(images.len());
+    for (truths, detections) in images {
         let mut order: Vec<&Detection> = detections.iter().collect();
         order.sort_by(|a, b| b.score.total_cmp(&a.score));
         order.truncate(MAX_DETECTIONS);
@@ -56,7 +56,7 @@ pub fn average_precision(pictures: &[(Vec<Truth>, Vec<Detection>)], sigmas: &[f6
             let row = truths.iter().map(|truth| oks(&detection.points, truth, sigmas));
             similarities.push(row.collect::<Result<Vec<f64>>>()?);
         }
-        prepared.push(Picture { truths, detections: order, similarities });
+        prepared.push(Image { truths, detections: order, similarities });
     }
     let [all, medium, large] = AREAS.map(|area| Curves::new(&prepared, area));
     Ok(ApSummary {
@@ -78,7 +78,7 @@ fn thresholds() -> [f64; 10] {
     std::array::from_fn(|i| 0.5 + 0.05 * i as f64)
 }
 
-struct Picture<'a> {
+struct Image<'a> {
     truths: &'a [Truth],
     /// Best first.
     detections: Vec<&'a Detection>,
@@ -94,7 +94,7 @@ enum Verdict {
     NotCounted,
 }
 
-impl Picture<'_> {
+impl Image<'_> {
     fn is_ignored(truth: &Truth, [low, high]: [f64; 2]) -> bool {
         truth.crowd || !truth.annotated.contains(&true) || truth.area < low || truth.area > high
     }
@@ -141,14 +141,14 @@ struct Curves {
 }
 
 impl Curves {
-    fn new(pictures: &[Picture], area: [f64; 2]) -> Self {
-        let wanted = |p: &Picture| p.truths.iter().filter(|t| !Picture::is_ignored(t, area)).count();
-        let wanted: usize = pictures.iter().map(wanted).sum();
+    fn new(images: &[Image], area: [f64; 2]) -> Self {
+        let wanted = |p: &Image| p.truths.iter().filter(|t| !Image::is_ignored(t, area)).count();
+        let wanted: usize = images.iter().map(wanted).sum();
         if wanted == 0 {
             return Self { precision: [None; 10], recall: [None; 10] };
         }
         let pairs = thresholds().map(|threshold| {
-            let mut scored: Vec<(f64, Verdict)> = pictures
+            let mut scored: Vec<(f64, Verdict)> = images
                 .iter()
                 .flat_map(|p| {
                     p.detections.iter().map(|d| d.score).zip(p.verdicts(threshold, area)).collect::<Vec<_>>()
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn one_of_two_objects_found_is_half_the_recall() {
-        let picture = (vec![truth(0.0, false), truth(900.0, false)], vec![detection(0.0, 0.9)]);
-        let summary = average_precision(&[picture], &[0.05]).unwrap();
+        let image = (vec![truth(0.0, false), truth(900.0, false)], vec![detection(0.0, 0.9)]);
+        let summary = average_precision(&[image], &[0.05]).unwrap();
         // Precision is 1 up to recall 0.5: 51 of 101 points.
         assert!((summary.ap.unwrap() - 51.0 / 101.0).abs() < 1e-12);
         assert_eq!((summary.ar, summary.ap_large), (Some(0.5), None));

@@ -15,7 +15,7 @@ pub const COCO_PERSON_SIGMAS: [f64; 17] = [
 /// Machine epsilon, which COCO's evaluation adds to the area.
 const AREA_EPS: f64 = f64::EPSILON;
 
-/// An annotated object of one picture.
+/// An annotated object of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Truth {
     /// `(x, y)` of each keypoint, pixels.
@@ -30,7 +30,7 @@ pub struct Truth {
     pub crowd: bool,
 }
 
-/// A predicted object of one picture.
+/// A predicted object of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detection {
     /// `(x, y)` of each keypoint, pixels.

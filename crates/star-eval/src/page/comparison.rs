@@ -5,7 +5,7 @@ use super::table::{Table, with_interval};
 use super::{Page, escape, figure, figures, half_figure, place, sized_figure};
 use crate::comparison::{Comparison, Moved, Pair};
 use crate::plot::{Size, bars_sized, ced_sized, scatter_svg, shape_svg};
-use crate::report::markdown::{percent, threshold};
+use crate::report::markdown::{percent, probability, threshold};
 use crate::{Ced, Result};
 
 impl Comparison {
@@ -36,7 +36,7 @@ impl Comparison {
     fn table(&self) -> String {
         let mut table = Table::new(&[
             "run",
-            "faces",
+            "samples",
             "missing",
             "NME %",
             "median %",
@@ -80,7 +80,7 @@ impl Comparison {
         let max = end(&self.runs.iter().map(|run| &run.report).collect::<Vec<_>>())?;
         let of = place(&self.runs[0].report);
         figure(
-            &format!("Share of faces (upwards) whose NME is at most so much (to the right): {of}."),
+            &format!("Share of samples (upwards) whose NME is at most so much (to the right): {of}."),
             |size| ced_sized(&series, max, size),
         )
     }
@@ -102,8 +102,7 @@ impl Comparison {
         if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
             text += &format!("Wilcoxon's signed-rank test p = {}", probability(w.p));
             if self.pairs.len() > 1 {
-                text +=
-                    &format!(" ({} corrected for {} comparisons)", probability(corrected), self.pairs.len());
+                text += &format!(", p (Holm) = {} over {} runs", probability(corrected), self.pairs.len());
             }
             text += &format!(", rank-biserial correlation {:+.2}. ", w.effect);
         }
@@ -128,7 +127,7 @@ impl Comparison {
             text += "<div class=\"pair\">";
             text += &half_figure(
                 &format!(
-                    "Each face: error with {} to the right, with {} upwards; faces below the line got better. {of}.",
+                    "Each sample: error with {} to the right, with {} upwards; samples below the line got better. {of}.",
                     first.name, pair.name
                 ),
                 |size| scatter_svg([&labels[0], &labels[1]], &points, size),
@@ -142,7 +141,7 @@ impl Comparison {
         text += &figures::differences(
             &pair.keypoint_differences,
             &format!(
-                "Change of each keypoint's mean error, {} less {}: {}.",
+                "Change of each keypoint's mean error, {} - {}: {}.",
                 pair.name,
                 first.name,
                 place(&first.report)
@@ -165,7 +164,7 @@ impl Comparison {
         let per_cent: Vec<f64> = spreads.iter().map(|s| 100.0 * s).collect();
         let mut text = format!(
             "<p>How far the runs' predictions of a keypoint lie from their mean position (root mean square, % of the normalizer), averaged over \
-             {} faces that all of the {} runs found.</p>\n",
+             {} samples that all of the {} runs found.</p>\n",
             self.spread_images,
             self.runs.len()
         );
@@ -182,8 +181,4 @@ impl Comparison {
         }
         Ok(text)
     }
-}
-
-fn probability(p: f64) -> String {
-    if p < 0.001 { format!("{p:.1e}") } else { format!("{p:.3}") }
 }

@@ -58,7 +58,7 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
 pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Report) -> Result<String> {
     let of = place(main);
     let mut text = format!(
-        "<p>How elongated predicted distributions are: the larger eigenvalue over the smaller, 1 for a round one. {} faces with ellipses.</p>\n",
+        "<p>How elongated predicted distributions are: the larger eigenvalue over the smaller, 1 for an isotropic one. {} samples with ellipses.</p>\n",
         found.images
     );
     text += &figure(&format!("Mean eigenvalue ratio of each keypoint: {of}."), |size| {
@@ -78,8 +78,11 @@ pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Repo
         let ratio = row.ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
         table.row(&row.name, &[row.count.to_string(), barred(&ratio, row.ratio, largest)]);
     }
-    text +=
-        &format!("<h3>Groups, easy and hard faces <small>({})</small></h3>\n{}", escape(&of), table.finish());
+    text += &format!(
+        "<h3>Groups, easy and hard samples <small>({})</small></h3>\n{}",
+        escape(&of),
+        table.finish()
+    );
     if let Some(angle) = found.mean_angle {
         text += &format!(
             "<h3>Direction</h3><p>Long axes lie <b>{angle:.1}°</b> off the direction of the curve through their keypoint on average: \
@@ -101,7 +104,7 @@ pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Repo
         _ => "right about the size of its errors on average",
     };
     let mut text = format!(
-        "<p>Whether errors are as large as the predicted ellipses say. The network is <b>{verdict}</b>; standard deviations must be \
+        "<p>Whether errors are as large as the predicted ellipses. The network is <b>{verdict}</b>; standard deviations must be \
          multiplied by <b>{:.2}</b> to fit ({:.2} where a few gross errors are not to count). {} keypoints compared, {} not usable.</p>\n",
         c.scale, c.robust_scale, c.pairs, c.unusable
     );
@@ -148,17 +151,17 @@ pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
     boxes.validate()?;
     let of = format!("{}, {}, {}", boxes.dataset, boxes.subset, boxes.normalizer);
     let mut text = format!(
-        "<p>The same faces scored with crops from the true landmarks, from the detector, and with true crops moved and scaled. <small>{}, \
+        "<p>The same samples scored with crops from the true landmarks, from the detector, and with true crops moved and scaled. <small>{}, \
          threshold {}</small></p>\n",
         escape(&of),
         threshold(boxes.threshold_fraction)
     );
-    let mut table = Table::new(&["crops", "faces", "missing", "NME % of found", "median %", "FR %"]);
+    let mut table = Table::new(&["crops", "samples", "missing", "NME % of found", "median %", "FR %"]);
     for row in &boxes.rows {
         table.row(
             &row.crops,
             &[
-                row.faces.to_string(),
+                row.samples.to_string(),
                 row.missing.to_string(),
                 percent(row.nme_of_found_fraction),
                 percent(row.nme_median_fraction),
@@ -175,7 +178,7 @@ pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
     if cells.iter().flatten().flatten().next().is_some() {
         text += &sized_figure(
             &format!(
-                "Mean NME in % where the true crop is moved (columns, in a direction of its own for each face) and scaled (rows): {of}."
+                "Mean NME in % where the true crop is moved (columns, in a direction of its own for each sample) and scaled (rows): {of}."
             ),
             [Size::WIDE.high(300), Size::NARROW.high(260)],
             |size| {
@@ -205,7 +208,7 @@ pub(super) fn videos(videos: &[JitterSummary], dataset: &str) -> String {
     }
     format!(
         "<p>How much errors change from frame to frame: mean (NMJ) and root mean square (NMF) of 100 |change of the error vector| / \
-         √(face area / 256²) over keypoints and steps. A jump of one pixel on a face of 256 × 256 pixels is 100. <small>{}</small></p>\n{}",
+         √(box area / 256²) over keypoints and steps. A jump of one pixel in a box of 256 × 256 pixels is 100. <small>{}</small></p>\n{}",
         escape(dataset),
         table.finish()
     )

@@ -1,4 +1,4 @@
-//! Pictures with truth, prediction and ellipses drawn over them.
+//! Images with truth, prediction and ellipses drawn over them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,10 @@ use super::{escape, place};
 use crate::Covariance;
 use crate::report::Report;
 
-/// A crop of a picture with what is drawn over it; coordinates in pixels of the crop.
+/// A crop of an image with what is drawn over it; coordinates in pixels of the crop.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Picture {
-    /// What the picture is of, such as its file.
+pub struct GalleryImage {
+    /// What the image is of, such as its file.
     pub name: String,
     /// Whether it is one of the best, else one of the worst.
     pub best: bool,
@@ -28,9 +28,9 @@ pub struct Picture {
     pub covariances: Vec<Covariance>,
 }
 
-/// The section: best ones, then worst ones; empty without pictures.
-pub(super) fn section(pictures: &[Picture], report: &Report) -> String {
-    if pictures.is_empty() {
+/// The section: best ones, then worst ones; empty without images.
+pub(super) fn section(images: &[GalleryImage], report: &Report) -> String {
+    if images.is_empty() {
         return String::new();
     }
     let mut text = format!(
@@ -44,7 +44,7 @@ pub(super) fn section(pictures: &[Picture], report: &Report) -> String {
     }
     text += "</div>\n";
     for (best, heading) in [(true, "Best"), (false, "Worst")] {
-        let chosen: Vec<&Picture> = pictures.iter().filter(|p| p.best == best).collect();
+        let chosen: Vec<&GalleryImage> = images.iter().filter(|p| p.best == best).collect();
         if !chosen.is_empty() {
             let figures: String = chosen.into_iter().map(figure).collect();
             text += &format!("<h3>{heading}</h3><div class=\"gallery\">{figures}</div>\n");
@@ -53,15 +53,15 @@ pub(super) fn section(pictures: &[Picture], report: &Report) -> String {
     text
 }
 
-fn figure(picture: &Picture) -> String {
-    let [width, height] = picture.size;
+fn figure(image: &GalleryImage) -> String {
+    let [width, height] = image.size;
     let unit = f64::from(width.max(height)) / 240.0;
     let circles = |points: &[[f32; 2]], radius: f64| -> String {
         let finite = points.iter().filter(|p| p.iter().all(|v| v.is_finite()));
         finite.map(|[x, y]| format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.2}\"/>")).collect()
     };
     let mut misses = String::new();
-    for (a, b) in picture.truth.iter().zip(&picture.predicted) {
+    for (a, b) in image.truth.iter().zip(&image.predicted) {
         if a.iter().chain(b).all(|v| v.is_finite()) {
             let line = [("x1", a[0]), ("y1", a[1]), ("x2", b[0]), ("y2", b[1])];
             let line: String = line.iter().map(|(name, v)| format!(" {name}=\"{v:.1}\"")).collect();
@@ -69,7 +69,7 @@ fn figure(picture: &Picture) -> String {
         }
     }
     let mut ellipses = String::new();
-    for ([x, y], covariance) in picture.predicted.iter().zip(&picture.covariances) {
+    for ([x, y], covariance) in image.predicted.iter().zip(&image.covariances) {
         let [small, large] = covariance.eigenvalues().map(|v| v.max(0.0).sqrt());
         let degrees = covariance.direction().to_degrees();
         if [f64::from(*x), f64::from(*y), small, large, degrees].iter().all(|v| v.is_finite()) {
@@ -80,16 +80,15 @@ fn figure(picture: &Picture) -> String {
             );
         }
     }
-    let nme = picture
-        .nme_fraction
-        .map_or_else(|| "nothing found".to_owned(), |v| format!("NME {:.2} %", 100.0 * v));
-    let (data, name) = (STANDARD.encode(&picture.jpeg), escape(&picture.name));
+    let nme =
+        image.nme_fraction.map_or_else(|| "nothing found".to_owned(), |v| format!("NME {:.2} %", 100.0 * v));
+    let (data, name) = (STANDARD.encode(&image.jpeg), escape(&image.name));
     format!(
         "<figure><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{name}\" xmlns=\"http://www.w3.org/2000/svg\">\
          <image width=\"{width}\" height=\"{height}\" href=\"data:image/jpeg;base64,{data}\"/>\
          <g class=\"misses\">{misses}</g><g class=\"ellipses\">{ellipses}</g><g class=\"truth\">{}</g><g class=\"found\">{}</g></svg>\
          <figcaption><b>{nme}</b><br/>{name}</figcaption></figure>\n",
-        circles(&picture.truth, 1.5 * unit),
-        circles(&picture.predicted, 1.2 * unit)
+        circles(&image.truth, 1.5 * unit),
+        circles(&image.predicted, 1.2 * unit)
     )
 }

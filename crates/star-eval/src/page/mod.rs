@@ -7,7 +7,7 @@ mod gallery;
 mod subsets;
 mod table;
 
-pub use gallery::Picture;
+pub use gallery::GalleryImage;
 pub use table::Table;
 
 use crate::plot::Size;
@@ -19,11 +19,11 @@ const STYLE: &str = include_str!("style.css");
 
 impl Results {
     /// The page: figures by subset and normalizer, error curves, keypoints on the mean shape, ambiguity, calibration, dependence on the
-    /// crop, stability over time, and the pictures handed in. Parts that were not measured are not on it.
+    /// crop, stability over time, and the images handed in. Parts that were not measured are not on it.
     ///
     /// # Errors
     /// [`Error::Plot`](crate::Error::Plot) from drawing, and as [`Results::main`].
-    pub fn to_html(&self, pictures: &[Picture]) -> Result<String> {
+    pub fn to_html(&self, images: &[GalleryImage]) -> Result<String> {
         let main = self.main()?;
         let mut page = Page::new(format!("{}, {}", main.dataset, main.subset));
         page.lead = lead(main);
@@ -43,7 +43,7 @@ impl Results {
         if !self.videos.is_empty() {
             page.add("video", "Stability over time", figures::videos(&self.videos, &main.dataset));
         }
-        page.add("images", "Best and worst images", gallery::section(pictures, main));
+        page.add("images", "Best and worst images", gallery::section(images, main));
         Ok(page.finish())
     }
 }
@@ -61,7 +61,7 @@ impl Report {
 /// What the figures of a page are of, and what must be known beside them.
 fn lead(report: &Report) -> String {
     let mut text = format!(
-        "<p class=\"lead\">Errors are in per cent of the normalizer <b>{}</b> ({}) unless said otherwise. Intervals are 95 % \
+        "<p class=\"lead\">Errors are in per cent of the normalizer <b>{}</b> ({}) unless stated otherwise. Intervals are 95 % \
          bootstrap intervals over images.</p>",
         escape(&report.normalizer),
         escape(&report.normalizer_definition)
@@ -97,7 +97,7 @@ fn tiles(report: &Report) -> String {
     }
     tiles.push((
         report.images.to_string(),
-        "faces".to_owned(),
+        "samples".to_owned(),
         Some(if report.missing == 0 {
             "none missing".to_owned()
         } else {
@@ -188,9 +188,9 @@ impl Page {
 }
 
 const DEFINITIONS: &str = "<dl><dt>NME</dt><dd>mean distance of predicted and true keypoints over the normalizer</dd>\
-<dt>FR</dt><dd>share of faces whose NME is above the threshold; faces without a prediction are among them</dd>\
+<dt>FR</dt><dd>share of samples whose NME is above the threshold; samples without a prediction are among them</dd>\
 <dt>AUC</dt><dd>area under the cumulative error curve up to the threshold, over the threshold, exact</dd>\
-<dt>NMPE</dt><dd>the NME that 90, 95 or 99 % of the faces do not exceed</dd>\
+<dt>NMPE</dt><dd>the NME that 90, 95 or 99 % of the samples do not exceed</dd>\
 <dt>PCK</dt><dd>share of keypoints with an error of at most the threshold</dd></dl>";
 
 /// A plot in a wide and a narrow drawing, of which the page shows one.

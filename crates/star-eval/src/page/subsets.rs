@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::report::markdown::{percent, threshold};
 use crate::{Ced, Result};
 
-/// Subsets drawn beside each other at most; more lines than that cannot be told apart.
+/// Subsets drawn beside each other at most; more lines than that are indistinguishable.
 const MOST_CURVES: usize = 7;
 
 /// One table a normalizer.
@@ -19,7 +19,7 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
         let first = &of_one_normalizer[0];
         let mut errors = Table::new(&[
             "subset",
-            "faces",
+            "samples",
             "missing",
             "NME %",
             "median %",
@@ -83,7 +83,7 @@ fn heading(report: &Report) -> String {
     )
 }
 
-/// Where the curves end: the largest threshold, or farther out where less than half of the faces lie within it.
+/// Where the curves end: the largest threshold, or farther out where less than half of the samples lie within it.
 pub(super) fn end(reports: &[&Report]) -> Result<f64> {
     let thresholds = reports.iter().flat_map(|report| &report.thresholds);
     let mut end = thresholds.map(|at| at.threshold_fraction).fold(0.0, f64::max);
@@ -110,7 +110,7 @@ pub(super) fn curves(reports: &[Report]) -> Result<String> {
     let series: Vec<(&str, &Ced)> = drawn.iter().map(|r| r.subset.as_str()).zip(&curves).collect();
     let max = end(drawn)?;
     let mut caption = format!(
-        "Share of faces (upwards) whose NME is at most so much (to the right): {}, {}.",
+        "Share of samples (upwards) whose NME is at most so much (to the right): {}, {}.",
         main.dataset, main.normalizer
     );
     if chosen.len() > drawn.len() {

@@ -20,7 +20,7 @@ use crate::{Ced, Error, Result};
 use colour::COLOURS;
 
 /// Cumulative error curves on `[0, max]`, one per label, as an SVG document. The x axis is in per cent of the normalizer, so the label
-/// should say data set, subset and normalizer ([`Report::title`](crate::Report::title) does).
+/// should name data set, subset and normalizer ([`Report::title`](crate::Report::title) does).
 ///
 /// # Errors
 /// [`Error::Empty`] without curves, [`Error::Range`] where `max` is not a positive finite fraction, [`Error::Plot`].

@@ -79,7 +79,7 @@ pub struct Evaluation {
     /// Keypoints with weight, missing ones included, and how many of them lie within each threshold.
     counted: usize,
     within: Vec<usize>,
-    /// Sum of errors and number of visible and of occluded keypoints, where the data say which is which.
+    /// Sum of errors and number of visible and of occluded keypoints, where the data hold both.
     seen: [[f64; 2]; 2],
 }
 
@@ -117,7 +117,7 @@ impl Evaluation {
         self.add_image(name.into(), predicted, truth, weights, None)
     }
 
-    /// Adds a case: as [`Evaluation::add`], with visible and occluded keypoints kept apart where the case tells them apart.
+    /// Adds a case: as [`Evaluation::add`], with visible and occluded keypoints apart where the case holds visibilities.
     ///
     /// # Errors
     /// As [`Evaluation::add`], and [`Error::Length`] for another number of visibilities.

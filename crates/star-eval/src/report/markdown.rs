@@ -86,6 +86,19 @@ pub(crate) fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| NONE.to_owned(), |value| format!("{:.3}", 100.0 * value))
 }
 
+/// A probability with three decimals, as a power of ten below 0.001, and plain 0 or 1 where it is as good as that.
+pub(crate) fn probability(p: f64) -> String {
+    if p == 0.0 {
+        "0".to_owned()
+    } else if p < 0.001 {
+        format!("{p:.1e}")
+    } else if p >= 0.9995 {
+        "1".to_owned()
+    } else {
+        format!("{p:.3}")
+    }
+}
+
 pub(crate) fn threshold(fraction: f64) -> String {
     if (fraction * 100.0).fract().abs() < 1e-9 { format!("{fraction:.2}") } else { fraction.to_string() }
 }

@@ -55,7 +55,7 @@ pub struct Report {
     pub groups: Vec<GroupError>,
     /// Mean error of each keypoint over the images that have a prediction; `None` for a keypoint that never had weight.
     pub keypoint_error_fractions: Vec<Option<f64>>,
-    /// Visible and occluded keypoints apart; `None` where the data do not tell them apart.
+    /// Visible and occluded keypoints apart; `None` where the data hold no visibility.
     #[serde(default)]
     pub visibility: Option<VisibilityErrors>,
     /// Every image in the order of evaluation.

@@ -77,7 +77,7 @@ fn calibration_table(c: &CalibrationSummary, title: &str) -> String {
 fn boxes_table(boxes: &BoxSensitivity) -> String {
     let at = threshold(boxes.threshold_fraction);
     let mut text = format!(
-        "\n### Crops: {}, {}, {}\n\n| data set | subset | normalizer | crops | faces | missing | NME % of found | median % | threshold | FR % |\n\
+        "\n### Crops: {}, {}, {}\n\n| data set | subset | normalizer | crops | samples | missing | NME % of found | median % | threshold | FR % |\n\
          |---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
         cell(&boxes.dataset),
         cell(&boxes.subset),
@@ -90,7 +90,7 @@ fn boxes_table(boxes: &BoxSensitivity) -> String {
             cell(&boxes.subset),
             cell(&boxes.normalizer),
             cell(&row.crops),
-            row.faces,
+            row.samples,
             row.missing,
             percent(row.nme_of_found_fraction),
             percent(row.nme_median_fraction),
@@ -128,5 +128,5 @@ fn video_table(videos: &[JitterSummary], dataset: &str) -> String {
             number(row.nmf)
         );
     }
-    text + "\nNMJ and NMF: mean and root mean square of 100 |change of the error vector| / sqrt(face area / 256^2) per landmark and step.\n"
+    text + "\nNMJ and NMF: mean and root mean square of 100 |change of the error vector| / sqrt(box area / 256^2) per keypoint and step.\n"
 }

@@ -1,11 +1,11 @@
-//! Everything that can be said about one set of predictions: figures by subset and normalizer, ambiguity, calibration.
+//! Everything measured on one set of predictions: figures by subset and normalizer, ambiguity, calibration.
 
 mod markdown;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ambiguity::AmbiguitySummary;
-use crate::plan::{Curve, Plan};
+use crate::metric_set::{Curve, MetricSet};
 use crate::shape::mean_shape;
 use crate::{
     BoxSensitivity, Calibration, CalibrationSummary, Case, Error, Evaluation, JitterSummary, Report, Result,
@@ -32,9 +32,9 @@ pub struct Results {
     /// Jitter of videos: of all, of each category, then of each video; empty where the data are no videos.
     #[serde(default)]
     pub videos: Vec<JitterSummary>,
-    /// What was predicted for each face, in the order of the first report.
+    /// What was predicted for each sample, in the order of the first report.
     #[serde(default)]
-    pub faces: Vec<FacePrediction>,
+    pub samples: Vec<SamplePrediction>,
 }
 
 /// The mean shape of a data set.
@@ -46,9 +46,9 @@ pub struct Outline {
     pub curves: Vec<Curve>,
 }
 
-/// What was predicted for one face, kept so that runs can be compared keypoint by keypoint.
+/// What was predicted for one sample, kept so that runs can be compared keypoint by keypoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FacePrediction {
+pub struct SamplePrediction {
     /// The first normalizer's length, pixels.
     pub length: f64,
     /// Keypoints, pixels; `None` where nothing was found or a coordinate is not finite.
@@ -56,32 +56,32 @@ pub struct FacePrediction {
 }
 
 impl Results {
-    /// Measures `cases` as `plan` says.
+    /// Measures `cases` under `metrics`.
     ///
     /// # Errors
     /// [`Error::Empty`] without normalizers or cases (a normalizer after the first that does not fit a case is left out and noted); as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
     /// into.
-    pub fn new(plan: &Plan, cases: &[Case]) -> Result<Self> {
-        let Some(first) = plan.normalizers.first() else {
+    pub fn new(metrics: &MetricSet, cases: &[Case]) -> Result<Self> {
+        let Some(first) = metrics.normalizers.first() else {
             return Err(Error::Empty { what: "list of normalizers", hint: "name at least one" });
         };
-        let mut subsets = vec![plan.whole.clone()];
+        let mut subsets = vec![metrics.whole.clone()];
         for name in cases.iter().flat_map(|case| &case.subsets) {
             if !subsets.contains(name) {
                 subsets.push(name.clone());
             }
         }
         let mut reports: Vec<Report> = Vec::new();
-        for normalizer in &plan.normalizers {
+        for normalizer in &metrics.normalizers {
             let lengths =
                 |case: &Case| normalizer.1.length_weighted(&case.truth, case.weights.as_deref()).is_ok();
-            // Figures under a normalizer that does not fit every face would be of another set than the first one's.
+            // Figures under a normalizer that does not fit every sample would be of another set than the first one's.
             if let (Some(main), Some(odd)) = (reports.first_mut(), cases.iter().find(|c| !lengths(c))) {
                 main.notes.push(format!("{} has no length on {}: not scored by it", normalizer.0, odd.name));
                 continue;
             }
             for (i, subset) in subsets.iter().enumerate() {
-                let mut evaluation = Evaluation::new(plan.setting(subset, normalizer))?;
+                let mut evaluation = Evaluation::new(metrics.setting(subset, normalizer))?;
                 for case in cases.iter().filter(|case| i == 0 || case.subsets.contains(subset)) {
                     evaluation.add_case(case).map_err(|error| error.of_image(&case.name))?;
                 }
@@ -91,23 +91,23 @@ impl Results {
         let nmes: Vec<f64> =
             reports[0].per_image.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect();
         let shapes: Vec<_> = cases.iter().map(|c| (c.truth.as_slice(), c.weights.as_deref())).collect();
-        let mut faces = Vec::with_capacity(cases.len());
+        let mut samples = Vec::with_capacity(cases.len());
         for case in cases {
             let finite = |points: &&Vec<[f32; 2]>| points.iter().flatten().all(|v| v.is_finite());
             let points = case.predicted.as_ref().filter(finite).cloned();
-            faces.push(FacePrediction {
+            samples.push(SamplePrediction {
                 length: first.1.length_weighted(&case.truth, case.weights.as_deref())?,
                 points,
             });
         }
         Ok(Self {
-            outline: Outline { points: mean_shape(&shapes), curves: plan.curves.clone() },
-            ambiguity: AmbiguitySummary::new(cases, &nmes, plan)?,
-            calibration: calibration(cases, &faces)?,
+            outline: Outline { points: mean_shape(&shapes), curves: metrics.curves.clone() },
+            ambiguity: AmbiguitySummary::new(cases, &nmes, metrics)?,
+            calibration: calibration(cases, &samples)?,
             boxes: None,
             videos: Vec::new(),
             reports,
-            faces,
+            samples,
         })
     }
 
@@ -154,12 +154,12 @@ impl From<Report> for Results {
 }
 
 /// `None` where no case carries covariances that can be used.
-fn calibration(cases: &[Case], faces: &[FacePrediction]) -> Result<Option<CalibrationSummary>> {
+fn calibration(cases: &[Case], samples: &[SamplePrediction]) -> Result<Option<CalibrationSummary>> {
     let Some((points, _)) = cases.iter().find_map(Case::with_covariances) else { return Ok(None) };
     let mut set = Calibration::new(points.len())?;
-    for (case, face) in cases.iter().zip(faces) {
+    for (case, sample) in cases.iter().zip(samples) {
         if let Some((predicted, covariances)) = case.with_covariances() {
-            set.add(predicted, &case.truth, case.weights.as_deref(), covariances, face.length)?;
+            set.add(predicted, &case.truth, case.weights.as_deref(), covariances, sample.length)?;
         }
     }
     match set.summary() {

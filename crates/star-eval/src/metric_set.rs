@@ -17,7 +17,7 @@ pub struct Curve {
 
 /// What is measured on a data set.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub struct MetricSet {
     /// Name of the data set, such as `WFLW test`.
     pub dataset: String,
     /// Name of the whole set among the subsets, such as `full`.
@@ -36,7 +36,7 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-impl Plan {
+impl MetricSet {
     /// The setting of one subset under one normalizer.
     pub(crate) fn setting(&self, subset: &str, normalizer: &(String, Normalizer)) -> Setting {
         Setting {
