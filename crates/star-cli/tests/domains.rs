@@ -52,7 +52,7 @@ fn hands_are_trained_under_every_loss_and_their_eigenvalues_are_kept_track_of() 
         let folder = Folder::load(&out.join("best")).unwrap();
         assert_eq!((folder.config.scheme.as_str(), folder.config.architecture.keypoints()), ("hand21", 21));
     }
-    // Each prices the same errors in its own way.
+    // Each takes the same errors in its own way.
     for (i, a) in ends.iter().enumerate() {
         assert!(ends[i + 1..].iter().all(|b| a != b), "{ends:?}");
     }

@@ -1,8 +1,8 @@
-//! What turns the output of a network into a map of masses.
+//! From the output of a network to a map of masses.
 
 use candle_core::{D, Result, Tensor, bail};
 
-use crate::moments::working_dtype;
+use crate::maps::working_dtype;
 
 /// How a raw map becomes non-negative before its moments are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -41,7 +41,7 @@ impl Activation {
         self.validate()?;
         match *self {
             Self::NonNegative => Ok(heatmaps.clone()),
-            // candle's relu has slope 1 at exactly 0.
+            // candle's relu has derivative 1 at exactly 0.
             Self::Relu => heatmaps.gt(0.0)?.where_cond(heatmaps, &heatmaps.zeros_like()?),
             Self::Softmax { temperature } => {
                 let dims = heatmaps.dims4()?;

@@ -2,61 +2,13 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::surrogate::with_slope;
-
-/// Constants of [`awing`]; the default is the reference's.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AwingConfig {
-    /// Height of the logarithm.
-    pub omega: f64,
-    /// Residual at which the logarithm becomes a line.
-    pub theta: f64,
-    /// Curvature of the logarithm.
-    pub epsilon: f64,
-    /// Exponent at a target of 0; at a target `t` it is `alpha - t`.
-    pub alpha: f64,
-    /// Pixels whose 3x3 neighbourhood reaches `threshold` in the target weigh `weight + 1`, the others 1.
-    pub weight: f64,
-    /// See `weight`.
-    pub threshold: f64,
-}
-
-impl Default for AwingConfig {
-    fn default() -> Self {
-        Self { omega: 14.0, theta: 0.5, epsilon: 1.0, alpha: 2.1, weight: 10.0, threshold: 0.2 }
-    }
-}
-
-impl AwingConfig {
-    /// Checks every number; [`awing`] calls it.
-    ///
-    /// # Errors
-    /// Names the setting and its value.
-    pub fn validate(&self) -> Result<()> {
-        let positive =
-            [("omega", self.omega), ("theta", self.theta), ("epsilon", self.epsilon), ("alpha", self.alpha)];
-        for (name, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                bail!("awing {name}: expected a positive finite number, got {value}")
-            }
-        }
-        // Targets reach 1, and the slope at a residual of 0 is finite for exponents above 1.
-        if self.alpha <= 2.0 {
-            bail!("awing alpha: expected more than 2, got {}", self.alpha)
-        }
-        if !(self.weight.is_finite() && self.weight >= 0.0) {
-            bail!("awing weight: expected a finite number >= 0, got {}", self.weight)
-        }
-        if !self.threshold.is_finite() {
-            bail!("awing threshold: expected a finite number, got {}", self.threshold)
-        }
-        Ok(())
-    }
-}
+use crate::AwingConfig;
+use crate::maps::{map_dims_of, working_dtype};
+use crate::surrogate::with_derivative;
 
 /// Adaptive Wing between maps `[B, C, H, W]`, mean over all pixels: a scalar.
 ///
-/// With `d = |target - output|` and `n = alpha - target` a pixel costs `omega ln(1 + (d / epsilon)^n)` below `theta` and
+/// With `d = |target - output|` and `n = alpha - target` the loss of a pixel is `omega ln(1 + (d / epsilon)^n)` below `theta` and
 /// `A d - C` above, both joined smoothly. No gradient passes to `target`, which lies in `[0, 1]`.
 ///
 /// # Errors
@@ -68,11 +20,11 @@ pub fn awing(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<T
 /// As [`awing`], the mean of each map: `[B, C]`.
 pub(crate) fn awing_means(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
     config.validate()?;
-    let (_, _, h, w) = crate::moments::map_dims_of("output", output)?;
+    let (_, _, h, w) = map_dims_of("output", output)?;
     if output.dims() != target.dims() {
         bail!("target: expected {:?}, got {:?}", output.dims(), target.dims())
     }
-    let output = output.to_dtype(crate::moments::working_dtype(output.dtype())?)?;
+    let output = output.to_dtype(working_dtype(output.dtype())?)?;
     let target = target.detach().to_dtype(output.dtype())?;
     if output.device().is_cpu() {
         return crate::fused::awing_means(&output, &target, config)?.to_dtype(output.dtype());
@@ -83,16 +35,16 @@ pub(crate) fn awing_means(output: &Tensor, target: &Tensor, config: &AwingConfig
         .reshape((output.dim(0)?, output.dim(1)?))
 }
 
-/// The price of each pixel by candle ops.
+/// The loss of each pixel by candle ops.
 fn composed(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
     let weight =
         dilate3x3(target)?.ge(config.threshold)?.to_dtype(output.dtype())?.affine(config.weight, 1.0)?;
-    let [price, slope] = price(&(output.detach() - target)?, target, config)?;
-    with_slope(&(price * &weight)?, output, &(slope * weight)?)
+    let [loss, derivative] = pixel_loss(&(output.detach() - target)?, target, config)?;
+    with_derivative(&(loss * &weight)?, output, &(derivative * weight)?)
 }
 
-/// Price and its derivative by the residual.
-fn price(residual: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<[Tensor; 2]> {
+/// The loss of each pixel and its derivative by the residual.
+fn pixel_loss(residual: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<[Tensor; 2]> {
     let AwingConfig { omega, theta, epsilon, alpha, .. } = *config;
     let distance = residual.abs()?;
     let sign = residual.sign()?;
@@ -102,18 +54,19 @@ fn price(residual: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<[Te
     let lower = (ratio.log()? * exponent.affine(1.0, -1.0)?)?.exp()?;
     let power = (&lower * &ratio)?;
     let curve = power.affine(1.0, 1.0)?.log()?.affine(omega, 0.0)?;
-    let curve_slope = ((&lower * &exponent)? / power.affine(1.0, 1.0)?)?.affine(omega / epsilon, 0.0)?;
+    let curve_derivative = ((&lower * &exponent)? / power.affine(1.0, 1.0)?)?.affine(omega / epsilon, 0.0)?;
 
     let lower = (exponent.affine(1.0, -1.0)? * (theta / epsilon).ln())?.exp()?;
     let power = lower.affine(theta / epsilon, 0.0)?;
-    let line_slope = ((&lower * &exponent)? / power.affine(1.0, 1.0)?)?.affine(omega / epsilon, 0.0)?;
-    let offset = (line_slope.affine(theta, 0.0)? - power.affine(1.0, 1.0)?.log()?.affine(omega, 0.0)?)?;
-    let line = ((&line_slope * &distance)? - offset)?;
+    let line_derivative = ((&lower * &exponent)? / power.affine(1.0, 1.0)?)?.affine(omega / epsilon, 0.0)?;
+    let offset =
+        (line_derivative.affine(theta, 0.0)? - power.affine(1.0, 1.0)?.log()?.affine(omega, 0.0)?)?;
+    let line = ((&line_derivative * &distance)? - offset)?;
 
     let near = distance.lt(theta)?;
-    let price = near.where_cond(&curve, &line)?;
-    let slope = (near.where_cond(&curve_slope, &line_slope)? * sign)?;
-    Ok([price, slope])
+    let loss = near.where_cond(&curve, &line)?;
+    let derivative = (near.where_cond(&curve_derivative, &line_derivative)? * sign)?;
+    Ok([loss, derivative])
 }
 
 /// Largest value of each 3x3 neighbourhood, borders repeated.
@@ -131,10 +84,11 @@ fn dilate3x3(maps: &Tensor) -> Result<Tensor> {
 mod tests {
     use candle_core::{Device, Tensor, Var};
 
-    use super::{AwingConfig, awing, composed};
+    use super::{awing, composed};
+    use crate::AwingConfig;
 
     #[test]
-    fn sweeps_and_candle_ops_price_alike() -> candle_core::Result<()> {
+    fn sweeps_and_candle_ops_give_one_loss() -> candle_core::Result<()> {
         let config = AwingConfig { epsilon: 0.7, theta: 0.3, ..Default::default() };
         for shape in [(2, 3, 9, 7), (1, 2, 1, 5), (1, 1, 6, 1)] {
             let output = Var::from_tensor(&Tensor::rand(-0.2f64, 1.0, shape, &Device::Cpu)?)?;

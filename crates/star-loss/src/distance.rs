@@ -1,13 +1,13 @@
-//! What a residual costs: L1, L2, smooth-L1 and Wing.
+//! The distance of a residual: L1, L2, smooth-L1 and Wing.
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::surrogate::{full_like, with_slope};
+use crate::surrogate::{full_like, with_derivative};
 
-/// Squared norms are raised to this before the root is taken, so that the root has a finite slope. Reference value.
+/// Squared norms are raised to this before the root is taken, so that the root has a finite derivative. Reference value.
 const SQUARED_FLOOR: f64 = 1e-6;
 
-/// The price of a residual `x` (one number) or of a vector with Euclidean norm `r = sqrt(max(r2, 1e-6))`.
+/// The distance of a residual `x` (one number) or of a vector with Euclidean norm `r = sqrt(max(r2, 1e-6))`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Distance {
     /// `|x|`; robust, with a constant pull even next to the target.
@@ -76,23 +76,25 @@ impl Distance {
         if matches!(self, Self::L1) {
             return [x.abs(), if x == 0.0 { 0.0 } else { x.signum() }];
         }
-        let [value, slope] = self.at_squared(x * x);
-        [value, 2.0 * x * slope]
+        let [value, derivative] = self.at_squared(x * x);
+        [value, 2.0 * x * derivative]
     }
 
     /// Value and derivative at one squared norm.
     pub(crate) fn at_squared(&self, r2: f64) -> [f64; 2] {
         let r = r2.max(SQUARED_FLOOR).sqrt();
-        let root_slope = if r2 >= SQUARED_FLOOR { 0.5 / r } else { 0.0 };
+        let root_derivative = if r2 >= SQUARED_FLOOR { 0.5 / r } else { 0.0 };
         match *self {
-            Self::L1 => [r, root_slope],
+            Self::L1 => [r, root_derivative],
             Self::L2 => [r2, 1.0],
             Self::SmoothL1 { scale } if r2 < scale * scale => [0.5 / scale * r2, 0.5 / scale],
-            Self::SmoothL1 { scale } => [r - 0.5 * scale, root_slope],
+            Self::SmoothL1 { scale } => [r - 0.5 * scale, root_derivative],
             Self::Wing { omega, epsilon } if r < omega => {
-                [omega * (r / epsilon).ln_1p(), omega / (epsilon + r) * root_slope]
+                [omega * (r / epsilon).ln_1p(), omega / (epsilon + r) * root_derivative]
             }
-            Self::Wing { omega, epsilon } => [r - (omega - omega * (omega / epsilon).ln_1p()), root_slope],
+            Self::Wing { omega, epsilon } => {
+                [r - (omega - omega * (omega / epsilon).ln_1p()), root_derivative]
+            }
         }
     }
 
@@ -101,14 +103,14 @@ impl Distance {
         if matches!(self, Self::L1) {
             return Ok([x.abs()?, x.sign()?]);
         }
-        let [value, slope] = self.of_squared(&x.sqr()?)?;
-        Ok([value, (slope * x)?.affine(2.0, 0.0)?])
+        let [value, derivative] = self.of_squared(&x.sqr()?)?;
+        Ok([value, (derivative * x)?.affine(2.0, 0.0)?])
     }
 
-    /// The price of squared norms, in the graph.
+    /// The distance of vectors with these squared norms, in the graph.
     pub(crate) fn of_norm(&self, squared: &Tensor) -> Result<Tensor> {
-        let [value, slope] = self.of_squared(squared)?;
-        with_slope(&value, squared, &slope)
+        let [value, derivative] = self.of_squared(squared)?;
+        with_derivative(&value, squared, &derivative)
     }
 
     /// Value and derivative at each squared norm of `r2`, both outside the graph.
@@ -116,24 +118,24 @@ impl Distance {
         let r2 = r2.detach();
         let r = r2.maximum(SQUARED_FLOOR)?.sqrt()?;
         // d sqrt(max(r2, floor)) / d r2
-        let root_slope = (r2.ge(SQUARED_FLOOR)?.to_dtype(r.dtype())? / r.affine(2.0, 0.0)?)?;
+        let root_derivative = (r2.ge(SQUARED_FLOOR)?.to_dtype(r.dtype())? / r.affine(2.0, 0.0)?)?;
         match *self {
-            Self::L1 => Ok([r, root_slope]),
+            Self::L1 => Ok([r, root_derivative]),
             Self::L2 => Ok([r2.clone(), r2.ones_like()?]),
             Self::SmoothL1 { scale } => {
                 let near = r2.lt(scale * scale)?;
                 let value = near.where_cond(&r2.affine(0.5 / scale, 0.0)?, &r.affine(1.0, -0.5 * scale)?)?;
-                let slope = near.where_cond(&full_like(&r2, 0.5 / scale)?, &root_slope)?;
-                Ok([value, slope])
+                let derivative = near.where_cond(&full_like(&r2, 0.5 / scale)?, &root_derivative)?;
+                Ok([value, derivative])
             }
             Self::Wing { omega, epsilon } => {
                 let offset = omega - omega * (omega / epsilon).ln_1p();
                 let near = r.lt(omega)?;
                 let log = ln_1p(&r.affine(1.0 / epsilon, 0.0)?)?.affine(omega, 0.0)?;
                 let value = near.where_cond(&log, &r.affine(1.0, -offset)?)?;
-                let log_slope = r.affine(1.0, epsilon)?.recip()?.affine(omega, 0.0)?;
-                let slope = (near.where_cond(&log_slope, &r.ones_like()?)? * root_slope)?;
-                Ok([value, slope])
+                let log_derivative = r.affine(1.0, epsilon)?.recip()?.affine(omega, 0.0)?;
+                let derivative = (near.where_cond(&log_derivative, &r.ones_like()?)? * root_derivative)?;
+                Ok([value, derivative])
             }
         }
     }
@@ -143,7 +145,7 @@ impl Distance {
 fn ln_1p(x: &Tensor) -> Result<Tensor> {
     let u = x.affine(1.0, 1.0)?;
     let difference = u.affine(1.0, -1.0)?;
-    let lost = difference.eq(0.0)?;
-    let safe = lost.where_cond(&x.ones_like()?, &difference)?;
-    lost.where_cond(x, &((u.log()? * x)? / safe)?)
+    let cancelled = difference.eq(0.0)?;
+    let safe = cancelled.where_cond(&x.ones_like()?, &difference)?;
+    cancelled.where_cond(x, &((u.log()? * x)? / safe)?)
 }

@@ -11,15 +11,17 @@ mod grid;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 pub mod losses;
+mod maps;
 pub mod moments;
+mod reading;
 mod reduce;
 mod restriction;
 mod star;
 mod surrogate;
 
 pub use activation::Activation;
-pub use awing::{AwingConfig, awing};
-pub use config::{Form, StarLossConfig};
+pub use awing::awing;
+pub use config::{AwingConfig, Form, StarLossConfig};
 pub use distance::Distance;
 pub use eigen2::SymEigen2;
 pub use grid::Grid;

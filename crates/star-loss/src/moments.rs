@@ -8,18 +8,11 @@
 //! divides by negative numbers) the divisor stops and no gradient passes through the covariance. Every map of more mass, one-hot
 //! and one-row maps included, has `V1 - V2 / V1 >= 1e-5` and its true gradient.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 use crate::eigen2::Entries;
+use crate::maps::{map_dims, working_dtype};
 use crate::{Activation, Grid, composed, fused};
-
-/// A map with less mass than this is not normalised further. Reference value.
-pub(crate) const MASS_FLOOR: f64 = 1e-6;
-/// Added to both masses of the unbiased covariance. Reference value.
-pub(crate) const MASS_EPS: f64 = 1e-5;
-/// `V1 - V2 / V1` is at least 1e-5 for every normalised map. Below half of that the map had less mass than [`MASS_FLOOR`] and has
-/// no covariance to speak of: the divisor stops here and no gradient passes through the covariance.
-pub(crate) const DIVISOR_FLOOR: f64 = 0.5 * MASS_EPS;
 
 /// Centre of mass of each heatmap: `[B, K, H, W] -> [B, K, 2]`, x then y, in `[-1, 1]` on [`Grid::CornerAligned`].
 ///
@@ -58,7 +51,7 @@ impl Moments {
         let dtype = working_dtype(heatmaps.dtype())?;
         let packed = packed(heatmaps, grid, activation, Path::Fastest)?;
         let means = packed.narrow(2, 0, 2)?.to_dtype(dtype)?.contiguous()?;
-        let covariances = entries(&packed)?.join()?.to_dtype(dtype)?;
+        let covariances = Entries::of_moments(&packed)?.join()?.to_dtype(dtype)?;
         Ok(Self { means, covariances })
     }
 }
@@ -104,33 +97,4 @@ pub(crate) fn packed(heatmaps: &Tensor, grid: Grid, activation: Activation, path
     } else {
         composed::moments(&maps, grid, relu)
     }
-}
-
-/// The covariances of packed moments, each entry `[B, K]`.
-pub(crate) fn entries(packed: &Tensor) -> Result<Entries> {
-    let entry = |i: usize| packed.narrow(2, i, 1)?.squeeze(2);
-    Ok(Entries { a: entry(2)?, b: entry(3)?, c: entry(4)? })
-}
-
-/// The dtype in which maps of `dtype` are summed.
-pub(crate) fn working_dtype(dtype: DType) -> Result<DType> {
-    match dtype {
-        DType::F32 | DType::F64 => Ok(dtype),
-        DType::F16 | DType::BF16 => Ok(DType::F32),
-        other => bail!("heatmaps: expected a float dtype, got {other:?}"),
-    }
-}
-
-/// Checks `[B, K, H, W]` with at least one pixel.
-pub(crate) fn map_dims(heatmaps: &Tensor) -> Result<(usize, usize, usize, usize)> {
-    map_dims_of("heatmaps", heatmaps)
-}
-
-/// As [`map_dims`], under another name in the error.
-pub(crate) fn map_dims_of(name: &str, maps: &Tensor) -> Result<(usize, usize, usize, usize)> {
-    let &[b, k, h, w] = maps.dims() else { bail!("{name}: expected [B, K, H, W], got {:?}", maps.shape()) };
-    if b * k * h * w == 0 {
-        bail!("{name}: expected at least one pixel, got {:?}", maps.shape())
-    }
-    Ok((b, k, h, w))
 }

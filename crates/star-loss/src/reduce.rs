@@ -1,4 +1,4 @@
-//! From one price a keypoint to one number.
+//! From a loss per keypoint to one number.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -12,26 +12,26 @@ pub enum Reduction {
 }
 
 impl Reduction {
-    /// Reduces `[B, K]` prices under optional `[B, K]` weights to a scalar.
+    /// Reduces per-keypoint losses `[B, K]` under optional `[B, K]` weights to a scalar.
     ///
-    /// A keypoint of weight 0 adds nothing to value and gradient, even where its price is NaN.
+    /// A keypoint of weight 0 adds nothing to value and gradient, even where its loss is NaN.
     ///
     /// # Errors
     /// When the shapes differ.
-    pub fn apply(self, prices: &Tensor, weights: Option<&Tensor>) -> Result<Tensor> {
+    pub fn apply(self, losses: &Tensor, weights: Option<&Tensor>) -> Result<Tensor> {
         let Some(weights) = weights else {
             return match self {
-                Self::Mean => prices.mean_all(),
-                Self::Sum => prices.sum_all(),
+                Self::Mean => losses.mean_all(),
+                Self::Sum => losses.sum_all(),
             };
         };
-        if weights.dims() != prices.dims() {
-            bail!("weights: expected {:?}, got {:?}", prices.dims(), weights.dims())
+        if weights.dims() != losses.dims() {
+            bail!("weights: expected {:?}, got {:?}", losses.dims(), weights.dims())
         }
-        let weights = weights.to_dtype(prices.dtype())?.detach();
-        // NaN * 0 is NaN, so unweighted prices leave before the product.
-        let prices = weights.ne(0.0)?.where_cond(prices, &prices.zeros_like()?)?;
-        let total = (prices * &weights)?.sum_all()?;
+        let weights = weights.to_dtype(losses.dtype())?.detach();
+        // NaN * 0 is NaN, so losses of weight 0 leave before the product.
+        let losses = weights.ne(0.0)?.where_cond(losses, &losses.zeros_like()?)?;
+        let total = (losses * &weights)?.sum_all()?;
         match self {
             Self::Sum => Ok(total),
             Self::Mean => {

@@ -36,7 +36,7 @@ impl Restriction {
     }
 
     /// `weight * (|l1| + |l2|)` from both eigenvalues, zero for the other variants.
-    pub(crate) fn price(&self, l1: &Tensor, l2: &Tensor) -> Result<Tensor> {
+    pub(crate) fn penalty(&self, l1: &Tensor, l2: &Tensor) -> Result<Tensor> {
         match self {
             Self::Value { weight } => (magnitude(l1)? + magnitude(l2)?)?.affine(*weight, 0.0),
             Self::Detach | Self::None => l1.zeros_like(),
@@ -44,10 +44,10 @@ impl Restriction {
     }
 }
 
-/// An eigenvalue of a covariance is negative only by rounding: its absolute value then still has slope +1.
+/// An eigenvalue of a covariance is negative only by rounding: its absolute value then still has derivative +1.
 pub(crate) const ROUNDING: f64 = 1e-6;
 
 fn magnitude(l: &Tensor) -> Result<Tensor> {
     let negative = l.lt(-ROUNDING)?.to_dtype(l.dtype())?;
-    crate::surrogate::with_slope(&l.abs()?, l, &negative.affine(-2.0, 1.0)?)
+    crate::surrogate::with_derivative(&l.abs()?, l, &negative.affine(-2.0, 1.0)?)
 }

@@ -4,7 +4,9 @@ use candle_core::{DType, Result, Tensor, Var, bail};
 
 use crate::eigen2::Entries;
 use crate::fused::Kernel;
-use crate::moments::{Path, map_dims, packed, working_dtype};
+use crate::maps::{map_dims, working_dtype};
+use crate::moments::{Path, packed};
+use crate::reading::{with_activation, with_grid};
 use crate::{Activation, Grid, Reduction, StarLossConfig, composed, fused};
 
 /// The STAR loss with the reference's settings: a scalar from heatmaps `[B, K, H, W] >= 0` and targets `[B, K, 2]` in `[-1, 1]`.
@@ -24,16 +26,19 @@ pub struct StarLoss {
     path: Path,
 }
 
-/// Prices of each keypoint before reduction, f32 or f64.
+/// Losses of each keypoint before reduction, f32 or f64.
 #[derive(Debug, Clone)]
 pub struct StarTerms {
-    /// `[B, K]`: price of the residual along both axes. NaN where a target is not finite.
+    /// `[B, K]`: distance of the residual along both axes, scaled. NaN where a target is not finite.
     pub distance: Tensor,
-    /// `[B, K]`: price of the eigenvalues, weighted.
+    /// `[B, K]`: restriction of the eigenvalues, weighted.
     pub restriction: Tensor,
     /// `[B, K, 2]`: centres of mass, x then y; the decoded keypoints.
     pub means: Tensor,
 }
+
+with_grid!(StarLoss);
+with_activation!(StarLoss);
 
 impl StarTerms {
     /// Sums `distance + restriction` into a scalar under optional weights `[B, K]`.
@@ -64,23 +69,6 @@ impl StarLoss {
         &self.config
     }
 
-    /// Reads maps on another grid than [`Grid::CornerAligned`]; targets must be on it too.
-    #[must_use]
-    pub fn with_grid(mut self, grid: Grid) -> Self {
-        self.grid = grid;
-        self
-    }
-
-    /// Takes raw maps through an activation first.
-    ///
-    /// # Errors
-    /// When the temperature is out of range.
-    pub fn with_activation(mut self, activation: Activation) -> Result<Self> {
-        activation.validate()?;
-        self.activation = activation;
-        Ok(self)
-    }
-
     /// Uses candle ops on the CPU too, as on every other device: slower, for tests of the CPU path.
     #[must_use]
     pub fn composed(mut self) -> Self {
@@ -88,19 +76,19 @@ impl StarLoss {
         self
     }
 
-    /// Prices heatmaps `[B, K, H, W] >= 0` against targets `[B, K, 2]`, x then y.
+    /// The loss of heatmaps `[B, K, H, W] >= 0` against targets `[B, K, 2]`, x then y.
     ///
     /// # Errors
     /// When a shape or dtype is not as stated.
     pub fn forward(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<StarTerms> {
         let moments = packed(heatmaps, self.grid, self.activation, self.path)?;
-        self.price(&moments, targets, working_dtype(heatmaps.dtype())?)
+        self.terms(&moments, targets, working_dtype(heatmaps.dtype())?)
     }
 
     /// The same loss on means `[B, K, 2]` and covariances `[B, K, 2, 2]` that some other head predicts.
     ///
     /// Covariances count by the mean of their off-diagonal entries and should be positive semi-definite:
-    /// [`covariance_from_cholesky`](crate::moments::covariance_from_cholesky) makes them so. A negative eigenvalue is priced as 0.
+    /// [`covariance_from_cholesky`](crate::moments::covariance_from_cholesky) makes them so. A negative eigenvalue counts as 0.
     ///
     /// # Errors
     /// When a shape or dtype is not as stated.
@@ -119,13 +107,13 @@ impl StarLoss {
         let Entries { a, b, c } = Entries::split(&covariances.to_dtype(compute)?)?;
         let covariances = Tensor::stack(&[a, b, c], 2)?;
         let moments = Tensor::cat(&[means.to_dtype(compute)?, covariances], 2)?;
-        self.price(&moments, targets, dtype)
+        self.terms(&moments, targets, dtype)
     }
 
     /// Loss and its gradient by the heatmaps without candle's graph: each map is swept twice while it is in the cache.
     ///
     /// The scalar is what `forward(..)?.reduce(weights, how)` gives. candle's `backward` adds every gradient to a tensor of zeros,
-    /// which costs more than the loss; this does not. On other devices than the CPU, and with softmax, it runs `backward`.
+    /// which takes longer than the loss; this does not. On other devices than the CPU, and with softmax, it runs `backward`.
     ///
     /// # Errors
     /// As [`StarLoss::forward`] and [`StarTerms::reduce`].
@@ -200,17 +188,17 @@ impl StarLoss {
         Tensor::new(loss, heatmaps.device())?.to_dtype(working_dtype(heatmaps.dtype())?)
     }
 
-    fn price(&self, moments: &Tensor, targets: &Tensor, dtype: DType) -> Result<StarTerms> {
+    fn terms(&self, moments: &Tensor, targets: &Tensor, dtype: DType) -> Result<StarTerms> {
         let (b, k, _) = moments.dims3()?;
         expect_targets(targets, b, k)?;
         let means = moments.narrow(2, 0, 2)?.to_dtype(dtype)?.contiguous()?;
         let targets = targets.to_dtype(moments.dtype())?;
         let [distance, restriction] = if self.path.sweeps(moments) {
-            let prices = fused::prices(moments, &targets, &self.config)?;
-            let price = |i: usize| prices.narrow(2, i, 1)?.squeeze(2)?.to_dtype(dtype)?.contiguous();
-            [price(0)?, price(1)?]
+            let terms = fused::terms_of(moments, &targets, &self.config)?;
+            let term = |i: usize| terms.narrow(2, i, 1)?.squeeze(2)?.to_dtype(dtype)?.contiguous();
+            [term(0)?, term(1)?]
         } else {
-            composed::prices(moments, &targets, &self.config)?
+            composed::terms(moments, &targets, &self.config)?
         };
         Ok(StarTerms { distance, restriction, means })
     }

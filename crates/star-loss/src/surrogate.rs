@@ -2,16 +2,16 @@
 
 use candle_core::{Result, Tensor};
 
-/// `value`, whose derivative by `at` is `slope`; neither `value` nor `slope` is differentiated.
+/// `value`, whose derivative by `at` is `derivative`; neither `value` nor `derivative` is differentiated.
 ///
 /// candle's own derivative of `abs`, `relu`, `maximum` at a kink and of `sqrt` at 0 is not the one wanted here.
-pub(crate) fn with_slope(value: &Tensor, at: &Tensor, slope: &Tensor) -> Result<Tensor> {
-    value.detach() + linear(at, slope)?
+pub(crate) fn with_derivative(value: &Tensor, at: &Tensor, derivative: &Tensor) -> Result<Tensor> {
+    value.detach() + linear(at, derivative)?
 }
 
-/// `slope * (at - at)`: zero in value, `slope` in derivative.
-pub(crate) fn linear(at: &Tensor, slope: &Tensor) -> Result<Tensor> {
-    slope.detach() * (at - at.detach())?
+/// `derivative * (at - at)`: zero in value, `derivative` in derivative.
+pub(crate) fn linear(at: &Tensor, derivative: &Tensor) -> Result<Tensor> {
+    derivative.detach() * (at - at.detach())?
 }
 
 /// A tensor like `like` filled with one number.

@@ -136,7 +136,7 @@ fn the_decomposition_multiplies_back_to_the_matrix() {
     }
 }
 
-/// All-zero, uniform, one-hot, one row, one column, one pixel, round, huge, tiny and subnormal maps.
+/// All-zero, uniform, one-hot, one row, one column, one pixel, isotropic, huge, tiny and subnormal maps.
 fn degenerate() -> Vec<(&'static str, Tensor)> {
     let zeros = Tensor::zeros((1, 1, 7, 7), DType::F64, &Device::Cpu).unwrap();
     let grid = |f: &dyn Fn(f64, f64) -> f64| {
@@ -154,7 +154,7 @@ fn degenerate() -> Vec<(&'static str, Tensor)> {
         ("one row", lumps.narrow(2, 0, 1).unwrap()),
         ("one column", lumps.narrow(3, 0, 1).unwrap()),
         ("one pixel", lumps.narrow(2, 0, 1).unwrap().narrow(3, 0, 1).unwrap()),
-        ("round", grid(&|x, y| (-(x * x + y * y) / 3.0).exp())),
+        ("isotropic", grid(&|x, y| (-(x * x + y * y) / 3.0).exp())),
         ("huge", (&lumps * 3e38).unwrap()),
         ("below the mass floor", (&lumps * 1e-8).unwrap()),
         ("tiny", (&lumps * 1e-30).unwrap()),
@@ -185,17 +185,17 @@ fn every_degenerate_map_has_a_finite_loss_and_gradient() {
 
 #[test]
 fn a_round_map_has_the_l2_gradient_of_its_neighbours() {
-    // The per-axis L2 loss does not depend on the axes of a round covariance, so its gradient there is a plain limit.
+    // The per-axis L2 loss does not depend on the axes of an isotropic covariance, so its gradient there is a plain limit.
     let config = StarLossConfig { distance: Distance::L2, ..Default::default() };
     let means = targets(&[0.1, 0.2], 1);
     let at = targets(&[0.35, 0.05], 1);
     let loss = StarLoss::new(config).unwrap();
-    let price = |covariances: &Tensor| {
+    let loss = |covariances: &Tensor| {
         let terms = loss.forward_moments(&means, &covariances.reshape((1, 1, 2, 2)).unwrap(), &at).unwrap();
         terms.reduce(None, Reduction::Mean).unwrap()
     };
-    let round = Tensor::new(&[0.04, 0.0, 0.0, 0.04], &Device::Cpu).unwrap();
-    assert_central_differences("round covariance", &round, price);
+    let isotropic = Tensor::new(&[0.04, 0.0, 0.0, 0.04], &Device::Cpu).unwrap();
+    assert_central_differences("isotropic covariance", &isotropic, loss);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn all_zero_weights_give_a_loss_of_zero() {
 }
 
 #[test]
-fn half_precision_is_priced_in_f32() {
+fn half_precision_is_computed_in_f32() {
     let maps = lumps(6, (1, 2, 8, 8));
     let at = targets(&[0.1, 0.2, -0.3, 0.0], 2);
     for dtype in [DType::F16, DType::BF16] {

@@ -83,7 +83,7 @@ impl Floats {
                 map[row * w..(row + 1) * w].iter_mut().for_each(|p| *p = self.pixel(draw));
             }
             5 => {
-                // Round or nearly so.
+                // Isotropic or nearly so.
                 let (s, k) = (0.3 + draw.unit(), 10f64.powi(-(draw.below(12) as i32)));
                 for (i, p) in map.iter_mut().enumerate() {
                     let (x, y) = ((i % w) as f64 - 1.0, (i / w) as f64 - 1.0);

@@ -107,8 +107,8 @@ fn assert_near(ours: &[f64], theirs: &[f64], tolerance: f64) -> Result<(), TestC
     Ok(())
 }
 
-/// The smallest `(l2 - l1) / (l1 + l2)` over the batch: axes of rounder maps turn at a touch.
-fn roundness(maps: &Tensor) -> f64 {
+/// The smallest `(l2 - l1) / (l1 + l2)` over the batch: axes of more isotropic maps rotate at a touch.
+fn elongation(maps: &Tensor) -> f64 {
     let values = eigen2::sym_eigen2(&moments::covariance(maps).unwrap()).unwrap().values;
     let values = doubles(&values);
     values.chunks_exact(2).map(|l| (l[1] - l[0]) / (l[0] + l[1])).fold(1.0, f64::min)
@@ -123,8 +123,8 @@ proptest! {
         let (a, ga) = loss_and_gradient(&loss, &batch.maps(), &batch.targets());
         let (b, gb) = loss_and_gradient(&loss.clone().composed(), &batch.maps(), &batch.targets());
         assert_near(&[a], &[b], SAME)?;
-        // The axes of a nearly round map carry the rounding of its moments, divided by its roundness.
-        assert_near(&ga, &gb, SAME / roundness(&batch.maps()).clamp(1e-6, 1.0))?;
+        // The axes of a nearly isotropic map carry the rounding of its moments, divided by its elongation.
+        assert_near(&ga, &gb, SAME / elongation(&batch.maps()).clamp(1e-6, 1.0))?;
         let at_once = loss.loss_and_gradient(&batch.maps(), &batch.targets(), None, Reduction::Mean).unwrap();
         assert_near(&[double(&at_once.0)], &[a], SAME)?;
         assert_near(&doubles(&at_once.1), &ga, SAME)?;
@@ -150,8 +150,8 @@ proptest! {
     fn the_gradient_is_that_of_central_differences(
         batch in batches(0.05..1.0), config in configs(), pick in any::<prop::sample::Index>(), relu in any::<bool>()
     ) {
-        // Detach leaves out a part of the derivative on purpose; kinks and nearly round maps have no difference quotient.
-        prop_assume!(config.restriction != Restriction::Detach && roundness(&batch.maps()) > 1e-2);
+        // Detach leaves out a part of the derivative on purpose; kinks and nearly isotropic maps have no difference quotient.
+        prop_assume!(config.restriction != Restriction::Detach && elongation(&batch.maps()) > 1e-2);
         let activation = if relu { Activation::Relu } else { Activation::NonNegative };
         let loss = StarLoss::new(config.clone()).unwrap().with_activation(activation).unwrap();
         let (_, gradient) = loss_and_gradient(&loss, &batch.maps(), &batch.targets());
@@ -187,43 +187,43 @@ proptest! {
     }
 
     #[test]
-    fn turning_map_and_target_by_90_degrees_changes_nothing(batch in batches(0.01..1.0), config in configs()) {
+    fn rotating_map_and_target_by_90_degrees_changes_nothing(batch in batches(0.01..1.0), config in configs()) {
         // (x, y) -> (y, -x): transpose, then flip the rows.
         let maps = batch.maps().transpose(2, 3).unwrap().contiguous().unwrap().flip(&[2]).unwrap();
         let (x, y) = (batch.targets().narrow(2, 0, 1).unwrap(), batch.targets().narrow(2, 1, 1).unwrap());
         let targets = Tensor::cat(&[y, x.neg().unwrap()], 2).unwrap();
         let loss = StarLoss::new(config).unwrap();
-        let turned = terms(&loss, &maps.contiguous().unwrap(), &targets);
-        assert_near(&turned, &terms(&loss, &batch.maps(), &batch.targets()), SAME / roundness(&batch.maps()).clamp(1e-6, 1.0))?;
+        let rotated = terms(&loss, &maps.contiguous().unwrap(), &targets);
+        assert_near(&rotated, &terms(&loss, &batch.maps(), &batch.targets()), SAME / elongation(&batch.maps()).clamp(1e-6, 1.0))?;
     }
 
     #[test]
-    fn turning_a_covariance_by_any_angle_changes_nothing(
+    fn rotating_a_covariance_by_any_angle_changes_nothing(
         l in (0.001..0.1f64, 0.001..0.1f64), t in -4.0..4.0f64, by in -4.0..4.0f64, e in (-1.0..1.0f64, -1.0..1.0f64), config in configs()
     ) {
         prop_assume!((l.0 - l.1).abs() > 1e-3 * (l.0 + l.1));
-        let price = |turn: f64| {
-            let (c, s) = ((t + turn).cos(), (t + turn).sin());
+        let loss = |angle: f64| {
+            let (c, s) = ((t + angle).cos(), (t + angle).sin());
             let entries = [l.0 * c * c + l.1 * s * s, (l.0 - l.1) * c * s, (l.0 - l.1) * c * s, l.0 * s * s + l.1 * c * c];
-            let e = [turn.cos() * e.0 - turn.sin() * e.1, turn.sin() * e.0 + turn.cos() * e.1];
+            let e = [angle.cos() * e.0 - angle.sin() * e.1, angle.sin() * e.0 + angle.cos() * e.1];
             let covariance = Tensor::new(&entries, &Device::Cpu).unwrap().reshape((1, 1, 2, 2)).unwrap();
             let (mean, target) = (Tensor::new(&[[[0.0, 0.0]]], &Device::Cpu).unwrap(), Tensor::new(&[[e]], &Device::Cpu).unwrap());
             let terms = StarLoss::new(config.clone()).unwrap().forward_moments(&mean, &covariance, &target).unwrap();
             [doubles(&terms.distance)[0], doubles(&terms.restriction)[0]]
         };
-        assert_near(&price(by), &price(0.0), 1e-7)?;
+        assert_near(&loss(by), &loss(0.0), 1e-7)?;
     }
 
     #[test]
     fn scaling_a_map_changes_nothing(batch in batches(0.01..1.0), config in configs(), power in -3..20i32) {
         let loss = StarLoss::new(config).unwrap();
         let scaled = batch.maps().affine(10f64.powi(power), 0.0).unwrap();
-        let tolerance = SAME / roundness(&batch.maps()).clamp(1e-6, 1.0);
+        let tolerance = SAME / elongation(&batch.maps()).clamp(1e-6, 1.0);
         assert_near(&terms(&loss, &scaled, &batch.targets()), &terms(&loss, &batch.maps(), &batch.targets()), tolerance)?;
     }
 
     #[test]
-    fn permuting_keypoints_permutes_their_prices(batch in batches(0.0..1.0), config in configs()) {
+    fn permuting_keypoints_permutes_their_losses(batch in batches(0.0..1.0), config in configs()) {
         let k = batch.shape[1];
         let order: Vec<u32> = (0..k as u32).map(|i| (i + 1) % k as u32).collect();
         let order = Tensor::new(order, &Device::Cpu).unwrap();
@@ -242,7 +242,7 @@ proptest! {
         let sign = Tensor::new(&[-1f64, 1.0], &Device::Cpu).unwrap();
         let maps = batch.maps().flip(&[3]).unwrap().contiguous().unwrap();
         let targets = batch.targets().broadcast_mul(&sign).unwrap();
-        let tolerance = SAME / roundness(&maps).clamp(1e-6, 1.0);
+        let tolerance = SAME / elongation(&maps).clamp(1e-6, 1.0);
         assert_near(&terms(&loss, &maps, &targets), &terms(&loss, &batch.maps(), &batch.targets()), tolerance)?;
     }
 
@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn eigenvectors_multiply_back_and_their_sign_changes_no_price(
+    fn eigenvectors_multiply_back_and_their_sign_changes_no_loss(
         a in 0.0..2.0f64, c in 0.0..2.0f64, share in -1.0..1.0f64
     ) {
         let b = share * (a * c).sqrt();
@@ -271,14 +271,14 @@ proptest! {
     fn the_controls_are_plain_regression_under_one_factor(batch in batches(0.01..1.0), eps in 1e-6..1e-2f64) {
         // L2 is the same in every frame, so that nothing of the axes is left but the factor.
         let (maps, targets, distance) = (batch.maps(), batch.targets(), Distance::L2);
-        let plain = SoftArgmaxLoss { distance, ..Default::default() }.prices(&maps, &targets).unwrap();
+        let plain = SoftArgmaxLoss::new(distance).unwrap().per_keypoint(&maps, &targets).unwrap();
         let values = eigen2::sym_eigen2(&moments::covariance(&maps).unwrap()).unwrap().values;
-        let gains = values.affine(1.0, eps).unwrap().sqrt().unwrap().recip().unwrap();
+        let factors = values.affine(1.0, eps).unwrap().sqrt().unwrap().recip().unwrap();
         let of = |form| {
             let config = StarLossConfig { form, distance, restriction: Restriction::None, eps };
-            doubles(&StarLoss::new(config).unwrap().prices(&maps, &targets).unwrap())
+            doubles(&StarLoss::new(config).unwrap().per_keypoint(&maps, &targets).unwrap())
         };
-        assert_near(&of(Form::Isotropic), &doubles(&(&plain * gains.mean(D::Minus1).unwrap()).unwrap()), SAME)?;
+        assert_near(&of(Form::Isotropic), &doubles(&(&plain * factors.mean(D::Minus1).unwrap()).unwrap()), SAME)?;
         assert_near(&of(Form::Unscaled), &doubles(&plain), SAME)?;
     }
 
@@ -294,7 +294,7 @@ proptest! {
         };
         let area = batch.shape[2] * batch.shape[3];
         let divisor = doubles(&masses).chunks_exact(area).map(divisor).fold(1.0, f64::min);
-        let tolerance = SAME / roundness(&masses).clamp(1e-6, 1.0) / divisor;
+        let tolerance = SAME / elongation(&masses).clamp(1e-6, 1.0) / divisor;
         assert_near(&terms(&raw, &batch.maps(), &batch.targets()), &terms(&plain, &masses, &batch.targets()), tolerance)?;
     }
 
@@ -311,9 +311,9 @@ proptest! {
         let (c, gc) = loss_and_gradient(&relu.composed(), &batch.maps(), &batch.targets());
         // The covariance of a one-hot map is rounding divided by 1e-5.
         let spread = doubles(&moments::covariance(&positive).unwrap());
-        prop_assume!(roundness(&positive) > 1e-4 && spread.chunks_exact(4).all(|c| c[0] + c[3] > 1e-3));
+        prop_assume!(elongation(&positive) > 1e-4 && spread.chunks_exact(4).all(|c| c[0] + c[3] > 1e-3));
         assert_near(&[c], &[a], SAME)?;
-        // Where all masses lie on one line, the slope by pixels beside it is a hundred million times that along it; what the ReLU cuts
+        // Where all masses lie on one line, the derivative by pixels beside it is a hundred million times that along it; what the ReLU cuts
         // off there is still in the sums that the rest is a difference of.
         let difference: Vec<f64> = gc.iter().zip(&ga).map(|(c, a)| c - a).collect();
         prop_assert!(norm(&difference) <= 1e-5 * norm(&ga) + 1e-12 * norm(&gb), "{:e} of {:e}", norm(&difference), norm(&ga));

@@ -1,4 +1,4 @@
-//! The losses beside STAR: arithmetic by hand, gradients by central differences, and what every loss does with lost targets.
+//! The losses beside STAR: arithmetic by hand, gradients by central differences, and what every loss does with targets that are not finite.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -19,14 +19,15 @@ fn every_loss() -> Vec<(String, Box<dyn HeatmapLoss>)> {
     let mut losses: Vec<(String, Box<dyn HeatmapLoss>)> = vec![
         ("star".into(), Box::new(StarLoss::new(StarLossConfig::default()).unwrap())),
         ("dsnt".into(), Box::new(DsntLoss::default())),
-        ("mse".into(), Box::new(MseMapLoss { sigma: 1.1, ..Default::default() })),
+        ("mse".into(), Box::new(MseMapLoss::new(1.1).unwrap())),
         ("awing".into(), Box::new(AwingMapLoss::default())),
     ];
     for distance in [Distance::L1, Distance::L2, Distance::smooth_l1(), Distance::wing()] {
-        losses.push((format!("{distance:?}"), Box::new(SoftArgmaxLoss { distance, ..Default::default() })));
+        losses.push((format!("{distance:?}"), Box::new(SoftArgmaxLoss::new(distance).unwrap())));
     }
     let edges = vec![Edge { keypoints: vec![0, 1, 2], closed: false }];
-    losses.push(("adl".into(), Box::new(AnisotropicDirectionLoss::new(edges))));
+    losses
+        .push(("adl".into(), Box::new(AnisotropicDirectionLoss::new(edges, Distance::smooth_l1()).unwrap())));
     losses
 }
 
@@ -75,9 +76,9 @@ fn every_loss_has_its_own_gradient() {
 }
 
 #[test]
-fn a_lost_target_of_weight_zero_changes_no_loss() {
-    let mut lost = TARGETS;
-    lost[3] = [f64::NAN, f64::INFINITY];
+fn a_target_that_is_not_finite_changes_no_loss_under_weight_zero() {
+    let mut broken = TARGETS;
+    broken[3] = [f64::NAN, f64::INFINITY];
     let weights = Tensor::new(&[[1.0, 2.0, 0.5, 0.0]], &Device::Cpu).unwrap();
     for (name, loss) in every_loss() {
         let run = |targets: &[[f64; 2]; 4]| {
@@ -85,15 +86,15 @@ fn a_lost_target_of_weight_zero_changes_no_loss() {
             let loss = loss.loss(&maps, &points(targets), Some(&weights), Reduction::Mean).unwrap();
             (doubles(&loss), doubles(loss.backward().unwrap().get(&maps).unwrap()))
         };
-        let (value, gradient) = run(&lost);
+        let (value, gradient) = run(&broken);
         assert_eq!((value, gradient.clone()), run(&TARGETS), "{name}");
         assert!(gradient[90..].iter().all(|g| *g == 0.0), "{name}");
-        assert!(doubles(&loss.prices(&maps(), &points(&lost)).unwrap())[3].is_nan(), "{name}");
+        assert!(doubles(&loss.per_keypoint(&maps(), &points(&broken)).unwrap())[3].is_nan(), "{name}");
     }
 }
 
 #[test]
-fn every_loss_prices_half_precision_and_empty_maps() {
+fn every_loss_takes_half_precision_and_empty_maps() {
     for (name, loss) in every_loss() {
         for dtype in [DType::F16, DType::BF16, DType::F32] {
             let maps = Var::from_tensor(&Tensor::zeros((1, 4, 5, 6), dtype, &Device::Cpu).unwrap()).unwrap();
@@ -110,8 +111,8 @@ fn every_loss_prices_half_precision_and_empty_maps() {
 }
 
 #[test]
-fn regression_prices_the_norm_of_the_miss() {
-    // The mean of a symmetric map is (0, 0); the miss is (0.3, -0.4) with norm 0.5.
+fn regression_takes_the_distance_of_the_norm_of_the_residual() {
+    // The mean of a symmetric map is (0, 0); the residual is (0.3, -0.4) with norm 0.5.
     let map = Tensor::ones((1, 1, 3, 5), DType::F64, &Device::Cpu).unwrap();
     let target = points(&[[0.3, -0.4]]);
     let expected = [
@@ -122,26 +123,29 @@ fn regression_prices_the_norm_of_the_miss() {
         (Distance::wing(), 0.5 - (0.01 - 0.01 * 1.005f64.ln())),
     ];
     for (distance, expected) in expected {
-        let loss = SoftArgmaxLoss { distance, ..Default::default() };
-        assert!((doubles(&loss.prices(&map, &target).unwrap())[0] - expected).abs() < EXACT, "{distance:?}");
+        let loss = SoftArgmaxLoss::new(distance).unwrap();
+        assert!(
+            (doubles(&loss.per_keypoint(&map, &target).unwrap())[0] - expected).abs() < EXACT,
+            "{distance:?}"
+        );
     }
 }
 
 #[test]
-fn a_gaussian_at_its_target_costs_dsnt_nothing_but_the_floor_of_the_norm() {
+fn the_dsnt_loss_of_a_gaussian_at_its_target_is_the_floor_of_the_norm() {
     let grid = Grid::PixelCentres;
     let target = points(&[[grid.coordinate(10.0, 21), grid.coordinate(8.0, 17)]]);
     let map = gaussian_targets(&target, (17, 21), grid, 1.0).unwrap();
-    let loss = DsntLoss { activation: Activation::NonNegative, ..Default::default() };
-    let price = doubles(&loss.prices(&map, &target).unwrap())[0];
-    assert!((price - 1e-3).abs() < 1e-9, "{price}");
+    let loss = DsntLoss::default().with_activation(Activation::NonNegative).unwrap();
+    let ours = doubles(&loss.per_keypoint(&map, &target).unwrap())[0];
+    assert!((ours - 1e-3).abs() < 1e-9, "{ours}");
     // Two distributions that do not meet are ln 2 apart.
     let far = Tensor::zeros((1, 1, 17, 21), DType::F64, &Device::Cpu).unwrap();
     let one = Tensor::ones((1, 1, 1, 1), DType::F64, &Device::Cpu).unwrap();
     let far = far.slice_assign(&[0..1, 0..1, 0..1, 0..1], &one).unwrap();
-    let price = doubles(&loss.prices(&far, &target).unwrap())[0];
+    let ours = doubles(&loss.per_keypoint(&far, &target).unwrap())[0];
     let norm = ((20.0f64 / 21.0).powi(2) + (16.0f64 / 17.0).powi(2)).sqrt();
-    assert!((price - norm - 2f64.ln()).abs() < 1e-9, "{price}");
+    assert!((ours - norm - 2f64.ln()).abs() < 1e-9, "{ours}");
 }
 
 #[test]
@@ -152,14 +156,14 @@ fn a_bump_is_one_at_its_target_and_its_map_losses_are_zero() {
     assert!((flat[2 * 9 + 3] - 1.0).abs() < EXACT);
     // One pixel to the right: exp(-1 / (2 * 2^2)).
     assert!((flat[2 * 9 + 4] - (-1.0 / 8.0f64).exp()).abs() < EXACT);
-    assert!(doubles(&MseMapLoss::default().prices(&bump, &target).unwrap())[0] < EXACT);
-    let price = AwingMapLoss { sigma: 2.0, ..Default::default() }.prices(&bump, &target).unwrap();
-    assert!(doubles(&price)[0] < EXACT);
+    assert!(doubles(&MseMapLoss::default().per_keypoint(&bump, &target).unwrap())[0] < EXACT);
+    let awing_map = AwingMapLoss::new(2.0, AwingConfig::default()).unwrap();
+    assert!(doubles(&awing_map.per_keypoint(&bump, &target).unwrap())[0] < EXACT);
     // The mean over keypoints is the loss over maps.
     let shifted = bump.affine(0.5, 0.1).unwrap();
-    let price = AwingMapLoss { sigma: 2.0, ..Default::default() }.prices(&shifted, &target).unwrap();
+    let ours = awing_map.per_keypoint(&shifted, &target).unwrap();
     let whole = awing(&shifted, &bump, &AwingConfig::default()).unwrap();
-    assert!((doubles(&price)[0] - doubles(&whole)[0]).abs() < EXACT);
+    assert!((doubles(&ours)[0] - doubles(&whole)[0]).abs() < EXACT);
 }
 
 /// A map with variances 4 along x and 1 along y around the middle.
@@ -176,17 +180,17 @@ fn adl_weighs_across_and_along_the_edge_by_the_ratio_of_variances() {
     // A straight edge along x: the normal is y, the ratio 4, the weights 8/5 across and 2/5 along.
     let maps = wide_map().repeat((1, 3, 1, 1)).unwrap();
     let edges = vec![Edge { keypoints: vec![0, 1, 2], closed: false }];
-    let loss = AnisotropicDirectionLoss { distance: Distance::L2, ..AnisotropicDirectionLoss::new(edges) };
+    let loss = AnisotropicDirectionLoss::new(edges, Distance::L2).unwrap();
     let targets = points(&[[-0.5, 0.1], [0.2, 0.1], [0.4, 0.1]]);
-    let prices = doubles(&loss.prices(&maps, &targets).unwrap());
-    for (price, x) in prices.iter().zip([-0.5f64, 0.2, 0.4]) {
+    let losses = doubles(&loss.per_keypoint(&maps, &targets).unwrap());
+    for (ours, x) in losses.iter().zip([-0.5f64, 0.2, 0.4]) {
         let expected = 1.6 * 0.01 + 0.4 * x * x;
-        assert!((price - expected).abs() < 1e-6, "{price} against {expected}");
+        assert!((ours - expected).abs() < 1e-6, "{ours} against {expected}");
     }
     // Off every edge the norm is plain.
-    let free = AnisotropicDirectionLoss { edges: vec![], ..loss };
-    let prices = doubles(&free.prices(&maps, &targets).unwrap());
-    assert!((prices[0] - (0.25 + 0.01)).abs() < EXACT);
+    let free = AnisotropicDirectionLoss::new(vec![], Distance::L2).unwrap();
+    let losses = doubles(&free.per_keypoint(&maps, &targets).unwrap());
+    assert!((losses[0] - (0.25 + 0.01)).abs() < EXACT);
 }
 
 #[test]
@@ -195,25 +199,26 @@ fn adl_takes_the_bisector_of_a_bent_edge_for_its_normal() {
     // ratio is at least 1 and the clamp leaves weights of 1.
     let maps = wide_map().repeat((1, 3, 1, 1)).unwrap();
     let edges = vec![Edge { keypoints: vec![0, 1, 2], closed: false }];
-    let loss =
-        AnisotropicDirectionLoss { distance: Distance::L2, ..AnisotropicDirectionLoss::new(edges.clone()) };
+    let loss = AnisotropicDirectionLoss::new(edges, Distance::L2).unwrap();
     let targets = points(&[[0.5, 0.6], [-0.1, 0.0], [0.5, -0.6]]);
-    let prices = doubles(&loss.prices(&maps, &targets).unwrap());
-    assert!((prices[1] - 0.01).abs() < EXACT, "{}", prices[1]);
-    // Turned by 90 degrees the normal is y and the ratio 4: 8/5 across.
+    let losses = doubles(&loss.per_keypoint(&maps, &targets).unwrap());
+    assert!((losses[1] - 0.01).abs() < EXACT, "{}", losses[1]);
+    // Rotated by 90 degrees the normal is y and the ratio 4: 8/5 across.
     let targets = points(&[[0.6, 0.5], [0.0, -0.1], [-0.6, 0.5]]);
-    let prices = doubles(&loss.prices(&maps, &targets).unwrap());
-    assert!((prices[1] - 0.016).abs() < 1e-6, "{}", prices[1]);
+    let losses = doubles(&loss.per_keypoint(&maps, &targets).unwrap());
+    assert!((losses[1] - 0.016).abs() < 1e-6, "{}", losses[1]);
     // An edge that names a keypoint the maps do not have is refused by name.
-    let wrong = AnisotropicDirectionLoss::new(vec![Edge { keypoints: vec![0, 7], closed: true }]);
-    let error = wrong.prices(&maps, &targets).unwrap_err().to_string();
+    let wrong =
+        AnisotropicDirectionLoss::new(vec![Edge { keypoints: vec![0, 7], closed: true }], Distance::L2);
+    let error = wrong.unwrap().per_keypoint(&maps, &targets).unwrap_err().to_string();
     assert!(error.contains("expected keypoints below 3, got 7"), "{error}");
 }
 
 #[test]
 fn the_parts_of_a_loss_add_up_to_it() {
     let (maps, targets) = (maps(), points(&TARGETS));
-    let adl = AnisotropicDirectionLoss::new(vec![Edge { keypoints: vec![0, 1, 2, 3], closed: true }]);
+    let edges = vec![Edge { keypoints: vec![0, 1, 2, 3], closed: true }];
+    let adl = AnisotropicDirectionLoss::new(edges, Distance::smooth_l1()).unwrap();
     let star = StarLoss::new(StarLossConfig::default()).unwrap();
     let losses: [Box<dyn HeatmapLoss>; 3] =
         [Box::new(adl), Box::new(star), Box::new(SoftArgmaxLoss::default())];
@@ -224,16 +229,16 @@ fn the_parts_of_a_loss_add_up_to_it() {
             Some(restriction) => (parts.distance + restriction).unwrap(),
             None => parts.distance,
         };
-        assert_eq!(doubles(&sum), doubles(&loss.prices(&maps, &targets).unwrap()));
+        assert_eq!(doubles(&sum), doubles(&loss.per_keypoint(&maps, &targets).unwrap()));
     }
 }
 
 #[test]
 fn adl_has_the_gradient_of_its_weights_held_fixed() {
     let edges = vec![Edge { keypoints: vec![0, 1, 2, 3], closed: true }];
-    let loss = AnisotropicDirectionLoss::new(edges);
+    let loss = AnisotropicDirectionLoss::new(edges, Distance::smooth_l1()).unwrap();
     let (guide, targets) = (maps(), points(&TARGETS));
-    let value = |maps: &Tensor| loss.guided_prices(maps, &guide, &targets).unwrap().mean_all().unwrap();
+    let value = |maps: &Tensor| loss.parts(maps, &guide, &targets).unwrap().distance.mean_all().unwrap();
     let variable = Var::from_tensor(&maps()).unwrap();
     let ours = doubles(value(&variable).backward().unwrap().get(&variable).unwrap());
     let (flat, size) = (doubles(&maps()), ours.iter().fold(0.0f64, |m, g| m.max(g.abs())));

@@ -15,7 +15,7 @@ struct Counting;
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// One measurement at a time.
-static TURN: Mutex<()> = Mutex::new(());
+static LOCK: Mutex<()> = Mutex::new(());
 
 fn grown(by: usize) {
     let now = NOW.fetch_add(by, Ordering::SeqCst) + by;
@@ -44,7 +44,7 @@ static ALLOCATOR: Counting = Counting;
 
 const SHAPE: (usize, usize, usize, usize) = (4, 98, 64, 64);
 const MAP_BYTES: usize = 4 * 98 * 64 * 64 * 4;
-/// Moments, prices, their gradients and candle's nodes, a keypoint.
+/// Moments, losses, their gradients and candle's nodes, a keypoint.
 const BYTES_A_KEYPOINT: usize = 4096;
 const SMALL: usize = 4 * 98 * BYTES_A_KEYPOINT;
 
@@ -70,7 +70,7 @@ fn star() -> StarLoss {
 
 #[test]
 fn loss_and_gradient_allocates_the_gradient_and_nothing_of_its_size() {
-    let _turn = TURN.lock().unwrap();
+    let _lock = LOCK.lock().unwrap();
     for (dtype, bytes) in [(DType::F32, MAP_BYTES), (DType::F16, MAP_BYTES / 2), (DType::F64, MAP_BYTES * 2)]
     {
         let (heatmaps, targets) = batch(dtype);
@@ -81,7 +81,7 @@ fn loss_and_gradient_allocates_the_gradient_and_nothing_of_its_size() {
 
 #[test]
 fn into_a_tensor_of_the_caller_allocates_little() {
-    let _turn = TURN.lock().unwrap();
+    let _lock = LOCK.lock().unwrap();
     let (heatmaps, targets) = batch(DType::F32);
     let gradient = heatmaps.zeros_like().unwrap();
     let how = Reduction::Mean;
@@ -91,7 +91,7 @@ fn into_a_tensor_of_the_caller_allocates_little() {
 
 #[test]
 fn forward_allocates_little() {
-    let _turn = TURN.lock().unwrap();
+    let _lock = LOCK.lock().unwrap();
     let (heatmaps, targets) = batch(DType::F32);
     let peak = peak(|| star().forward(&heatmaps, &targets).unwrap());
     assert!(peak < SMALL, "{peak} bytes");
@@ -100,7 +100,7 @@ fn forward_allocates_little() {
 #[test]
 fn backward_adds_the_two_buffers_of_candles_gradient_store() {
     // Ours is one; candle makes a tensor of zeros and another for its sum with ours.
-    let _turn = TURN.lock().unwrap();
+    let _lock = LOCK.lock().unwrap();
     let (heatmaps, targets) = batch(DType::F32);
     let peak = peak(|| {
         let loss = star().forward(&heatmaps, &targets).unwrap().reduce(None, Reduction::Mean).unwrap();

@@ -63,12 +63,9 @@ impl Objective {
                     closed: edge.closed,
                 };
                 let edges = scheme.edges.iter().map(edge).collect();
-                Landmark::Adl(AnisotropicDirectionLoss {
-                    distance: section.distance(),
-                    ..AnisotropicDirectionLoss::new(edges)
-                })
+                Landmark::Adl(AnisotropicDirectionLoss::new(edges, section.distance())?)
             }
-            None => Landmark::Plain(SoftArgmaxLoss { distance: section.distance(), ..Default::default() }),
+            None => Landmark::Plain(SoftArgmaxLoss::new(section.distance())?),
         };
         Ok(Self {
             landmark,
@@ -123,7 +120,7 @@ impl Objective {
         match &self.landmark {
             Landmark::Star(star) => {
                 let terms = star.forward(heatmaps, &batch.points)?;
-                let mean = |prices: &Tensor| Reduction::Mean.apply(prices, Some(&batch.weights));
+                let mean = |losses: &Tensor| Reduction::Mean.apply(losses, Some(&batch.weights));
                 Ok((mean(&terms.distance)?, mean(&terms.restriction)?))
             }
             Landmark::Plain(plain) => {
@@ -132,8 +129,8 @@ impl Objective {
                 Ok((value, none))
             }
             Landmark::Adl(adl) => {
-                let prices = adl.guided_prices(heatmaps, guide, &batch.points)?;
-                let value = Reduction::Mean.apply(&prices, Some(&batch.weights))?;
+                let losses = adl.parts(heatmaps, guide, &batch.points)?.distance;
+                let value = Reduction::Mean.apply(&losses, Some(&batch.weights))?;
                 let none = value.zeros_like()?;
                 Ok((value, none))
             }

@@ -37,8 +37,8 @@ def star(h, target, eps=1e-5, weight=1.0, scale=0.01):
     r2 = along.square()
     r = r2.clamp(min=1e-6).sqrt()
     d = torch.where(r2 < scale * scale, 0.5 / scale * r2, r - 0.5 * scale)
-    price = (d / (values + eps).sqrt()).sum(-1) + weight * values.abs().sum(-1)
-    return price.mean()
+    loss = (d / (values + eps).sqrt()).sum(-1) + weight * values.abs().sum(-1)
+    return loss.mean()
 
 
 def main():
@@ -60,7 +60,7 @@ def main():
     target = torch.rand(b, k, 2) * 1.6 - 0.8
     command = [part for part in options.command if part != "--"]
     times = []
-    for turn in range(options.rounds + 1):
+    for iteration in range(options.rounds + 1):
         leaf = h.clone().requires_grad_(True)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
@@ -68,7 +68,7 @@ def main():
         loss.backward()
         elapsed = 1e3 * (time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if turn == 0:
+        if iteration == 0:
             print(f"peak over inputs of the first step: {(after - before) / 1024:.0f} MiB")
             continue
         times.append(elapsed)

@@ -9,7 +9,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::grid::{Grid, GridAxis, middle};
-use crate::moments::{DIVISOR_FLOOR, MASS_EPS, MASS_FLOOR, working_dtype};
+use crate::maps::{DIVISOR_FLOOR, MASS_EPS, MASS_FLOOR, working_dtype};
 use crate::surrogate::{full_like, indicator, linear};
 
 /// Moments of `[B, K, H, W]`: `[B, K, 5]`, mean x, y and covariance xx, xy, yy, in the working dtype.

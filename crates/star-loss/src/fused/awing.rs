@@ -1,4 +1,4 @@
-//! Adaptive Wing in two sweeps: one for the price of each map, one for its gradient.
+//! Adaptive Wing in two sweeps: one for the loss of each map, one for its gradient.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::op::{contiguous, zeros_like};
 use crate::AwingConfig;
 
-/// Mean price of each map: f32 or f64 `[B, C, H, W]`, both contiguous and of one dtype, to f64 `[B, C]`.
+/// Mean loss of each map: f32 or f64 `[B, C, H, W]`, both contiguous and of one dtype, to f64 `[B, C]`.
 pub(crate) fn awing_means(output: &Tensor, target: &Tensor, config: &AwingConfig) -> Result<Tensor> {
     output.contiguous()?.apply_op2(&target.detach().contiguous()?, AwingOp { config: config.clone() })
 }
@@ -40,7 +40,7 @@ struct AwingOp {
 #[derive(Clone, Copy)]
 struct Line<T> {
     exponent: T,
-    slope: T,
+    derivative: T,
     offset: T,
 }
 
@@ -49,11 +49,11 @@ impl AwingOp {
         let AwingConfig { omega, theta, epsilon, .. } = self.config;
         let (n, ratio) = (exponent.to_f64(), theta / epsilon);
         let power = ratio.powf(n);
-        let slope = omega / (1.0 + power) * n * ratio.powf(n - 1.0) / epsilon;
+        let derivative = omega / (1.0 + power) * n * ratio.powf(n - 1.0) / epsilon;
         Line {
             exponent,
-            slope: T::from_f64(slope),
-            offset: T::from_f64(theta * slope - omega * power.ln_1p()),
+            derivative: T::from_f64(derivative),
+            offset: T::from_f64(theta * derivative - omega * power.ln_1p()),
         }
     }
 
@@ -85,18 +85,18 @@ impl AwingOp {
         }
     }
 
-    fn price<T: Pixel>(&self, output: &[T], target: &[T], width: usize) -> f64 {
+    fn loss<T: Pixel>(&self, output: &[T], target: &[T], width: usize) -> f64 {
         let (omega, theta) = (T::from_f64(self.config.omega), T::from_f64(self.config.theta));
         let inverse = T::from_f64(1.0 / self.config.epsilon);
         let mut total = 0.0;
         self.sweep(output, target, width, |_, residual, weight, line| {
             let distance = if residual < T::zero() { T::zero() - residual } else { residual };
-            let price = if distance < theta {
+            let loss = if distance < theta {
                 omega * (distance * inverse).power(line.exponent).log_1p()
             } else {
-                line.slope * distance - line.offset
+                line.derivative * distance - line.offset
             };
-            total += (price * weight).to_f64();
+            total += (loss * weight).to_f64();
         });
         total / output.len() as f64
     }
@@ -109,20 +109,20 @@ impl AwingOp {
         self.sweep(output, target, width, |i, residual, weight, line| {
             let (distance, sign) =
                 if residual < T::zero() { (T::zero() - residual, T::zero() - by) } else { (residual, by) };
-            let slope = if distance < theta {
+            let derivative = if distance < theta {
                 let ratio = distance * inverse;
                 let lower = ratio.power(line.exponent - T::one());
                 height * lower * line.exponent / (T::one() + lower * ratio)
             } else {
-                line.slope
+                line.derivative
             };
-            out[i] = sign * weight * slope;
+            out[i] = sign * weight * derivative;
         });
     }
 
     fn means<T: Pixel>(&self, output: &[T], target: &[T], area: usize, width: usize) -> Vec<f64> {
         let maps = output.par_chunks_exact(area).zip(target.par_chunks_exact(area));
-        maps.map(|(output, target)| self.price(output, target, width)).collect()
+        maps.map(|(output, target)| self.loss(output, target, width)).collect()
     }
 
     fn gradients<T: Pixel>(&self, output: &[T], target: &[T], shape: &Shape, by: &[f64]) -> Result<Tensor> {

@@ -4,7 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Storage, Tensor, bail};
 
 use super::access::{Access, Sweeper, for_dtype};
-use super::keypoint::{Price, price, slope};
+use super::keypoint::{Terms, derivative, terms};
 use super::map::Axes;
 use super::op::{contiguous, zeros_like};
 use crate::{Reduction, StarLossConfig};
@@ -14,7 +14,7 @@ pub(crate) struct Kernel<'a> {
     config: &'a StarLossConfig,
     sweeper: Sweeper,
     targets: Vec<f64>,
-    /// What multiplies the price of each keypoint, the divisor of a mean included.
+    /// What multiplies the loss of each keypoint, the divisor of a mean included.
     factors: Vec<f64>,
 }
 
@@ -53,16 +53,16 @@ impl<'a> Kernel<'a> {
             let moments = self.sweeper.moments_of::<D, A>(map, scratch);
             let ([tx, ty], [mx, my]) = ([self.targets[2 * i], self.targets[2 * i + 1]], moments.mean);
             let residual = [tx - mx, ty - my];
-            let by = Price { distance: factor, restriction: factor };
-            let slope = slope(self.config, residual, moments.covariance, by);
-            let by_mean = slope.residual.map(|g| -g);
-            let q = moments.gradient(by_mean, slope.covariance, &self.sweeper.axes);
+            let by = Terms { distance: factor, restriction: factor };
+            let derivative = derivative(self.config, residual, moments.covariance, by);
+            let by_mean = derivative.residual.map(|g| -g);
+            let q = moments.gradient(by_mean, derivative.covariance, &self.sweeper.axes);
             self.sweeper.gradient_of::<D, A>(map, &q, out, scratch);
             if factor == 0.0 {
                 return 0.0;
             }
-            let price = price(self.config, residual, moments.covariance);
-            factor * (price.distance + price.restriction)
+            let terms = terms(self.config, residual, moments.covariance);
+            factor * (terms.distance + terms.restriction)
         });
         losses.iter().sum()
     }

@@ -1,64 +1,21 @@
-//! Price and slopes of one keypoint, in f64: the closed form that the candle ops of `star.rs` compute on tensors.
+//! Terms and derivatives of the loss of one keypoint, in f64: what `composed/terms.rs` computes on tensors by candle ops.
 
-use crate::eigen2::ROUND;
+use crate::eigen2::scalar::Frame;
 use crate::restriction::ROUNDING;
 use crate::{Distance, Form, Restriction, StarLossConfig};
 
-/// What one keypoint costs.
+/// The loss of one keypoint, as the terms that it is the sum of.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Price {
+pub(crate) struct Terms {
     pub(crate) distance: f64,
     pub(crate) restriction: f64,
 }
 
-/// Derivative of the price by the residual and by the entries `a, b, c` of the covariance `[[a, b], [b, c]]`.
+/// Derivative of the loss by the residual and by the entries `a, b, c` of the covariance `[[a, b], [b, c]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Slope {
+pub(crate) struct Derivative {
     pub(crate) residual: [f64; 2],
     pub(crate) covariance: [f64; 3],
-}
-
-/// The covariance as half trace, half gap and the doubled-angle direction of its larger axis.
-struct Frame {
-    mean: f64,
-    radius: f64,
-    direction: [f64; 2],
-    /// `v2`; `v1 = (-y, x)`.
-    major: [f64; 2],
-}
-
-impl Frame {
-    fn new([a, b, c]: [f64; 3]) -> Self {
-        let (mean, d) = (0.5 * (a + c), 0.5 * (a - c));
-        let radius = d.hypot(b);
-        let direction = if radius > 0.0 { [d / radius, b / radius] } else { [1.0, 0.0] };
-        let [cosine, sine] = direction;
-        let (x, y) = if cosine >= 0.0 { (1.0 + cosine, sine) } else { (sine, 1.0 - cosine) };
-        let norm = x.hypot(y);
-        Self { mean, radius, direction, major: [x / norm, y / norm] }
-    }
-
-    fn values(&self) -> [f64; 2] {
-        [self.mean - self.radius, self.mean + self.radius]
-    }
-
-    /// `(v1 . e, v2 . e)`.
-    fn project(&self, [ex, ey]: [f64; 2]) -> [f64; 2] {
-        let [x, y] = self.major;
-        [x * ey - y * ex, x * ex + y * ey]
-    }
-
-    /// `1 / r`, bounded as `eigen2` states.
-    fn inverse_radius(&self, eps: f64) -> f64 {
-        let unit = ROUND * (self.mean.abs() + eps);
-        let q = self.radius / unit;
-        if q > 1.0 {
-            let inverse = 1.0 / q;
-            inverse / (1.0 + inverse.powi(4)) / unit
-        } else {
-            q.powi(3) / (1.0 + q.powi(4)) / unit
-        }
-    }
 }
 
 /// `l + eps` under the root, negative `l` counting as 0.
@@ -67,12 +24,12 @@ fn root(l: f64, eps: f64) -> f64 {
 }
 
 /// `(1 / s1 + 1 / s2) / 2`.
-fn mean_gain(s: [f64; 2]) -> f64 {
+fn mean_factor(s: [f64; 2]) -> f64 {
     0.5 * (s[0].recip() + s[1].recip())
 }
 
-/// Price of a finite residual under a covariance; NaN for one that is not finite.
-pub(crate) fn price(config: &StarLossConfig, residual: [f64; 2], covariance: [f64; 3]) -> Price {
+/// Terms of a finite residual under a covariance; NaN for one that is not finite.
+pub(crate) fn terms(config: &StarLossConfig, residual: [f64; 2], covariance: [f64; 3]) -> Terms {
     let frame = Frame::new(covariance);
     let [l1, l2] = frame.values();
     let restriction = match config.restriction {
@@ -80,7 +37,7 @@ pub(crate) fn price(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
         Restriction::Detach | Restriction::None => 0.0,
     };
     if !residual.iter().all(|e| e.is_finite()) {
-        return Price { distance: f64::NAN, restriction };
+        return Terms { distance: f64::NAN, restriction };
     }
     let e = frame.project(residual);
     let s = [root(l1, config.eps), root(l2, config.eps)];
@@ -96,18 +53,23 @@ pub(crate) fn price(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
                 }
             }
         }
-        Form::Isotropic => (d.at(e[0])[0] + d.at(e[1])[0]) * mean_gain(s),
+        Form::Isotropic => (d.at(e[0])[0] + d.at(e[1])[0]) * mean_factor(s),
         Form::Unscaled => d.at(e[0])[0] + d.at(e[1])[0],
     };
-    Price { distance, restriction }
+    Terms { distance, restriction }
 }
 
 /// Derivative of `by.distance * distance + by.restriction * restriction`; a residual that is not finite has none.
-pub(crate) fn slope(config: &StarLossConfig, residual: [f64; 2], covariance: [f64; 3], by: Price) -> Slope {
+pub(crate) fn derivative(
+    config: &StarLossConfig,
+    residual: [f64; 2],
+    covariance: [f64; 3],
+    by: Terms,
+) -> Derivative {
     let frame = Frame::new(covariance);
     let [l1, l2] = frame.values();
-    // By l1 and l2, by the turn n' . (dd, db), and by the residual.
-    let (mut by_value, mut by_turn, mut by_residual) = ([0.0; 2], 0.0, [0.0; 2]);
+    // By l1 and l2, by the rotation n' . (dd, db), and by the residual.
+    let (mut by_value, mut by_rotation, mut by_residual) = ([0.0; 2], 0.0, [0.0; 2]);
     if let Restriction::Value { weight } = config.restriction {
         let sign = |l: f64| if l < -ROUNDING { -1.0 } else { 1.0 };
         by_value = [by.restriction * weight * sign(l1), by.restriction * weight * sign(l2)];
@@ -116,35 +78,35 @@ pub(crate) fn slope(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
         let e = frame.project(residual);
         let s = [root(l1, config.eps), root(l2, config.eps)];
         // dF/de_i = u_i c_i with the factors c of the axes, and dF/dl_i.
-        let (u, values) = axis_slopes(config, e, s);
-        let (gains, difference) = match config.form {
+        let (u, values) = axis_derivatives(config, e, s);
+        let (factors, difference) = match config.form {
             Form::PerAxis => ([1.0 / s[0], 1.0 / s[1]], -1.0 / (s[0] * s[1] * (s[0] + s[1]))),
             Form::Whitened => ([(s[0] * s[0]).recip(), (s[1] * s[1]).recip()], -(s[0] * s[1]).powi(-2)),
-            Form::Isotropic => ([mean_gain(s); 2], 0.0),
+            Form::Isotropic => ([mean_factor(s); 2], 0.0),
             Form::Unscaled => ([1.0; 2], 0.0),
         };
         if !config.restriction.detaches() {
             by_value = [by_value[0] + by.distance * values[0], by_value[1] + by.distance * values[1]];
         }
-        // See `Axes::turning` in star.rs.
+        // See `Axes::rotation` in composed/terms.rs.
         let (a, b) = (e[0] * u[1], e[1] * u[0]);
         let regular = 0.5 * (a + b) * difference;
-        let singular = 0.25 * (a - b) * (gains[0] + gains[1]) * frame.inverse_radius(config.eps);
-        by_turn = by.distance * (regular + singular);
-        let along = [by.distance * u[0] * gains[0], by.distance * u[1] * gains[1]];
+        let singular = 0.25 * (a - b) * (factors[0] + factors[1]) * frame.inverse_radius(config.eps);
+        by_rotation = by.distance * (regular + singular);
+        let along = [by.distance * u[0] * factors[0], by.distance * u[1] * factors[1]];
         let [x, y] = frame.major;
         by_residual = [x * along[1] - y * along[0], y * along[1] + x * along[0]];
     }
     let [cosine, sine] = frame.direction;
     let (by_mean, by_radius) = (by_value[0] + by_value[1], by_value[1] - by_value[0]);
-    let by_difference = cosine * by_radius - sine * by_turn;
-    let by_off_diagonal = sine * by_radius + cosine * by_turn;
+    let by_difference = cosine * by_radius - sine * by_rotation;
+    let by_off_diagonal = sine * by_radius + cosine * by_rotation;
     let covariance = [0.5 * (by_mean + by_difference), by_off_diagonal, 0.5 * (by_mean - by_difference)];
-    Slope { residual: by_residual, covariance }
+    Derivative { residual: by_residual, covariance }
 }
 
 /// `u_i = dF/de_i / c_i`, and `dF/dl_i`.
-fn axis_slopes(config: &StarLossConfig, e: [f64; 2], s: [f64; 2]) -> ([f64; 2], [f64; 2]) {
+fn axis_derivatives(config: &StarLossConfig, e: [f64; 2], s: [f64; 2]) -> ([f64; 2], [f64; 2]) {
     let d = &config.distance;
     match (config.form, d) {
         (Form::PerAxis, _) => {

@@ -1,8 +1,8 @@
-//! From the sums of one map to its moments, and from slopes by the moments to its gradient.
+//! From the sums of one map to its moments, and from derivatives by the moments to its gradient.
 
 use super::sweep::{Level, Quadratic, Real, Sums, sums};
 use crate::grid::GridAxis;
-use crate::moments::{DIVISOR_FLOOR, MASS_EPS, MASS_FLOOR};
+use crate::maps::{DIVISOR_FLOOR, MASS_EPS, MASS_FLOOR};
 
 /// Both axes of the grid, x then y.
 pub(crate) type Axes = [GridAxis; 2];
@@ -76,9 +76,9 @@ impl MapMoments {
         }
     }
 
-    /// The gradient by the pixels, from the slopes by `mean` and by the entries `a, b, c`.
+    /// The gradient by the pixels, from the derivatives by `mean` and by the entries `a, b, c`.
     ///
-    /// With `G` the matrix of the slopes by the covariance, `D` the divisor and `t = <G, Sigma>`, a map of mass above the floor has
+    /// With `G` the matrix of the derivatives by the covariance, `D` the divisor and `t = <G, Sigma>`, a map of mass above the floor has
     /// `dL/dh = (g . d + d^T G d / D - t + 2 t (p - sum p^2) / (D V1)) / sum h`, where `d = c - mu`. Below the floor the mass is
     /// no longer divided out, and four more terms stay.
     pub(crate) fn gradient(&self, by_mean: [f64; 2], by_covariance: [f64; 3], axes: &Axes) -> Quadratic {
@@ -105,12 +105,12 @@ impl MapMoments {
             scale: self.inverse_mass,
         };
         if self.inverse_mass >= 1.0 / MASS_FLOOR {
-            let lost = 2.0 * self.mass - 2.0;
+            let excess = 2.0 * self.mass - 2.0;
             let (gm_x, gm_y) = (gxx * mx + 0.5 * gxy * my, 0.5 * gxy * mx + gyy * my);
-            q.kx += lost * gm_x;
-            q.ky += lost * gm_y;
+            q.kx += excess * gm_x;
+            q.ky += excess * gm_y;
             let v2 = self.squares + MASS_EPS;
-            q.k = gx * mx + gy * my + lost * (gm_x * mx + gm_y * my) - t * over * (1.0 + v2 / (v1 * v1));
+            q.k = gx * mx + gy * my + excess * (gm_x * mx + gm_y * my) - t * over * (1.0 + v2 / (v1 * v1));
         }
         for k in [&mut q.k, &mut q.kx, &mut q.ky, &mut q.kxx, &mut q.kxy, &mut q.kyy, &mut q.kp] {
             *k *= self.inverse_mass;

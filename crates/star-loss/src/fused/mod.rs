@@ -1,4 +1,4 @@
-//! The CPU path: moments, prices and gradients by hand-written sweeps instead of candle ops.
+//! The CPU path: moments, losses and gradients by hand-written sweeps instead of candle ops.
 
 mod access;
 mod awing;
@@ -10,4 +10,4 @@ mod sweep;
 
 pub(crate) use awing::awing_means;
 pub(crate) use kernel::Kernel;
-pub(crate) use op::{moments, prices};
+pub(crate) use op::{moments, terms_of};

@@ -1,4 +1,4 @@
-//! Moments and prices as candle ops with their own backward.
+//! Moments and the terms of the loss as candle ops with their own backward.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape
 use rayon::prelude::*;
 
 use super::access::{Access, Sweeper, for_dtype};
-use super::keypoint::{Price, price, slope};
+use super::keypoint::{Terms, derivative, terms};
 use super::map::{Axes, MapMoments};
 use crate::StarLossConfig;
 
@@ -21,9 +21,9 @@ pub(crate) fn moments(heatmaps: &Tensor, axes: Axes, relu: bool) -> Result<Tenso
     heatmaps.contiguous()?.apply_op1(MomentsOp { sweeper, saved: OnceLock::new() })
 }
 
-/// Prices of moments `[B, K, 5]` against targets `[B, K, 2]`, both f64: `[B, K, 2]`, distance and restriction.
-pub(crate) fn prices(moments: &Tensor, targets: &Tensor, config: &StarLossConfig) -> Result<Tensor> {
-    moments.contiguous()?.apply_op2(&targets.contiguous()?, PricesOp { config: config.clone() })
+/// The terms of the loss of moments `[B, K, 5]` against targets `[B, K, 2]`, both f64: `[B, K, 2]`, distance and restriction.
+pub(crate) fn terms_of(moments: &Tensor, targets: &Tensor, config: &StarLossConfig) -> Result<Tensor> {
+    moments.contiguous()?.apply_op2(&targets.contiguous()?, TermsOp { config: config.clone() })
 }
 
 /// The values of a contiguous tensor's storage.
@@ -124,7 +124,7 @@ fn prefer_huge_pages<D>(buffer: &[D]) {
     let skipped = start.align_offset(PAGE);
     if bytes >= 2 * HUGE && skipped < bytes {
         let length = (bytes - skipped) / PAGE * PAGE;
-        // SAFETY: the range lies in `buffer`, and the advice changes no content. A refusal costs nothing.
+        // SAFETY: the range lies in `buffer`, and the advice changes no content. A refusal does no harm.
         let _ = unsafe { madvise(start.wrapping_add(skipped).cast_mut().cast(), length, MADV_HUGEPAGE) };
     }
 }
@@ -132,16 +132,16 @@ fn prefer_huge_pages<D>(buffer: &[D]) {
 #[cfg(not(target_os = "linux"))]
 fn prefer_huge_pages<D>(_: &[D]) {}
 
-struct PricesOp {
+struct TermsOp {
     config: StarLossConfig,
 }
 
 /// Keypoints below this many in one task cost more in scheduling than in work.
 const KEYPOINTS_A_TASK: usize = 256;
 
-impl CustomOp2 for PricesOp {
+impl CustomOp2 for TermsOp {
     fn name(&self) -> &'static str {
-        "star-prices"
+        "star-terms"
     }
 
     fn cpu_fwd(
@@ -153,14 +153,14 @@ impl CustomOp2 for PricesOp {
     ) -> Result<(CpuStorage, Shape)> {
         let (b, k, _) = l1.shape().dims3()?;
         let (CpuStorage::F64(moments), CpuStorage::F64(targets)) = (s1, s2) else {
-            bail!("star-prices: expected f64, got {:?} and {:?}", s1.dtype(), s2.dtype())
+            bail!("star-terms: expected f64, got {:?} and {:?}", s1.dtype(), s2.dtype())
         };
         let (moments, targets) = (contiguous("moments", moments, l1)?, contiguous("targets", targets, l2)?);
         let mut out = vec![0.0; 2 * b * k];
         let inputs = moments.par_chunks_exact(MOMENTS).zip(targets.par_chunks_exact(2));
         inputs.zip(out.par_chunks_exact_mut(2)).with_min_len(KEYPOINTS_A_TASK).for_each(|((m, t), out)| {
-            let price = price(&self.config, [t[0] - m[0], t[1] - m[1]], [m[2], m[3], m[4]]);
-            out.copy_from_slice(&[price.distance, price.restriction]);
+            let terms = terms(&self.config, [t[0] - m[0], t[1] - m[1]], [m[2], m[3], m[4]]);
+            out.copy_from_slice(&[terms.distance, terms.restriction]);
         });
         Ok((CpuStorage::F64(out), Shape::from((b, k, 2))))
     }
@@ -173,17 +173,17 @@ impl CustomOp2 for PricesOp {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (m, t) = (doubles("moments", moments)?, doubles("targets", targets)?);
-        let by = doubles("gradient of the prices", grad)?;
+        let by = doubles("gradient of the terms", grad)?;
         let (mut dm, mut dt) = (vec![0.0; m.len()], vec![0.0; t.len()]);
         let inputs = m.par_chunks_exact(MOMENTS).zip(t.par_chunks_exact(2)).zip(by.par_chunks_exact(2));
         let outputs = dm.par_chunks_exact_mut(MOMENTS).zip(dt.par_chunks_exact_mut(2));
         inputs.zip(outputs).with_min_len(KEYPOINTS_A_TASK).for_each(|(((m, t), by), (dm, dt))| {
-            let by = Price { distance: by[0], restriction: by[1] };
-            let slope = slope(&self.config, [t[0] - m[0], t[1] - m[1]], [m[2], m[3], m[4]], by);
-            dt.copy_from_slice(&slope.residual);
-            dm[0] = -slope.residual[0];
-            dm[1] = -slope.residual[1];
-            dm[2..].copy_from_slice(&slope.covariance);
+            let by = Terms { distance: by[0], restriction: by[1] };
+            let derivative = derivative(&self.config, [t[0] - m[0], t[1] - m[1]], [m[2], m[3], m[4]], by);
+            dt.copy_from_slice(&derivative.residual);
+            dm[0] = -derivative.residual[0];
+            dm[1] = -derivative.residual[1];
+            dm[2..].copy_from_slice(&derivative.covariance);
         });
         let dm = Tensor::from_vec(dm, moments.shape(), moments.device())?;
         let dt = Tensor::from_vec(dt, targets.shape(), targets.device())?;

@@ -228,10 +228,10 @@ pub(crate) fn sums<T: Real, const RELU: bool>(level: Level, map: &[T], xs: &[f64
     match level {
         Level::Portable => sums_in_lanes::<T, RELU, 4, false>(map, xs, ys),
         #[cfg(target_arch = "x86_64")]
-        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        #[expect(unsafe_code, reason = "this level is only detected on machines with these instructions")]
         Level::Avx2 => unsafe { sums_avx2::<T, RELU>(map, xs, ys) },
         #[cfg(target_arch = "x86_64")]
-        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        #[expect(unsafe_code, reason = "this level is only detected on machines with these instructions")]
         Level::Avx512 => unsafe { sums_avx512::<T, RELU>(map, xs, ys) },
     }
 }
@@ -282,10 +282,10 @@ pub(crate) fn gradient<T: Real, const RELU: bool>(
     match level {
         Level::Portable => gradient_by_rows::<T, RELU, false>(map, q, dx, ys, out),
         #[cfg(target_arch = "x86_64")]
-        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        #[expect(unsafe_code, reason = "this level is only detected on machines with these instructions")]
         Level::Avx2 => unsafe { gradient_avx2::<T, RELU>(map, q, dx, ys, out) },
         #[cfg(target_arch = "x86_64")]
-        #[expect(unsafe_code, reason = "the level says that the machine has these instructions")]
+        #[expect(unsafe_code, reason = "this level is only detected on machines with these instructions")]
         Level::Avx512 => unsafe { gradient_avx512::<T, RELU>(map, q, dx, ys, out) },
     }
 }

@@ -2,8 +2,11 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
-use super::{HeatmapLoss, Known, LossParts};
-use crate::moments::{Moments, map_dims};
+use super::heatmap_loss::{HeatmapLoss, LossParts};
+use super::targets::FiniteTargets;
+use crate::maps::map_dims;
+use crate::moments::Moments;
+use crate::reading::with_grid;
 use crate::{Activation, Distance, Grid};
 
 /// Variance across the edge below which the ratio of variances is not taken. Reference value.
@@ -22,45 +25,42 @@ pub struct Edge {
     pub closed: bool,
 }
 
-/// Prices the residual across the edge more than along it: with normal `n`, tangent `t` and the ratio `l` of the map's variances
-/// along `t` and `n`, within 1 to 9, `delta^2 = 2 l / (l + 1) (e . n)^2 + 2 / (l + 1) (e . t)^2`, priced by smooth-L1.
+/// A residual across the edge weighs more than one along it: with normal `n`, tangent `t` and the ratio `l` of the map's variances
+/// along `t` and `n`, within 1 to 9, `delta^2 = 2 l / (l + 1) (e . n)^2 + 2 / (l + 1) (e . t)^2`, and the loss is the distance of `delta`, smooth-L1 in the reference.
 ///
 /// The normal is the sum of the unit vectors to the neighbours of the true keypoint on its edge, or perpendicular to the edge at
 /// its ends and where it runs straight. A keypoint on no edge has `delta = |e|`; one on several edges belongs to the first. The
 /// variances are those of the unbiased covariance, whose ratio is that of the plain one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnisotropicDirectionLoss {
-    /// The curves.
-    pub edges: Vec<Edge>,
-    /// Price of `delta`.
-    pub distance: Distance,
-    /// Coordinates of maps and targets.
-    pub grid: Grid,
+    edges: Vec<Edge>,
+    distance: Distance,
+    grid: Grid,
 }
 
-impl AnisotropicDirectionLoss {
-    /// With the reference's smooth-L1 and grid.
-    #[must_use]
-    pub fn new(edges: Vec<Edge>) -> Self {
-        Self { edges, distance: Distance::smooth_l1(), grid: Grid::default() }
-    }
+with_grid!(AnisotropicDirectionLoss);
 
-    /// As [`HeatmapLoss::prices`], the ratio of variances being that of other maps `guide` of the same shape: the reference takes
-    /// those of the last stack for every stack.
+impl AnisotropicDirectionLoss {
+    /// With these curves and the distance of `delta`, on the reference's grid.
     ///
     /// # Errors
-    /// As there, and when an edge names a keypoint that the maps do not have.
-    pub fn guided_prices(&self, heatmaps: &Tensor, guide: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        self.distance.validate()?;
+    /// As [`Distance::validate`].
+    pub fn new(edges: Vec<Edge>, distance: Distance) -> Result<Self> {
+        distance.validate()?;
+        Ok(Self { edges, distance, grid: Grid::default() })
+    }
+
+    /// Per keypoint, with the ratio of the variances of `guide`.
+    fn guided(&self, heatmaps: &Tensor, guide: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (_, k, _, _) = map_dims(heatmaps)?;
         if guide.dims() != heatmaps.dims() {
             bail!("guide: expected {:?}, got {:?}", heatmaps.dims(), guide.dims())
         }
-        let known = Known::new(heatmaps, targets)?;
-        let on_edge = Tensor::new(self.on_edge(k)?, heatmaps.device())?.to_dtype(known.targets.dtype())?;
-        let [nx, ny] = self.normals(&known, k)?;
+        let targets = FiniteTargets::new(heatmaps, targets)?;
+        let on_edge = Tensor::new(self.on_edge(k)?, heatmaps.device())?.to_dtype(targets.points.dtype())?;
+        let [nx, ny] = self.normals(&targets, k)?;
         let means = Moments::new(heatmaps, self.grid, Activation::NonNegative)?.means;
-        let residual = (&known.targets - means)?;
+        let residual = (&targets.points - means)?;
         let [ex, ey] = components(&residual)?;
         let across = ((&ex * &nx)? + (&ey * &ny)?)?.sqr()?;
         let along = ((&ey * &nx)? - (&ex * &ny)?)?.sqr()?;
@@ -77,7 +77,7 @@ impl AnisotropicDirectionLoss {
         let weight_across = (&ratio * &weight_along)?;
         let blend = |weight: &Tensor| weight.affine(1.0, -1.0)?.broadcast_mul(&on_edge)?.affine(1.0, 1.0);
         let squared = ((blend(&weight_across)? * across)? + (blend(&weight_along)? * along)?)?;
-        known.mark(&self.distance.of_norm(&squared)?)
+        targets.with_nan(&self.distance.of_norm(&squared)?)
     }
 
     /// 1 for keypoints on an edge.
@@ -116,14 +116,14 @@ impl AnisotropicDirectionLoss {
     }
 
     /// Unit normals of the true curve, `[B, K]` for x and y; (1, 0) off every edge.
-    fn normals(&self, known: &Known, k: usize) -> Result<[Tensor; 2]> {
-        let Known { targets, lost } = known;
+    fn normals(&self, targets: &FiniteTargets, k: usize) -> Result<[Tensor; 2]> {
+        let FiniteTargets { points: targets, nan_or_zero } = targets;
         let (own, [before, after]) = (Tensor::arange(0, k as u32, targets.device())?, self.neighbours(k));
-        // Each neighbour, and 1 where there is none: at an end, and where it is not known.
+        // Each neighbour, and 1 where there is none: at an end, and where it is not finite.
         let neighbour = |order: Vec<u32>| -> Result<(Tensor, Tensor)> {
             let order = Tensor::new(order, targets.device())?;
-            let unknown = lost.index_select(&order, 1)?.ne(0.0)?;
-            let none = (order.eq(&own)?.broadcast_as(unknown.shape())? + unknown)?.gt(0u8)?;
+            let not_finite = nan_or_zero.index_select(&order, 1)?.ne(0.0)?;
+            let none = (order.eq(&own)?.broadcast_as(not_finite.shape())? + not_finite)?.gt(0u8)?;
             let points = targets.index_select(&order, 1)?;
             let points = none.unsqueeze(2)?.broadcast_as(points.shape())?.where_cond(targets, &points)?;
             Ok((points, none))
@@ -145,13 +145,13 @@ impl AnisotropicDirectionLoss {
 }
 
 impl HeatmapLoss for AnisotropicDirectionLoss {
-    fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        self.guided_prices(heatmaps, heatmaps, targets)
+    fn per_keypoint(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        self.guided(heatmaps, heatmaps, targets)
     }
 
-    /// The ratio of variances is that of `last`, for every stage.
+    /// The ratio of variances is that of `last`, for every stage, as in the reference.
     fn parts(&self, heatmaps: &Tensor, last: &Tensor, targets: &Tensor) -> Result<LossParts> {
-        Ok(LossParts { distance: self.guided_prices(heatmaps, last, targets)?, restriction: None })
+        Ok(LossParts { distance: self.guided(heatmaps, last, targets)?, restriction: None })
     }
 }
 

@@ -2,9 +2,12 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
-use super::map::gaussian;
-use super::{HeatmapLoss, Known};
-use crate::moments::{MASS_FLOOR, Moments};
+use super::heatmap_loss::HeatmapLoss;
+use super::map::{check_sigma, gaussian};
+use super::targets::FiniteTargets;
+use crate::maps::MASS_FLOOR;
+use crate::moments::Moments;
+use crate::reading::{with_activation, with_grid};
 use crate::{Activation, Distance, Grid};
 
 /// Probabilities are raised by this inside the logarithm.
@@ -13,14 +16,28 @@ const PROBABILITY_FLOOR: f64 = 1e-24;
 /// `|target - mu| + weight * JS(p, N(target, sigma^2))`, where `JS` is the Jensen-Shannon divergence in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DsntLoss {
-    /// Standard deviation of the Gaussian, in pixels of the map.
-    pub sigma: f64,
-    /// Factor of the divergence.
-    pub weight: f64,
-    /// Coordinates of maps and targets.
-    pub grid: Grid,
-    /// What makes the maps non-negative; the paper uses a softmax.
-    pub activation: Activation,
+    sigma: f64,
+    weight: f64,
+    grid: Grid,
+    activation: Activation,
+}
+
+with_grid!(DsntLoss);
+with_activation!(DsntLoss);
+
+impl DsntLoss {
+    /// With a Gaussian of standard deviation `sigma` in pixels of the map, and `weight` as the factor of the divergence; on pixel
+    /// centres, after a softmax, as in the paper.
+    ///
+    /// # Errors
+    /// When `sigma` is not positive or `weight` is negative.
+    pub fn new(sigma: f64, weight: f64) -> Result<Self> {
+        check_sigma(sigma)?;
+        if !(weight.is_finite() && weight >= 0.0) {
+            bail!("dsnt weight: expected a finite number >= 0, got {weight}")
+        }
+        Ok(Self { sigma, weight, ..Self::default() })
+    }
 }
 
 impl Default for DsntLoss {
@@ -32,23 +49,20 @@ impl Default for DsntLoss {
 }
 
 impl HeatmapLoss for DsntLoss {
-    fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        if !(self.weight.is_finite() && self.weight >= 0.0) {
-            bail!("dsnt weight: expected a finite number >= 0, got {}", self.weight)
-        }
-        let known = Known::new(heatmaps, targets)?;
-        let maps = self.activation.apply(heatmaps)?.to_dtype(known.targets.dtype())?;
+    fn per_keypoint(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let targets = FiniteTargets::new(heatmaps, targets)?;
+        let maps = self.activation.apply(heatmaps)?.to_dtype(targets.points.dtype())?;
         let means = Moments::new(&maps, self.grid, Activation::NonNegative)?.means;
-        let euclidean = Distance::L1.of_norm(&(&known.targets - means)?.sqr()?.sum(D::Minus1)?)?;
+        let euclidean = Distance::L1.of_norm(&(&targets.points - means)?.sqr()?.sum(D::Minus1)?)?;
 
         let p = normalised(&maps)?;
         // In the maximum over an empty window the Gaussian of a far target underflows; a uniform floor keeps it a distribution.
-        let q = gaussian(&known.targets, maps.dims4()?, self.grid, self.sigma)?;
+        let q = gaussian(&targets.points, maps.dims4()?, self.grid, self.sigma)?;
         let q = normalised(&q.affine(1.0, PROBABILITY_FLOOR)?)?;
         let m = (&p + &q)?.affine(0.5, 0.0)?;
         let divergence =
             ((relative_entropy(&p, &m)? + relative_entropy(&q, &m)?)?).affine(0.5 * self.weight, 0.0)?;
-        known.mark(&(euclidean + divergence)?)
+        targets.with_nan(&(euclidean + divergence)?)
     }
 }
 

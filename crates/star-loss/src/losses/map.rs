@@ -2,10 +2,12 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
-use super::{HeatmapLoss, Known};
-use crate::awing::{AwingConfig, awing_means};
-use crate::moments::working_dtype;
-use crate::{Activation, Grid};
+use super::heatmap_loss::HeatmapLoss;
+use super::targets::FiniteTargets;
+use crate::awing::awing_means;
+use crate::maps::working_dtype;
+use crate::reading::{with_activation, with_grid};
+use crate::{Activation, AwingConfig, Grid};
 
 /// Gaussian bumps of height 1 at targets `[B, K, 2]`: `[B, K, H, W]` in the dtype of the targets.
 ///
@@ -24,9 +26,7 @@ pub(super) fn gaussian(
     grid: Grid,
     sigma: f64,
 ) -> Result<Tensor> {
-    if !(sigma.is_finite() && sigma > 0.0) {
-        bail!("sigma: expected a positive finite number of pixels, got {sigma}")
-    }
+    check_sigma(sigma)?;
     let (b, k, h, w) = dims;
     let profile = |axis: usize, n: usize| -> Result<Tensor> {
         let coordinates: Vec<f64> = (0..n).map(|i| grid.coordinate(i as f64, n)).collect();
@@ -39,15 +39,33 @@ pub(super) fn gaussian(
     profile(1, h)?.reshape((b, k, h, 1))?.broadcast_mul(&profile(0, w)?.reshape((b, k, 1, w))?)
 }
 
+pub(super) fn check_sigma(sigma: f64) -> Result<()> {
+    if !(sigma.is_finite() && sigma > 0.0) {
+        bail!("sigma: expected a positive finite number of pixels, got {sigma}")
+    }
+    Ok(())
+}
+
 /// Mean squared difference between the map and a Gaussian bump of height 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MseMapLoss {
-    /// Standard deviation of the bump, in pixels of the map.
-    pub sigma: f64,
-    /// Coordinates of the targets.
-    pub grid: Grid,
-    /// What the maps pass through first.
-    pub activation: Activation,
+    sigma: f64,
+    grid: Grid,
+    activation: Activation,
+}
+
+with_grid!(MseMapLoss);
+with_activation!(MseMapLoss);
+
+impl MseMapLoss {
+    /// With bumps of standard deviation `sigma`, in pixels of the map.
+    ///
+    /// # Errors
+    /// When `sigma` is not positive.
+    pub fn new(sigma: f64) -> Result<Self> {
+        check_sigma(sigma)?;
+        Ok(Self { sigma, ..Self::default() })
+    }
 }
 
 impl Default for MseMapLoss {
@@ -58,25 +76,36 @@ impl Default for MseMapLoss {
 }
 
 impl HeatmapLoss for MseMapLoss {
-    fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let known = Known::new(heatmaps, targets)?;
+    fn per_keypoint(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let targets = FiniteTargets::new(heatmaps, targets)?;
         let maps = self.activation.apply(heatmaps)?.to_dtype(working_dtype(heatmaps.dtype())?)?;
-        let bumps = gaussian(&known.targets, maps.dims4()?, self.grid, self.sigma)?;
-        known.mark(&(maps - bumps)?.sqr()?.flatten_from(2)?.mean(D::Minus1)?)
+        let bumps = gaussian(&targets.points, maps.dims4()?, self.grid, self.sigma)?;
+        targets.with_nan(&(maps - bumps)?.sqr()?.flatten_from(2)?.mean(D::Minus1)?)
     }
 }
 
 /// Adaptive Wing between the map and a Gaussian bump of height 1, mean over the pixels of each keypoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AwingMapLoss {
-    /// Constants of the loss.
-    pub config: AwingConfig,
-    /// Standard deviation of the bump, in pixels of the map.
-    pub sigma: f64,
-    /// Coordinates of the targets.
-    pub grid: Grid,
-    /// What the maps pass through first.
-    pub activation: Activation,
+    config: AwingConfig,
+    sigma: f64,
+    grid: Grid,
+    activation: Activation,
+}
+
+with_grid!(AwingMapLoss);
+with_activation!(AwingMapLoss);
+
+impl AwingMapLoss {
+    /// With bumps of standard deviation `sigma`, in pixels of the map.
+    ///
+    /// # Errors
+    /// When `sigma` is not positive, and as [`AwingConfig::validate`].
+    pub fn new(sigma: f64, config: AwingConfig) -> Result<Self> {
+        check_sigma(sigma)?;
+        config.validate()?;
+        Ok(Self { config, sigma, ..Self::default() })
+    }
 }
 
 impl Default for AwingMapLoss {
@@ -92,10 +121,10 @@ impl Default for AwingMapLoss {
 }
 
 impl HeatmapLoss for AwingMapLoss {
-    fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let known = Known::new(heatmaps, targets)?;
+    fn per_keypoint(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let targets = FiniteTargets::new(heatmaps, targets)?;
         let maps = self.activation.apply(heatmaps)?;
-        let bumps = gaussian(&known.targets, maps.dims4()?, self.grid, self.sigma)?;
-        known.mark(&awing_means(&maps, &bumps, &self.config)?)
+        let bumps = gaussian(&targets.points, maps.dims4()?, self.grid, self.sigma)?;
+        targets.with_nan(&awing_means(&maps, &bumps, &self.config)?)
     }
 }

@@ -2,19 +2,32 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::{HeatmapLoss, Known};
+use super::heatmap_loss::HeatmapLoss;
+use super::targets::FiniteTargets;
 use crate::moments::Moments;
+use crate::reading::{with_activation, with_grid};
 use crate::{Activation, Distance, Grid};
 
 /// `d(|target - mu|)` on the Euclidean norm: what STAR is compared with. L1 is the norm itself, floored at 1e-3.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SoftArgmaxLoss {
-    /// Price of the norm.
-    pub distance: Distance,
-    /// Coordinates of maps and targets.
-    pub grid: Grid,
-    /// What makes the maps non-negative.
-    pub activation: Activation,
+    distance: Distance,
+    grid: Grid,
+    activation: Activation,
+}
+
+with_grid!(SoftArgmaxLoss);
+with_activation!(SoftArgmaxLoss);
+
+impl SoftArgmaxLoss {
+    /// On the reference's grid, of maps that are non-negative already.
+    ///
+    /// # Errors
+    /// As [`Distance::validate`].
+    pub fn new(distance: Distance) -> Result<Self> {
+        distance.validate()?;
+        Ok(Self { distance, grid: Grid::default(), activation: Activation::default() })
+    }
 }
 
 impl Default for SoftArgmaxLoss {
@@ -25,10 +38,9 @@ impl Default for SoftArgmaxLoss {
 }
 
 impl HeatmapLoss for SoftArgmaxLoss {
-    fn prices(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        self.distance.validate()?;
-        let known = Known::new(heatmaps, targets)?;
+    fn per_keypoint(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let targets = FiniteTargets::new(heatmaps, targets)?;
         let means = Moments::new(heatmaps, self.grid, self.activation)?.means;
-        known.mark(&self.distance.of_norm(&(&known.targets - means)?.sqr()?.sum(D::Minus1)?)?)
+        targets.with_nan(&self.distance.of_norm(&(&targets.points - means)?.sqr()?.sum(D::Minus1)?)?)
     }
 }
