@@ -4,14 +4,15 @@
 //! distribution with two degrees of freedom: mean 2, median `2 ln 2`, and `1 - exp(-d2 / 2)` is uniform. Everything here compares
 //! with that. A spread that is too small makes distances too large, and those who fuse landmarks trust them too much.
 
-use serde::{Deserialize, Serialize};
+mod reliability;
+mod summary;
+
+pub use summary::CalibrationSummary;
 
 use crate::{Covariance, Error, Result};
 
 /// Median of the squared distance of a calibrated prediction, `2 ln 2`.
 const MEDIAN: f64 = 2.0 * std::f64::consts::LN_2;
-/// Points of the reliability curve: shares of 0.05, 0.10 ... 0.95, then 0.99.
-const SHARES: usize = 19;
 /// Bins of equal count of the comparison of predicted and observed spread.
 const BINS: usize = 10;
 
@@ -40,41 +41,6 @@ impl Pair {
     fn d2(&self) -> f64 {
         self.z[0] * self.z[0] + self.z[1] * self.z[1]
     }
-}
-
-/// How well predicted covariances match errors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CalibrationSummary {
-    /// Keypoints compared, over all images.
-    pub pairs: usize,
-    /// Keypoints left out because prediction or covariance was absent, not finite or without extent.
-    pub unusable: usize,
-    /// Mean squared Mahalanobis distance; 2 where calibrated.
-    pub mean_squared_distance: f64,
-    /// Median squared Mahalanobis distance; 1.386 where calibrated.
-    pub median_squared_distance: f64,
-    /// What predicted standard deviations must be multiplied by so that the mean squared distance is 2 (maximum likelihood).
-    pub scale: f64,
-    /// The same from the medians, which a few gross errors do not move.
-    pub robust_scale: f64,
-    /// Mean squared residual along the short and the long axis in standard deviations; 1 and 1 where calibrated.
-    pub axis_variances: [f64; 2],
-    /// Mean negative log-likelihood of the errors as fractions of the normalizer; lower is better.
-    pub nll: f64,
-    /// The same after multiplying the standard deviations by [`scale`](Self::scale).
-    pub nll_scaled: f64,
-    /// Area between the reliability curve and the diagonal, in `[0, 0.5]`; 0 where calibrated.
-    pub miscalibration_area: f64,
-    /// Largest distance between the two (Kolmogorov and Smirnov's statistic), in `[0, 1]`.
-    pub largest_gap: f64,
-    /// Reliability curve: the share that should lie within an ellipse, and the share that does.
-    pub curve: Vec<[f64; 2]>,
-    /// Bins of equal count by predicted spread: root mean square of the predicted standard deviations and of the errors per axis,
-    /// both as fractions of the normalizer.
-    pub spread_bins: Vec<[f64; 2]>,
-    /// [`scale`](Self::scale) of each keypoint on its own; `None` for a keypoint never compared.
-    pub keypoint_scales: Vec<Option<f64>>,
 }
 
 impl Calibration {
@@ -171,13 +137,9 @@ impl Calibration {
             nll: constant + mean / 2.0,
             // Scaling by s divides the distance by s^2, which leaves 2 of it, and adds ln s^2 to the volume.
             nll_scaled: constant + 2.0 * scale.max(f64::MIN_POSITIVE).ln() + 1.0,
-            miscalibration_area: area(&shares),
-            largest_gap: gap(&shares),
-            curve: (1..=SHARES)
-                .map(|i| i as f64 / (SHARES + 1) as f64)
-                .chain([0.99])
-                .map(|share| [share, shares.partition_point(|s| *s <= share) as f64 / count])
-                .collect(),
+            miscalibration_area: reliability::area(&shares),
+            largest_gap: reliability::gap(&shares),
+            curve: reliability::curve(&shares),
             spread_bins: self.spread_bins(),
             keypoint_scales: self.keypoint_scales(),
         })
@@ -204,29 +166,6 @@ impl Calibration {
         }
         sums.into_iter().map(|[sum, count]| (count > 0.0).then(|| (sum / count / 2.0).sqrt())).collect()
     }
-}
-
-/// Area between the empirical distribution of ascending `shares` in `[0, 1]` and the diagonal, exactly.
-fn area(shares: &[f64]) -> f64 {
-    let count = shares.len() as f64;
-    let ends = shares.iter().copied().chain([1.0]);
-    let mut start = 0.0;
-    let mut total = 0.0;
-    for (i, end) in ends.enumerate() {
-        let level = i as f64 / count;
-        // The integral of |level - x| from start to end: half the signed squares at both ends.
-        let part = |x: f64| (x - level) * (x - level).abs() / 2.0;
-        total += part(end) - part(start);
-        start = end;
-    }
-    total
-}
-
-/// Largest distance between the empirical distribution and the diagonal, on either side of each step.
-fn gap(shares: &[f64]) -> f64 {
-    let count = shares.len() as f64;
-    let steps = shares.iter().enumerate();
-    steps.map(|(i, s)| (s - i as f64 / count).max((i + 1) as f64 / count - s)).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -271,14 +210,6 @@ mod tests {
         // 1.5 px predicted, 3 px made, over 60 px.
         let [predicted, observed] = sure.spread_bins[0];
         assert!((predicted - 0.025).abs() < TOLERANCE && observed > 0.0);
-    }
-
-    #[test]
-    fn the_area_and_the_gap_of_one_point_are_known() {
-        // One share at 0.5: |0 - x| up to 0.5 and |1 - x| from there, 1/8 each; the gap is 0.5.
-        assert!((area(&[0.5]) - 0.25).abs() < TOLERANCE && (gap(&[0.5]) - 0.5).abs() < TOLERANCE);
-        // All at 0: 1 - x over [0, 1].
-        assert!((area(&[0.0, 0.0]) - 0.5).abs() < TOLERANCE && (gap(&[0.0, 0.0]) - 1.0).abs() < TOLERANCE);
     }
 
     #[test]
