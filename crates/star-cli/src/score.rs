@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use star_data::Dataset;
-use star_data::formats::tsv::TsvDataset;
+use star_data::formats::tsv;
 use star_eval::Case;
 use star_predict::records::{self, FaceRecord};
 use star_predict::{Ellipse, weights};
@@ -21,10 +21,10 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let scheme = weights::scheme(&args.scheme)?;
     let beside = star_data::formats::folder_of(&args.truth);
     let images = args.images.as_deref().unwrap_or(&beside);
-    let truth = TsvDataset::open(&args.truth, images, scheme.clone())?;
+    let truth = tsv::open(&args.truth, images, scheme.clone())?;
     let predicted = records::read(&args.predictions, scheme.keypoints, &scheme.name)?;
     let rows: Vec<Row> = truth
-        .rows()
+        .annotations()
         .iter()
         .map(|row| Row {
             image: row.image.to_string_lossy().into_owned(),

@@ -18,7 +18,7 @@ const SHOWN: usize = 5;
 /// # Errors
 /// For a split that the format does not have.
 pub fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
-    let format = args.format.format();
+    let format = args.format;
     let (split, own_split) = split(format, args.split.as_deref())?;
     Ok(Source {
         images: args.images.clone(),
@@ -70,7 +70,7 @@ pub fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
 /// When the annotations cannot be read or are none.
 pub fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> Result<Opened> {
     let wanted = source(args, Some(scheme.clone()), subset)?;
-    let only_a_name = subset.is_some() && args.format.format().splits().is_empty();
+    let only_a_name = subset.is_some() && args.format.splits().is_empty();
     let opened = match wanted.open() {
         Err(Error::Empty { .. }) if only_a_name => Source { subset: None, ..wanted }.open()?,
         opened => opened?,
@@ -89,7 +89,7 @@ pub fn open_faces(args: &FacesArgs) -> Result<Opened> {
 
 /// Whether rows that cannot be used are left out: in 300VW some always are.
 pub fn lenient(args: &SourceArgs) -> bool {
-    args.lenient || args.format.format() == Format::Face300vw
+    args.lenient || args.format == Format::Face300vw
 }
 
 /// The faces, if nothing is wrong or that may be; what is left out is said on standard error.
@@ -123,7 +123,7 @@ pub fn usable(mut opened: Opened, lenient: bool) -> Result<Opened> {
 
 /// The name of a data set to print beside figures: the published one with its split, or folder and file.
 pub fn name(args: &SourceArgs) -> String {
-    let format = args.format.format();
+    let format = args.format;
     if format.splits().is_empty() {
         let path = &args.annotations;
         let file = path.file_name().unwrap_or(path.as_os_str());

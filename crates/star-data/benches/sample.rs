@@ -18,7 +18,7 @@ use star_data::affine::Affine;
 use star_data::augment::Augmentation;
 use star_data::crop::Crop;
 use star_data::decode::decode_bytes;
-use star_data::formats::tsv::TsvDataset;
+use star_data::formats::tsv;
 use star_data::loader::{Loader, LoaderConfig};
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::target::{edgemap, pointmap};
@@ -76,7 +76,7 @@ fn image_files(folder: &Path) -> Memory {
     let scheme = Scheme::named("300w").unwrap();
     let mut rows = Vec::new();
     for file in ["train.tsv", "test.tsv"] {
-        let set = TsvDataset::open(&folder.join(file), folder, scheme.clone()).unwrap();
+        let set = tsv::open(&folder.join(file), folder, scheme.clone()).unwrap();
         for index in 0..set.len() {
             let mut face = set.get(index).unwrap();
             face.image = Default::default();

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use safetensors::SafeTensors;
 use star_data::crop::{Crop, normalize};
-use star_data::formats::tsv::{TsvDataset, TsvRow};
+use star_data::formats::{AnnotatedImages, tsv};
 use star_data::target::{edgemap, pointmap};
-use star_data::{Dataset, Scheme, warp};
+use star_data::{Annotation, Dataset, Scheme, warp};
 
 const SIZE: usize = 256;
 const MAP: usize = 64;
@@ -34,11 +34,11 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn rows(images: &Path) -> TsvDataset {
-    TsvDataset::open(&here("tests/golden/menpo.tsv"), images, Scheme::named("300w").unwrap()).unwrap()
+fn rows(images: &Path) -> AnnotatedImages {
+    tsv::open(&here("tests/golden/menpo.tsv"), images, Scheme::named("300w").unwrap()).unwrap()
 }
 
-fn name(row: &TsvRow) -> String {
+fn name(row: &Annotation) -> String {
     row.image.file_stem().unwrap().to_string_lossy().into_owned()
 }
 
@@ -55,18 +55,18 @@ fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
     }
 }
 
-fn each_face(mut check: impl FnMut(&TsvRow, &str, &SafeTensors)) {
+fn each_face(mut check: impl FnMut(&Annotation, &str, &SafeTensors)) {
     let bytes = std::fs::read(here("tests/golden/targets_300w.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let set = rows(Path::new("."));
     assert_eq!(set.len(), 4);
-    for row in set.rows() {
+    for row in set.annotations() {
         check(row, &name(row), &file);
     }
 }
 
 /// Landmarks in crop pixels.
-fn cropped(row: &TsvRow) -> Vec<[f32; 2]> {
+fn cropped(row: &Annotation) -> Vec<[f32; 2]> {
     let map = Crop::new(SIZE).transform(&row.face).unwrap();
     row.points.iter().map(|&p| map.apply(p)).collect()
 }
@@ -147,7 +147,7 @@ fn warped_pixels_agree_where_the_photographs_are_at_hand() {
     let bytes = std::fs::read(golden).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let set = rows(&images);
-    for (i, row) in set.rows().iter().enumerate() {
+    for (i, row) in set.annotations().iter().enumerate() {
         let sample = set.get(i).unwrap();
         let map = Crop::new(SIZE).transform(&sample.face).unwrap();
         let ours = warp::warp(&sample.image, &map, SIZE).unwrap();

@@ -10,8 +10,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use star_data::decode::decode_bytes;
-use star_data::formats::cofw::{Base, Cofw};
-use star_data::formats::{Format, Source, Split, pts, tsv};
+use star_data::formats::{Format, Source, Split, cofw, pts, tsv};
 use star_data::{Dataset, Result, Scheme};
 
 fn test_image() -> RgbImage {
@@ -65,7 +64,7 @@ fn open_text(bytes: &[u8]) {
     let scheme: Scheme = toml::from_str("name = \"three\"\nkeypoints = 3").unwrap();
     let path = dir.path().join("faces.tsv");
     std::fs::write(&path, bytes).unwrap();
-    refusal_names(tsv::TsvDataset::open(&path, dir.path(), scheme), "faces.tsv");
+    refusal_names(tsv::open(&path, dir.path(), scheme), "faces.tsv");
     let path = dir.path().join("face.pts");
     std::fs::write(&path, bytes).unwrap();
     refusal_names(pts::read(&path), "face.pts");
@@ -120,7 +119,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("damaged.mat");
         std::fs::write(&path, damaged(&whole, &places, cut)).unwrap();
-        match Cofw::open(&path, Split::Train, Base::Zero) {
+        match cofw::open(&path, Split::Train) {
             Ok(set) => (0..set.len()).for_each(|i| refusal_names(set.get(i), "damaged.mat")),
             Err(error) => refusal_names::<()>(Err(error), "damaged.mat"),
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use image::RgbImage;
 use star_data::augment::Augmentation;
 use star_data::dataset::Subset;
-use star_data::formats::tsv::TsvDataset;
+use star_data::formats::{AnnotatedImages, tsv};
 use star_data::loader::{Batch, Loader, LoaderConfig, Unreadable};
 use star_data::region::Region;
 use star_data::shards::{Encoding, LocalStore, PackConfig, Packed, ShardSet, ShardStore, pack};
@@ -177,7 +177,7 @@ fn cut_and_compressed_images_are_smaller_and_keep_points_on_their_pixels() {
 }
 
 /// A TSV of 29 points beside images, of which one is damaged.
-fn image_files(folder: &Path) -> TsvDataset {
+fn image_files(folder: &Path) -> AnnotatedImages {
     let point = |i: usize| format!("{},{}", 4 + i % 6 * 3, 4 + i / 6 * 4);
     let points = (0..29).map(point).collect::<Vec<_>>().join(",");
     let mut rows = String::new();
@@ -189,7 +189,7 @@ fn image_files(folder: &Path) -> TsvDataset {
     }
     std::fs::write(folder.join("b.jpg"), b"\xff\xd8\xff").unwrap();
     std::fs::write(folder.join("rows.tsv"), rows).unwrap();
-    TsvDataset::open(&folder.join("rows.tsv"), folder, Scheme::named("cofw").unwrap()).unwrap()
+    tsv::open(&folder.join("rows.tsv"), folder, Scheme::named("cofw").unwrap()).unwrap()
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use star_data::formats::tsv::TsvDataset;
+use star_data::formats::tsv;
 use star_data::{Dataset, FaceBox, Scheme, decode};
 use star_predict::detector::{Detector, FrontalDetector, overlap};
 
@@ -31,9 +31,9 @@ fn the_detectors_box_is_calibrated_to_the_landmark_tight_one() {
     for file in ["dlib/train.tsv", "dlib/test.tsv", "menpo/test.tsv"] {
         let path = dir.join(file);
         let images = path.parent().unwrap();
-        let set = TsvDataset::open(&path, images, Scheme::named("300w").unwrap()).unwrap();
+        let set = tsv::open(&path, images, Scheme::named("300w").unwrap()).unwrap();
         truths += set.len();
-        for row in set.rows() {
+        for row in set.annotations() {
             let image = decode::decode(&images.join(&row.image)).unwrap();
             let best = detector
                 .squares(&image)

@@ -148,13 +148,7 @@ impl RealPlan {
                 compat: self.compat,
                 ..Default::default()
             };
-            Ok(match found.format() {
-                Format::Wflw => SourceSection::Wflw(files),
-                Format::Face300w => SourceSection::Face300w(files),
-                Format::Cofw => SourceSection::Cofw(files),
-                Format::Face300vw => SourceSection::Face300vw(files),
-                _ => SourceSection::Tsv(files),
-            })
+            Ok(SourceSection::Files(found.format(), files))
         };
         let mut config: TrainConfig = toml::from_str(&TrainConfig::example()?)?;
         config.scheme = set.scheme.to_string();

@@ -2,48 +2,16 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use star_data::crop::CropRule;
 use star_data::formats::{Compat, Format};
 use star_data::scheme_map::Detail;
 
-/// How annotations are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// Rows of image, 5 points, all points, scale and centre, as the method's reference reads them
-    Tsv,
-    /// One folder of iBUG .pts files beside their images
-    Pts,
-    /// WFLW as unpacked: WFLW_annotations and WFLW_images, or a list file
-    Wflw,
-    /// 300W as unpacked: afw, helen, lfpw, ibug, or the private test
-    #[value(name = "300w")]
-    Face300w,
-    /// COFW's MATLAB files
-    Cofw,
-    /// 300VW as unpacked: a folder a video; frames extracted, or by ffmpeg
-    #[value(name = "300vw")]
-    Face300vw,
-    /// COCO keypoints, JSON
-    Coco,
-    /// A TOML file with a scheme of your own, and a CSV file
-    Own,
-}
-
-impl FormatName {
-    /// The format.
-    pub fn format(self) -> Format {
-        match self {
-            Self::Tsv => Format::Tsv,
-            Self::Pts => Format::Pts,
-            Self::Wflw => Format::Wflw,
-            Self::Face300w => Format::Face300w,
-            Self::Cofw => Format::Cofw,
-            Self::Face300vw => Format::Face300vw,
-            Self::Coco => Format::Coco,
-            Self::Own => Format::Own,
-        }
-    }
+/// The formats by name, each with its line of help.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let value = |format: &Format| PossibleValue::new(format.name()).help(format.about());
+    PossibleValuesParser::new(Format::ALL.iter().map(value)).try_map(|name| name.parse::<Format>())
 }
 
 /// How a face's box is made.
@@ -110,8 +78,8 @@ impl CompatName {
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// Format of the annotations
-    #[arg(long, value_enum, default_value_t = FormatName::Tsv)]
-    pub format: FormatName,
+    #[arg(long, value_parser = formats(), default_value_t = Format::Tsv)]
+    pub format: Format,
     /// Annotation file, or the folder of a data set as it was unpacked
     #[arg(long, value_name = "PATH")]
     pub annotations: PathBuf,

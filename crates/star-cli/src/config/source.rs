@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use star_data::crop::CropRule;
 use star_data::dataset::Cached;
 use star_data::formats::{Compat, Format, Source, Split};
@@ -15,35 +17,71 @@ use star_data::{Dataset, Scheme};
 
 use crate::source;
 
-/// One set of annotated faces. Relative paths start from the folder of the training file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "format", rename_all = "lowercase", deny_unknown_fields)]
+/// One set of annotated faces, by its `format`. Relative paths start from the folder of the training file.
+#[derive(Clone, Debug, PartialEq)]
 pub enum SourceSection {
-    /// Rows of image, 5 points, all points, scale and centre.
-    Tsv(FilesSection),
-    /// One folder of iBUG .pts files beside their images.
-    Pts(FilesSection),
-    /// WFLW as unpacked.
-    Wflw(FilesSection),
-    /// 300W as unpacked.
-    #[serde(rename = "300w")]
-    Face300w(FilesSection),
-    /// COFW's MATLAB files.
-    Cofw(FilesSection),
-    /// 300VW as unpacked.
-    #[serde(rename = "300vw")]
-    Face300vw(FilesSection),
-    /// COCO keypoints.
-    Coco(FilesSection),
-    /// A TOML file with a scheme of one's own, and a CSV file.
-    Own(FilesSection),
-    /// Shards written by `star data pack`, or by another program that writes WebDataset shards.
-    Shards {
-        /// Their folder.
-        folder: PathBuf,
-    },
-    /// Generated faces.
+    /// Annotations on disk, in any format that star-data reads.
+    Files(Format, FilesSection),
+    /// Shards written by `star data pack`, or by another program that writes WebDataset shards: `shards`.
+    Shards(ShardsSection),
+    /// Generated faces: `synthetic`.
     Synthetic(SyntheticConfig),
+}
+
+/// Packed faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardsSection {
+    /// Folder of the shards.
+    pub folder: PathBuf,
+}
+
+const SHARDS: &str = "shards";
+const SYNTHETIC: &str = "synthetic";
+
+impl Serialize for SourceSection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Tagged<'a, T> {
+            format: &'a str,
+            #[serde(flatten)]
+            settings: &'a T,
+        }
+        match self {
+            Self::Files(format, settings) => Tagged { format: format.name(), settings }.serialize(serializer),
+            Self::Shards(settings) => Tagged { format: SHARDS, settings }.serialize(serializer),
+            Self::Synthetic(settings) => Tagged { format: SYNTHETIC, settings }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SourceSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut settings = serde_json::Map::deserialize(deserializer)?;
+        let format = match settings.remove("format") {
+            Some(Value::String(format)) => format,
+            Some(other) => {
+                return Err(D::Error::invalid_type(Unexpected::Other(&other.to_string()), &"a format"));
+            }
+            None => return Err(D::Error::missing_field("format")),
+        };
+        let settings = Value::Object(settings);
+        let section = match format.as_str() {
+            SHARDS => ShardsSection::deserialize(settings).map(Self::Shards),
+            SYNTHETIC => SyntheticConfig::deserialize(settings).map(Self::Synthetic),
+            name => {
+                let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+                let format = name.parse::<Format>().map_err(|_| {
+                    let known = known.join(", ");
+                    D::Error::custom(format!(
+                        "format: expected {known}, {SHARDS} or {SYNTHETIC}, got `{name}`"
+                    ))
+                })?;
+                FilesSection::deserialize(settings).map(|files| Self::Files(format, files))
+            }
+        };
+        section.map_err(D::Error::custom)
+    }
 }
 
 /// Annotations on disk.
@@ -89,16 +127,9 @@ impl SourceSection {
     /// When they cannot be read or are none.
     pub fn open(&self, base: &Path, scheme: &Scheme, split: Split) -> Result<Arc<dyn Dataset>> {
         let (format, files) = match self {
-            Self::Tsv(files) => (Format::Tsv, files),
-            Self::Pts(files) => (Format::Pts, files),
-            Self::Wflw(files) => (Format::Wflw, files),
-            Self::Face300w(files) => (Format::Face300w, files),
-            Self::Cofw(files) => (Format::Cofw, files),
-            Self::Face300vw(files) => (Format::Face300vw, files),
-            Self::Coco(files) => (Format::Coco, files),
-            Self::Own(files) => (Format::Own, files),
-            Self::Shards { folder } => {
-                return Ok(Arc::new(ShardSet::open(&base.join(folder), scheme.clone())?));
+            Self::Files(format, files) => (*format, files),
+            Self::Shards(shards) => {
+                return Ok(Arc::new(ShardSet::open(&base.join(&shards.folder), scheme.clone())?));
             }
             Self::Synthetic(config) => return synthetic(config, scheme),
         };
@@ -145,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_form_is_named_and_unknown_settings_are_refused() {
-        for format in ["tsv", "pts", "wflw", "300w", "cofw", "300vw", "coco", "own"] {
+        for format in Format::ALL {
             let text =
                 format!("format = \"{format}\"\nannotations = \"a\"\nsubset = \"blur\"\ncrop = \"stated\"\n");
             let section = section(&text).unwrap();
@@ -155,5 +186,7 @@ mod tests {
             section("format = \"wflw\"\nannotations = \"a\"\nsplitt = \"test\"").unwrap_err().to_string();
         assert!(message.contains("splitt"), "{message}");
         assert!(section("format = \"synthetic\"\ncount = 3").is_ok());
+        let message = section("format = \"xml\"\nannotations = \"a\"").unwrap_err().to_string();
+        assert!(message.contains("300vw, coco, own") && message.contains("`xml`"), "{message}");
     }
 }

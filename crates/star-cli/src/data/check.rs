@@ -62,7 +62,7 @@ fn summary(report: &Report) -> String {
 
 /// Where the numbers of faces are not the published ones: of the whole, and of the subsets that its tags name.
 fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, name: &str) -> Vec<String> {
-    let format = args.source.format.format();
+    let format = args.source.format;
     let mut wrong = Vec::new();
     if let Some(count) = published.filter(|count| *count != report.faces) {
         wrong.push(format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use star_data::dataset::Subset;
-use star_data::formats::Split;
+use star_data::formats::{Format, Split};
 use star_data::loader::LoaderConfig;
 use star_data::{Dataset, Scheme};
 use star_model::InputSpec;
@@ -34,7 +34,7 @@ pub(super) fn sets(
         train.len()
     );
     let faces = train.clone();
-    let video = matches!(config.data.train, SourceSection::Face300vw(_));
+    let video = matches!(config.data.train, SourceSection::Files(Format::Face300vw, _));
     let (held, kept) = if video {
         Subset::split_groups(train, |index| videos::of(&faces.source(index)), held, config.seed)
     } else if train.image_path(0).is_some() {

@@ -16,8 +16,9 @@
 
 use std::path::Path;
 
-use super::listed::{Listed, Read};
-use super::{Split, layout, pts};
+use super::annotated::{self, AnnotatedImages, Read};
+use super::definition::{Definition, Found, Request, Split};
+use super::{layout, pts};
 use crate::{Error, Result, Scheme};
 
 /// The scheme of the points.
@@ -47,6 +48,15 @@ pub fn subsets(split: Split) -> Vec<&'static str> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// The faces of a split below `root`, which holds the folders `afw`, `helen`, `ibug` and `lfpw`, or those of the private test.
+///
+/// # Errors
+/// As [`read`], and for the first file that cannot be used.
+pub fn open(root: impl AsRef<Path>, split: Split) -> Result<AnnotatedImages> {
+    let root = root.as_ref();
+    annotated::strict(read(root, None, split, None)?, root, ".pts files beside their images")
 }
 
 /// Reads a split from below `root`; images lie beside the `.pts` files, or in the same folders below `images`. With a `subset`
@@ -88,7 +98,53 @@ pub fn read(root: &Path, images: Option<&Path>, split: Split, subset: Option<&st
         let got = format!("{} .pts files, none in such folders", files.len());
         return Err(Error::content(root, "folders", format!("{} with .pts files", names.join(", ")), got));
     }
-    Ok((Listed::new(faces, images, scheme), problems))
+    Ok((AnnotatedImages::new(faces, images, scheme), problems))
+}
+
+/// 300W among the formats.
+pub(super) struct Face300w;
+
+impl Definition for Face300w {
+    fn name(&self) -> &'static str {
+        "300w"
+    }
+
+    fn about(&self) -> &'static str {
+        "300W as unpacked: afw, helen, lfpw, ibug, or the private test"
+    }
+
+    fn scheme(&self) -> Option<&'static str> {
+        Some(SCHEME)
+    }
+
+    fn splits(&self) -> &'static [Split] {
+        &[Split::Train, Split::Test, Split::Private]
+    }
+
+    fn subsets(&self, split: Split) -> Vec<&'static str> {
+        subsets(split)
+    }
+
+    fn published(&self, split: Split, subset: Option<&str>) -> Option<usize> {
+        Some(match (split, subset.map(str::to_lowercase).as_deref()) {
+            (Split::Train, None) => 3148,
+            (Split::Train, Some("afw")) => 337,
+            (Split::Train, Some("helen")) => 2000,
+            (Split::Train, Some("lfpw")) => 811,
+            (Split::Test, None) => 689,
+            (Split::Test, Some("common")) => 554,
+            (Split::Test, Some("helen")) => 330,
+            (Split::Test, Some("lfpw")) => 224,
+            (Split::Test, Some("challenging" | "ibug")) => 135,
+            (Split::Private, None) => 600,
+            (Split::Private, Some("indoor" | "outdoor")) => 300,
+            _ => return None,
+        })
+    }
+
+    fn read(&self, request: &Request) -> Result<Found> {
+        Ok(read(request.path, request.images, request.split, request.subset)?.into())
+    }
 }
 
 fn parts(split: Split) -> &'static [Part] {

@@ -1,137 +1,145 @@
-//! The formats by name: their splits, subsets, schemes, and the numbers of faces that were published.
+//! The formats by name.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{face300vw, face300w, wflw};
+use super::definition::{Definition, Found, Request, Split};
+use super::{coco, cofw, face300vw, face300w, own, pts, tsv, wflw};
+use crate::crop::CropRule;
+use crate::{Error, Result};
 
-/// A format of annotations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
+macro_rules! formats {
+    ($($(#[doc = $doc:literal])* $name:ident => $definition:expr,)*) => {
+        /// A format of annotations.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(into = "&'static str", try_from = "String")]
+        pub enum Format {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Format {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            fn definition(self) -> &'static dyn Definition {
+                match self {
+                    $(Self::$name => &$definition,)*
+                }
+            }
+        }
+    };
+}
+
+formats! {
     /// Rows as the method's reference reads them: [`super::tsv`].
-    Tsv,
+    Tsv => tsv::Tsv,
     /// One folder of `.pts` files: [`super::pts`].
-    Pts,
+    Pts => pts::Pts,
     /// WFLW: [`super::wflw`].
-    Wflw,
+    Wflw => wflw::Wflw,
     /// 300W: [`super::face300w`].
-    #[serde(rename = "300w")]
-    Face300w,
+    Face300w => face300w::Face300w,
     /// COFW: [`super::cofw`].
-    Cofw,
+    Cofw => cofw::Mat,
     /// 300VW: [`super::face300vw`].
-    #[serde(rename = "300vw")]
-    Face300vw,
+    Face300vw => face300vw::Videos,
     /// COCO keypoints: [`super::coco`].
-    Coco,
+    Coco => coco::Coco,
     /// TOML and CSV: [`super::own`].
-    Own,
+    Own => own::Own,
 }
 
-/// A published division of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// To train on.
-    Train,
-    /// To test on.
-    Test,
-    /// 300W's second test, once kept back.
-    Private,
-}
+impl Format {
+    /// What users call it: `wflw`, `300w`, ...
+    pub fn name(self) -> &'static str {
+        self.definition().name()
+    }
 
-impl std::fmt::Display for Split {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Train => "train",
-            Self::Test => "test",
-            Self::Private => "private",
-        })
+    /// What lies on disk, in a line.
+    pub fn about(self) -> &'static str {
+        self.definition().about()
+    }
+
+    /// The scheme of its points, where the format has one.
+    pub fn scheme(self) -> Option<&'static str> {
+        self.definition().scheme()
+    }
+
+    /// The published splits that it is divided into, none where a file is all there is.
+    pub fn splits(self) -> &'static [Split] {
+        self.definition().splits()
+    }
+
+    /// Names of the published subsets of a split.
+    pub fn subsets(self, split: Split) -> Vec<&'static str> {
+        self.definition().subsets(split)
+    }
+
+    /// Number of faces that was published for a split, or for a subset of it, where one was.
+    pub fn published(self, split: Split, subset: Option<&str>) -> Option<usize> {
+        self.definition().published(split, subset)
+    }
+
+    /// The crop rule that the published models were trained with on data of this format.
+    pub fn crop(self) -> CropRule {
+        self.definition().crop()
+    }
+
+    /// Whether some split has published subsets; elsewhere a subset is a tag.
+    pub(super) fn has_subsets(self) -> bool {
+        self.splits().iter().any(|split| !self.subsets(*split).is_empty())
+    }
+
+    pub(super) fn read(self, request: &Request) -> Result<Found> {
+        self.definition().read(request)
     }
 }
 
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tsv => "tsv",
-            Self::Pts => "pts",
-            Self::Wflw => "wflw",
-            Self::Face300w => "300w",
-            Self::Cofw => "cofw",
-            Self::Face300vw => "300vw",
-            Self::Coco => "coco",
-            Self::Own => "own",
+        f.write_str(self.name())
+    }
+}
+
+impl From<Format> for &'static str {
+    fn from(format: Format) -> Self {
+        format.name()
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.iter().find(|format| format.name() == name).copied().ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|format| format.name()).collect();
+            Error::Config { field: "format", expected: known.join(", "), got: format!("`{name}`") }
         })
     }
 }
 
-impl Format {
-    /// The scheme of its points, where the format has one.
-    pub fn scheme(self) -> Option<&'static str> {
-        match self {
-            Self::Wflw => Some(wflw::SCHEME),
-            Self::Face300w | Self::Face300vw => Some(face300w::SCHEME),
-            Self::Cofw => Some(super::cofw::SCHEME),
-            Self::Tsv | Self::Pts | Self::Coco | Self::Own => None,
-        }
-    }
+impl TryFrom<String> for Format {
+    type Error = Error;
 
-    /// The published splits that it is divided into, none where a file is all there is.
-    pub fn splits(self) -> &'static [Split] {
-        match self {
-            Self::Face300w => &[Split::Train, Split::Test, Split::Private],
-            Self::Wflw | Self::Cofw | Self::Face300vw => &[Split::Train, Split::Test],
-            Self::Tsv | Self::Pts | Self::Coco | Self::Own => &[],
-        }
-    }
-
-    /// Names of the subsets of a split.
-    pub fn subsets(self, split: Split) -> Vec<&'static str> {
-        match self {
-            Self::Wflw => wflw::ATTRIBUTES.to_vec(),
-            Self::Face300w => face300w::subsets(split),
-            Self::Face300vw if split == Split::Test => face300vw::SUBSETS.to_vec(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Number of faces that was published for a split, or for a subset of it, where one was.
-    pub fn published(self, split: Split, subset: Option<&str>) -> Option<usize> {
-        let subset = match self {
-            Self::Wflw => subset.and_then(wflw::attribute).or(subset),
-            _ => subset,
-        };
-        Some(match (self, split, subset.map(str::to_lowercase).as_deref()) {
-            (Self::Wflw, Split::Train, None) => 7500,
-            (Self::Wflw, Split::Test, None) => 2500,
-            (Self::Wflw, Split::Test, Some("pose")) => 326,
-            (Self::Wflw, Split::Test, Some("expression")) => 314,
-            (Self::Wflw, Split::Test, Some("illumination")) => 698,
-            (Self::Wflw, Split::Test, Some("make-up")) => 206,
-            (Self::Wflw, Split::Test, Some("occlusion")) => 736,
-            (Self::Wflw, Split::Test, Some("blur")) => 773,
-            (Self::Face300w, Split::Train, None) => 3148,
-            (Self::Face300w, Split::Train, Some("afw")) => 337,
-            (Self::Face300w, Split::Train, Some("helen")) => 2000,
-            (Self::Face300w, Split::Train, Some("lfpw")) => 811,
-            (Self::Face300w, Split::Test, None) => 689,
-            (Self::Face300w, Split::Test, Some("common")) => 554,
-            (Self::Face300w, Split::Test, Some("helen")) => 330,
-            (Self::Face300w, Split::Test, Some("lfpw")) => 224,
-            (Self::Face300w, Split::Test, Some("challenging" | "ibug")) => 135,
-            (Self::Face300w, Split::Private, None) => 600,
-            (Self::Face300w, Split::Private, Some("indoor" | "outdoor")) => 300,
-            (Self::Cofw, Split::Train, None) => 1345,
-            (Self::Cofw, Split::Test, None) => 507,
-            (Self::Face300vw, Split::Test, Some("broken")) => 2127,
-            _ => return None,
-        })
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_format_is_found_under_its_name_and_others_are_refused() {
+        for format in Format::ALL {
+            assert_eq!(format.name().parse::<Format>().unwrap(), *format);
+            assert!(!format.about().is_empty());
+        }
+        let message = "xml".parse::<Format>().unwrap_err().to_string();
+        assert!(message.contains("tsv, pts, wflw") && message.contains("`xml`"), "{message}");
+    }
 
     #[test]
     fn published_subsets_add_up() {

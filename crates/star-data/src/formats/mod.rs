@@ -15,22 +15,23 @@
 //! and got. The module of each format says where the format comes from, its splits and subsets, and the crop that the published models
 //! were trained with.
 
+mod annotated;
 pub mod coco;
 pub mod cofw;
+mod definition;
 pub mod face300vw;
 pub mod face300w;
 mod format;
 mod layout;
-pub mod listed;
 pub mod own;
 mod place;
 pub mod pts;
 mod source;
 pub mod tsv;
-mod tsv_write;
 pub mod wflw;
 
-pub use format::{Format, Split};
+pub use annotated::{AnnotatedImages, Read};
+pub use definition::{Compat, Split};
+pub use format::Format;
 pub use layout::folder_of;
-pub use listed::Listed;
-pub use source::{Compat, Opened, Source};
+pub use source::{Opened, Source};

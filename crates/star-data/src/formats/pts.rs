@@ -5,10 +5,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::annotated::{self, AnnotatedImages, Read};
+use super::definition::{Definition, Found, Request};
 use super::layout;
-use super::listed::{self, Listed, Read};
 use crate::crop::CropRule;
-use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
+use crate::{Annotation, Error, Result, Scheme};
 
 /// What an empty folder should have held.
 const EXPECTED: &str = ".pts files beside their images";
@@ -91,45 +92,35 @@ pub fn format(points: &[[f32; 2]]) -> String {
     format!("version: 1\nn_points: {}\n{{\n{lines}}}\n", points.len())
 }
 
-/// Faces annotated by `.pts` files, each beside its image; the box is the landmark-tight square.
-#[derive(Clone, Debug)]
-pub struct PtsDataset(Listed);
-
-impl PtsDataset {
-    /// Reads a `.pts` file, or every one in a folder (not below it), by name; images are looked for in `images` under the same
-    /// stem. Files that stand with other numbers of points than the scheme has are errors.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first file that is wrong or has no image.
-    pub fn open(annotations: &Path, images: &Path, scheme: Scheme) -> Result<Self> {
-        let faces = read_folder(annotations, images, scheme)?;
-        Ok(Self(listed::strict(faces, annotations, EXPECTED)?))
-    }
+/// The faces of a `.pts` file, or of every one in a folder (not below it), by name, beside their images.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first file that is wrong, has another number of points than the scheme
+/// or no image of its name.
+pub fn open(annotations: impl AsRef<Path>, scheme: Scheme) -> Result<AnnotatedImages> {
+    let annotations = annotations.as_ref();
+    annotated::strict(read_folder(annotations, &beside(annotations), scheme)?, annotations, EXPECTED)
 }
 
-impl Dataset for PtsDataset {
-    fn len(&self) -> usize {
-        self.0.len()
+fn beside(annotations: &Path) -> PathBuf {
+    if annotations.is_dir() { annotations.to_path_buf() } else { layout::folder_of(annotations) }
+}
+
+/// Folders of `.pts` among the formats.
+pub(super) struct Pts;
+
+impl Definition for Pts {
+    fn name(&self) -> &'static str {
+        "pts"
     }
 
-    fn scheme(&self) -> &Scheme {
-        self.0.scheme()
+    fn about(&self) -> &'static str {
+        "One folder of iBUG .pts files beside their images"
     }
 
-    fn source(&self, index: usize) -> PathBuf {
-        self.0.source(index)
-    }
-
-    fn get(&self, index: usize) -> Result<Sample> {
-        self.0.get(index)
-    }
-
-    fn annotation(&self, index: usize) -> Result<Annotation> {
-        self.0.annotation(index)
-    }
-
-    fn image_path(&self, index: usize) -> Option<PathBuf> {
-        self.0.image_path(index)
+    fn read(&self, request: &Request) -> Result<Found> {
+        let images = request.images.map_or_else(|| beside(request.path), Path::to_path_buf);
+        Ok(read_folder(request.path, &images, request.needed_scheme()?)?.into())
     }
 }
 
@@ -145,7 +136,7 @@ pub fn read_folder(annotations: &Path, images: &Path, scheme: Scheme) -> Result<
             Err(problem) => problems.push(problem),
         }
     }
-    Ok((Listed::new(faces, images, scheme), problems))
+    Ok((AnnotatedImages::new(faces, images, scheme), problems))
 }
 
 /// The `.pts` files of a folder by name, or the one file that `path` is.
@@ -208,6 +199,7 @@ fn with_suffix(stem: &std::ffi::OsStr) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dataset;
 
     fn refusal(text: &str) -> String {
         parse(text, Path::new("a.pts")).unwrap_err().to_string()
@@ -240,16 +232,16 @@ mod tests {
     fn a_folder_of_points_and_images_is_a_data_set() {
         let dir = tempfile::tempdir().unwrap();
         let scheme: Scheme = toml::from_str("name = \"two\"\nkeypoints = 2").unwrap();
-        let missing = PtsDataset::open(dir.path(), dir.path(), scheme.clone()).unwrap_err();
+        let missing = open(dir.path(), scheme.clone()).unwrap_err();
         assert!(missing.to_string().contains("empty"), "{missing}");
         std::fs::write(dir.path().join("b.v2.pts"), format(&[[1.0, 2.0], [11.0, 12.0]])).unwrap();
-        let missing = PtsDataset::open(dir.path(), dir.path(), scheme.clone()).unwrap_err();
+        let missing = open(dir.path(), scheme.clone()).unwrap_err();
         assert!(missing.to_string().contains("image"), "{missing}");
         image::RgbImage::new(20, 20).save(dir.path().join("b.v2.PNG")).unwrap();
-        let set = PtsDataset::open(dir.path(), dir.path(), scheme.clone()).unwrap();
+        let set = open(dir.path(), scheme.clone()).unwrap();
         assert_eq!((set.len(), set.get(0).unwrap().image.dimensions()), (1, (20, 20)));
         let three = Scheme { keypoints: 3, ..scheme };
-        let other = PtsDataset::open(dir.path(), dir.path(), three).unwrap_err().to_string();
+        let other = open(dir.path(), three).unwrap_err().to_string();
         assert!(other.contains("3 points of scheme `two`"), "{other}");
     }
 }

@@ -3,25 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Format, Split, coco, cofw, face300vw, face300w, folder_of, listed, own, pts, tsv, wflw};
+use super::definition::{Compat, Found, Request, Split};
+use super::{Format, wflw};
 use crate::crop::CropRule;
 use crate::dataset::Subset;
 use crate::recrop::Recropped;
 use crate::scheme_map::{Detail, Mapped, SchemeMap};
 use crate::{Dataset, Error, Result, Scheme};
-
-/// Whether known faults of the method's reference implementation are repeated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compat {
-    /// They are not.
-    #[default]
-    None,
-    /// They are: of a TSV file the first row is dropped, which the reference takes for a header; COFW's points stay 1-based.
-    Reference,
-}
 
 /// A data set, not yet opened.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,11 +22,11 @@ pub struct Source {
     pub images: Option<PathBuf>,
     /// Split, for formats that have them; test where nothing is said.
     pub split: Option<Split>,
-    /// Split by a word of one's own, for [`own`].
+    /// Split by a word of one's own, for [`own`](super::own).
     pub own_split: Option<String>,
     /// Subset of the split; for formats without published ones, the tag that faces must have.
     pub subset: Option<String>,
-    /// Category, for [`coco`].
+    /// Category, for [`coco`](super::coco).
     pub category: Option<String>,
     /// Scheme that points are to follow; needed by formats that have none of their own.
     pub scheme: Option<Scheme>,
@@ -97,8 +85,8 @@ impl Source {
     /// nor a problem is left.
     pub fn open(&self) -> Result<Opened> {
         let split = self.split()?;
-        let mut opened = self.read(split)?;
-        if opened.dataset.is_empty() && opened.problems.is_empty() {
+        let Found { faces: mut dataset, problems, notes } = self.read(split)?;
+        if dataset.is_empty() && problems.is_empty() {
             let expected = match &self.subset {
                 Some(name) => format!("faces of subset `{name}`"),
                 None => "annotated faces".into(),
@@ -106,19 +94,14 @@ impl Source {
             return Err(Error::Empty { path: self.annotations.clone(), expected });
         }
         if self.map.is_some() || self.crop.is_some() {
-            let rule = self.crop.unwrap_or(self.format.crop());
-            opened.dataset = self.recropped(opened.dataset, rule)?;
+            dataset = self.recropped(dataset, self.crop.unwrap_or(self.format.crop()))?;
         }
         if let Some(wanted) = &self.scheme {
-            opened.dataset = self.under(opened.dataset, wanted)?;
+            dataset = self.under(dataset, wanted)?;
         }
-        opened.published = self
-            .format
-            .splits()
-            .contains(&split)
-            .then(|| self.format.published(split, self.subset.as_deref()))
-            .flatten();
-        Ok(opened)
+        let named = self.format.splits().contains(&split);
+        let published = named.then(|| self.format.published(split, self.subset.as_deref())).flatten();
+        Ok(Opened { dataset, problems, notes, published })
     }
 
     fn split(&self) -> Result<Split> {
@@ -134,88 +117,35 @@ impl Source {
         }
     }
 
-    fn read(&self, split: Split) -> Result<Opened> {
-        let (path, images) = (self.annotations.as_path(), self.images.as_deref());
-        let beside = || images.map_or_else(|| folder_of(path), |images| images.to_path_buf());
-        let subset = self.subset.as_deref();
-        let listed = |(faces, problems): listed::Read| (Arc::new(faces) as Arc<dyn Dataset>, problems);
-        let mut notes = Vec::new();
-        let (dataset, problems) = match self.format {
-            Format::Wflw => listed(wflw::read(path, images, split, subset)?),
-            Format::Face300w => listed(face300w::read(path, images, split, subset)?),
-            Format::Face300vw => {
-                let options = face300vw::Options { images: self.images.clone(), ..Default::default() };
-                let read = face300vw::read(path, &options, split, subset)?;
-                notes.extend(self.said_of_videos(&read));
-                (Arc::new(read.faces) as Arc<dyn Dataset>, read.problems)
-            }
-            Format::Cofw => {
-                let base = match self.compat {
-                    Compat::None => cofw::Base::Zero,
-                    Compat::Reference => cofw::Base::One,
-                };
-                let (faces, problems) = cofw::Cofw::open_lenient(path, split, base)?;
-                self.tagged(Arc::new(faces), problems)?
-            }
-            Format::Coco => {
-                let scheme =
-                    if self.map.is_some() { Some(self.source_scheme()?) } else { self.scheme.clone() };
-                let (faces, problems) =
-                    listed(coco::read(path, &beside(), self.category.as_deref(), scheme)?);
-                self.tagged(faces, problems)?
-            }
-            Format::Own => {
-                let path = if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() };
-                let (faces, problems) = listed(own::read(&path, images, self.own_split.as_deref())?);
-                self.tagged(faces, problems)?
-            }
-            Format::Pts => {
-                let beside = if path.is_dir() { path.to_path_buf() } else { folder_of(path) };
-                let images = images.unwrap_or(&beside);
-                let (faces, problems) = listed(pts::read_folder(path, images, self.source_scheme()?)?);
-                self.tagged(faces, problems)?
-            }
-            Format::Tsv => {
-                let (set, problems) = tsv::TsvDataset::open_lenient(path, &beside(), self.source_scheme()?)?;
-                let set = if self.compat == Compat::Reference { set.without_first_row() } else { set };
-                self.tagged(Arc::new(set), problems)?
-            }
-        };
-        if self.compat == Compat::Reference {
-            notes.extend(match self.format {
-                Format::Tsv => Some("compat reference: the first row is dropped".to_string()),
-                Format::Cofw => Some("compat reference: points are 1-based".to_string()),
-                _ => None,
-            });
+    fn read(&self, split: Split) -> Result<Found> {
+        let mapped = self.map.map(|_| Scheme::named(wflw::SCHEME)).transpose()?;
+        let mut found = self.format.read(&Request {
+            format: self.format.name(),
+            path: &self.annotations,
+            images: self.images.as_deref(),
+            split,
+            own_split: self.own_split.as_deref(),
+            subset: self.subset.as_deref(),
+            category: self.category.as_deref(),
+            scheme: mapped.as_ref().or(self.scheme.as_ref()),
+            compat: self.compat,
+        })?;
+        if !self.format.has_subsets() {
+            found.faces = self.tagged(found.faces)?;
         }
-        Ok(Opened { dataset, problems, notes, published: None })
-    }
-
-    /// The scheme that the annotations follow, for formats that do not say.
-    fn source_scheme(&self) -> Result<Scheme> {
-        if self.map.is_some() {
-            return Scheme::named(wflw::SCHEME);
-        }
-        self.scheme.clone().ok_or_else(|| {
-            let expected = format!("a scheme, which format {} does not say", self.format);
-            Error::content(&self.annotations, "scheme", expected, "none")
-        })
+        Ok(found)
     }
 
     /// The faces with the tag asked for, in a format that has no published subsets.
-    fn tagged(
-        &self,
-        faces: Arc<dyn Dataset>,
-        problems: Vec<Error>,
-    ) -> Result<(Arc<dyn Dataset>, Vec<Error>)> {
-        let Some(name) = &self.subset else { return Ok((faces, problems)) };
+    fn tagged(&self, faces: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+        let Some(name) = &self.subset else { return Ok(faces) };
         let mut kept = Vec::new();
         for i in 0..faces.len() {
             if faces.annotation(i)?.tags.iter().any(|tag| tag.eq_ignore_ascii_case(name)) {
                 kept.push(i);
             }
         }
-        Ok((Arc::new(Subset::new(faces, kept)), problems))
+        Ok(Arc::new(Subset::new(faces, kept)))
     }
 
     fn recropped(&self, faces: Arc<dyn Dataset>, rule: CropRule) -> Result<Arc<dyn Dataset>> {
@@ -243,37 +173,5 @@ impl Source {
         }
         let same = (0..got.keypoints).map(|k| vec![(k, 1.0)]).collect();
         Ok(Arc::new(Mapped::new(faces, SchemeMap::new(got, wanted.clone(), same)?)?))
-    }
-
-    fn said_of_videos(&self, read: &face300vw::Read) -> Vec<String> {
-        let mut notes = Vec::new();
-        let only_broken = self.subset.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("broken"));
-        if read.broken > 0 && !only_broken {
-            notes.push(format!("{} frames known to be broken are left out", read.broken));
-        }
-        if !read.missing.is_empty() {
-            notes.push(format!(
-                "{} videos of the split are not there: {}",
-                read.missing.len(),
-                read.missing.join(" ")
-            ));
-        }
-        if read.faces.to_extract() > 0 {
-            notes.push(format!(
-                "the frames of {} videos are extracted when first asked for",
-                read.faces.to_extract()
-            ));
-        }
-        notes
-    }
-}
-
-impl Format {
-    /// The crop rule that the published models were trained with on data of this format.
-    pub fn crop(self) -> CropRule {
-        match self {
-            Self::Tsv | Self::Coco => CropRule::Stated,
-            _ => CropRule::LandmarkTight,
-        }
     }
 }

@@ -17,9 +17,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::listed::{Listed, Read};
+use super::annotated::{self, AnnotatedImages, Read};
+use super::definition::{Definition, Found, Request, Split};
+use super::layout;
 use super::place::{self, Place};
-use super::{Split, layout};
 use crate::crop::CropRule;
 use crate::{Annotation, Error, FaceBox, Result, Scheme};
 
@@ -31,6 +32,9 @@ pub const ATTRIBUTES: [&str; 6] = ["pose", "expression", "illumination", "make-u
 
 /// The attributes as the names of subset lists spell them.
 const LISTS: [&str; 6] = ["largepose", "expression", "illumination", "makeup", "occlusion", "blur"];
+
+/// Test faces that have each attribute.
+const TEST_FACES: [usize; 6] = [326, 314, 698, 206, 736, 773];
 
 /// Coordinates of a line.
 const COORDINATES: usize = 196;
@@ -48,6 +52,15 @@ pub fn attribute(name: &str) -> Option<&'static str> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
     let at = (0..6).find(|&i| [ATTRIBUTES[i], LISTS[i]].iter().any(|known| plain(known) == plain(name)))?;
     Some(ATTRIBUTES[at])
+}
+
+/// The faces of a split below `root`, which holds `WFLW_annotations` and `WFLW_images`.
+///
+/// # Errors
+/// As [`read`], and for the first line that cannot be used.
+pub fn open(root: impl AsRef<Path>, split: Split) -> Result<AnnotatedImages> {
+    let root = root.as_ref();
+    annotated::strict(read(root, None, split, None)?, root, "a list of faces")
 }
 
 /// Reads a split from `root`: the folder that holds `WFLW_annotations` and `WFLW_images`, or one of the list files itself.
@@ -72,7 +85,48 @@ pub fn read(root: &Path, images: Option<&Path>, split: Split, subset: Option<&st
             Err(problem) => problems.push(problem),
         }
     }
-    Ok((Listed::new(faces, &images, scheme), problems))
+    Ok((AnnotatedImages::new(faces, &images, scheme), problems))
+}
+
+/// WFLW among the formats.
+pub(super) struct Wflw;
+
+impl Definition for Wflw {
+    fn name(&self) -> &'static str {
+        "wflw"
+    }
+
+    fn about(&self) -> &'static str {
+        "WFLW as unpacked: WFLW_annotations and WFLW_images, or a list file"
+    }
+
+    fn scheme(&self) -> Option<&'static str> {
+        Some(SCHEME)
+    }
+
+    fn splits(&self) -> &'static [Split] {
+        &[Split::Train, Split::Test]
+    }
+
+    fn subsets(&self, _: Split) -> Vec<&'static str> {
+        ATTRIBUTES.to_vec()
+    }
+
+    fn published(&self, split: Split, subset: Option<&str>) -> Option<usize> {
+        match (split, subset) {
+            (Split::Train, None) => Some(7500),
+            (Split::Test, None) => Some(2500),
+            (Split::Test, Some(name)) => {
+                let at = ATTRIBUTES.iter().position(|known| Some(*known) == attribute(name))?;
+                Some(TEST_FACES[at])
+            }
+            _ => None,
+        }
+    }
+
+    fn read(&self, request: &Request) -> Result<Found> {
+        Ok(read(request.path, request.images, request.split, request.subset)?.into())
+    }
 }
 
 fn known(root: &Path, name: &str) -> Result<&'static str> {

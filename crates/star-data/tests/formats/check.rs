@@ -1,7 +1,7 @@
 //! What `check` finds in a data set.
 
 use star_data::check::{Report, check};
-use star_data::formats::tsv::TsvDataset;
+use star_data::formats::tsv;
 use star_data::{Dataset, Scheme};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +11,7 @@ fn set(dir: &std::path::Path, rows: &[&str]) -> (Report, usize) {
     let path = dir.join("faces.tsv");
     write(&path, rows.join("\n"));
     let scheme: Scheme = toml::from_str("name = \"three\"\nkeypoints = 3").unwrap();
-    let (set, problems) = TsvDataset::open_lenient(&path, dir, scheme).unwrap();
+    let (set, problems) = tsv::read(&path, dir, scheme).unwrap();
     assert!(problems.is_empty());
     let done = AtomicUsize::new(0);
     let report = check(&set, &|faces| done.store(faces, Ordering::SeqCst));

@@ -24,7 +24,7 @@ const DOCUMENT: &str = r#"{
                 {"id": 3, "name": "paw", "supercategory": "cat", "keypoints": ["left_toe", "right_toe", "heel"],
                  "skeleton": [[1, 3], [3, 2]]}]}"#;
 
-fn open(text: &str) -> (star_data::formats::Listed, Vec<star_data::Error>) {
+fn open(text: &str) -> (star_data::formats::AnnotatedImages, Vec<star_data::Error>) {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("a.json"), text);
     coco::read(&dir.path().join("a.json"), dir.path(), None, None).unwrap()

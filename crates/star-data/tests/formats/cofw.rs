@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use star_data::Dataset;
 use star_data::FaceBox;
 use star_data::formats::Split;
-use star_data::formats::cofw::{Base, Cofw};
+use star_data::formats::cofw::{Base, open, read};
 
 use super::{assert_contains, write};
 
@@ -16,7 +16,7 @@ pub(super) fn fixtures() -> PathBuf {
 #[test]
 fn every_number_and_every_pixel_of_the_files_comes_back() {
     for (split, count) in [(Split::Train, 2), (Split::Test, 4)] {
-        let set = Cofw::open(&fixtures(), split, Base::Zero).unwrap();
+        let set = open(&fixtures(), split).unwrap();
         assert_eq!((set.len(), set.scheme().name.as_str()), (count, "cofw29"));
         for i in 0..count {
             let (sample, annotation) = (set.get(i).unwrap(), set.annotation(i).unwrap());
@@ -44,8 +44,8 @@ fn every_number_and_every_pixel_of_the_files_comes_back() {
 
 #[test]
 fn points_stay_one_based_where_the_published_models_are_matched() {
-    let open = |base| Cofw::open(&fixtures().join("COFW_test_color.mat"), Split::Test, base).unwrap();
-    let (zero, one) = (open(Base::Zero), open(Base::One));
+    let based = |base| read(&fixtures().join("COFW_test_color.mat"), Split::Test, base).unwrap().0;
+    let (zero, one) = (based(Base::Zero), based(Base::One));
     let (a, b) = (zero.annotation(1).unwrap(), one.annotation(1).unwrap());
     for (p, q) in a.points.iter().zip(&b.points) {
         assert_eq!([p[0] + 1.0, p[1] + 1.0], *q);
@@ -57,7 +57,7 @@ fn points_stay_one_based_where_the_published_models_are_matched() {
 #[test]
 fn other_files_are_named_with_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
-    let message = |path: &Path| Cofw::open(path, Split::Test, Base::Zero).err().unwrap().to_string();
+    let message = |path: &Path| open(path, Split::Test).err().unwrap().to_string();
     assert_contains(&message(dir.path()), &["COFW_test_color.mat"]);
     assert_contains(&message(&dir.path().join("none.mat")), &["none.mat", "No such file"]);
     write(&dir.path().join("old.mat"), "MATLAB 5.0 MAT-file".repeat(100));
@@ -74,10 +74,10 @@ fn no_cut_of_a_file_is_a_panic_and_no_cut_gives_other_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let whole = std::fs::read(fixtures().join("COFW_test_color.mat")).unwrap();
     let path = dir.path().join("cut.mat");
-    let full = Cofw::open(&fixtures().join("COFW_test_color.mat"), Split::Test, Base::Zero).unwrap();
+    let full = open(&fixtures().join("COFW_test_color.mat"), Split::Test).unwrap();
     for length in (0..whole.len()).step_by(97) {
         std::fs::write(&path, &whole[..length]).unwrap();
-        match Cofw::open(&path, Split::Test, Base::Zero) {
+        match open(&path, Split::Test) {
             Err(error) => assert_contains(&error.to_string(), &["cut.mat"]),
             Ok(set) => {
                 for i in 0..set.len() {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use star_data::formats::cofw::{Base, Cofw};
+use star_data::formats::cofw::{Base, open, read};
 use star_data::formats::{Format, Source, Split, pts};
 use star_data::{Dataset, Scheme};
 
@@ -79,8 +79,7 @@ fn images_that_are_empty_cut_or_bombs_are_named_in_every_form_and_cost_no_memory
 
 #[test]
 fn a_matlab_file_of_bombs_and_wrong_kinds_names_each_and_keeps_the_good() {
-    let (set, problems) =
-        Cofw::open_lenient(&cofw::fixtures().join("hostile.mat"), Split::Test, Base::Zero).unwrap();
+    let (set, problems) = read(&cofw::fixtures().join("hostile.mat"), Split::Test, Base::Zero).unwrap();
     let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!((set.len(), problems.len()), (5, 2), "{text:?}");
     assert_contains(&text[0], &["hostile.mat: face 2: points: expected finite numbers"]);
@@ -95,7 +94,7 @@ fn a_matlab_file_of_bombs_and_wrong_kinds_names_each_and_keeps_the_good() {
     }
     assert_eq!(set.get(4).unwrap().image.get_pixel(5, 4).0, [9; 3]);
     assert!(peak() < BOUND, "{} bytes", peak());
-    let strict = Cofw::open(&cofw::fixtures().join("hostile.mat"), Split::Test, Base::Zero);
+    let strict = open(&cofw::fixtures().join("hostile.mat"), Split::Test);
     assert_contains(&strict.err().unwrap().to_string(), &["face 2: points"]);
 }
 

@@ -1,7 +1,7 @@
 //! `Source`: one door to every format, with subsets, crops, mapped schemes and the reference's faults.
 
 use star_data::crop::CropRule;
-use star_data::formats::tsv::{TsvDataset, format_annotation};
+use star_data::formats::tsv::{self, format_annotation};
 use star_data::formats::{Compat, Format, Source, Split};
 use star_data::scheme_map::Detail;
 use star_data::{Dataset, Scheme};
@@ -76,7 +76,7 @@ fn rows_written_from_the_raw_archive_are_read_as_the_same_faces() {
     let path = dir.path().join("test.tsv");
     write(&path, rows.join("\n"));
     let images = dir.path().join("WFLW_images");
-    let tsv = TsvDataset::open(&path, &images, raw.scheme().clone()).unwrap();
+    let tsv = tsv::open(&path, &images, raw.scheme().clone()).unwrap();
     assert_eq!(tsv.len(), raw.len());
     for i in 0..raw.len() {
         let (a, b) = (raw.get(i).unwrap(), tsv.get(i).unwrap());

@@ -14,10 +14,52 @@
 mod read;
 mod write;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 pub use read::{read, scheme};
 pub use write::to_json;
+
+use super::annotated::{self, AnnotatedImages};
+use super::definition::{Definition, Found, Request};
+use crate::Result;
+use crate::crop::CropRule;
+
+/// The only category with keypoints of the JSON file `annotations`, under the scheme that it makes; images below `images`.
+///
+/// # Errors
+/// As [`read`], and for the first annotation that cannot be used.
+pub fn open(annotations: impl AsRef<Path>, images: impl AsRef<Path>) -> Result<AnnotatedImages> {
+    let annotations = annotations.as_ref();
+    annotated::strict(
+        read(annotations, images.as_ref(), None, None)?,
+        annotations,
+        "annotations with keypoints",
+    )
+}
+
+/// COCO among the formats.
+pub(super) struct Coco;
+
+impl Definition for Coco {
+    fn name(&self) -> &'static str {
+        "coco"
+    }
+
+    fn about(&self) -> &'static str {
+        "COCO keypoints, JSON"
+    }
+
+    fn crop(&self) -> CropRule {
+        CropRule::Stated
+    }
+
+    fn read(&self, request: &Request) -> Result<Found> {
+        let (images, scheme) = (request.images_or_beside(), request.scheme.cloned());
+        Ok(read(request.path, &images, request.category, scheme)?.into())
+    }
+}
 
 /// An id: most are numbers, some are names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

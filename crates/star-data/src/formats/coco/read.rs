@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::listed::{Listed, Read};
+use super::super::annotated::{AnnotatedImages, Read};
 use super::super::place;
 use super::{Category, Document, Entry, Id, Scale};
 use crate::crop::CropRule;
@@ -44,7 +44,7 @@ pub fn read(path: &Path, images: &Path, category: Option<&str>, scheme: Option<S
             Err(problem) => problems.push(problem),
         }
     }
-    Ok((Listed::new(faces, images, scheme), problems))
+    Ok((AnnotatedImages::new(faces, images, scheme), problems))
 }
 
 /// The scheme that the category called `category`, or the only one with keypoints, makes.

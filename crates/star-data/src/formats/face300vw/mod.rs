@@ -21,12 +21,14 @@ mod ids;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use self::frames::Frames;
-use super::listed::Listed;
-use super::{Split, layout, pts};
+use super::annotated::AnnotatedImages;
+use super::definition::{Definition, Found, Request, Split};
+use super::{layout, pts};
 use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
 
 /// The scheme of the points.
@@ -50,12 +52,12 @@ impl Default for Options {
     }
 }
 
-/// Frames of videos with a face each.
-#[derive(Debug)]
+/// Frames of videos with a face each. Clones share them.
+#[derive(Clone, Debug)]
 pub struct Face300vw {
-    faces: Listed,
-    videos: Vec<Frames>,
-    video_of: Vec<usize>,
+    faces: AnnotatedImages,
+    videos: Arc<Vec<Frames>>,
+    video_of: Arc<Vec<usize>>,
 }
 
 /// What was read: the faces, what is wrong with frames that cannot be used, and the number of frames left out as known to be broken.
@@ -68,6 +70,15 @@ pub struct Read {
     pub broken: usize,
     /// Videos of the split that are not there.
     pub missing: Vec<&'static str>,
+}
+
+/// The frames of a split below `root`, which holds a folder a video, such as `001/vid.avi` with `001/annot/000001.pts`. Frames that
+/// cannot be used, of which there always are some, are left out; [`read`] names them.
+///
+/// # Errors
+/// As [`read`].
+pub fn open(root: impl AsRef<Path>, split: Split) -> Result<Face300vw> {
+    Ok(read(root.as_ref(), &Options::default(), split, None)?.faces)
 }
 
 /// Reads a split from `root`, which holds a folder a video; with a `subset` one category of the test, or its broken frames.
@@ -113,8 +124,66 @@ pub fn read(root: &Path, options: &Options, split: Split, subset: Option<&str>) 
             format!("the videos of {split}, such as {}/annot/000001.pts", missing.first().unwrap_or(&"001"));
         return Err(Error::content(root, "folders", expected, "none of them"));
     }
-    let faces = Face300vw { faces: Listed::new(faces, images, scheme), videos, video_of };
+    let faces = Face300vw {
+        faces: AnnotatedImages::new(faces, images, scheme),
+        videos: Arc::new(videos),
+        video_of: Arc::new(video_of),
+    };
     Ok(Read { faces, problems, broken, missing })
+}
+
+/// 300VW among the formats.
+pub(super) struct Videos;
+
+impl Definition for Videos {
+    fn name(&self) -> &'static str {
+        "300vw"
+    }
+
+    fn about(&self) -> &'static str {
+        "300VW as unpacked: a folder a video; frames extracted, or by ffmpeg"
+    }
+
+    fn scheme(&self) -> Option<&'static str> {
+        Some(SCHEME)
+    }
+
+    fn splits(&self) -> &'static [Split] {
+        &[Split::Train, Split::Test]
+    }
+
+    fn subsets(&self, split: Split) -> Vec<&'static str> {
+        if split == Split::Test { SUBSETS.to_vec() } else { Vec::new() }
+    }
+
+    fn published(&self, split: Split, subset: Option<&str>) -> Option<usize> {
+        let broken = subset.is_some_and(|name| name.eq_ignore_ascii_case("broken"));
+        (split == Split::Test && broken).then_some(2127)
+    }
+
+    fn read(&self, request: &Request) -> Result<Found> {
+        let options = Options { images: request.images.map(Path::to_path_buf), ..Default::default() };
+        let read = read(request.path, &options, request.split, request.subset)?;
+        let notes = notes(&read, request.subset);
+        Ok(Found { faces: Arc::new(read.faces), problems: read.problems, notes })
+    }
+}
+
+fn notes(read: &Read, subset: Option<&str>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let only_broken = subset.is_some_and(|name| name.eq_ignore_ascii_case("broken"));
+    if read.broken > 0 && !only_broken {
+        notes.push(format!("{} frames known to be broken are left out", read.broken));
+    }
+    if !read.missing.is_empty() {
+        let (count, names) = (read.missing.len(), read.missing.join(" "));
+        notes.push(format!("{count} videos of the split are not there: {names}"));
+    }
+    let to_extract = read.faces.to_extract();
+    if to_extract > 0 {
+        notes.push(format!("the frames of {to_extract} videos are extracted when first asked for"));
+    }
+    notes
 }
 
 /// The videos of a split or subset, each with the tag it gives to its frames.

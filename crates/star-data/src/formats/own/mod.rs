@@ -31,8 +31,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::columns::Columns;
+use super::annotated::{self, AnnotatedImages, Read};
+use super::definition::{Definition, Found, Request};
 use super::layout;
-use super::listed::{Listed, Read};
 use super::place::{self, Place};
 use crate::crop::CropRule;
 use crate::{Error, Result, Scheme};
@@ -50,6 +51,34 @@ struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     crop: Option<CropRule>,
     scheme: toml::Value,
+}
+
+/// Every face of the TOML file `description` and the CSV file it names.
+///
+/// # Errors
+/// As [`read`], and for the first row that cannot be used.
+pub fn open(description: impl AsRef<Path>) -> Result<AnnotatedImages> {
+    let description = description.as_ref();
+    annotated::strict(read(description, None, None)?, description, "rows of faces")
+}
+
+/// One's own data among the formats.
+pub(super) struct Own;
+
+impl Definition for Own {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    fn about(&self) -> &'static str {
+        "A TOML file with a scheme of your own, and a CSV file"
+    }
+
+    fn read(&self, request: &Request) -> Result<Found> {
+        let path = request.path;
+        let path = if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() };
+        Ok(read(&path, request.images, request.own_split)?.into())
+    }
 }
 
 /// Reads the TOML file `path` and the CSV file it names; with a `split` only the rows of that split. `images` goes before what the
@@ -90,7 +119,7 @@ pub fn read(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<R
             expected: "a header with image, x0, y0, x1, ... and rows".into(),
         });
     }
-    Ok((Listed::new(faces, images.unwrap_or(&below), scheme), problems))
+    Ok((AnnotatedImages::new(faces, images.unwrap_or(&below), scheme), problems))
 }
 
 /// The scheme that the TOML file gives or names.

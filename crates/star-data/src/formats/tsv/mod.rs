@@ -8,16 +8,19 @@
 //! Crop: the row's own scale and centre ([`CropRule::Stated`]): the published models were trained on them, and where they were made
 //! from landmarks they follow [`CropRule::LandmarkTight`].
 
+mod write;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::listed::{self, Listed, Read};
+use super::annotated::{self, AnnotatedImages, Read};
+use super::definition::{Compat, Definition, Found, Request};
 use super::place::{self, Place, quoted};
 use super::wflw;
 use crate::crop::CropRule;
-use crate::{Annotation, Dataset, Error, FaceBox, Result, Sample, Scheme};
+use crate::{Annotation, Dataset, Error, FaceBox, Result, Scheme};
 
-pub use super::tsv_write::{HEADER, format_annotation, format_row};
+pub use write::{HEADER, format_annotation, format_row};
 
 /// Folder name that ends a foreign prefix.
 const FOREIGN_ROOT: &str = "rawImages/";
@@ -25,71 +28,49 @@ const FOREIGN_ROOT: &str = "rawImages/";
 /// What an empty file should have held.
 const EXPECTED: &str = "rows of image, 5 points, all points, scale, center_w, center_h";
 
-/// One annotated face.
-pub type TsvRow = Annotation;
-
-/// Annotated faces from a TSV file and an image folder.
-#[derive(Clone, Debug)]
-pub struct TsvDataset(Listed);
-
-impl TsvDataset {
-    /// Reads every row of `annotations`; images are looked for below `images` when asked for.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first row that is wrong.
-    pub fn open(annotations: &Path, images: &Path, scheme: Scheme) -> Result<Self> {
-        Ok(Self(listed::strict(read(annotations, images, scheme)?, annotations, EXPECTED)?))
-    }
-
-    /// As [`TsvDataset::open`], keeping the good rows and handing back everything that is wrong with the others.
-    ///
-    /// # Errors
-    /// [`Error::Io`], or [`Error::Empty`] where there is no row at all, good or bad.
-    pub fn open_lenient(annotations: &Path, images: &Path, scheme: Scheme) -> Result<(Self, Vec<Error>)> {
-        let (faces, problems) = read(annotations, images, scheme)?;
-        if faces.is_empty() && problems.is_empty() {
-            return Err(Error::Empty { path: annotations.to_path_buf(), expected: EXPECTED.into() });
-        }
-        Ok((Self(faces), problems))
-    }
-
-    /// The rows.
-    pub fn rows(&self) -> &[TsvRow] {
-        self.0.annotations()
-    }
-
-    /// Drops the first row, as the reference's reader does with files that have no header: for comparing with published figures.
-    #[must_use]
-    pub fn without_first_row(mut self) -> Self {
-        let rows = self.0.annotations_mut();
-        rows.drain(..rows.len().min(1));
-        self
-    }
+/// Every face of the file `annotations`, with images below `images`.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Empty`], or [`Error::Row`] for the first row that is wrong.
+pub fn open(
+    annotations: impl AsRef<Path>,
+    images: impl AsRef<Path>,
+    scheme: Scheme,
+) -> Result<AnnotatedImages> {
+    let annotations = annotations.as_ref();
+    annotated::strict(read(annotations, images.as_ref(), scheme)?, annotations, EXPECTED)
 }
 
-impl Dataset for TsvDataset {
-    fn len(&self) -> usize {
-        self.0.len()
+/// Files of rows among the formats.
+pub(super) struct Tsv;
+
+impl Definition for Tsv {
+    fn name(&self) -> &'static str {
+        "tsv"
     }
 
-    fn scheme(&self) -> &Scheme {
-        self.0.scheme()
+    fn about(&self) -> &'static str {
+        "Rows of image, 5 points, all points, scale and centre, as the method's reference reads them"
     }
 
-    fn source(&self, index: usize) -> PathBuf {
-        self.0.source(index)
+    fn crop(&self) -> CropRule {
+        CropRule::Stated
     }
 
-    fn get(&self, index: usize) -> Result<Sample> {
-        self.0.get(index)
-    }
-
-    fn annotation(&self, index: usize) -> Result<Annotation> {
-        self.0.annotation(index)
-    }
-
-    fn image_path(&self, index: usize) -> Option<PathBuf> {
-        self.0.image_path(index)
+    fn read(&self, request: &Request) -> Result<Found> {
+        let images = request.images_or_beside();
+        let (mut faces, problems) = read(request.path, &images, request.needed_scheme()?)?;
+        if faces.annotations().is_empty() && problems.is_empty() {
+            return Err(Error::Empty { path: request.path.to_path_buf(), expected: EXPECTED.into() });
+        }
+        let mut notes = Vec::new();
+        if request.compat == Compat::Reference {
+            // The reference takes the first row for a header that published files do not have.
+            let rows = faces.annotations().iter().skip(1).cloned().collect();
+            faces = AnnotatedImages::new(rows, &images, faces.scheme().clone());
+            notes.push("compat reference: the first row is dropped".to_string());
+        }
+        Ok(Found { faces: Arc::new(faces), problems, notes })
     }
 }
 
@@ -110,7 +91,7 @@ pub fn read(path: &Path, images: &Path, scheme: Scheme) -> Result<Read> {
             Err(problem) => problems.push(problem),
         }
     }
-    Ok((Listed::new(rows, images, scheme), problems))
+    Ok((AnnotatedImages::new(rows, images, scheme), problems))
 }
 
 /// A header has no digit in its columns of numbers; a damaged row of data does.
@@ -190,15 +171,15 @@ mod tests {
         format!("a/b.png\t{FIVE}\t1,2,3.5,4,5,6\t0.5\t10\t20")
     }
 
-    fn open(text: &[u8]) -> Result<TsvDataset> {
+    fn opened(text: &[u8]) -> Result<AnnotatedImages> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("faces.tsv");
         std::fs::write(&path, text).unwrap();
-        TsvDataset::open(&path, dir.path(), scheme())
+        open(&path, dir.path(), scheme())
     }
 
     fn refusal(text: &str) -> String {
-        open(text.as_bytes()).unwrap_err().to_string()
+        opened(text.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
@@ -210,9 +191,9 @@ mod tests {
             format!("\u{feff}{header}\r\n{}\r\n\r\n", row()),
             format!("{}\tpose,blur\n", row()),
         ] {
-            let set = open(text.as_bytes()).unwrap();
+            let set = opened(text.as_bytes()).unwrap();
             assert_eq!(set.len(), 1, "{text}");
-            let row = &set.rows()[0];
+            let row = &set.annotations()[0];
             assert_eq!(row.points, [[1.0, 2.0], [3.5, 4.0], [5.0, 6.0]]);
             assert_eq!((row.face.side(), row.face.centre()), (100.0, [10.0, 20.0]));
         }
@@ -227,8 +208,8 @@ mod tests {
             ("0,0,0,0,0,0", vec![]),
             ("3", vec!["3"]),
         ] {
-            let set = open(format!("{}\t{column}", row()).as_bytes()).unwrap();
-            assert_eq!(set.rows()[0].tags, tags, "{column}");
+            let set = opened(format!("{}\t{column}", row()).as_bytes()).unwrap();
+            assert_eq!(set.annotations()[0].tags, tags, "{column}");
         }
     }
 
@@ -236,8 +217,8 @@ mod tests {
     fn foreign_prefixes_and_windows_separators_are_cut() {
         for image in ["a/b.png", "a\\b.png", "./rawImages/a/b.png", "\\\\host\\share\\x\\rawImages\\a\\b.png"]
         {
-            let set = open(row().replace("a/b.png", image).as_bytes()).unwrap();
-            assert_eq!(set.rows()[0].image, Path::new("a/b.png"), "{image}");
+            let set = opened(row().replace("a/b.png", image).as_bytes()).unwrap();
+            assert_eq!(set.annotations()[0].image, Path::new("a/b.png"), "{image}");
         }
     }
 
@@ -279,6 +260,6 @@ mod tests {
     fn bytes_that_are_no_text_are_named() {
         let mut text = row().into_bytes();
         text[0] = 0xff;
-        assert!(open(&text).unwrap_err().to_string().contains("UTF-8"));
+        assert!(opened(&text).unwrap_err().to_string().contains("UTF-8"));
     }
 }

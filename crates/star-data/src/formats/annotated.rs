@@ -1,30 +1,28 @@
 //! Faces that are written down in files, each with an image of its own: what most formats come down to.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::{Annotation, Dataset, Error, Result, Sample, Scheme, decode};
 
-/// Annotated faces whose images are decoded from files when they are asked for.
+/// Annotated faces whose images are decoded from files when they are asked for. Clones share the annotations.
 #[derive(Clone, Debug)]
-pub struct Listed {
-    annotations: Vec<Annotation>,
+pub struct AnnotatedImages {
+    annotations: Arc<Vec<Annotation>>,
     images: PathBuf,
-    scheme: Scheme,
+    scheme: Arc<Scheme>,
 }
 
-impl Listed {
+impl AnnotatedImages {
     /// `annotations` that follow `scheme`, with images below `images`.
     pub fn new(annotations: Vec<Annotation>, images: &Path, scheme: Scheme) -> Self {
+        let (annotations, scheme) = (Arc::new(annotations), Arc::new(scheme));
         Self { annotations, images: images.to_path_buf(), scheme }
     }
 
     /// What is written down, in order.
     pub fn annotations(&self) -> &[Annotation] {
         &self.annotations
-    }
-
-    pub(super) fn annotations_mut(&mut self) -> &mut Vec<Annotation> {
-        &mut self.annotations
     }
 
     /// The folder that images' paths start from.
@@ -37,7 +35,7 @@ impl Listed {
     }
 }
 
-impl Dataset for Listed {
+impl Dataset for AnnotatedImages {
     fn len(&self) -> usize {
         self.annotations.len()
     }
@@ -65,14 +63,14 @@ impl Dataset for Listed {
     }
 }
 
-/// A reader's faces, and everything that is wrong with the rows it could not use.
-pub type Read = (Listed, Vec<Error>);
+/// The faces that a reader could use, and everything that is wrong with the others.
+pub type Read = (AnnotatedImages, Vec<Error>);
 
-/// The faces of `read`, or the first thing that is wrong.
+/// The faces of `read`, if nothing is wrong.
 ///
 /// # Errors
 /// The first problem, or [`Error::Empty`] where there is neither face nor problem.
-pub fn strict(read: Read, path: &Path, expected: &str) -> Result<Listed> {
+pub(super) fn strict(read: Read, path: &Path, expected: &str) -> Result<AnnotatedImages> {
     let (faces, problems) = read;
     match problems.into_iter().next() {
         Some(problem) => Err(problem),

@@ -1,9 +1,9 @@
-//! Writing the tab-separated rows that `tsv` reads.
+//! Writing tab-separated rows.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::wflw;
+use super::super::wflw;
 use crate::crop::CropRule;
 use crate::{Annotation, Error, Result, Scheme};
 
@@ -83,15 +83,15 @@ fn columns(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tsv::TsvDataset;
     use super::*;
     use crate::FaceBox;
+    use crate::formats::{AnnotatedImages, tsv};
 
-    fn read(text: &str, scheme: &Scheme) -> TsvDataset {
+    fn read(text: &str, scheme: &Scheme) -> AnnotatedImages {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("faces.tsv");
         std::fs::write(&path, text).unwrap();
-        TsvDataset::open(&path, dir.path(), scheme.clone()).unwrap()
+        tsv::open(&path, dir.path(), scheme.clone()).unwrap()
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let points = [[1.25, 2.0], [3.5, 40.0], [5.0, 6.0]];
         let text = format_row(Path::new("a/b.png"), &[[0.0; 2]; 5], &points, &["blur".into()]).unwrap();
         let set = read(&text, &scheme);
-        let row = &set.rows()[0];
+        let row = &set.annotations()[0];
         assert_eq!((row.points.as_slice(), row.tags.as_slice()), (&points[..], &["blur".to_string()][..]));
         // x 1..5, y 2..40: side 38, centre (3, 21)
         assert!((row.face.side() - 38.0).abs() < 1e-3 && row.face.centre() == [3.0, 21.0]);
@@ -127,7 +127,7 @@ mod tests {
         // eye centres 96 and 97, nose 54, mouth corners 76 and 82; x 0..97, y 0..194
         assert_eq!(columns[1], "96,192,97,194,54,108,76,152,82,164");
         assert_eq!(columns[3..], ["0.97", "48.5", "97", "0,1,0,0,0,1"]);
-        assert_eq!(read(&text, &scheme).rows()[0].tags, annotation.tags);
+        assert_eq!(read(&text, &scheme).annotations()[0].tags, annotation.tags);
 
         let absent = Annotation { points: vec![[f32::NAN; 2]; 98], ..annotation.clone() };
         let message = format_annotation(&absent, &scheme, CropRule::LandmarkTight).unwrap_err().to_string();
