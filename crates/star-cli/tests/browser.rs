@@ -211,7 +211,7 @@ fn messages_requests_and_pages_that_are_too_wide_are_noticed() {
     assert!(visit.overflow > 1000, "{}", visit.overflow);
 }
 
-/// Frames of two videos of drawn faces in COFW's scheme, the first ones of their points.
+/// Frames of two videos of synthetic faces in COFW's scheme, the first ones of their points.
 fn drawn_set(dir: &Path, count: usize) {
     let config = SyntheticConfig { count, image_size: 128, labels: Labels::Exact, ..Default::default() };
     let faces = SyntheticFaces::new(config).unwrap();
@@ -243,7 +243,7 @@ fn reports_on_drawn_faces_are_whole_in_a_browser() {
         "--weights",
         "w",
         "--dataset",
-        "drawn faces",
+        "synthetic faces",
         "--threshold",
         "0.5",
     ];
@@ -273,7 +273,7 @@ fn reports_on_drawn_faces_are_whole_in_a_browser() {
         "--scheme",
         "cofw",
         "--dataset",
-        "drawn faces",
+        "synthetic faces",
     ];
     ok(dir, &[&score[..], &["--threshold", "0.5", "--report", "b"]].concat());
     ok(dir, &["compare", "a/report.json", "b/report.json", "--report", "c"]);

@@ -77,7 +77,7 @@ fn png(sample: &Sample) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A small network of the drawn faces' scheme in `weights/`.
+/// A small network of the synthetic faces' scheme in `weights/`.
 fn weights(dir: &Path) {
     let scheme = faces(1).scheme().clone();
     let config = StackedHourglassConfig {
@@ -94,7 +94,7 @@ fn weights(dir: &Path) {
     Folder::new(config, parameters.tensors()).unwrap().save(&dir.join("weights")).unwrap();
 }
 
-/// `count` drawn faces in tar shards of `per_shard`, with their boxes.
+/// `count` synthetic faces in tar shards of `per_shard`, with their boxes.
 fn shards(dir: &Path, count: usize, per_shard: usize) {
     std::fs::create_dir(dir.join("shards")).unwrap();
     let config = PackConfig { per_shard, ..Default::default() };

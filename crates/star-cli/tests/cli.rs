@@ -12,7 +12,7 @@ use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
 
 use common::{assert_contains, golden, ok, refused, star};
 
-/// Rows of 29 points (the first ones of drawn faces, which is shape enough) with their pictures, in COFW's scheme.
+/// Rows of 29 points (the first ones of synthetic faces, which is shape enough) with their pictures, in COFW's scheme.
 fn cofw_set(dir: &Path, count: usize) {
     let config = SyntheticConfig { count, image_size: 96, labels: Labels::Exact, ..Default::default() };
     let faces = SyntheticFaces::new(config).unwrap();

@@ -1,4 +1,4 @@
-//! An HRNet through the whole program: trained on drawn faces, started from another's trunk, looked at, exported, run.
+//! An HRNet through the whole program: trained on synthetic faces, started from another's trunk, looked at, exported, run.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 

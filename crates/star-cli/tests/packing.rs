@@ -13,7 +13,7 @@ use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 
 const FACES: usize = 12;
 
-/// Drawn faces as a TSV beside its pictures; `broken` is cut off.
+/// Synthetic faces as a TSV beside its pictures; `broken` is cut off.
 fn write_faces(dir: &Path, broken: Option<usize>) {
     let config = SyntheticConfig { count: FACES, image_size: 64, ..Default::default() };
     let faces = SyntheticFaces::new(config).unwrap();

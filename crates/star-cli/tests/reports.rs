@@ -16,7 +16,7 @@ fn json(path: PathBuf) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Frames 1 to `count` of one video of drawn faces in COFW's scheme, tagged in turn, and converted weights.
+/// Frames 1 to `count` of one video of synthetic faces in COFW's scheme, tagged in turn, and converted weights.
 fn prepare(dir: &Path, count: usize) {
     ok(dir, &["convert", &golden("hourglass_cofw_small.pkl"), "w", "--image-size", "64"]);
     let config = SyntheticConfig { count, image_size: 96, labels: Labels::Exact, ..Default::default() };

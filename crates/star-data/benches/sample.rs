@@ -1,6 +1,6 @@
 //! Time of one training sample and of its parts, 256x256 and 68 points: `cargo bench -p star-data --bench sample`.
 //!
-//! On drawn faces kept as JPEG bytes in memory, and on the photographs of `shared/real-faces/dlib` beside the project where they are
+//! On synthetic faces kept as JPEG bytes in memory, and on the photographs of `shared/real-faces/dlib` beside the project where they are
 //! (or where `STAR_BENCH_FACES` says). `STAR_BENCH_BREAKDOWN=1` prints the breakdown alone, without criterion's series.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program")]
@@ -58,7 +58,7 @@ fn to_68(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
     rows.map(|row| points[row]).collect()
 }
 
-fn drawn() -> Memory {
+fn synthetic() -> Memory {
     let config = SyntheticConfig { count: DRAWN, image_size: DRAWN_SIDE, ..Default::default() };
     let faces = SyntheticFaces::new(config).unwrap();
     let row = |index| {
@@ -87,13 +87,13 @@ fn image_files(folder: &Path) -> Memory {
 }
 
 fn sets() -> Vec<(&'static str, Arc<Memory>)> {
-    let mut sets = vec![("drawn", Arc::new(drawn()))];
+    let mut sets = vec![("synthetic", Arc::new(synthetic()))];
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real-faces/dlib");
     let folder = std::env::var_os("STAR_BENCH_FACES").map_or(beside, PathBuf::from);
     if folder.is_dir() {
         sets.push(("dlib", Arc::new(image_files(&folder))));
     } else {
-        println!("no photographs in {}: only drawn faces", folder.display());
+        println!("no photographs in {}: only synthetic faces", folder.display());
     }
     sets
 }

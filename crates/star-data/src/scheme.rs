@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// The built-in schemes; facts of the reference (see the table's head).
 const TABLES: &str = include_str!("tables/schemes.toml");
 
-/// The scheme of drawn hands, which no data set of photographs here has.
+/// The scheme of synthetic hands, which no data set of photographs here has.
 const HANDS: &str = include_str!("tables/hand21.toml");
 
 /// A curve through keypoints, in drawing order.
@@ -100,7 +100,7 @@ impl Scheme {
         toml::from_str::<Tables>(TABLES).map(|tables| tables.scheme).unwrap_or_default()
     }
 
-    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case; also `hand21`, that of drawn hands.
+    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case; also `hand21`, that of synthetic hands.
     ///
     /// # Errors
     /// [`Error::UnknownScheme`], listing the names there are.

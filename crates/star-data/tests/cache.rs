@@ -14,7 +14,7 @@ use star_data::{Annotation, Dataset, Result, Sample, Scheme, decode};
 
 const COUNT: usize = 12;
 
-/// Drawn faces as PNG files.
+/// Synthetic faces as PNG files.
 struct Files {
     folder: PathBuf,
     faces: SyntheticFaces,

@@ -101,18 +101,18 @@ fn a_panic_in_a_data_set_is_an_error_and_not_the_end_of_the_program() {
 }
 
 #[test]
-fn unreadable_samples_are_left_out_and_told_when_asked_for() {
+fn unreadable_samples_are_left_out_and_listed_when_asked_for() {
     let skip = |faces: Faces, batch: usize| {
         let config = LoaderConfig { unreadable: Unreadable::Skip, ..LoaderConfig::evaluation(batch, 64) };
         let loader = Loader::new(Arc::new(faces), config).unwrap();
         let batches: Vec<Batch> = loader.epoch(0, 0).collect::<Result<_>>().unwrap();
         (batches, loader.unreadable())
     };
-    let (batches, told) = skip(Faces { broken: Some(5), panics: Some(7), ..Faces::new(12) }, 4);
+    let (batches, listed) = skip(Faces { broken: Some(5), panics: Some(7), ..Faces::new(12) }, 4);
     assert_eq!(indices(&batches), [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]);
     assert_eq!((batches[1].batch, batches[1].points.len()), (2, 2 * 29 * 2));
-    assert_eq!(told.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [5, 7]);
-    assert!(told[0].1.contains("damaged"), "{told:?}");
+    assert_eq!(listed.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [5, 7]);
+    assert!(listed[0].1.contains("damaged"), "{listed:?}");
     // a batch of nothing else is passed over
     assert_eq!(indices(&skip(Faces { broken: Some(1), ..Faces::new(3) }, 1).0), [0, 2]);
 }

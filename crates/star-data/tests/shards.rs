@@ -193,7 +193,7 @@ fn image_files(folder: &Path) -> AnnotatedImages {
 }
 
 #[test]
-fn what_cannot_be_read_fails_the_packing_or_is_left_out_and_told() {
+fn what_cannot_be_read_fails_the_packing_or_is_left_out_and_listed() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let set = image_files(dir.path());
     let never = AtomicBool::new(false);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use star_cli::cases::Scored;
 use star_cli::evaluate;
 use star_cli::train::metrics::{self, Record};
-use star_data::synthetic::{self, Drawn, Subject, SyntheticConfig};
+use star_data::synthetic::{self, Subject, SyntheticConfig, SyntheticDataset};
 use star_eval::ambiguity::angle_between;
 use star_eval::{Normalizer, keypoint_errors};
 use star_model::CompileOptions;
@@ -37,7 +37,7 @@ pub(crate) fn normalizer(subject: Subject) -> (Normalizer, &'static str) {
 }
 
 /// Keypoints whose label scatters in one direction, and the others.
-pub(crate) fn lopsided(set: &dyn Drawn) -> Vec<bool> {
+pub(crate) fn lopsided(set: &dyn SyntheticDataset) -> Vec<bool> {
     set.sigmas(0).iter().map(|sigma| sigma.tangential > LOPSIDED * sigma.normal).collect()
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn weights(dir: &Path) -> Result<String> {
 }
 
 /// The drawn set as both kinds of thing it is.
-fn open(config: SyntheticConfig) -> Result<Arc<dyn Drawn>> {
+fn open(config: SyntheticConfig) -> Result<Arc<dyn SyntheticDataset>> {
     Ok(synthetic::open(config)?)
 }
 
@@ -160,7 +160,7 @@ struct Sums {
     histogram: [f64; BINS],
 }
 
-fn score(job: &Job, set: &dyn Drawn, scored: &[Scored]) -> Result<Measured> {
+fn score(job: &Job, set: &dyn SyntheticDataset, scored: &[Scored]) -> Result<Measured> {
     let (normalizer, _) = normalizer(job.subject);
     let ambiguous = lopsided(set);
     let count = ambiguous.iter().filter(|is| **is).count();
@@ -247,7 +247,7 @@ mod tests {
     const TOLERANCE: f64 = 1e-4;
 
     /// Predictions that miss every landmark by 2 % of the normalizer along its tangent, with ellipses along the tangent.
-    fn along_the_tangent(set: &dyn Drawn, count: usize, angle: f32) -> Vec<Scored> {
+    fn along_the_tangent(set: &dyn SyntheticDataset, count: usize, angle: f32) -> Vec<Scored> {
         let (normalizer, _) = normalizer(Subject::Face);
         let face = |index: usize| {
             let truth = set.truth(index);

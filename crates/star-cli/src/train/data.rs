@@ -41,7 +41,7 @@ pub(super) fn sets(
         let picture = |index| faces.image_path(index).unwrap_or_default().to_string_lossy().into_owned();
         Subset::split_groups(train, picture, held, config.seed)
     } else {
-        // Shards, MATLAB files and drawn faces: every face has a picture of its own, as far as is known.
+        // Shards, MATLAB files and synthetic faces: every face has a picture of its own, as far as is known.
         Subset::split(train, held, config.seed)
     };
     ensure!(

@@ -1,4 +1,4 @@
-//! Annotations as they lie on disk, one file or folder a format, and [`Source`], which opens any of them.
+//! Annotations on disk, one file or folder a format, each with an `open` of its own, and [`Source`], which opens any of them by name.
 //!
 //! | format | what | where |
 //! |---|---|---|

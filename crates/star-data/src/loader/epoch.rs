@@ -75,7 +75,9 @@ impl<'d> Batches<'d> {
                 pending.send(Vec::new());
             }
             for place in 0..count {
-                self.workers.push((pending.clone(), place));
+                let pending = pending.clone();
+                // In this order, samples of an earlier batch never wait behind those of a later one.
+                self.workers.push(move || pending.prepare(place));
             }
             self.coming.push_back(receiver);
             self.next += 1;

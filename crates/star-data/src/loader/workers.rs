@@ -1,21 +1,18 @@
-//! Threads that prepare samples, first in, first out.
+//! Threads that take jobs, first in, first out.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope};
 
-use super::epoch::Pending;
 use super::locked;
 use crate::{Error, Result};
 
-/// One sample of a batch under way: the batch, and the sample's place in it.
-pub(super) type Job<'d> = (Arc<Pending<'d>>, usize);
-
+/// A job, or all the jobs of a thread.
 type Work<'d> = Box<dyn FnOnce() + Send + 'd>;
 
 /// The end of the queue that jobs go in at. The threads end when every clone of it is gone.
 #[derive(Clone)]
-pub(super) struct Workers<'d>(Sender<Job<'d>>);
+pub(super) struct Workers<'d>(Sender<Work<'d>>);
 
 impl Workers<'static> {
     /// `count` threads, one a core for 0, that live as long as they are needed.
@@ -33,14 +30,14 @@ impl<'scope> Workers<'scope> {
 
 impl<'d> Workers<'d> {
     fn start(count: usize, spawn: impl Fn(Builder, Work<'d>) -> std::io::Result<()>) -> Result<Self> {
-        let (sender, receiver) = channel::<Job>();
+        let (sender, receiver) = channel::<Work>();
         let jobs = Arc::new(Mutex::new(receiver));
         let count = if count == 0 { rayon::current_num_threads() } else { count };
         for i in 0..count {
             let jobs = jobs.clone();
             let work = move || {
-                while let Some((batch, place)) = next(&jobs) {
-                    batch.prepare(place);
+                while let Some(job) = next(&jobs) {
+                    job();
                 }
             };
             let builder = Builder::new().name(format!("star-loader-{i}"));
@@ -53,13 +50,13 @@ impl<'d> Workers<'d> {
         Ok(Self(sender))
     }
 
-    /// Samples are worked on in the order of these calls, so those of an earlier batch never wait behind those of a later one.
-    pub(super) fn push(&self, job: Job<'d>) {
-        // The threads outlive the queue; were they gone, whoever waits for the batch is told that it is lost.
-        let _ = self.0.send(job);
+    /// Jobs are begun in the order of these calls.
+    pub(super) fn push(&self, job: impl FnOnce() + Send + 'd) {
+        // The threads outlive the queue; were they gone, whoever waits for the batch finds its channel closed.
+        let _ = self.0.send(Box::new(job));
     }
 }
 
-fn next<'d>(jobs: &Mutex<Receiver<Job<'d>>>) -> Option<Job<'d>> {
+fn next<'d>(jobs: &Mutex<Receiver<Work<'d>>>) -> Option<Work<'d>> {
     locked(jobs).recv().ok()
 }

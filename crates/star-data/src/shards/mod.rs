@@ -25,9 +25,9 @@
 //! ```
 
 mod index;
+mod pack;
 mod record;
 mod store;
-mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -35,9 +35,9 @@ use std::sync::OnceLock;
 use crate::decode::decode_bytes;
 use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
 use index::{Manifest, Member, Shard};
+pub use pack::{Encoding, PackConfig, Packed, pack};
 use record::Record;
 pub use store::{LocalStore, ShardStore, StoreReader};
-pub use write::{Encoding, PackConfig, Packed, pack};
 
 /// The samples of packed shards, read one range at a time.
 pub struct ShardSet {

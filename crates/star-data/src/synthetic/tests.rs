@@ -1,10 +1,13 @@
-//! What the drawn faces promise: determinism, exact truth, noise as configured, features where the truth is.
+//! What the synthetic faces promise: determinism, exact truth, noise as configured, features where the truth is.
 
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::faces::inter_ocular;
 use super::shape::{KEYPOINTS, Shape};
 use super::*;
+use crate::{FaceBox, Sample, Scheme};
 
 /// Model coordinates are f64 sums of a few terms.
 const MODEL_TOLERANCE: f64 = 1e-9;

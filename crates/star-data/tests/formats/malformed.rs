@@ -49,7 +49,7 @@ fn jpeg_bomb() -> Vec<u8> {
 }
 
 #[test]
-fn images_that_are_empty_cut_or_bombs_are_named_in_every_form_and_cost_no_memory() {
+fn images_that_are_empty_cut_or_bombs_are_named_in_every_format_and_cost_no_memory() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(&dir.path().join("wflw"));
     face300w::archive(&dir.path().join("300w"));
@@ -160,17 +160,8 @@ fn a_folder_that_links_to_itself_ends() {
 }
 
 #[test]
-fn missing_files_and_folders_are_named_in_every_form() {
-    for format in [
-        Format::Tsv,
-        Format::Pts,
-        Format::Wflw,
-        Format::Face300w,
-        Format::Cofw,
-        Format::Face300vw,
-        Format::Coco,
-        Format::Own,
-    ] {
+fn missing_files_and_folders_are_named_in_every_format() {
+    for &format in Format::ALL {
         let scheme = format.scheme().is_none().then(|| Scheme::named("300w").unwrap());
         let source = Source { scheme, ..Source::new(format, Path::new("no/such/place")) };
         let opened = source.open();

@@ -1,4 +1,4 @@
-//! `Source`: one door to every format, with subsets, crops, mapped schemes and the reference's faults.
+//! `Source`: every format by its name, with subsets, crops, mapped schemes and the reference's faults.
 
 use star_data::crop::CropRule;
 use star_data::formats::tsv::{self, format_annotation};
@@ -38,7 +38,7 @@ fn ninety_eight_points_become_sixty_eight_with_their_own_crop() {
 }
 
 #[test]
-fn a_scheme_of_ones_own_for_the_same_points_goes_before_the_forms() {
+fn a_scheme_of_ones_own_for_the_same_points_goes_before_the_formats() {
     let dir = tempfile::tempdir().unwrap();
     wflw::archive(dir.path());
     let mine: Scheme = toml::from_str("name = \"mine\"\nkeypoints = 98").unwrap();

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use star_data::Scheme;
 use star_model::checkpoint::Folder;
 
-/// Name of the scheme of the registry's drawn faces, which no data set of star-data has.
+/// Name of the scheme of the registry's synthetic faces, which no data set of star-data has.
 const ANIME: &str = "anime28";
 
 /// A scheme by built-in name, or from a TOML file.

@@ -1,0 +1,97 @@
+//! What to draw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Name of the scheme of synthetic hands.
+pub const HAND_SCHEME: &str = "hand21";
+/// Smallest image in which eyelids are still further apart than a pixel.
+const SMALLEST: u32 = 32;
+/// Largest image; a face painted larger shows no more.
+const LARGEST: u32 = 4096;
+
+/// Which coordinates a sample carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Labels {
+    /// As the imagined annotator labels: for training.
+    #[default]
+    Annotated,
+    /// The truth: for evaluation.
+    Exact,
+}
+
+/// What is in the images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A face in the 98-point WFLW markup.
+    #[default]
+    Face,
+    /// A hand in the 21-point markup `hand21`.
+    Hand,
+}
+
+impl Subject {
+    /// Name of the scheme of its keypoints.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Face => "wflw98",
+            Self::Hand => HAND_SCHEME,
+        }
+    }
+}
+
+/// What to draw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyntheticConfig {
+    /// What is in the images.
+    pub subject: Subject,
+    /// Number of faces, one an image.
+    pub count: usize,
+    /// Sets with different seeds share no face; train and test sets differ by it.
+    pub seed: u64,
+    /// Side of the square images, 32 to 4096 pixels.
+    pub image_size: u32,
+    /// Factor on the label noise; see [`Annotator`]. It changes no image.
+    pub strength: f64,
+    /// Which coordinates samples carry.
+    pub labels: Labels,
+}
+
+/// 1000 faces of 160 pixels, annotated at strength 1.
+impl Default for SyntheticConfig {
+    fn default() -> Self {
+        Self {
+            subject: Subject::Face,
+            count: 1000,
+            seed: 0,
+            image_size: 160,
+            strength: 1.0,
+            labels: Labels::Annotated,
+        }
+    }
+}
+
+impl SyntheticConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, what it may be and what it is.
+    pub fn validate(&self) -> Result<()> {
+        if !(SMALLEST..=LARGEST).contains(&self.image_size) {
+            return Err(invalid("image_size", format!("{SMALLEST} to {LARGEST} pixels"), self.image_size));
+        }
+        if !(self.strength.is_finite() && self.strength >= 0.0) {
+            return Err(invalid("strength", "a finite number of at least 0".into(), self.strength));
+        }
+        Ok(())
+    }
+}
+
+/// The error of a setting.
+pub(super) fn invalid(field: &'static str, expected: String, got: impl ToString) -> Error {
+    Error::Config { field, expected, got: got.to_string() }
+}
