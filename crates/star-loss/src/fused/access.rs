@@ -31,7 +31,7 @@ impl<R: Real> Access<R> for Direct {
         if !streamed {
             return fill(out);
         }
-        scratch.resize(out.len(), R::ZERO);
+        scratch.resize(out.len(), R::zero());
         fill(scratch);
         stream(scratch, out);
     }

@@ -38,8 +38,8 @@ impl MapMoments {
             return Self::new(&raw, 1.0, axes);
         }
         // Only f64 maps above 1e150 come here: bring the largest value to 1.
-        let peak = map.iter().fold(1.0f64, |m, h| m.max(h.wide()));
-        let scaled: Vec<f64> = map.iter().map(|h| h.wide() / peak).collect();
+        let peak = map.iter().fold(1.0f64, |m, h| m.max(h.as_()));
+        let scaled: Vec<f64> = map.iter().map(|h| h.as_() / peak).collect();
         Self::new(&sums::<f64, RELU>(level, &scaled, xs, ys), peak, axes)
     }
 
