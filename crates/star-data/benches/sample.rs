@@ -76,7 +76,7 @@ fn image_files(folder: &Path) -> Memory {
     let scheme = Scheme::named("300w").unwrap();
     let mut rows = Vec::new();
     for file in ["train.tsv", "test.tsv"] {
-        let set = tsv::open(&folder.join(file), folder, scheme.clone()).unwrap();
+        let set = tsv::open(folder.join(file), folder, scheme.clone()).unwrap();
         for index in 0..set.len() {
             let mut face = set.get(index).unwrap();
             face.image = Default::default();
@@ -163,7 +163,7 @@ impl<'a> Stages<'a> {
                     let mut maps = vec![0f32; edges.len() * MAP * MAP];
                     for (map, edge) in maps.chunks_exact_mut(MAP * MAP).zip(edges) {
                         let along: Vec<[f32; 2]> = edge.points.iter().map(|&k| points[k]).collect();
-                        edgemap(&along, edge.closed, SIZE, map, MAP);
+                        edgemap(&along, edge.ends(), SIZE, map, MAP);
                     }
                     black_box(maps);
                 }

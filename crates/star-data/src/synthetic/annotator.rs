@@ -7,6 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
+use crate::target::Ends;
+
 /// Standard deviations along and across the edge, as fractions of the inter-ocular distance, for a range of WFLW keypoints.
 ///
 /// **Chosen, not measured.** They follow what is often observed of human labels: a point "somewhere on the jaw" has no place of its
@@ -78,11 +80,11 @@ pub(super) fn scatter(
 /// `(1, 0)` for a point on no edge.
 pub(super) fn tangents<'a>(
     truth: &[[f32; 2]],
-    edges: impl Iterator<Item = (&'a [usize], bool)>,
+    edges: impl Iterator<Item = (&'a [usize], Ends)>,
 ) -> Vec<[f32; 2]> {
     let mut tangents = vec![[1.0, 0.0]; truth.len()];
-    for (points, closed) in edges {
-        let n = points.len();
+    for (points, ends) in edges {
+        let (n, closed) = (points.len(), ends == Ends::Closed);
         for i in 0..n {
             let before = if i > 0 { Some(points[i - 1]) } else { closed.then(|| points[n - 1]) };
             let after = if i + 1 < n { Some(points[i + 1]) } else { closed.then(|| points[0]) };
@@ -118,7 +120,7 @@ mod tests {
         // An L: right, then down. At the bend the tangent is the diagonal; at the ends the only neighbour decides.
         let truth = [[0.0, 0.0], [2.0, 0.0], [2.0, 5.0], [9.0, 9.0]];
         let edge = [0, 1, 2];
-        let tangents = tangents(&truth, [(edge.as_slice(), false)].into_iter());
+        let tangents = tangents(&truth, [(edge.as_slice(), Ends::Open)].into_iter());
         let half = std::f32::consts::FRAC_1_SQRT_2;
         for (got, want) in tangents.iter().zip([[1.0, 0.0], [half, half], [0.0, 1.0], [1.0, 0.0]]) {
             assert!(
@@ -132,7 +134,7 @@ mod tests {
     fn closed_edges_wrap_round() {
         let square = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]];
         let edge = [0, 1, 2, 3];
-        let closed = tangents(&square, [(edge.as_slice(), true)].into_iter());
+        let closed = tangents(&square, [(edge.as_slice(), Ends::Closed)].into_iter());
         // Into corner 0 upwards, out of it to the right.
         assert!((closed[0][0] + closed[0][1]).abs() < TOLERANCE && closed[0][0] > 0.0);
     }

@@ -79,7 +79,7 @@ impl SyntheticFaces {
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.closed)))
+        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())))
     }
 
     fn stream(&self, index: usize, purpose: Purpose) -> ChaCha8Rng {

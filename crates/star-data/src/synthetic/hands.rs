@@ -49,7 +49,7 @@ impl SyntheticHands {
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.closed)))
+        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Edge maps: a smooth curve through the keypoints of an edge, one pixel wide.
 
-use super::{spline, taps};
+use super::{Ends, spline, taps};
 
 /// The reference draws on a grid finer by this factor, at whole pixels of it.
 const FINE: usize = 4;
@@ -17,8 +17,8 @@ type Cell = u64;
 /// The reference draws the curve on a grid four times as fine, takes means and resamples bilinearly, so that a map pixel is the
 /// share of curve in the middle two image pixels of its block along each axis: only those are drawn here. An edge of fewer than two
 /// known points leaves the map empty. `size` is a multiple of `map_size`.
-pub fn edgemap(points: &[[f32; 2]], closed: bool, size: usize, map: &mut [f32], map_size: usize) {
-    let curve = spline::through(points, closed);
+pub fn edgemap(points: &[[f32; 2]], ends: Ends, size: usize, map: &mut [f32], map_size: usize) {
+    let curve = spline::through(points, ends);
     let far = 8.0 * size as f32;
     if curve.iter().flatten().any(|v| v.abs() > far) {
         // Nothing of use is left of a face this far outside; curves through such points only cost time.
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_map_pixel_is_the_share_of_curve_in_the_middle_of_its_block() {
         let mut map = vec![0.0; 16 * 16];
-        edgemap(&[[10.0, 30.0], [50.0, 30.0]], false, 64, &mut map, 16);
+        edgemap(&[[10.0, 30.0], [50.0, 30.0]], Ends::Open, 64, &mut map, 16);
         // Fine row 120 give or take 2.5 is fine rows 118 to 122; block row 7 counts fine rows 116 to 123: 5 of 8.
         assert!((map[7 * 16 + 6] - 5.0 / 8.0).abs() < 1e-6, "{}", map[7 * 16 + 6]);
         assert!(map.iter().enumerate().all(|(i, &v)| i / 16 == 7 || v == 0.0));
@@ -185,7 +185,7 @@ mod tests {
         for (size, map_size) in [(64, 64), (63, 21), (20, 4)] {
             let mut map = vec![0.0; map_size * map_size];
             let far = size as f32 - 1.0;
-            edgemap(&[[0.0, 0.0], [far, far]], false, size, &mut map, map_size);
+            edgemap(&[[0.0, 0.0], [far, far]], Ends::Open, size, &mut map, map_size);
             assert!((0..map_size).all(|i| map[i * map_size + i] > 0.3), "{map:?}");
             assert!(map.iter().all(|v| (0.0..=1.0).contains(v)));
         }

@@ -6,7 +6,7 @@ mod spline;
 
 pub use edgemap::edgemap;
 pub use pointmap::pointmap;
-pub use spline::{SAMPLES_PER_SPAN, through};
+pub use spline::{Ends, SAMPLES_PER_SPAN, through};
 
 /// The two pixels of the image grid that one pixel of the map grid is the mean of, along one axis.
 ///

@@ -3,12 +3,21 @@
 /// Samples between one keypoint and the next. Reference value.
 pub const SAMPLES_PER_SPAN: usize = 5;
 
+/// Whether a curve comes back to where it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// It ends at its last point.
+    Open,
+    /// It goes on from its last point to its first.
+    Closed,
+}
+
 /// A cubic spline through `points`, parametrised by chord length, sampled [`SAMPLES_PER_SPAN`] times a span.
 ///
 /// Closed curves are periodic; open ones have no knot at the second and last but one point, as in FITPACK's interpolation. Two
 /// points make a line, three a parabola. Points that are not finite and neighbours that coincide are passed over; fewer than two
 /// points make no curve.
-pub fn through(points: &[[f32; 2]], closed: bool) -> Vec<[f32; 2]> {
+pub fn through(points: &[[f32; 2]], ends: Ends) -> Vec<[f32; 2]> {
     let mut knots: Vec<[f64; 2]> = Vec::with_capacity(points.len() + 1);
     for point in points.iter().filter(|p| p.iter().all(|v| v.is_finite())) {
         let point = point.map(f64::from);
@@ -17,7 +26,7 @@ pub fn through(points: &[[f32; 2]], closed: bool) -> Vec<[f32; 2]> {
         }
     }
     // Two points enclose nothing.
-    let closed = closed && knots.len() > 2;
+    let closed = ends == Ends::Closed && knots.len() > 2;
     if closed && distance(knots[0], knots[knots.len() - 1]) > 1e-6 {
         knots.push(knots[0]);
     }
@@ -156,7 +165,7 @@ mod tests {
     fn knots_lie_on_the_curve() {
         let knots: Vec<[f32; 2]> =
             (0..8).map(|i| [10.0 * (i as f32 * 0.785).cos(), 10.0 * (i as f32 * 0.785).sin()]).collect();
-        let curve = through(&knots, true);
+        let curve = through(&knots, Ends::Closed);
         assert_eq!(curve.len(), 8 * SAMPLES_PER_SPAN + 1);
         assert!(knots.iter().all(|&knot| nearest(&curve, knot) < TOLERANCE));
         // eight knots of a circle: the curve stays within half a percent of it
@@ -167,7 +176,7 @@ mod tests {
     fn a_cubic_is_reproduced_exactly_by_an_open_curve() {
         // With x the parameter (a steep chord length would not be), y = 0: a straight line stays one.
         let line: Vec<[f32; 2]> = (0..5).map(|i| [i as f32 * i as f32, 3.0]).collect();
-        let curve = through(&line, false);
+        let curve = through(&line, Ends::Open);
         assert!(curve.iter().all(|p| (p[1] - 3.0).abs() < TOLERANCE));
         assert!(
             (curve[0][0] - 0.0).abs() < TOLERANCE && (curve[curve.len() - 1][0] - 16.0).abs() < TOLERANCE
@@ -177,12 +186,12 @@ mod tests {
 
     #[test]
     fn degenerate_edges_make_no_curve_or_a_plain_one() {
-        assert!(through(&[], true).is_empty());
-        assert!(through(&[[1.0, 1.0]; 7], true).is_empty());
-        assert!(through(&[[f32::NAN, 0.0], [2.0, 2.0]], false).is_empty());
-        let line = through(&[[0.0, 0.0], [5.0, 0.0]], true);
+        assert!(through(&[], Ends::Closed).is_empty());
+        assert!(through(&[[1.0, 1.0]; 7], Ends::Closed).is_empty());
+        assert!(through(&[[f32::NAN, 0.0], [2.0, 2.0]], Ends::Open).is_empty());
+        let line = through(&[[0.0, 0.0], [5.0, 0.0]], Ends::Closed);
         assert!(line.iter().all(|p| p[1].abs() < TOLERANCE) && line.len() == SAMPLES_PER_SPAN + 1);
-        let parabola = through(&[[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]], false);
+        let parabola = through(&[[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]], Ends::Open);
         assert!(parabola.iter().flatten().all(|v| v.is_finite()));
     }
 

@@ -16,7 +16,7 @@ pub(super) fn fixtures() -> PathBuf {
 #[test]
 fn every_number_and_every_pixel_of_the_files_comes_back() {
     for (split, count) in [(Split::Train, 2), (Split::Test, 4)] {
-        let set = open(&fixtures(), split).unwrap();
+        let set = open(fixtures(), split).unwrap();
         assert_eq!((set.len(), set.scheme().name.as_str()), (count, "cofw29"));
         for i in 0..count {
             let (sample, annotation) = (set.get(i).unwrap(), set.annotation(i).unwrap());
@@ -74,7 +74,7 @@ fn no_cut_of_a_file_is_a_panic_and_no_cut_gives_other_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let whole = std::fs::read(fixtures().join("COFW_test_color.mat")).unwrap();
     let path = dir.path().join("cut.mat");
-    let full = open(&fixtures().join("COFW_test_color.mat"), Split::Test).unwrap();
+    let full = open(fixtures().join("COFW_test_color.mat"), Split::Test).unwrap();
     for length in (0..whole.len()).step_by(97) {
         std::fs::write(&path, &whole[..length]).unwrap();
         match open(&path, Split::Test) {

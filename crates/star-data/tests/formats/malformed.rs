@@ -94,7 +94,7 @@ fn a_matlab_file_of_bombs_and_wrong_kinds_names_each_and_keeps_the_good() {
     }
     assert_eq!(set.get(4).unwrap().image.get_pixel(5, 4).0, [9; 3]);
     assert!(peak() < BOUND, "{} bytes", peak());
-    let strict = open(&cofw::fixtures().join("hostile.mat"), Split::Test);
+    let strict = open(cofw::fixtures().join("hostile.mat"), Split::Test);
     assert_contains(&strict.err().unwrap().to_string(), &["face 2: points"]);
 }
 

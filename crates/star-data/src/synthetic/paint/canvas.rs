@@ -5,6 +5,8 @@ use tiny_skia::{
     Point, RadialGradient, Shader, SpreadMode, Stroke, Transform,
 };
 
+use crate::target::Ends;
+
 /// Red, green, blue in `[0, 1]`; values outside are clamped when painted.
 pub(crate) type Rgb = [f32; 3];
 
@@ -129,9 +131,12 @@ impl Canvas {
     }
 }
 
-/// A smooth open curve through all points (Catmull-Rom), unless `closed`.
-pub(crate) fn curve(points: &[[f32; 2]], closed: bool) -> Option<Path> {
-    if closed { ring(points) } else { outline(&[points]) }
+/// A smooth curve through all points (Catmull-Rom).
+pub(crate) fn curve(points: &[[f32; 2]], ends: Ends) -> Option<Path> {
+    match ends {
+        Ends::Open => outline(&[points]),
+        Ends::Closed => ring(points),
+    }
 }
 
 /// A closed outline of several smooth curves with corners where they meet.
@@ -249,7 +254,7 @@ mod tests {
     fn curves_pass_through_their_points() {
         let points = [[2.0, 10.0], [6.0, 4.0], [11.0, 12.0], [17.0, 6.0]];
         let mut canvas = Canvas::new(20).unwrap();
-        canvas.stroke(curve(&points, false), 1.0, [1.0; 3], 1.0);
+        canvas.stroke(curve(&points, Ends::Open), 1.0, [1.0; 3], 1.0);
         for [x, y] in points {
             let i = 4 * (y as usize * 20 + x as usize);
             assert!(canvas.pixels()[i] > 100, "({x}, {y}): {}", canvas.pixels()[i]);

@@ -7,6 +7,7 @@ use super::canvas::{Canvas, circle, curve, mix, outline, scaled};
 use super::look::Look;
 use crate::synthetic::figure::Figure;
 use crate::synthetic::shape::on_face;
+use crate::target::Ends;
 
 const DARK: [f32; 3] = [0.08, 0.05, 0.05];
 
@@ -70,14 +71,14 @@ fn skin(canvas: &mut Canvas, figure: &Figure, look: &Look, rng: &mut ChaCha8Rng)
         let brown = mix(look.skin, [0.35, 0.18, 0.1], 0.5);
         canvas.fill_within(circle(figure.place(spot), radius), brown, 0.6, inside.as_ref());
     }
-    canvas.stroke(curve(&jaw, false), figure.pixels(0.022).max(0.8), scaled(look.skin, 0.5), 0.75);
+    canvas.stroke(curve(&jaw, Ends::Open), figure.pixels(0.022).max(0.8), scaled(look.skin, 0.5), 0.75);
 }
 
 /// 33..=41 and 42..=50 are the rim of the brow.
 fn brow(canvas: &mut Canvas, figure: &Figure, look: &Look, side: usize, rng: &mut ChaCha8Rng) {
     let first = 33 + 9 * side;
     let rim = figure.pick(first..first + 9);
-    canvas.fill(curve(&rim, true), look.brows, 0.82);
+    canvas.fill(curve(&rim, Ends::Closed), look.brows, 0.82);
     let (upper, lower) = (&rim[..5], &rim[5..]);
     for i in 0..8 {
         // Hairs from the lower to the upper edge, darker and lighter.
@@ -90,7 +91,7 @@ fn brow(canvas: &mut Canvas, figure: &Figure, look: &Look, side: usize, rng: &mu
         };
         let hair = [pick(lower, 1.0 - t), pick(upper, t)];
         let tint = scaled(look.brows, rng.random_range(0.6..1.5));
-        canvas.stroke(curve(&hair, false), figure.pixels(0.014), tint, 0.5);
+        canvas.stroke(curve(&hair, Ends::Open), figure.pixels(0.014), tint, 0.5);
     }
 }
 
@@ -111,13 +112,18 @@ fn eye(canvas: &mut Canvas, figure: &Figure, look: &Look, side: usize) {
     canvas.fill_within(circle(glint, 0.18 * radius), [1.0; 3], 0.9, inside.as_ref());
     let lash = figure.pixels(if look.makeup { 0.034 } else { 0.022 }).max(0.7);
     // The shadow of the upper lid, then the lids' rims.
-    canvas.stroke(curve(&upper, false), lash, mix(scaled(look.skin, 0.3), DARK, 0.6), 0.95);
-    canvas.stroke(curve(&lower, false), figure.pixels(0.014).max(0.5), scaled(look.skin, 0.45), 0.85);
+    canvas.stroke(curve(&upper, Ends::Open), lash, mix(scaled(look.skin, 0.3), DARK, 0.6), 0.95);
+    canvas.stroke(curve(&lower, Ends::Open), figure.pixels(0.014).max(0.5), scaled(look.skin, 0.45), 0.85);
     let lift = figure.pixels(0.05);
     let (sin, cos) = figure.pose.roll.sin_cos();
     let crease: Vec<[f32; 2]> =
         upper.iter().map(|p| [p[0] + lift * sin as f32, p[1] - lift * cos as f32]).collect();
-    canvas.stroke(curve(&crease[..], false), figure.pixels(0.012).max(0.5), scaled(look.skin, 0.55), 0.5);
+    canvas.stroke(
+        curve(&crease[..], Ends::Open),
+        figure.pixels(0.012).max(0.5),
+        scaled(look.skin, 0.55),
+        0.5,
+    );
 }
 
 /// 51..=54 run down the lit ridge, 55..=59 along the lower edge.
@@ -133,7 +139,7 @@ fn nose(canvas: &mut Canvas, figure: &Figure, look: &Look) {
     let flank: Vec<[f32; 2]> = flank.into_iter().chain([wing]).collect();
     let up: Vec<[f32; 2]> = ridge.iter().rev().copied().collect();
     canvas.fill(outline(&[&flank, &up]), scaled(look.skin, 0.68), 0.55);
-    canvas.stroke(curve(&ridge, false), figure.pixels(0.035), scaled(look.skin, 1.25), 0.65);
+    canvas.stroke(curve(&ridge, Ends::Open), figure.pixels(0.035), scaled(look.skin, 1.25), 0.65);
     canvas.spot(tip, figure.pixels(0.08), mix(look.skin, [1.0; 3], 0.6), 0.85, None);
     for (side, wing, near) in [(-1.0, base[0], base[1]), (1.0, base[4], base[3])] {
         let tip_y = 0.43 * figure.shape.nose_length;
@@ -141,7 +147,7 @@ fn nose(canvas: &mut Canvas, figure: &Figure, look: &Look) {
         let ala = [(0.93, -0.1), (1.08, -0.03)]
             .map(|(x, y)| figure.place(on_face(side * x * reach, tip_y + y, 0.06)));
         canvas.stroke(
-            curve(&[ala[0], ala[1], wing], false),
+            curve(&[ala[0], ala[1], wing], Ends::Open),
             figure.pixels(0.02).max(0.6),
             scaled(look.skin, 0.5),
             0.7,
@@ -150,7 +156,7 @@ fn nose(canvas: &mut Canvas, figure: &Figure, look: &Look) {
         let nostril = [nostril[0].midpoint(near[0]), nostril[1].midpoint(near[1])];
         canvas.spot(nostril, figure.pixels(0.05), scaled(look.skin, 0.12), 0.9, None);
     }
-    canvas.stroke(curve(&base, false), figure.pixels(0.024).max(0.7), scaled(look.skin, 0.38), 0.85);
+    canvas.stroke(curve(&base, Ends::Open), figure.pixels(0.024).max(0.7), scaled(look.skin, 0.38), 0.85);
 }
 
 /// 76..=87 are the outer rim of the lips, 88..=95 the inner one.
@@ -180,8 +186,8 @@ fn mouth(canvas: &mut Canvas, figure: &Figure, look: &Look) {
     }
     let dark = mix(scaled(look.lips, 0.3), DARK, 0.4);
     let thin = figure.pixels(0.014).max(0.6);
-    canvas.stroke(curve(&inner_upper, false), thin, dark, 0.9);
-    canvas.stroke(curve(&inner_lower, false), thin, dark, 0.7);
-    canvas.stroke(curve(&upper, false), thin, scaled(look.lips, 0.6), 0.6);
-    canvas.stroke(curve(&lower, false), thin, scaled(look.lips, 0.55), 0.7);
+    canvas.stroke(curve(&inner_upper, Ends::Open), thin, dark, 0.9);
+    canvas.stroke(curve(&inner_lower, Ends::Open), thin, dark, 0.7);
+    canvas.stroke(curve(&upper, Ends::Open), thin, scaled(look.lips, 0.6), 0.6);
+    canvas.stroke(curve(&lower, Ends::Open), thin, scaled(look.lips, 0.55), 0.7);
 }

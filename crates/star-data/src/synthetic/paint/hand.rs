@@ -8,6 +8,7 @@ use super::canvas::{Canvas, circle, curve, mix, scaled};
 use super::look::Look;
 use super::{light, scene};
 use crate::synthetic::hand::Hand;
+use crate::target::Ends;
 
 /// Paints `hand` in a square image of `size` pixels; `None` where no such image can be allocated.
 pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option<RgbImage> {
@@ -20,7 +21,7 @@ pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option
     let edge = (0.025 * unit).max(0.6);
     let joint = |k: usize| hand.joints[k];
     let wrist = joint(0);
-    let arm = curve(&[wrist, hand.elbow], false);
+    let arm = curve(&[wrist, hand.elbow], Ends::Open);
     canvas.stroke(arm.clone(), 0.46 * unit, rim, 1.0);
     canvas.stroke(arm, 0.46 * unit - 2.0 * edge, scaled(skin, 0.92), 1.0);
     // The palm: thick bones from the wrist to each knuckle, first their rim and then their inside, so that they run together.
@@ -30,7 +31,7 @@ pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option
     for (grow, colour) in [(edge, rim), (0.0, skin)] {
         for (i, bone) in bones.iter().enumerate() {
             let width = if i == 4 { 0.26 } else { 0.34 } * unit;
-            canvas.stroke(curve(bone, false), width + 2.0 * grow, colour, 1.0);
+            canvas.stroke(curve(bone, Ends::Open), width + 2.0 * grow, colour, 1.0);
         }
     }
     // Fingers from the far side inwards, each over the one before.
@@ -39,8 +40,8 @@ pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option
         let bones = if finger == 0 { &bones[1..] } else { &bones[..] };
         let width = 2.0 * hand.widths[finger];
         let tone = scaled(skin, rng.random_range(0.95..1.05));
-        canvas.stroke(curve(bones, false), width + 2.0 * edge, rim, 1.0);
-        canvas.stroke(curve(bones, false), width, tone, 1.0);
+        canvas.stroke(curve(bones, Ends::Open), width + 2.0 * edge, rim, 1.0);
+        canvas.stroke(curve(bones, Ends::Open), width, tone, 1.0);
         let count = bones.len();
         for k in 0..count - 1 {
             crease(&mut canvas, bones[k], bones[k + 1], 0.4 * width, edge, mix(skin, rim, 0.55));
@@ -59,5 +60,5 @@ fn crease(canvas: &mut Canvas, at: [f32; 2], next: [f32; 2], half: f32, width: f
     let length = along[0].hypot(along[1]).max(1e-3);
     let across = [-along[1] / length * half, along[0] / length * half];
     let ends = [[at[0] - across[0], at[1] - across[1]], [at[0] + across[0], at[1] + across[1]]];
-    canvas.stroke(curve(&ends, false), width, colour, 0.7);
+    canvas.stroke(curve(&ends, Ends::Open), width, colour, 0.7);
 }

@@ -7,6 +7,7 @@ use super::canvas::{Canvas, circle, curve, outline, polygon, scaled};
 use super::look::{Hair, Look, random_colour};
 use crate::synthetic::figure::Figure;
 use crate::synthetic::shape::on_face;
+use crate::target::Ends;
 
 /// A run of colours and a handful of shapes out of focus.
 pub(super) fn background(canvas: &mut Canvas, rng: &mut ChaCha8Rng) {
@@ -25,7 +26,7 @@ pub(super) fn background(canvas: &mut Canvas, rng: &mut ChaCha8Rng) {
             1 => canvas.fill(quad(centre, reach, rng), colour, alpha),
             _ => {
                 let end = [rng.random_range(0.0..side), rng.random_range(0.0..side)];
-                canvas.stroke(curve(&[centre, end], false), reach / 8.0, colour, alpha);
+                canvas.stroke(curve(&[centre, end], Ends::Open), reach / 8.0, colour, alpha);
             }
         }
     }
@@ -50,12 +51,12 @@ pub(super) fn behind(canvas: &mut Canvas, figure: &Figure, look: &Look) {
             (0.35, -0.98),
         ];
         let back = back.map(|(x, y)| place(x / 0.78 * wide, y, -0.7));
-        canvas.fill(curve(&back, true), scaled(look.hair_colour, 0.75), 1.0);
+        canvas.fill(curve(&back, Ends::Closed), scaled(look.hair_colour, 0.75), 1.0);
     }
     let shoulders =
         [(-2.2, 3.2), (-1.9, 2.15), (-0.6, 1.8), (0.0, 1.95), (0.6, 1.8), (1.9, 2.15), (2.2, 3.2)]
             .map(|(x, y)| place(x, y, -0.7));
-    canvas.fill(curve(&shoulders, true), look.clothes, 1.0);
+    canvas.fill(curve(&shoulders, Ends::Closed), look.clothes, 1.0);
     let neck = [
         (-0.52, 0.6),
         (-0.5, chin + 0.3),
@@ -72,12 +73,12 @@ pub(super) fn behind(canvas: &mut Canvas, figure: &Figure, look: &Look) {
             let (sin, cos) = (std::f64::consts::TAU * f64::from(i) / 16.0).sin_cos();
             place(1.14 * wide * cos, -0.22 + 0.86 * sin, -0.45)
         });
-        canvas.fill(curve(&skull.collect::<Vec<_>>(), true), scaled(look.hair_colour, 0.85), 1.0);
+        canvas.fill(curve(&skull.collect::<Vec<_>>(), Ends::Closed), scaled(look.hair_colour, 0.85), 1.0);
     }
     for side in [-1.0, 1.0] {
         let ear = [(1.0, -0.02), (1.13, -0.1), (1.17, 0.08), (1.1, 0.3), (1.0, 0.42), (0.95, 0.2)]
             .map(|(x, y)| place(side * x * wide, y, -0.45));
-        canvas.fill(curve(&ear, true), scaled(look.skin, 0.8), 1.0);
+        canvas.fill(curve(&ear, Ends::Closed), scaled(look.skin, 0.8), 1.0);
     }
 }
 
@@ -107,7 +108,7 @@ pub(super) fn fringe(canvas: &mut Canvas, figure: &Figure, look: &Look, rng: &mu
         let from = top[10 - i * 10 / line.len()];
         let middle = [from[0].midpoint(to[0]), from[1].midpoint(to[1])];
         let tint = rng.random_range(0.75..1.35);
-        let strand = curve(&[from, middle, *to], false);
+        let strand = curve(&[from, middle, *to], Ends::Open);
         canvas.stroke(strand, figure.pixels(0.035), scaled(look.hair_colour, tint), 0.6);
     }
 }
@@ -128,15 +129,15 @@ pub(super) fn glasses(canvas: &mut Canvas, figure: &Figure, rng: &mut ChaCha8Rng
                 figure.place(on_face(side * centre + half * round(cos), 0.03 + height * round(sin), 0.1))
             })
             .collect();
-        canvas.fill(curve(&lens, true), [0.85, 0.9, 0.95], 0.08);
-        canvas.stroke(curve(&lens, true), width, colour, 0.95);
+        canvas.fill(curve(&lens, Ends::Closed), [0.85, 0.9, 0.95], 0.08);
+        canvas.stroke(curve(&lens, Ends::Closed), width, colour, 0.95);
         let arm = [(centre + half, 0.0, 0.1), (shape.half_width() * 1.03, -0.04, -0.1)]
             .map(|(x, y, z)| figure.place(on_face(side * x, y, z)));
-        canvas.stroke(curve(&arm, false), width, colour, 0.95);
+        canvas.stroke(curve(&arm, Ends::Open), width, colour, 0.95);
     }
     let bridge = [-1.0, 0.0, 1.0]
         .map(|t: f64| figure.place(on_face(t * (centre - half), -0.02 - 0.03 * (1.0 - t * t), 0.12)));
-    canvas.stroke(curve(&bridge, false), width, colour, 0.95);
+    canvas.stroke(curve(&bridge, Ends::Open), width, colour, 0.95);
 }
 
 /// Opaque things before the face: papers, microphones, hands.
@@ -165,8 +166,9 @@ pub(super) fn patches(canvas: &mut Canvas, figure: &Figure, look: &Look, rng: &m
                         at(across + wide, 0.7 * long),
                         at(across + wide, -long),
                     ];
-                    canvas.occlude(curve(&shape, true), scaled(look.skin, 0.78 + 0.06 * finger as f32));
-                    canvas.stroke(curve(&shape, true), 0.8, scaled(look.skin, 0.5), 0.7);
+                    canvas
+                        .occlude(curve(&shape, Ends::Closed), scaled(look.skin, 0.78 + 0.06 * finger as f32));
+                    canvas.stroke(curve(&shape, Ends::Closed), 0.8, scaled(look.skin, 0.5), 0.7);
                 }
             }
         }
