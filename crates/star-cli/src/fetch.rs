@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use star_model::hub::registry::{self, Use};
+use star_model::hub::registry::{self, Purpose};
 use star_predict::weights;
 
 use crate::args::FetchArgs;
@@ -29,9 +29,9 @@ pub fn run(args: &FetchArgs) -> Result<()> {
 fn list() -> String {
     let mut text = String::from("name\tuse\tscheme\tlicence\taddress\tsource\n");
     for entry in registry::entries() {
-        let used = match entry.r#use {
-            Use::Landmarks => "--weights",
-            Use::Trunk => "init_from",
+        let used = match entry.purpose {
+            Purpose::Landmarks => "--weights",
+            Purpose::Trunk => "init_from",
         };
         let scheme = entry.scheme.clone().unwrap_or_else(|| "-".to_string());
         text += &format!(

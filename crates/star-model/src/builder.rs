@@ -5,15 +5,15 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use crate::exchange::{Exchange, StatisticsExchange};
+use crate::process_group::{AllReduce, ProcessGroup};
 
 /// How a network is to be trained.
 #[derive(Clone, Default)]
 pub struct TrainingOptions {
-    /// Those who train the same network on the rest of every batch: batch norms share their statistics with them. `None` where a
-    /// batch is all there is.
-    pub exchange: Option<Arc<dyn StatisticsExchange>>,
-    /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); HRNet knows nothing of it.
+    /// The ranks that train the same network, each on its part of every batch: batch norms take their statistics over all of them.
+    /// `None` for one process alone.
+    pub process_group: Option<Arc<dyn AllReduce>>,
+    /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); HRNet ignores it.
     pub recompute: bool,
 }
 
@@ -21,17 +21,17 @@ pub struct TrainingOptions {
 #[derive(Clone)]
 pub(crate) struct Builder<'a> {
     vb: VarBuilder<'a>,
-    exchange: Option<Exchange>,
+    group: Option<ProcessGroup>,
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(vb: VarBuilder<'a>, exchange: Option<Exchange>) -> Self {
-        Self { vb, exchange }
+    pub(crate) fn new(vb: VarBuilder<'a>, group: Option<ProcessGroup>) -> Self {
+        Self { vb, group }
     }
 
     /// The place `name` under this one.
     pub(crate) fn pp(&self, name: impl ToString) -> Self {
-        Self { vb: self.vb.pp(name), exchange: self.exchange.clone() }
+        Self { vb: self.vb.pp(name), group: self.group.clone() }
     }
 
     pub(crate) fn get_with_hints(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Tensor> {
@@ -46,9 +46,9 @@ impl<'a> Builder<'a> {
         self.vb.device()
     }
 
-    /// With whom batch norms share the statistics of a batch in training; `None` where a batch is all there is.
-    pub(crate) fn exchange(&self) -> Option<&Exchange> {
-        self.exchange.as_ref()
+    /// The ranks that batch norms take their statistics over in training; `None` for one process alone.
+    pub(crate) fn group(&self) -> Option<&ProcessGroup> {
+        self.group.as_ref()
     }
 }
 

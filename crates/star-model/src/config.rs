@@ -1,9 +1,9 @@
-//! Typed descriptions of a network and of what it eats.
+//! Typed descriptions of a network and of its input.
 
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// Width of the boundary between the image grid and the heatmap grid: maps are `image_size / MAP_STRIDE` wide.
+/// Image pixels from one heatmap pixel to the next: maps are `image_size / MAP_STRIDE` wide.
 pub const MAP_STRIDE: usize = 4;
 
 /// Sizes beyond every network there is: a description of one that would fill the memory is a mistake.

@@ -1,15 +1,18 @@
 //! Files from the Hugging Face Hub, resumed where they were cut, verified, and kept in the Hub's common cache.
 //!
-//! The only module of this toolkit that reaches the network. What lies in the cache under a digest is checked against it
+//! The only file of this toolkit that reaches the network. What lies in the cache under a digest is checked against it
 //! before it is handed out, so a file that is cut, damaged or half-written is fetched again and never believed.
 
 mod address;
+mod cache;
+mod config;
 mod digest;
+mod download;
 mod failure;
 pub mod registry;
+mod verify;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use candle_core::{Error, Result, bail};
 use hf_hub::api::Progress;
@@ -18,90 +21,37 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use address::plain_name;
 pub use address::{Address, SCHEME};
+use config::ENDPOINT;
+pub use config::HubConfig;
 use digest::Tag;
 pub use digest::sha256;
 use failure::Failure;
 
-/// Where the Hub is unless `HF_ENDPOINT` says otherwise.
-const ENDPOINT: &str = "https://huggingface.co";
-
-/// Times that a download is taken up again after a failure that may pass.
-const RETRIES: usize = 4;
-
-/// Wait before the first of them; each further wait is twice as long.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// How the Hub is reached and where its files are kept.
-#[derive(Clone, Debug)]
-pub struct HubConfig {
-    /// Address of the server, `HF_ENDPOINT`.
-    pub endpoint: String,
-    /// Folder of the token and, beside it, of everything that is kept: `HF_HOME`.
-    pub home: PathBuf,
-    /// Folder of the files, `HF_HUB_CACHE` or `hub` inside `home`.
-    pub cache: PathBuf,
-    /// What private and gated repositories ask for: `HF_TOKEN`, or the file `token` inside `home`.
-    pub token: Option<String>,
-    /// Never reach for the network: `HF_HUB_OFFLINE`.
-    pub offline: bool,
-    /// Times that a download is taken up again.
-    pub retries: usize,
-    /// Wait before the first of them.
-    pub pause: Duration,
-}
-
-impl HubConfig {
-    /// What the environment says, as the Hub's own tools read it.
-    ///
-    /// # Errors
-    /// When nothing names a folder to keep files in.
-    pub fn from_env() -> Result<Self> {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let below = |folder: PathBuf| folder.join("huggingface");
-        let home = set("HF_HOME")
-            .map(PathBuf::from)
-            .or_else(|| set("XDG_CACHE_HOME").map(|folder| below(folder.into())))
-            .or_else(|| std::env::home_dir().map(|home| below(home.join(".cache"))));
-        let Some(home) = home else { bail!("no folder to keep downloads in: set HF_HOME to one") };
-        let token = set("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
-        let yes = |value: String| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str());
-        Ok(Self {
-            endpoint: set("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_string()),
-            cache: set("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
-            token: token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty()),
-            offline: set("HF_HUB_OFFLINE").is_some_and(yes),
-            home,
-            retries: RETRIES,
-            pause: PAUSE,
-        })
-    }
-}
-
-/// A file that is there, whole.
+/// A file in the cache, whole and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// Where it lies in the cache.
+    /// Its place in the cache.
     pub path: PathBuf,
-    /// The commit it is of.
+    /// The commit that it belongs to.
     pub commit: String,
 }
 
-/// A way to the Hub and to what is kept of it.
+/// The Hub and its cache.
 pub struct Hub {
     config: HubConfig,
     cache: Cache,
     api: Api,
 }
 
-/// What the server says of a file before any of it is fetched.
-struct Announced {
+/// A file as the server announces it, before any of it is fetched.
+struct RemoteFile {
     commit: String,
     tag: String,
     size: u64,
 }
 
 impl Hub {
-    /// A way to the Hub; nothing is sent yet.
+    /// Prepares access; nothing is sent yet.
     ///
     /// # Errors
     /// When the endpoint is no address.
@@ -120,34 +70,34 @@ impl Hub {
         Ok(Self { config, cache, api })
     }
 
-    /// How it is reached.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &HubConfig {
         &self.config
     }
 
-    /// The commit that `address` means now: its own where it is pinned; else the server's word; and where the server is
-    /// not asked or not reached, the last one that was fetched.
+    /// The commit that `address` means now: its own where it is pinned; else the one that the server names; and where the server
+    /// is not asked or not reached, the last one that was fetched.
     ///
     /// # Errors
-    /// Says why no commit is known and what to do.
+    /// Names the reason why there is no commit, and what to do.
     pub fn commit(&self, address: &Address) -> Result<String> {
         if address.is_pinned() {
             return Ok(address.revision.clone());
         }
-        match self.announced(address) {
-            Ok(announced) => Ok(announced.commit),
-            Err(refusal) => match self.kept(address) {
-                Some(kept) if refusal.passing => Ok(kept.commit),
+        match self.remote_file(address) {
+            Ok(remote) => Ok(remote.commit),
+            Err(refusal) => match self.cached(address) {
+                Some(cached) if refusal.transient => Ok(cached.commit),
                 _ => Err(refusal.error),
             },
         }
     }
 
-    /// The file at `address`, from the cache where it is there and whole, else from the Hub. `sha256` is its digest where
-    /// it is known beforehand; `progress` is told the bytes there are and the bytes there will be.
+    /// The file at `address`, from the cache where it is there and whole, else from the Hub. `sha256` is its expected digest;
+    /// `progress` is called with the bytes received so far and the bytes in all.
     ///
     /// # Errors
-    /// Says what went wrong (offline and not cached, not allowed, not found, no space, cut off, not the file that was
+    /// Names what went wrong (offline and not cached, not allowed, not found, no space, cut off, not the file that was
     /// expected) and what to do. What was fetched before a cut is kept and the next call goes on from there.
     pub fn fetch(
         &self,
@@ -155,28 +105,28 @@ impl Hub {
         sha256: Option<&str>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Fetched> {
-        let kept = self.kept(address).map(|kept| self.whole(kept, sha256)).transpose()?.flatten();
-        if let Some(kept) = &kept
+        let cached = self.cached(address).map(|cached| self.verified(cached, sha256)).transpose()?.flatten();
+        if let Some(cached) = &cached
             && (address.is_pinned() || self.config.offline)
         {
-            return Ok(kept.clone());
+            return Ok(cached.clone());
         }
-        let announced = match self.announced(address) {
-            Ok(announced) => announced,
-            Err(refusal) => match kept {
+        let remote = match self.remote_file(address) {
+            Ok(remote) => remote,
+            Err(refusal) => match cached {
                 // A branch may have moved on, but what there is beats nothing.
-                Some(kept) if refusal.passing => return Ok(kept),
+                Some(cached) if refusal.transient => return Ok(cached),
                 _ => return Err(refusal.error),
             },
         };
-        let same = |kept: &Fetched| {
-            kept.commit == announced.commit
-                && std::fs::metadata(&kept.path).is_ok_and(|data| data.len() == announced.size)
+        let is_current = |cached: &Fetched| {
+            cached.commit == remote.commit
+                && std::fs::metadata(&cached.path).is_ok_and(|data| data.len() == remote.size)
         };
-        if let Some(kept) = kept.filter(same) {
-            return Ok(kept);
+        if let Some(cached) = cached.filter(is_current) {
+            return Ok(cached);
         }
-        if let (Some(sha256), Tag::Sha256(tag)) = (sha256, Tag::new(&announced.tag))
+        if let (Some(sha256), Tag::Sha256(tag)) = (sha256, Tag::new(&remote.tag))
             && !tag.eq_ignore_ascii_case(sha256)
         {
             bail!(
@@ -184,59 +134,22 @@ impl Hub {
                  downloaded"
             )
         }
-        self.download(address, &announced, sha256, progress)
+        self.download(address, &remote, sha256, progress)
     }
 
     fn repo(&self, address: &Address) -> Repo {
         Repo::with_revision(address.repo.clone(), RepoType::Model, address.revision.clone())
     }
 
-    fn remote(&self, address: &Address) -> ApiRepo {
+    fn api_repo(&self, address: &Address) -> ApiRepo {
         self.api.repo(self.repo(address))
     }
 
-    /// What the cache holds for `address`, unchecked.
-    fn kept(&self, address: &Address) -> Option<Fetched> {
-        let repo = self.cache.repo(self.repo(address));
-        let pinned = repo.pointer_path(&address.revision).join(&address.file);
-        if address.is_pinned() && pinned.exists() {
-            return Some(Fetched { path: pinned, commit: address.revision.clone() });
-        }
-        let path = repo.get(&address.file)?;
-        let snapshot = path.ancestors().nth(address.file.split('/').count())?;
-        let commit = snapshot.file_name()?.to_string_lossy().into_owned();
-        Some(Fetched { path, commit })
-    }
-
-    /// The same file if it is what the cache calls it; otherwise it is taken out of the cache, which it would spoil for others.
-    fn whole(&self, kept: Fetched, sha256: Option<&str>) -> Result<Option<Fetched>> {
-        let blob = std::fs::canonicalize(&kept.path)?;
-        let name = blob.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if Tag::new(&name).mismatch(&blob)?.is_some() {
-            discard(&kept.path);
-            if self.config.offline {
-                bail!(
-                    "{}: damaged in the cache, and HF_HUB_OFFLINE forbids fetching it again: unset it and repeat",
-                    kept.path.display()
-                )
-            }
-            return Ok(None);
-        }
-        let known = sha256.map(|digest| Tag::Sha256(digest.to_lowercase()));
-        if let Some((expected, got)) = known.and_then(|tag| tag.mismatch(&blob).transpose()).transpose()? {
-            bail!(
-                "{}: not the file that was expected: expected sha256 {expected}, got {got}; remove it to fetch it again",
-                kept.path.display()
-            )
-        }
-        Ok(Some(kept))
-    }
-
     /// Asks the server what it has at `address`; failures that may pass are tried again.
-    fn announced(&self, address: &Address) -> std::result::Result<Announced, Refusal> {
+    fn remote_file(&self, address: &Address) -> std::result::Result<RemoteFile, Refusal> {
         if self.config.offline {
             return Err(Refusal {
-                passing: true,
+                transient: true,
                 error: Error::msg(format!(
                     "{address}: not in the cache ({}), and HF_HUB_OFFLINE forbids fetching it: unset it once with the \
                      network at hand, or name a file or folder that you have",
@@ -244,156 +157,48 @@ impl Hub {
                 )),
             });
         }
-        let url = self.remote(address).url(&address.file);
+        let url = self.api_repo(address).url(&address.file);
         let mut attempt = 0;
         let metadata = loop {
             match self.api.metadata(&url).map_err(failure) {
                 Ok(metadata) => break metadata,
-                Err(failure) if failure.passing() && attempt < self.config.retries => attempt += 1,
+                Err(failure) if failure.is_transient() && attempt < self.config.retries => attempt += 1,
                 Err(failure) => {
-                    let error = self.explained(address, &failure, None);
-                    return Err(Refusal { passing: failure.passing(), error });
+                    let error = self.explain(address, &failure, None);
+                    return Err(Refusal { transient: failure.is_transient(), error });
                 }
             }
             self.wait(attempt);
         };
         let checked =
             plain_name("commit", metadata.commit_hash()).and_then(|()| plain_name("etag", metadata.etag()));
-        checked.map_err(|error| Refusal { passing: false, error: error.context(address.to_string()) })?;
-        Ok(Announced {
+        checked.map_err(|error| Refusal { transient: false, error: error.context(address.to_string()) })?;
+        Ok(RemoteFile {
             commit: metadata.commit_hash().to_string(),
             tag: metadata.etag().to_string(),
             size: metadata.size() as u64,
         })
     }
 
-    fn wait(&self, attempt: usize) {
-        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
-        std::thread::sleep(self.config.pause * 2u32.pow(doublings));
-    }
-
-    fn download(
+    /// Fetches the file at `address`, `size` bytes in all, into the cache, going on from a part where there is one.
+    fn transfer(
         &self,
         address: &Address,
-        announced: &Announced,
-        sha256: Option<&str>,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Fetched> {
-        let part = self.cache.repo(self.repo(address)).blob_path(&announced.tag).with_extension("part");
-        let remote = self.remote(address);
-        let mut attempt = 0;
-        let mut anew = false;
-        loop {
-            let resumed = std::fs::metadata(&part).map_or(0, |part| part.len());
-            let meter = Meter { done: 0, total: announced.size, report: progress };
-            let failed = match remote.download_with_progress(&address.file, meter).map_err(failure) {
-                Ok(path) => match judged(&path, announced, sha256)? {
-                    Verdict::Whole => return Ok(Fetched { path, commit: announced.commit.clone() }),
-                    Verdict::Short(got) => {
-                        // What there is may still be the beginning of the right file.
-                        keep_as_part(&path, &part)?;
-                        let size = announced.size;
-                        Error::msg(format!(
-                            "{address}: cut off: the server ended after {got} of {size} bytes; repeat the command to go \
-                             on from there"
-                        ))
-                    }
-                    Verdict::Wrong(what) => {
-                        discard(&path);
-                        // A server that ignores where it was asked to go on leaves a mixture: once more from the start.
-                        if resumed == 0 || anew {
-                            bail!(
-                                "{address}: not the file that was expected: {what}. It was thrown away; try again, and \
-                                 if it happens again the file on the server is not what it announces"
-                            )
-                        }
-                        anew = true;
-                        continue;
-                    }
-                },
-                Err(Failure::BeyondTheEnd) if !anew => {
-                    // A part as long as the file or longer: a run was killed after its last byte, or the part is not
-                    // of this file.
-                    std::fs::remove_file(&part)?;
-                    anew = true;
-                    continue;
-                }
-                Err(failure) => {
-                    let error = self.explained(address, &failure, Some((&part, announced.size)));
-                    if !failure.passing() {
-                        return Err(error);
-                    }
-                    error
-                }
-            };
-            if attempt == self.config.retries {
-                return Err(failed);
-            }
-            attempt += 1;
-            self.wait(attempt);
-        }
-    }
-
-    /// What went wrong, what to do about it, and how much of the file (part and whole size) is kept.
-    fn explained(&self, address: &Address, failure: &Failure, part: Option<(&Path, u64)>) -> Error {
-        let endpoint = self.config.endpoint.trim_end_matches('/');
-        let advice = failure.advice(address, endpoint, &self.config.cache, part.is_some());
-        let kept = part.and_then(|(path, size)| Some((std::fs::metadata(path).ok()?.len(), size)));
-        let kept = match kept {
-            Some((bytes, size)) if bytes > 0 => {
-                format!(". {bytes} of {size} bytes are kept; repeat the command to go on from there")
-            }
-            _ => String::new(),
-        };
-        Error::msg(format!("{address}: {advice}{kept}"))
+        size: u64,
+        report: &mut dyn FnMut(u64, u64),
+    ) -> std::result::Result<PathBuf, Failure> {
+        let meter = Meter { done: 0, total: size, report };
+        self.api_repo(address).download_with_progress(&address.file, meter).map_err(failure)
     }
 }
 
-/// Why the server did not say what it has, and whether that may pass.
+/// Why the server announced nothing, and whether that may pass.
 struct Refusal {
-    passing: bool,
+    transient: bool,
     error: Error,
 }
 
-/// What a downloaded file turned out to be.
-enum Verdict {
-    Whole,
-    Short(u64),
-    Wrong(String),
-}
-
-fn judged(path: &Path, announced: &Announced, sha256: Option<&str>) -> Result<Verdict> {
-    let length = std::fs::metadata(path)?.len();
-    if length < announced.size {
-        return Ok(Verdict::Short(length));
-    }
-    if length > announced.size {
-        return Ok(Verdict::Wrong(format!("expected {} bytes, got {length}", announced.size)));
-    }
-    let tag = sha256.map_or_else(|| Tag::new(&announced.tag), |digest| Tag::Sha256(digest.to_lowercase()));
-    let wrong =
-        |(expected, got): (String, String)| Verdict::Wrong(format!("expected digest {expected}, got {got}"));
-    Ok(tag.mismatch(path)?.map_or(Verdict::Whole, wrong))
-}
-
-/// Removes a file of the cache, and what it points to.
-fn discard(path: &Path) {
-    if let Ok(blob) = std::fs::canonicalize(path) {
-        // A file that cannot be removed is found damaged again by whoever reads it next.
-        let _ = std::fs::remove_file(blob);
-    }
-    let _ = std::fs::remove_file(path);
-}
-
-/// Turns a file that ended early back into a part to go on from.
-fn keep_as_part(path: &Path, part: &Path) -> Result<()> {
-    std::fs::rename(std::fs::canonicalize(path)?, part)?;
-    // The pointer to it is gone already where pointer and file are one.
-    let _ = std::fs::remove_file(path);
-    Ok(())
-}
-
-/// hf-hub's error in our words.
+/// What hf-hub's error means here.
 fn failure(error: ApiError) -> Failure {
     let io = |error: &std::io::Error| match error.kind() {
         std::io::ErrorKind::StorageFull => Failure::NoSpace,
@@ -440,10 +245,12 @@ impl Progress for Meter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_full_disk_and_a_server_that_is_no_hub_are_told_apart_from_a_cut() {
+    fn a_full_disk_and_a_server_that_is_no_hub_are_distinguished_from_a_cut() {
         let full = ApiError::IoError(std::io::ErrorKind::StorageFull.into());
         assert_eq!(failure(full), Failure::NoSpace);
         let full = ureq::Error::Io(std::io::ErrorKind::StorageFull.into());

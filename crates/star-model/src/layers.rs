@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::Init;
 
+use crate::activation::Activation;
 use crate::builder::Builder;
 use crate::cpu::{conv::Conv2dOp, slices_supported};
 use crate::norm::BatchNorm;
@@ -94,11 +95,11 @@ impl ConvNormRelu {
     }
 
     pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.bn.forward_t(&self.conv.forward(x)?, train, true)
+        self.bn.forward_t(&self.conv.forward(x)?, train, Activation::Relu)
     }
 }
 
-/// Convolution and batch norm, with a ReLU behind them where asked for; each has its own place among the parameters.
+/// Convolution and batch norm, with an activation behind them; each has its own place among the parameters.
 pub(crate) struct ConvNorm {
     pub(crate) conv: Conv2d,
     pub(crate) bn: BatchNorm,
@@ -131,8 +132,8 @@ impl ConvNorm {
         Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
     }
 
-    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, relu: bool) -> Result<Tensor> {
-        self.bn.forward_t(&self.conv.forward(x)?, train, relu)
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, activation: Activation) -> Result<Tensor> {
+        self.bn.forward_t(&self.conv.forward(x)?, train, activation)
     }
 }
 

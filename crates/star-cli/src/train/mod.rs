@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         };
         let vb = parameters.var_builder(dtype, &device);
         let exchange = (ranks > 1).then(|| Arc::new(Statistics(collective.clone())) as _);
-        let options = TrainingOptions { exchange, recompute: config.recompute };
+        let options = TrainingOptions { process_group: exchange, recompute: config.recompute };
         let model = architecture.build_for_training(vb, &options)?;
         let part = Part { index: collective.rank(), count: ranks };
         let loader = LoaderConfig { part, ..data::loader_config(config, model.input(), aux) };

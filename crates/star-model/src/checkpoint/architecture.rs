@@ -7,9 +7,8 @@ use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::{Tensors, check, expected, fit, infer, shape};
+use super::{Tensors, check, expected, external_keys, fit, infer, shape};
 use crate::builder::{Builder, TrainingOptions};
-use crate::hrnet::names;
 use crate::{HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig};
 
 /// A network's kind and shape.
@@ -24,16 +23,16 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Tells which network tensors belong to and reads its shape off them; returns them under our names.
+    /// Tells which network tensors belong to and reads its shape off them; returns them under the keys used here.
     ///
     /// Networks are fully convolutional, so `image_size` (pixels) cannot be read off them and is the caller's.
     ///
     /// # Errors
     /// When the tensors are those of no known network.
     pub fn infer(tensors: Tensors, image_size: usize) -> Result<(Self, Tensors)> {
-        if names::recognised(&tensors) {
-            let tensors = names::ours(tensors);
-            return Ok((Self::HrNet(names::infer(&tensors, image_size)?), tensors));
+        if external_keys::is_hrnet(&tensors) {
+            let tensors = external_keys::to_internal_keys(tensors);
+            return Ok((Self::HrNet(external_keys::infer(&tensors, image_size)?), tensors));
         }
         Ok((Self::StackedHourglass(infer(&tensors, image_size)?), tensors))
     }
@@ -58,7 +57,7 @@ impl Architecture {
         vb: VarBuilder,
         options: &TrainingOptions,
     ) -> Result<Box<dyn LandmarkModel>> {
-        let builder = Builder::new(vb, options.exchange.clone());
+        let builder = Builder::new(vb, options.process_group.clone());
         match self {
             Self::StackedHourglass(config) => {
                 Ok(Box::new(StackedHourglass::build(config, &builder)?.recompute(options.recompute)))
@@ -133,19 +132,23 @@ impl Architecture {
     /// # Errors
     /// Lists the tensors of the trunk that are missing or misshapen.
     pub fn start_from(&self, tensors: Tensors) -> Result<(Tensors, Vec<String>)> {
-        let tensors = if names::recognised(&tensors) { names::ours(tensors) } else { tensors };
+        let tensors = if external_keys::is_hrnet(&tensors) {
+            external_keys::to_internal_keys(tensors)
+        } else {
+            tensors
+        };
         let expected = self.expected()?;
         let fits = |name: &String, shape: &Vec<usize>| {
             tensors.get(name).is_some_and(|tensor| tensor.dims() == shape.as_slice())
         };
         let (kept, drawn): (Vec<_>, Vec<_>) = expected.iter().partition(|(name, shape)| fits(name, shape));
-        let of_the_trunk: BTreeMap<String, Vec<usize>> = drawn
+        let trunk: BTreeMap<String, Vec<usize>> = drawn
             .iter()
-            .filter(|(name, _)| !self.of_a_head(name))
+            .filter(|(name, _)| !self.is_head_key(name))
             .map(|(name, shape)| ((*name).clone(), (*shape).clone()))
             .collect();
-        if !of_the_trunk.is_empty() {
-            let problems = fit::misfits(&tensors, &of_the_trunk, |_| true);
+        if !trunk.is_empty() {
+            let problems = fit::misfits(&tensors, &trunk, |_| true);
             bail!("no trunk for {self}: {}", problems.join("\n  "))
         }
         let kept = kept.iter().map(|(name, _)| ((*name).clone(), tensors[*name].clone())).collect();
@@ -153,14 +156,14 @@ impl Architecture {
     }
 
     /// Whether the tensor `name` depends on the keypoint scheme.
-    fn of_a_head(&self, name: &str) -> bool {
+    fn is_head_key(&self, name: &str) -> bool {
         match self {
-            Self::StackedHourglass(_) => shape::of_a_head(name),
-            Self::HrNet(_) => names::of_the_head(name),
+            Self::StackedHourglass(_) => shape::is_head_key(name),
+            Self::HrNet(_) => external_keys::is_head_key(name),
         }
     }
 
-    /// Fixed tensors that other people's loaders expect beside those of [`Architecture::expected`].
+    /// Fixed tensors that external loaders expect beside those of [`Architecture::expected`].
     pub(super) fn fixed_tensors(&self) -> Result<Tensors> {
         match self {
             Self::StackedHourglass(config) => shape::edge_to_point_tensors(config),

@@ -6,8 +6,7 @@ use candle_core::{DType, Device, Result, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::whole_file::write_renamed;
-use super::{Architecture, Tensors, Which, read, safetensors};
+use super::{Architecture, Tensors, Which, atomic, read, safetensors};
 use crate::{InputSpec, LandmarkModel};
 
 /// Name of the weights inside a folder.
@@ -148,7 +147,7 @@ impl Folder {
         std::fs::create_dir_all(dir)?;
         safetensors::save(&self.tensors, &dir.join(WEIGHTS_FILE))?;
         let text = serde_json::to_string_pretty(&self.config).map_err(candle_core::Error::wrap)?;
-        write_renamed(&dir.join(CONFIG_FILE), |path| Ok(std::fs::write(path, text + "\n")?))
+        atomic::write(&dir.join(CONFIG_FILE), |path| Ok(std::fs::write(path, text + "\n")?))
     }
 
     /// Builds the network for inference: its tensors are constants, so no gradient graph is kept.

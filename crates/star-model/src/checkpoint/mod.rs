@@ -4,6 +4,8 @@
 //! [`Architecture::infer`] and [`Architecture::check`]; [`Folder`] is `model.safetensors` beside a `config.json` that says what is in it.
 
 mod architecture;
+mod atomic;
+mod external_keys;
 mod fit;
 mod folder;
 mod pickle;
@@ -11,7 +13,6 @@ mod pickle_legacy;
 mod pickle_scan;
 mod safetensors;
 mod shape;
-mod whole_file;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -39,5 +39,5 @@ pub(super) fn read(path: &Path) -> Result<Tensors> {
 pub fn save(tensors: &Tensors, path: &Path) -> Result<()> {
     let tensors: HashMap<String, _> =
         tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-    super::whole_file::write_renamed(path, |temporary| candle_core::safetensors::save(&tensors, temporary))
+    super::atomic::write(path, |temporary| candle_core::safetensors::save(&tensors, temporary))
 }

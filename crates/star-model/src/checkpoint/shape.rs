@@ -108,7 +108,7 @@ pub(super) fn edge_to_point_tensors(config: &StackedHourglassConfig) -> Result<T
 }
 
 /// Whether `name` belongs to a head or to what reads one, and so depends on the keypoint scheme.
-pub(super) fn of_a_head(name: &str) -> bool {
+pub(super) fn is_head_key(name: &str) -> bool {
     let maps = ["heatmaps.", "pointmaps.", "edgemaps."];
     let rest = name.strip_prefix("out_").or_else(|| name.strip_prefix("merge_"));
     rest.is_some_and(|rest| maps.iter().any(|map| rest.starts_with(map)))

@@ -5,15 +5,17 @@
 //! `db = sum d`, `dg = sum d t`, `dx = g / s * (d - db / N - t * dg / N)` (Ioffe and Szegedy 2015, section 3).
 //! With running statistics, which do not depend on the batch, `dx = g / s * d`.
 //!
-//! Where the batch is shared with other processes, `m`, `v`, `N` and the two sums in `dx` are those of all of it; `db` and `dg` stay
-//! this process's part, as every gradient does until the trainer adds them up.
+//! In a process group, `m`, `v`, `N` and the two sums in `dx` are over the batches of all ranks; `db` and `dg` stay this rank's part,
+//! as every gradient does until the trainer adds them up.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, FloatDType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::slices::{self, Real, for_real};
-use crate::exchange::Exchange;
+use super::slices::{self, for_float};
+use super::sums::{masked_sums, sums};
+use crate::activation::Activation;
+use crate::process_group::ProcessGroup;
 
 /// Mean and variance of every channel, in f64.
 #[derive(Clone, Debug)]
@@ -25,32 +27,23 @@ pub(crate) struct Statistics {
     pub(crate) count: usize,
 }
 
-/// Sums of a plane in f64, taken in short runs of the element type so that the loop vectorises.
-pub(super) fn sums<T: Real>(plane: &[T], centre: T) -> (f64, f64) {
-    const LANES: usize = 16;
-    let (mut total, mut total_sq) = (0.0, 0.0);
-    for run in plane.chunks(LANES * 16) {
-        let (mut sum, mut sq) = ([T::zero(); LANES], [T::zero(); LANES]);
-        let blocks = run.chunks_exact(LANES);
-        for &value in blocks.remainder() {
-            let d = value - centre;
-            sum[0] += d;
-            sq[0] += d * d;
-        }
-        for block in blocks {
-            for (lane, &value) in block.iter().enumerate() {
-                let d = value - centre;
-                sum[lane] += d;
-                sq[lane] += d * d;
-            }
-        }
-        total += sum.iter().map(|v| v.to_f64()).sum::<f64>();
-        total_sq += sq.iter().map(|v| v.to_f64()).sum::<f64>();
+impl Statistics {
+    /// The statistics of all ranks' batches, from those of this rank's: as if they were one batch.
+    pub(crate) fn all_reduce(self, group: &ProcessGroup) -> Result<Self> {
+        let (channels, count) = (self.mean.len(), self.count as f64);
+        let moments = self.mean.iter().zip(&self.variance).map(|(m, v)| count * (v + m * m));
+        let mut sums: Vec<f64> = self.mean.iter().map(|m| count * m).chain(moments).collect();
+        sums.push(count);
+        group.all_reduce(&mut sums)?;
+        let total = sums[2 * channels];
+        let mean: Vec<f64> = sums[..channels].iter().map(|sum| sum / total).collect();
+        let squares = &sums[channels..2 * channels];
+        let variance = squares.iter().zip(&mean).map(|(s, m)| (s / total - m * m).max(0.0)).collect();
+        Ok(Self { mean, variance, count: total as usize })
     }
-    (total, total_sq)
 }
 
-fn statistics_of<T: Real>(x: &[T], (n, c, pixels): (usize, usize, usize)) -> Statistics {
+fn statistics_of<T: FloatDType>(x: &[T], (n, c, pixels): (usize, usize, usize)) -> Statistics {
     let count = n * pixels;
     let (mean, variance) = (0..c)
         .into_par_iter()
@@ -71,6 +64,7 @@ fn statistics_of<T: Real>(x: &[T], (n, c, pixels): (usize, usize, usize)) -> Sta
     Statistics { mean, variance, count }
 }
 
+/// Images, channels, and pixels of a plane.
 fn sizes(shape: &Shape) -> Result<(usize, usize, usize)> {
     let (n, c, h, w) = shape.dims4()?;
     Ok((n, c, h * w))
@@ -79,18 +73,26 @@ fn sizes(shape: &Shape) -> Result<(usize, usize, usize)> {
 /// Mean and biased variance of each channel of `x`: `[B, C, H, W]`.
 pub(crate) fn statistics(x: &Tensor) -> Result<Statistics> {
     let sizes = sizes(x.shape())?;
-    for_real!(x.dtype(), T => slices::with::<T, _>(x, |x| Ok(statistics_of(x, sizes))))
+    for_float!(x.dtype(), T => slices::with::<T, _>(x, |x| Ok(statistics_of(x, sizes))))
+}
+
+/// Where the statistics that a norm uses come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// From the batch itself, so that a gradient flows through them.
+    Train,
+    /// From earlier batches.
+    Eval,
 }
 
 /// The op, carrying the statistics that it normalises by.
 pub(crate) struct BatchNormOp {
     pub(crate) statistics: Statistics,
-    /// Whether the statistics are those of the very batch, so that a gradient flows through them.
-    pub(crate) of_batch: bool,
+    pub(crate) mode: Mode,
     pub(crate) eps: f64,
-    pub(crate) relu: bool,
-    /// With whom the batch is shared.
-    pub(crate) exchange: Option<Exchange>,
+    pub(crate) activation: Activation,
+    /// The ranks that the statistics are of; `None` for this process alone.
+    pub(crate) group: Option<ProcessGroup>,
 }
 
 impl BatchNormOp {
@@ -99,18 +101,18 @@ impl BatchNormOp {
     }
 
     /// `y = x * scale + shift` for one channel.
-    fn scale_shift<T: Real>(&self, channel: usize, weight: &[T], bias: &[T]) -> (T, T) {
+    fn scale_shift<T: FloatDType>(&self, channel: usize, weight: &[T], bias: &[T]) -> (T, T) {
         let scale = weight[channel].to_f64() * self.inverse_std(channel);
         (T::from_f64(scale), T::from_f64(bias[channel].to_f64() - scale * self.statistics.mean[channel]))
     }
 
-    fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], pixels: usize) -> Vec<T> {
+    fn forward<T: FloatDType>(&self, x: &[T], weight: &[T], bias: &[T], pixels: usize) -> Vec<T> {
         let c = weight.len();
         let mut out = vec![T::zero(); x.len()];
         out.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(pixels)).enumerate().for_each(
             |(i, (y, x))| {
                 let (scale, shift) = self.scale_shift(i % c, weight, bias);
-                if self.relu {
+                if self.activation.is_relu() {
                     for (y, &x) in y.iter_mut().zip(x) {
                         let v = x * scale + shift;
                         *y = if v <= T::zero() { T::zero() } else { v };
@@ -126,7 +128,7 @@ impl BatchNormOp {
     }
 
     /// `(dx, dweight, dbias)`.
-    fn backward<T: Real>(
+    fn backward<T: FloatDType>(
         &self,
         (x, weight, dy): (&[T], &[T], &[T]),
         out: &[T],
@@ -140,66 +142,47 @@ impl BatchNormOp {
                 let (mut d_sum, mut dt_sum) = (0.0, 0.0);
                 for i in 0..n {
                     let range = plane(i, channel);
-                    let (d, dt) =
-                        masked_sums(&dy[range.clone()], &x[range.clone()], &out[range], mean, self.relu);
+                    let (dy, x, out) = (&dy[range.clone()], &x[range.clone()], &out[range]);
+                    let (d, dt) = masked_sums(dy, x, out, mean, self.activation);
                     d_sum += d;
                     dt_sum += dt;
                 }
                 (dt_sum * self.inverse_std(channel), d_sum)
             })
             .unzip();
-        let (of_dw, of_db) = self.of_everybody(&dw, &db)?;
+        let (all_dw, all_db) = self.all_reduce(&dw, &db)?;
         let count = self.statistics.count as f64;
+        let relu = self.activation.is_relu();
         let mut dx = vec![T::zero(); x.len()];
         dx.par_chunks_exact_mut(pixels).enumerate().for_each(|(index, dx)| {
             let (i, channel) = (index / c, index % c);
             let range = plane(i, channel);
             let inverse_std = self.inverse_std(channel);
             let scale = weight[channel].to_f64() * inverse_std;
-            // dx = scale * d + slope * (x - mean) + offset
-            let through = if self.of_batch { scale / count } else { 0.0 };
-            let slope = T::from_f64(-through * inverse_std * of_dw[channel]);
-            let offset = T::from_f64(-through * of_db[channel]);
+            // dx = scale * d + by_x * (x - mean) + offset
+            let through = if self.mode == Mode::Train { scale / count } else { 0.0 };
+            let by_x = T::from_f64(-through * inverse_std * all_dw[channel]);
+            let offset = T::from_f64(-through * all_db[channel]);
             let (scale, mean) = (T::from_f64(scale), T::from_f64(self.statistics.mean[channel]));
             let values = x[range.clone()].iter().zip(&dy[range.clone()]).zip(&out[range]);
             for (dx, ((&x, &d), &y)) in dx.iter_mut().zip(values) {
-                let d = if self.relu && y <= T::zero() { T::zero() } else { d };
-                *dx = scale * d + slope * (x - mean) + offset;
+                let d = if relu && y <= T::zero() { T::zero() } else { d };
+                *dx = scale * d + by_x * (x - mean) + offset;
             }
         });
         let narrow = |v: Vec<f64>| v.into_iter().map(T::from_f64).collect();
         Ok((dx, narrow(dw), narrow(db)))
     }
 
-    /// `dw` and `db` summed over everybody who has a part of the batch.
-    fn of_everybody(&self, dw: &[f64], db: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+    /// `dw` and `db` summed over all ranks.
+    fn all_reduce(&self, dw: &[f64], db: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
         let mut sums = [dw, db].concat();
-        if let (Some(exchange), true) = (&self.exchange, self.of_batch) {
-            exchange.sum(&mut sums)?;
+        if let (Some(group), Mode::Train) = (&self.group, self.mode) {
+            group.all_reduce(&mut sums)?;
         }
         let db = sums.split_off(dw.len());
         Ok((sums, db))
     }
-}
-
-/// `(sum d, sum d (x - mean))` of a plane, `d` zero where a ReLU cut.
-pub(super) fn masked_sums<T: Real>(dy: &[T], x: &[T], out: &[T], mean: T, relu: bool) -> (f64, f64) {
-    const RUN: usize = 256;
-    const LANES: usize = 16;
-    let (mut total, mut total_t) = (0.0, 0.0);
-    for ((dy, x), out) in dy.chunks(RUN).zip(x.chunks(RUN)).zip(out.chunks(RUN)) {
-        let (mut sum, mut sum_t) = ([T::zero(); LANES], [T::zero(); LANES]);
-        for ((dy, x), out) in dy.chunks(LANES).zip(x.chunks(LANES)).zip(out.chunks(LANES)) {
-            for (lane, ((&d, &x), &y)) in dy.iter().zip(x).zip(out).enumerate() {
-                let d = if relu && y <= T::zero() { T::zero() } else { d };
-                sum[lane] += d;
-                sum_t[lane] += d * (x - mean);
-            }
-        }
-        total += sum.iter().map(|v| v.to_f64()).sum::<f64>();
-        total_t += sum_t.iter().map(|v| v.to_f64()).sum::<f64>();
-    }
-    (total, total_t)
 }
 
 impl CustomOp3 for BatchNormOp {
@@ -217,7 +200,7 @@ impl CustomOp3 for BatchNormOp {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (_, _, pixels) = sizes(lx.shape())?;
-        for_real!(x.dtype(), T => {
+        for_float!(x.dtype(), T => {
             let (w, b): (&[T], &[T]) = (slices::of_storage(w, lw)?, slices::of_storage(b, lb)?);
             Ok(slices::result(self.forward(slices::of_storage(x, lx)?, w, b, pixels), lx.shape().clone()))
         })
@@ -233,7 +216,7 @@ impl CustomOp3 for BatchNormOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let sizes = sizes(x.shape())?;
         let device = x.device();
-        for_real!(x.dtype(), T => {
+        for_float!(x.dtype(), T => {
             let (dx, dw, db) = slices::with::<T, _>(x, |x| {
                 slices::with::<T, _>(weight, |weight| {
                     slices::with::<T, _>(dy, |dy| {

@@ -1,6 +1,6 @@
-//! Matrix products over slices: the one door to the `gemm` crate.
+//! Matrix products over slices: the only file that calls the `gemm` crate.
 
-use super::slices::Real;
+use candle_core::FloatDType;
 
 /// A matrix inside a slice: `rows x cols`, `row` and `col` being the strides in elements.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ pub(crate) enum Into {
 }
 
 /// `dst = a b` or `dst += a b`; `threads` > 1 lets the product use the current rayon pool.
-pub(crate) fn gemm<T: Real>(
+pub(crate) fn gemm<T: FloatDType>(
     dst: (&mut [T], Matrix),
     a: (&[T], Matrix),
     b: (&[T], Matrix),
@@ -64,7 +64,7 @@ pub(crate) fn gemm<T: Real>(
         reason = "the gemm crate takes pointers; sizes and strides were checked just above"
     )]
     // SAFETY: every element that the strides reach lies inside its slice (asserted), `d` is borrowed mutably and so
-    // overlaps neither input, and `T` is f32 or f64, which gemm supports.
+    // overlaps neither input, and gemm panics for a `T` that it does not support.
     unsafe {
         gemm::gemm(
             dm.rows,

@@ -5,12 +5,15 @@
 
 pub(crate) mod batch_norm;
 pub(crate) mod conv;
+pub(crate) mod gate;
 mod gemm;
-pub(crate) mod heads;
+pub(crate) mod instance_norm;
 pub(crate) mod pool;
+pub(crate) mod sigmoid;
 mod slices;
-
+mod sums;
 pub(crate) mod upsample;
+mod window;
 
 pub(crate) use slices::supported as slices_supported;
 pub(crate) use slices::with as with_slice;

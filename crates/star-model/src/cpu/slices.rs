@@ -1,23 +1,6 @@
 //! Plain slices out of candle storages, and back.
 
-use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
-
-/// A floating-point type that the CPU kernels are written for.
-pub(crate) trait Real: WithDType {
-    fn exp(self) -> Self;
-}
-
-impl Real for f32 {
-    fn exp(self) -> Self {
-        self.exp()
-    }
-}
-
-impl Real for f64 {
-    fn exp(self) -> Self {
-        self.exp()
-    }
-}
+use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Shape, Storage, Tensor, bail};
 
 /// Whether the kernels of this module can work on `x`: on the CPU, `f32` or `f64`.
 pub(crate) fn supported(x: &Tensor) -> bool {
@@ -25,7 +8,7 @@ pub(crate) fn supported(x: &Tensor) -> bool {
 }
 
 /// The elements of a contiguous storage.
-pub(crate) fn of_storage<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+pub(crate) fn of_storage<'a, T: FloatDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&T::cpu_storage_as_slice(storage)?[start..end]),
         None => bail!("expected a contiguous tensor, got strides {:?}", layout.stride()),
@@ -33,7 +16,7 @@ pub(crate) fn of_storage<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) 
 }
 
 /// Calls `f` with the elements of `x`, made contiguous first where they are not.
-pub(crate) fn with<T: Real, R>(x: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+pub(crate) fn with<T: FloatDType, R>(x: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();
     match &*storage {
@@ -42,13 +25,24 @@ pub(crate) fn with<T: Real, R>(x: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) ->
     }
 }
 
+/// A result to be filled.
+pub(super) fn zeros<T: FloatDType>(count: usize) -> Vec<T> {
+    vec![T::zero(); count]
+}
+
 /// A forward result as candle wants it from a custom op.
-pub(crate) fn result<T: Real>(values: Vec<T>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
+pub(crate) fn result<T: FloatDType>(values: Vec<T>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
     (T::to_cpu_storage_owned(values), shape.into())
 }
 
+/// Pixels of each plane of `[B, C, H, W]`.
+pub(super) fn pixels(shape: &Shape) -> Result<usize> {
+    let (_, _, h, w) = shape.dims4()?;
+    Ok(h * w)
+}
+
 /// Runs `$body` with `$T` bound to the element type of `$dtype`.
-macro_rules! for_real {
+macro_rules! for_float {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
             candle_core::DType::F32 => {
@@ -63,4 +57,4 @@ macro_rules! for_real {
         }
     };
 }
-pub(crate) use for_real;
+pub(crate) use for_float;

@@ -1,15 +1,15 @@
 //! Nearest upsampling by two, added onto a map of the larger size.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, FloatDType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::slices::{self, Real, for_real};
+use super::slices::{self, for_float};
 
 /// `base + upsample(low)`: `[B, C, 2h, 2w]` and `[B, C, h, w]`.
 pub(crate) struct UpsampleAdd;
 
-fn forward<T: Real>(base: &[T], low: &[T], (h, w): (usize, usize)) -> Vec<T> {
+fn forward<T: FloatDType>(base: &[T], low: &[T], (h, w): (usize, usize)) -> Vec<T> {
     let mut out = vec![T::zero(); base.len()];
     let planes = base.par_chunks_exact(4 * h * w).zip(low.par_chunks_exact(h * w));
     out.par_chunks_exact_mut(4 * h * w).zip(planes).for_each(|(out, (base, low))| {
@@ -25,7 +25,7 @@ fn forward<T: Real>(base: &[T], low: &[T], (h, w): (usize, usize)) -> Vec<T> {
 }
 
 /// Sum of each 2x2 block of the gradient.
-fn backward_low<T: Real>(dy: &[T], (h, w): (usize, usize)) -> Vec<T> {
+fn backward_low<T: FloatDType>(dy: &[T], (h, w): (usize, usize)) -> Vec<T> {
     let mut out = vec![T::zero(); dy.len() / 4];
     out.par_chunks_exact_mut(h * w).zip(dy.par_chunks_exact(4 * h * w)).for_each(|(out, dy)| {
         for (out, rows) in out.chunks_exact_mut(w).zip(dy.chunks_exact(4 * w)) {
@@ -59,7 +59,7 @@ impl CustomOp2 for UpsampleAdd {
                 lb.shape()
             )
         }
-        for_real!(base.dtype(), T => {
+        for_float!(base.dtype(), T => {
             let out = forward::<T>(slices::of_storage(base, lb)?, slices::of_storage(low, ll)?, (h, w));
             Ok(slices::result(out, lb.shape().clone()))
         })
@@ -73,7 +73,7 @@ impl CustomOp2 for UpsampleAdd {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (_, _, h, w) = low.dims4()?;
-        for_real!(low.dtype(), T => {
+        for_float!(low.dtype(), T => {
             let d_low = slices::with::<T, _>(dy, |dy| Ok(backward_low(dy, (h, w))))?;
             Ok((Some(dy.clone()), Some(Tensor::from_vec(d_low, low.shape(), low.device())?)))
         })

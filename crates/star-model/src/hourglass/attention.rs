@@ -4,8 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::StackedHourglassConfig;
 use crate::builder::Builder;
-use crate::cpu::heads::{Gate, Sigmoid};
-use crate::cpu::slices_supported;
+use crate::cpu::{gate::Gate, sigmoid::Sigmoid, slices_supported};
 use crate::layers::Conv2d;
 use crate::model::{AuxMaps, Stage};
 use crate::norm::instance_norm_relu;

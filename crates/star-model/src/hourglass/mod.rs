@@ -9,10 +9,10 @@ use candle_nn::VarBuilder;
 use crate::builder::Builder;
 use crate::config::{InputSpec, StackedHourglassConfig};
 use crate::coord_conv;
-use crate::exchange::Exchange;
 use crate::interpolate::{max_pool_2x2, upsample_add};
 use crate::layers::{Conv2d, ConvNormRelu};
 use crate::model::{LandmarkModel, Stage};
+use crate::process_group::ProcessGroup;
 use crate::training;
 
 pub(crate) use attention::edge_to_point;
@@ -46,9 +46,9 @@ pub struct StackedHourglass {
     pub(crate) stacks: Vec<Stack>,
     /// What a training step on the CPU leaves for the next one.
     pub(crate) memory: training::Memory,
-    /// With whom the statistics of a batch are shared in training.
-    pub(crate) exchange: Option<Exchange>,
-    /// Whether a training step works the stacks out again instead of keeping them.
+    /// The ranks that the batch statistics are of in training; `None` for this process alone.
+    pub(crate) group: Option<ProcessGroup>,
+    /// Whether the backward pass recomputes the stacks instead of keeping their activations.
     pub(crate) recompute: bool,
 }
 
@@ -182,17 +182,17 @@ impl StackedHourglass {
             ],
             stacks: (0..config.stacks).map(|stack| Stack::new(config, stack, vb)).collect::<Result<_>>()?,
             memory: training::Memory::default(),
-            exchange: vb.exchange().cloned(),
+            group: vb.group().cloned(),
             recompute: false,
         })
     }
 
-    /// With `yes`, a training step keeps of each stack only what goes into it and works the rest out again on the way back: less
+    /// With `recompute`, a training step keeps of each stack only its input and recomputes the rest in the backward pass: less
     /// memory, more time, the same bits. Where the network trains layer by layer, on a GPU, in `f64` or with channels
     /// that are no multiple of 32, it changes nothing.
     #[must_use]
-    pub fn recompute(mut self, yes: bool) -> Self {
-        self.recompute = yes;
+    pub fn recompute(mut self, recompute: bool) -> Self {
+        self.recompute = recompute;
         self
     }
 

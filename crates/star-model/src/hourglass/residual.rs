@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::activation::Activation;
 use crate::builder::Builder;
 use crate::layers::Conv2d;
 use crate::norm::BatchNorm;
@@ -40,9 +41,9 @@ impl Residual {
     }
 
     pub(super) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.conv1.forward(&self.bn1.forward_t(x, train, true)?)?;
-        let y = self.conv2.forward(&self.bn2.forward_t(&y, train, true)?)?;
-        let y = self.conv3.forward(&self.bn3.forward_t(&y, train, true)?)?;
+        let y = self.conv1.forward(&self.bn1.forward_t(x, train, Activation::Relu)?)?;
+        let y = self.conv2.forward(&self.bn2.forward_t(&y, train, Activation::Relu)?)?;
+        let y = self.conv3.forward(&self.bn3.forward_t(&y, train, Activation::Relu)?)?;
         match &self.skip {
             Some(skip) => y + skip.forward(x)?,
             None => y + x,

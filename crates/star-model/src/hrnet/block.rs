@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::activation::{Activation, relu};
 use crate::builder::Builder;
 use crate::layers::ConvNorm;
-use crate::norm::relu;
 
 /// Output channels of a bottleneck over its inner ones.
 pub(crate) const EXPANSION: usize = 4;
@@ -24,8 +24,8 @@ impl Basic {
     }
 
     pub(super) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.first.forward_t(x, train, true)?;
-        relu(&(self.second.forward_t(&y, train, false)? + x)?)
+        let y = self.first.forward_t(x, train, Activation::Relu)?;
+        relu(&(self.second.forward_t(&y, train, Activation::None)? + x)?)
     }
 }
 
@@ -53,10 +53,10 @@ impl Bottleneck {
 
     pub(super) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let [first, second, third] = &self.convs;
-        let y = second.forward_t(&first.forward_t(x, train, true)?, train, true)?;
-        let y = third.forward_t(&y, train, false)?;
+        let y = second.forward_t(&first.forward_t(x, train, Activation::Relu)?, train, Activation::Relu)?;
+        let y = third.forward_t(&y, train, Activation::None)?;
         match &self.downsample {
-            Some(downsample) => relu(&(y + downsample.forward_t(x, train, false)?)?),
+            Some(downsample) => relu(&(y + downsample.forward_t(x, train, Activation::None)?)?),
             None => relu(&(y + x)?),
         }
     }

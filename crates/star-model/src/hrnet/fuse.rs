@@ -2,10 +2,10 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::activation::{Activation, relu};
 use crate::builder::Builder;
 use crate::interpolate::upsample_bilinear;
 use crate::layers::ConvNorm;
-use crate::norm::relu;
 
 /// What one branch contributes to another.
 pub(crate) enum Path {
@@ -39,10 +39,14 @@ impl Path {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match self {
             Self::Same => Ok(x.clone()),
-            Self::Up { conv, factor } => upsample_bilinear(&conv.forward_t(x, train, false)?, *factor),
+            Self::Up { conv, factor } => {
+                upsample_bilinear(&conv.forward_t(x, train, Activation::None)?, *factor)
+            }
             Self::Down(convs) => {
                 let last = convs.len().saturating_sub(1);
-                let step = |x: Tensor, (k, conv): (usize, &ConvNorm)| conv.forward_t(&x, train, k < last);
+                let step = |x: Tensor, (k, conv): (usize, &ConvNorm)| {
+                    conv.forward_t(&x, train, Activation::relu_if(k < last))
+                };
                 convs.iter().enumerate().try_fold(x.clone(), step)
             }
         }

@@ -1,26 +1,26 @@
 //! HRNetV2 for landmarks: four resolutions side by side, exchanged again and again, joined in one head.
 //!
-//! Parameter names are those of the public HRNet-Facial-Landmark-Detection checkpoints; `names` brings mmpose's and
-//! timm's to them. The batch norms use PyTorch's momentum of 0.1, as mmpose and timm do (the first code: 0.01).
+//! Parameter names are those of the public HRNet-Facial-Landmark-Detection checkpoints; `checkpoint::external_keys` maps
+//! mmpose's and timm's onto them. The batch norms use PyTorch's momentum of 0.1, as mmpose and timm do (the first code: 0.01).
 
 pub(crate) mod block;
 mod config;
 pub(crate) mod fuse;
-pub(crate) mod names;
 pub(crate) mod stage;
 
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use crate::InputSpec;
+use crate::activation::Activation;
 use crate::builder::Builder;
+use crate::heatmap_activation::HeatmapActivation;
 use crate::interpolate::upsample_bilinear;
 use crate::layers::{Conv2d, ConvNorm};
 use crate::model::{LandmarkModel, Stage as Output};
 
 use block::{Bottleneck, EXPANSION};
-pub(crate) use config::PEAK_SHARE;
-pub use config::{HeatmapActivation, HrNetConfig};
+pub use config::HrNetConfig;
 use stage::Stage;
 
 /// An HRNet with the landmark head of the public checkpoints.
@@ -66,7 +66,7 @@ impl Head {
     fn forward_t(&self, branches: &[Tensor], train: bool) -> Result<Tensor> {
         let parts = branches.iter().enumerate().map(|(branch, x)| upsample_bilinear(x, 1 << branch));
         let joined = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?;
-        self.maps.forward(&self.mix.forward_t(&joined, train, true)?)
+        self.maps.forward(&self.mix.forward_t(&joined, train, Activation::Relu)?)
     }
 }
 
@@ -115,7 +115,8 @@ impl HrNet {
             [_, 3, h, w] if *h == size && *w == size => {}
             _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
         }
-        let x = self.stem.iter().try_fold(images.clone(), |x, conv| conv.forward_t(&x, train, true))?;
+        let stem = |x: Tensor, conv: &ConvNorm| conv.forward_t(&x, train, Activation::Relu);
+        let x = self.stem.iter().try_fold(images.clone(), stem)?;
         let x = self.first.iter().try_fold(x, |x, block| block.forward_t(&x, train))?;
         let branches = self.stages.iter().try_fold(vec![x], |xs, stage| stage.forward_t(&xs, train))?;
         // Maps have the type of the parameters, whatever that of the images.

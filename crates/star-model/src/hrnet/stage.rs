@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::block::Basic;
 use super::fuse::Fuse;
+use crate::activation::Activation;
 use crate::builder::Builder;
 use crate::layers::ConvNorm;
 
@@ -85,8 +86,8 @@ impl Stage {
             let last = inputs.len() - 1;
             match way {
                 Way::Keep => Ok(inputs[branch].clone()),
-                Way::Widen(conv) => conv.forward_t(&inputs[branch], train, true),
-                Way::Halve(conv) => conv.forward_t(&inputs[last], train, true),
+                Way::Widen(conv) => conv.forward_t(&inputs[branch], train, Activation::Relu),
+                Way::Halve(conv) => conv.forward_t(&inputs[last], train, Activation::Relu),
             }
         };
         let entered = self.ways.iter().enumerate().map(enter).collect::<Result<Vec<_>>>()?;

@@ -82,7 +82,7 @@ impl FromStr for Address {
     }
 }
 
-/// Refuses what a server says a file or commit is called where it is no plain name.
+/// Refuses a server's name of a file or commit that is no plain name.
 ///
 /// # Errors
 /// Quotes the name.

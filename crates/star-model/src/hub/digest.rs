@@ -1,4 +1,4 @@
-//! Whether a file is what its name in the cache says.
+//! Whether a file's content fits its name in the cache.
 
 use std::io::Read;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub fn sha256(path: &Path) -> Result<String> {
     feed(path, Sha256::new()).map_err(|error| Error::msg(format!("{}: {error}", path.display())))
 }
 
-/// What the Hub's entity tag says of a file's content.
+/// The digest of a file's content that the Hub's entity tag holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
     /// Large files: SHA-256.

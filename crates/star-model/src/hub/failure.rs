@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Address;
 
-/// One failed exchange.
+/// One failed request or transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The server answered with this status.
@@ -25,9 +25,18 @@ pub(super) enum Failure {
     Other(String),
 }
 
+/// When something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// While the server was asked about the file.
+    Request,
+    /// While its bytes were coming.
+    Transfer,
+}
+
 impl Failure {
     /// Whether trying again may help.
-    pub(super) fn passing(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Status(code) => *code >= 500 || *code == 408 || *code == 429,
             Self::Connection(_) => true,
@@ -35,8 +44,8 @@ impl Failure {
         }
     }
 
-    /// What happened at `address` of the server `endpoint`, and what to do; `cut` where bytes had begun to come.
-    pub(super) fn advice(&self, address: &Address, endpoint: &str, cache: &Path, cut: bool) -> String {
+    /// What happened at `address` of the server `endpoint` in `phase`, and what to do.
+    pub(super) fn advice(&self, address: &Address, endpoint: &str, cache: &Path, phase: Phase) -> String {
         let (repo, revision, cache) = (&address.repo, &address.revision, cache.display());
         match self {
             Self::Status(401) => format!(
@@ -70,7 +79,9 @@ impl Failure {
                     "{endpoint} does not answer as a Hub does (no header `{header}`); look at HF_ENDPOINT"
                 )
             }
-            Self::Connection(how) if cut => format!("the connection to {endpoint} was cut: {how}"),
+            Self::Connection(how) if phase == Phase::Transfer => {
+                format!("the connection to {endpoint} was cut: {how}")
+            }
             Self::Connection(how) | Self::Other(how) => format!(
                 "{endpoint} cannot be reached: {how}. Look at the network and at HF_ENDPOINT; with HF_HUB_OFFLINE=1 only \
                  what is cached is used"
@@ -84,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_says_what_to_do_and_only_some_may_pass() {
+    fn every_failure_comes_with_advice_and_only_some_are_transient() {
         let address: Address = "hf:o/r@v/f".parse().unwrap();
         let cases = [
             (Failure::Status(401), false, "HF_TOKEN"),
@@ -98,10 +109,10 @@ mod tests {
             (Failure::Connection("refused".into()), true, "HF_HUB_OFFLINE=1"),
             (Failure::BeyondTheEnd, false, "try again"),
         ];
-        for (failure, passing, part) in cases {
-            let advice = failure.advice(&address, "http://hub", Path::new("cache"), false);
+        for (failure, transient, part) in cases {
+            let advice = failure.advice(&address, "http://hub", Path::new("cache"), Phase::Request);
             assert!(advice.contains(part), "{failure:?}: {advice}");
-            assert_eq!(failure.passing(), passing, "{failure:?}");
+            assert_eq!(failure.is_transient(), transient, "{failure:?}");
         }
     }
 }

@@ -8,10 +8,10 @@ use super::Address;
 /// The table; facts with their sources.
 const TABLE: &str = include_str!("weights.toml");
 
-/// What a file of weights is for.
+/// The purpose of a file of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Use {
+pub enum Purpose {
     /// A network that finds landmarks.
     Landmarks,
     /// A trunk to start a training from (`init_from`).
@@ -22,10 +22,10 @@ pub enum Use {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// What it is called here.
+    /// Its name here.
     pub name: String,
-    /// What it is for.
-    pub r#use: Use,
+    /// Its purpose.
+    pub purpose: Purpose,
     /// Repository on the Hub.
     pub repo: String,
     /// The commit that the rest of the row is about.
@@ -39,7 +39,7 @@ pub struct Entry {
     pub scheme: Option<String>,
     /// Side of the images it was trained on, in pixels.
     pub image_size: usize,
-    /// Digest of the file in hexadecimal, where it is known beforehand.
+    /// Expected SHA-256 of the file, in hexadecimal.
     #[serde(default)]
     pub sha256: Option<String>,
     /// Roughly how large it is, in megabytes.
@@ -64,25 +64,25 @@ impl Entry {
     }
 }
 
-/// All published weights that are known here.
+/// All published weights of the table.
 pub fn entries() -> Vec<Entry> {
     #[derive(Deserialize)]
     struct Table {
         weights: Vec<Entry>,
     }
-    // The table is part of the program and a test reads it; without it no name is known.
+    // The table is part of the program and a test reads it.
     toml::from_str::<Table>(TABLE).map(|table| table.weights).unwrap_or_default()
 }
 
 /// The entry called `name`.
 ///
 /// # Errors
-/// Lists the names there are.
+/// Lists all names.
 pub fn named(name: &str) -> Result<Entry> {
     let all = entries();
-    let known = all.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>().join(", ");
+    let names = all.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>().join(", ");
     let found = all.into_iter().find(|entry| entry.name == name);
-    found.ok_or_else(|| Error::msg(format!("no published weights are called `{name}`; known are: {known}")))
+    found.ok_or_else(|| Error::msg(format!("no published weights are called `{name}`; there are: {names}")))
 }
 
 /// The entry that an address is about, whichever of its places is named.
@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
             assert!(address.is_pinned(), "{}: a branch may change under the row", entry.name);
             assert!(entry.sha256.as_ref().is_none_or(|digest| digest.len() == 64), "{}", entry.name);
-            assert_eq!(entry.r#use == Use::Landmarks, entry.scheme.is_some(), "{}", entry.name);
+            assert_eq!(entry.purpose == Purpose::Landmarks, entry.scheme.is_some(), "{}", entry.name);
             assert!(entry.mirror.as_ref().is_none_or(|mirror| mirror.parse::<Address>().is_ok()));
             assert_eq!(named(&entry.name).unwrap().file, entry.file);
             assert_eq!(at(&address).unwrap().name, entry.name);

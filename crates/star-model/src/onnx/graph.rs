@@ -16,7 +16,16 @@ pub(super) struct Graph<'a> {
     tensors: &'a Tensors,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) weights: Vec<TensorProto>,
-    known: BTreeSet<String>,
+    added: BTreeSet<String>,
+}
+
+/// What a larger map takes its values from.
+#[derive(Clone, Copy)]
+pub(super) enum Upsampling {
+    /// The nearest pixel.
+    Nearest,
+    /// The four pixels around, weighted by the distance of their centres.
+    Bilinear,
 }
 
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {
@@ -57,7 +66,7 @@ fn text(name: &str, value: &str) -> AttributeProto {
 
 impl<'a> Graph<'a> {
     pub(super) fn new(tensors: &'a Tensors) -> Self {
-        Self { tensors, nodes: Vec::new(), weights: Vec::new(), known: BTreeSet::new() }
+        Self { tensors, nodes: Vec::new(), weights: Vec::new(), added: BTreeSet::new() }
     }
 
     /// A tensor of the checkpoint.
@@ -76,7 +85,7 @@ impl<'a> Graph<'a> {
 
     /// Adds a tensor of our own making as a weight.
     pub(super) fn add(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
-        if !self.known.contains(name) {
+        if !self.added.contains(name) {
             let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             return Ok(self.constant(name, tensor.dims(), values));
         }
@@ -96,7 +105,7 @@ impl<'a> Graph<'a> {
     }
 
     fn raw(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
-        if self.known.insert(name.to_string()) {
+        if self.added.insert(name.to_string()) {
             self.weights.push(TensorProto {
                 name: Some(name.to_string()),
                 dims: shape.iter().map(|&n| n as i64).collect(),
@@ -193,15 +202,18 @@ impl<'a> Graph<'a> {
         self.node_with("InstanceNormalization", &[x, &ones, &zeros], vec![float("epsilon", EPS)])
     }
 
-    /// Larger by a whole factor: the nearest pixel, or bilinear between pixel centres.
-    pub(super) fn upsample(&mut self, x: &str, factor: usize, bilinear: bool) -> String {
+    /// Larger by a whole factor.
+    pub(super) fn upsample(&mut self, x: &str, factor: usize, by: Upsampling) -> String {
         let f = factor as f32;
         let scales = self.constant(&format!("scales.{factor}"), &[4], vec![1.0, 1.0, f, f]);
-        let how = if bilinear {
-            vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")]
-        } else {
-            let asymmetric = text("coordinate_transformation_mode", "asymmetric");
-            vec![text("mode", "nearest"), asymmetric, text("nearest_mode", "floor")]
+        let how = match by {
+            Upsampling::Bilinear => {
+                vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")]
+            }
+            Upsampling::Nearest => {
+                let asymmetric = text("coordinate_transformation_mode", "asymmetric");
+                vec![text("mode", "nearest"), asymmetric, text("nearest_mode", "floor")]
+            }
         };
         // The empty name stands for the region of interest, which these modes do not have.
         self.node_with("Resize", &[x, "", &scales], how)

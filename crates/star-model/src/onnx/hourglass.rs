@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result};
 
-use super::graph::Graph;
+use super::graph::{Graph, Upsampling};
 use crate::StackedHourglassConfig;
 use crate::coord_conv::{BOUNDARY, coordinates};
 
@@ -117,7 +117,7 @@ fn hourglass(graph: &mut Graph, x: &str, name: &str, levels: usize) -> Result<St
     let low =
         if levels > 1 { hourglass(graph, &low, &inner, levels - 1)? } else { residual(graph, &low, &inner)? };
     let low = residual(graph, &low, &format!("{name}.low3"))?;
-    let low = graph.upsample(&low, 2, false);
+    let low = graph.upsample(&low, 2, Upsampling::Nearest);
     Ok(graph.sum(&up, &low))
 }
 

@@ -2,14 +2,15 @@
 
 use candle_core::Result;
 
-use super::graph::{Graph, int, ints};
-use crate::hrnet::PEAK_SHARE;
-use crate::{HeatmapActivation, HrNetConfig};
+use super::graph::{Graph, Upsampling, int, ints};
+use crate::HrNetConfig;
+use crate::activation::Activation;
+use crate::heatmap_activation::{HeatmapActivation, PEAK_SHARE};
 
 /// Adds the network behind the input `x`; returns its heatmaps.
 pub(super) fn build(graph: &mut Graph, config: &HrNetConfig, x: &str) -> Result<String> {
-    let x = conv_norm(graph, x, ("conv1", "bn1"), 2, true)?;
-    let mut x = conv_norm(graph, &x, ("conv2", "bn2"), 2, true)?;
+    let x = conv_norm(graph, x, ("conv1", "bn1"), 2, Activation::Relu)?;
+    let mut x = conv_norm(graph, &x, ("conv2", "bn2"), 2, Activation::Relu)?;
     for block in 0..config.blocks {
         x = bottleneck(graph, &x, &format!("layer1.{block}"))?;
     }
@@ -19,11 +20,11 @@ pub(super) fn build(graph: &mut Graph, config: &HrNetConfig, x: &str) -> Result<
     }
     let mut joined = vec![branches[0].clone()];
     for (branch, x) in branches.iter().enumerate().skip(1) {
-        joined.push(graph.upsample(x, 1 << branch, true));
+        joined.push(graph.upsample(x, 1 << branch, Upsampling::Bilinear));
     }
     let joined: Vec<&str> = joined.iter().map(String::as_str).collect();
     let x = graph.concat(&joined);
-    let x = conv_norm(graph, &x, ("head.0", "head.1"), 1, true)?;
+    let x = conv_norm(graph, &x, ("head.0", "head.1"), 1, Activation::Relu)?;
     let raw = graph.conv(&x, "head.3", 1)?;
     Ok(activation(graph, config, &raw))
 }
@@ -33,23 +34,24 @@ fn conv_norm(
     x: &str,
     (conv, bn): (&str, &str),
     stride: usize,
-    relu: bool,
+    activation: Activation,
 ) -> Result<String> {
     let x = graph.conv(x, conv, stride)?;
     let x = graph.batch_norm(&x, bn)?;
-    Ok(if relu { graph.relu(&x) } else { x })
+    Ok(if activation.is_relu() { graph.relu(&x) } else { x })
 }
 
 /// The convolution and norm at places 0 and 1 under `name`.
-fn pair(graph: &mut Graph, x: &str, name: &str, stride: usize, relu: bool) -> Result<String> {
-    conv_norm(graph, x, (&format!("{name}.0"), &format!("{name}.1")), stride, relu)
+fn pair(graph: &mut Graph, x: &str, name: &str, stride: usize, activation: Activation) -> Result<String> {
+    conv_norm(graph, x, (&format!("{name}.0"), &format!("{name}.1")), stride, activation)
 }
 
 /// Convolutions `conv1` to `convN` under `name`, added to what `identity` is; ReLU.
 fn block(graph: &mut Graph, x: &str, name: &str, convs: usize, identity: &str) -> Result<String> {
     let mut y = x.to_string();
     for n in 1..=convs {
-        y = conv_norm(graph, &y, (&format!("{name}.conv{n}"), &format!("{name}.bn{n}")), 1, n < convs)?;
+        let keys = (format!("{name}.conv{n}"), format!("{name}.bn{n}"));
+        y = conv_norm(graph, &y, (&keys.0, &keys.1), 1, Activation::relu_if(n < convs))?;
     }
     let sum = graph.sum(&y, identity);
     Ok(graph.relu(&sum))
@@ -58,7 +60,7 @@ fn block(graph: &mut Graph, x: &str, name: &str, convs: usize, identity: &str) -
 fn bottleneck(graph: &mut Graph, x: &str, name: &str) -> Result<String> {
     let downsample = format!("{name}.downsample");
     let narrow = graph.tensor(&format!("{downsample}.0.weight")).is_ok();
-    let identity = if narrow { pair(graph, x, &downsample, 1, false)? } else { x.to_string() };
+    let identity = if narrow { pair(graph, x, &downsample, 1, Activation::None)? } else { x.to_string() };
     block(graph, x, name, 3, &identity)
 }
 
@@ -68,9 +70,9 @@ fn stage(graph: &mut Graph, config: &HrNetConfig, before: Vec<String>, number: u
         let name = format!("transition{}.{branch}", number - 1);
         let changed = graph.tensor(&format!("{name}.0.weight")).is_ok();
         branches.push(match before.get(branch) {
-            Some(x) if changed => pair(graph, x, &name, 1, true)?,
+            Some(x) if changed => pair(graph, x, &name, 1, Activation::Relu)?,
             Some(x) => x.clone(),
-            None => pair(graph, &before[before.len() - 1], &format!("{name}.0"), 2, true)?,
+            None => pair(graph, &before[before.len() - 1], &format!("{name}.0"), 2, Activation::Relu)?,
         });
     }
     for module in 0..config.modules[number - 2] {
@@ -94,11 +96,12 @@ fn exchange(graph: &mut Graph, branches: &[String], to: usize, name: &str) -> Re
         let name = format!("{name}.{to}.{from}");
         let mut part = x.clone();
         if from > to {
-            part = pair(graph, &part, &name, 1, false)?;
-            part = graph.upsample(&part, 1 << (from - to), true);
+            part = pair(graph, &part, &name, 1, Activation::None)?;
+            part = graph.upsample(&part, 1 << (from - to), Upsampling::Bilinear);
         }
         for step in from..to {
-            part = pair(graph, &part, &format!("{name}.{}", step - from), 2, step + 1 < to)?;
+            let activation = Activation::relu_if(step + 1 < to);
+            part = pair(graph, &part, &format!("{name}.{}", step - from), 2, activation)?;
         }
         sum = Some(match sum {
             Some(sum) => graph.sum(&sum, &part),

@@ -1,4 +1,4 @@
-//! Networks as ONNX files, for runtimes of other people: images in, landmarks and heatmaps out, any number of images.
+//! Networks as ONNX files, for other runtimes: images in, landmarks and heatmaps out, any number of images.
 //!
 //! The graph is written from a checkpoint's names and shapes, not from the layers that run here, so a test that runs it
 //! elsewhere checks both. Opset 17.

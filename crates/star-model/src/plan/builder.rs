@@ -7,6 +7,7 @@ use super::ops::panels::Panels;
 use super::ops::pointwise::ScaleRelu;
 use super::program::{Addend, Input, Op, Step};
 use crate::HeatmapActivation;
+use crate::activation::Activation;
 
 /// Maps lower or narrower than this go the direct way: a Winograd tile would be mostly border, and its weights, four
 /// times as many, would be read for a handful of tiles.
@@ -99,11 +100,16 @@ impl Builder {
         sources: Vec<Input>,
         (prepare, panels): (Option<ScaleRelu>, Panels),
         residual: Addend,
-        relu: bool,
+        activation: Activation,
         output: &Value,
     ) {
         let (pixels, work) = (output.pixels(), output.pixels() * panels.depth * output.channels);
-        self.push(name, Op::Pointwise { sources, prepare, panels, residual, relu, pixels }, output, work);
+        self.push(
+            name,
+            Op::Pointwise { sources, prepare, panels, residual, activation, pixels },
+            output,
+            work,
+        );
     }
 
     /// Adds a 3x3 convolution of `x`; what it is added to decides where its output goes.
@@ -114,7 +120,7 @@ impl Builder {
         x: &Value,
         stride: usize,
         sum: Sum,
-        relu: bool,
+        activation: Activation,
     ) -> Value {
         let halved = |side: usize| side.div_ceil(stride);
         let (height, width) = (halved(x.height), halved(x.width));
@@ -131,12 +137,12 @@ impl Builder {
                 width,
                 panels: conv.pack_winograd(x.stride, self.lanes),
                 residual,
-                relu,
+                activation,
             }
         } else {
             let (height, width, channels, kernel) = (x.height, x.width, x.stride, conv.kernel);
             let panels = conv.pack(x.stride, self.lanes);
-            Op::Window { input, height, width, channels, kernel, stride, panels, residual, relu }
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation }
         };
         self.push(name, op, &out, out.pixels() * 9 * conv.inputs * conv.outputs());
         out

@@ -10,6 +10,7 @@ use super::ops::heads::Layout;
 use super::ops::panels::Panels;
 use super::program::{Addend, Op, Program};
 use crate::HeatmapActivation;
+use crate::activation::Activation;
 use crate::coord_conv;
 use crate::hourglass::residual::Residual;
 use crate::hourglass::{Hourglass, Inner, Stack, StackedHourglass, attention};
@@ -101,11 +102,11 @@ impl Builder {
             vec![x.input(first.inputs)],
             weights,
             Addend::None,
-            true,
+            Activation::Relu,
             &mid,
         );
         let second = Linear::of(&block.conv2)?.then(&block.bn3)?;
-        let out = self.conv3x3(format!("{name}.conv2"), &second, &mid, 1, Sum::Nothing, true);
+        let out = self.conv3x3(format!("{name}.conv2"), &second, &mid, 1, Sum::Nothing, Activation::Relu);
         self.free(mid);
         Ok(out)
     }
@@ -126,18 +127,18 @@ impl Builder {
                 sources,
                 (None, both.pack(both.inputs, self.lanes)),
                 Addend::None,
-                false,
+                Activation::None,
                 &out,
             );
             Some(out)
         } else if keep {
             let out = self.padded(x.height, x.width, third.outputs());
             let weights = (None, third.pack(third.inputs, self.lanes));
-            self.pointwise(name, sources, weights, Addend::Slot(x.slot), false, &out);
+            self.pointwise(name, sources, weights, Addend::Slot(x.slot), Activation::None, &out);
             Some(out)
         } else {
             let weights = (None, third.pack(third.inputs, self.lanes));
-            self.pointwise(name, sources, weights, Addend::InPlace, false, x);
+            self.pointwise(name, sources, weights, Addend::InPlace, Activation::None, x);
             None
         };
         self.free(mid);
@@ -203,7 +204,14 @@ impl Builder {
                 self.push(format!("{name}.coordinates"), Op::Coordinates { maps }, &grid, 0);
                 let sources = vec![trunk.input(trunk.channels), grid.input(entry.inputs - trunk.channels)];
                 let weights = (None, entry.pack(entry.inputs, self.lanes));
-                self.pointwise(format!("{name}.entry"), sources, weights, Addend::None, false, &out);
+                self.pointwise(
+                    format!("{name}.entry"),
+                    sources,
+                    weights,
+                    Addend::None,
+                    Activation::None,
+                    &out,
+                );
                 self.free(grid);
                 (out, Some(trunk))
             }
@@ -231,7 +239,7 @@ impl Builder {
             sources,
             (None, both.pack(both.inputs, self.lanes)),
             Addend::None,
-            true,
+            Activation::Relu,
             &features,
         );
         self.free(mid);
@@ -251,7 +259,14 @@ impl Builder {
                 let all = Linear::sum(&parts.iter().collect::<Vec<_>>());
                 let sources = vec![features.input(features.channels), maps.input(layout.used())];
                 let weights = (None, all.pack(all.inputs, self.lanes));
-                self.pointwise(format!("merge.{s}"), sources, weights, Addend::InPlace, false, &trunk);
+                self.pointwise(
+                    format!("merge.{s}"),
+                    sources,
+                    weights,
+                    Addend::InPlace,
+                    Activation::None,
+                    &trunk,
+                );
                 Some(trunk)
             }
             _ => None,
@@ -281,7 +296,7 @@ impl Builder {
             vec![features.input(all.inputs)],
             weights,
             Addend::None,
-            false,
+            Activation::None,
             &maps,
         );
         self.stage_maps(&format!("heads.{s}"), &maps, HeatmapActivation::InstanceNormRelu, s);

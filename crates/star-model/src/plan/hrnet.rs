@@ -7,6 +7,7 @@ use super::fold::Linear;
 use super::ops::heads::Layout;
 use super::program::{Addend, Op, Program};
 use crate::HrNet;
+use crate::activation::Activation;
 use crate::hrnet::block::{Basic, Bottleneck};
 use crate::hrnet::fuse::{Fuse, Path};
 use crate::hrnet::stage::{Stage, Way};
@@ -34,7 +35,7 @@ impl Program {
         let x = b.padded(image_size / STEM_STRIDE, image_size / STEM_STRIDE, first.outputs());
         b.stem("conv1", first.pack(COLOURS, lanes), (first.kernel, STEM_STRIDE, COLOURS), None, image, &x);
         let second = folded(&model.stem[1])?;
-        let mut y = b.conv3x3("conv2".to_string(), &second, &x, STEM_STRIDE, Sum::Nothing, true);
+        let mut y = b.conv3x3("conv2".to_string(), &second, &x, STEM_STRIDE, Sum::Nothing, Activation::Relu);
         b.free(x);
         for (k, block) in model.first.iter().enumerate() {
             y = b.bottleneck(&format!("layer1.{k}"), block, y)?;
@@ -67,17 +68,18 @@ fn folded(conv: &ConvNorm) -> Result<Linear> {
 
 impl Builder {
     /// A 1x1 convolution of `x` into a new value.
-    fn of_width(&mut self, name: String, conv: &Linear, x: &Value, relu: bool) -> Value {
+    fn conv1x1(&mut self, name: String, conv: &Linear, x: &Value, activation: Activation) -> Value {
         let out = self.padded(x.height, x.width, conv.outputs());
         let weights = (None, conv.pack(conv.inputs, self.lanes));
-        self.pointwise(name, vec![x.input(conv.inputs)], weights, Addend::None, relu, &out);
+        self.pointwise(name, vec![x.input(conv.inputs)], weights, Addend::None, activation, &out);
         out
     }
 
     fn bottleneck(&mut self, name: &str, block: &Bottleneck, x: Value) -> Result<Value> {
         let [first, second, third] = &block.convs;
-        let mid = self.of_width(format!("{name}.conv1"), &folded(first)?, &x, true);
-        let wide = self.conv3x3(format!("{name}.conv2"), &folded(second)?, &mid, 1, Sum::Nothing, true);
+        let mid = self.conv1x1(format!("{name}.conv1"), &folded(first)?, &x, Activation::Relu);
+        let wide =
+            self.conv3x3(format!("{name}.conv2"), &folded(second)?, &mid, 1, Sum::Nothing, Activation::Relu);
         self.free(mid);
         let (third, name) = (folded(third)?, format!("{name}.conv3"));
         let mut sources = vec![wide.input(third.inputs)];
@@ -91,14 +93,14 @@ impl Builder {
                 sources,
                 (None, both.pack(both.inputs, self.lanes)),
                 Addend::None,
-                true,
+                Activation::Relu,
                 &out,
             );
             self.free(x);
             out
         } else {
             let weights = (None, third.pack(third.inputs, self.lanes));
-            self.pointwise(name, sources, weights, Addend::InPlace, true, &x);
+            self.pointwise(name, sources, weights, Addend::InPlace, Activation::Relu, &x);
             x
         };
         self.free(wide);
@@ -106,8 +108,22 @@ impl Builder {
     }
 
     fn basic(&mut self, name: &str, block: &Basic, x: Value) -> Result<Value> {
-        let mid = self.conv3x3(format!("{name}.conv1"), &folded(&block.first)?, &x, 1, Sum::Nothing, true);
-        let out = self.conv3x3(format!("{name}.conv2"), &folded(&block.second)?, &mid, 1, Sum::Into(x), true);
+        let mid = self.conv3x3(
+            format!("{name}.conv1"),
+            &folded(&block.first)?,
+            &x,
+            1,
+            Sum::Nothing,
+            Activation::Relu,
+        );
+        let out = self.conv3x3(
+            format!("{name}.conv2"),
+            &folded(&block.second)?,
+            &mid,
+            1,
+            Sum::Into(x),
+            Activation::Relu,
+        );
         self.free(mid);
         Ok(out)
     }
@@ -121,11 +137,16 @@ impl Builder {
             let name = format!("transition{}.{branch}", number - 1);
             made.push(match way {
                 Way::Keep => None,
-                Way::Widen(conv) => {
-                    Some(self.conv3x3(name, &folded(conv)?, &inputs[branch], 1, Sum::Nothing, true))
-                }
+                Way::Widen(conv) => Some(self.conv3x3(
+                    name,
+                    &folded(conv)?,
+                    &inputs[branch],
+                    1,
+                    Sum::Nothing,
+                    Activation::Relu,
+                )),
                 Way::Halve(conv) => {
-                    Some(self.conv3x3(name, &folded(conv)?, &inputs[last], 2, Sum::Nothing, true))
+                    Some(self.conv3x3(name, &folded(conv)?, &inputs[last], 2, Sum::Nothing, Activation::Relu))
                 }
             });
         }
@@ -162,15 +183,20 @@ impl Builder {
             let mut sum: Option<Value> = None;
             let last = paths.iter().rposition(|path| !matches!(path, Path::Same));
             for (from, path) in paths.iter().enumerate() {
-                let (name, relu) = (format!("{name}.{to}.{from}"), Some(from) == last);
+                let name = format!("{name}.{to}.{from}");
+                let activation = Activation::relu_if(Some(from) == last);
                 // The first contribution starts from the branch itself, the others from the sum so far.
                 match path {
                     Path::Same => {}
                     Path::Up { conv, factor } => {
-                        let low =
-                            self.of_width(format!("{name}.conv"), &folded(conv)?, &branches[from], false);
+                        let low = self.conv1x1(
+                            format!("{name}.conv"),
+                            &folded(conv)?,
+                            &branches[from],
+                            Activation::None,
+                        );
                         let onto = sum.take().map_or(Sum::With(&branches[to]), Sum::Into);
-                        sum = Some(self.bilinear(name, &low, *factor, onto, relu));
+                        sum = Some(self.bilinear(name, &low, *factor, onto, activation));
                         self.free(low);
                     }
                     Path::Down(convs) => {
@@ -183,8 +209,8 @@ impl Builder {
                                 (true, Some(sum)) => Sum::Into(sum),
                             };
                             let input = x.as_ref().unwrap_or(&branches[from]);
-                            let out =
-                                self.conv3x3(format!("{name}.{k}"), &conv, input, 2, onto, !end || relu);
+                            let behind = if end { activation } else { Activation::Relu };
+                            let out = self.conv3x3(format!("{name}.{k}"), &conv, input, 2, onto, behind);
                             if let Some(used) = x.replace(out) {
                                 self.free(used);
                             }
@@ -203,7 +229,14 @@ impl Builder {
     }
 
     /// `low` upsampled by `factor`; what it is added to decides where it goes.
-    fn bilinear(&mut self, name: String, low: &Value, factor: usize, sum: Sum, relu: bool) -> Value {
+    fn bilinear(
+        &mut self,
+        name: String,
+        low: &Value,
+        factor: usize,
+        sum: Sum,
+        activation: Activation,
+    ) -> Value {
         let new = |b: &mut Self| b.padded(factor * low.height, factor * low.width, low.channels);
         let (base, out) = match sum {
             Sum::Nothing => (Addend::None, new(self)),
@@ -211,7 +244,12 @@ impl Builder {
             Sum::Into(out) => (Addend::InPlace, out),
         };
         let (height, width, channels) = (low.height, low.width, low.stride);
-        self.push(name, Op::Bilinear { low: low.slot, height, width, channels, factor, base, relu }, &out, 0);
+        self.push(
+            name,
+            Op::Bilinear { low: low.slot, height, width, channels, factor, base, activation },
+            &out,
+            0,
+        );
         out
     }
 
@@ -228,12 +266,13 @@ impl Builder {
             sum = Some(match sum.take() {
                 None => {
                     let part = Linear { bias: mix.bias.clone(), ..part };
-                    self.of_width(name, &part, &x, count == 1)
+                    self.conv1x1(name, &part, &x, Activation::relu_if(count == 1))
                 }
                 Some(sum) => {
-                    let low = self.of_width(format!("{name}.conv"), &part, &x, false);
+                    let low = self.conv1x1(format!("{name}.conv"), &part, &x, Activation::None);
                     let onto = Sum::Into(sum);
-                    let sum = self.bilinear(name, &low, 1 << branch, onto, branch + 1 == count);
+                    let activation = Activation::relu_if(branch + 1 == count);
+                    let sum = self.bilinear(name, &low, 1 << branch, onto, activation);
                     self.free(low);
                     sum
                 }
@@ -249,7 +288,7 @@ impl Builder {
             vec![mixed.input(maps.inputs)],
             weights,
             Addend::None,
-            false,
+            Activation::None,
             &out,
         );
         self.stage_maps("head", &out, model.activation, 0);

@@ -9,6 +9,7 @@ use super::ops::Machine;
 use super::ops::panels::Panels;
 use super::ops::pointwise::{Pointwise, Residual, Source};
 use super::ops::team::Team;
+use crate::activation::Activation;
 
 /// Depth of the product: a panel of 16 KiB for 32 output channels, so that everything stays in a first-level cache.
 const DEPTH: usize = 128;
@@ -33,7 +34,7 @@ pub fn gemm_peak(isa: Isa) -> Result<f64> {
         prepare: None,
         panels: &panels,
         residual: Residual::None,
-        relu: false,
+        activation: Activation::None,
     };
     let mut team = Team::new(1);
     let mut best = Duration::MAX;

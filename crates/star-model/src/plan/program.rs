@@ -5,6 +5,7 @@ use super::ops::heads::Layout;
 use super::ops::panels::Panels;
 use super::ops::pointwise::ScaleRelu;
 use crate::HeatmapActivation;
+use crate::activation::Activation;
 
 /// What a step does. Inputs and outputs are channels-last; numbers of slots come first.
 pub(super) enum Op {
@@ -23,11 +24,18 @@ pub(super) enum Op {
         prepare: Option<ScaleRelu>,
         panels: Panels,
         residual: Addend,
-        relu: bool,
+        activation: Activation,
         pixels: usize,
     },
     /// 3x3 convolution, by Winograd.
-    Winograd { input: usize, height: usize, width: usize, panels: Panels, residual: Addend, relu: bool },
+    Winograd {
+        input: usize,
+        height: usize,
+        width: usize,
+        panels: Panels,
+        residual: Addend,
+        activation: Activation,
+    },
     /// Convolution, by laying windows side by side.
     Window {
         input: usize,
@@ -38,7 +46,7 @@ pub(super) enum Op {
         stride: usize,
         panels: Panels,
         residual: Addend,
-        relu: bool,
+        activation: Activation,
     },
     /// 2x2 max-pooling to this height and width.
     MaxPool { input: usize, height: usize, width: usize, channels: usize },
@@ -52,7 +60,7 @@ pub(super) enum Op {
         channels: usize,
         factor: usize,
         base: Addend,
-        relu: bool,
+        activation: Activation,
     },
     /// The heads' activations, in place: this one on the heatmaps, the sigmoid on the others.
     Activate { heatmaps: HeatmapActivation },

@@ -75,7 +75,7 @@ impl Program {
                 let (padded, kernel, stride) = (*padded, *kernel, *stride);
                 Stem { input, padded, channels: 3, kernel, stride, panels, constant }.run(machine, out);
             }
-            Op::Pointwise { sources, prepare, panels, residual, relu, pixels } => {
+            Op::Pointwise { sources, prepare, panels, residual, activation, pixels } => {
                 let sources: Vec<Source> = sources
                     .iter()
                     .map(|input| Source {
@@ -85,21 +85,22 @@ impl Program {
                     })
                     .collect();
                 let residual = addend(*residual, slots, out.len());
-                let (pixels, relu, prepare) = (*pixels, *relu, prepare.as_ref());
-                Pointwise { pixels, sources: &sources, prepare, panels, residual, relu }.run(machine, out);
+                let (pixels, activation, prepare) = (*pixels, *activation, prepare.as_ref());
+                Pointwise { pixels, sources: &sources, prepare, panels, residual, activation }
+                    .run(machine, out);
             }
-            Op::Winograd { input, height, width, panels, residual, relu } => {
-                let (height, width, relu) = (*height, *width, *relu);
+            Op::Winograd { input, height, width, panels, residual, activation } => {
+                let (height, width, activation) = (*height, *width, *activation);
                 let residual = addend(*residual, slots, out.len());
                 let input = slots[*input].get(height * width * panels.depth);
-                Winograd { input, height, width, panels, residual, relu }.run(machine, out);
+                Winograd { input, height, width, panels, residual, activation }.run(machine, out);
             }
-            Op::Window { input, height, width, channels, kernel, stride, panels, residual, relu } => {
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation } => {
                 let (height, width, channels, kernel, stride) =
                     (*height, *width, *channels, *kernel, *stride);
-                let (residual, relu) = (addend(*residual, slots, out.len()), *relu);
+                let (residual, activation) = (addend(*residual, slots, out.len()), *activation);
                 let input = slots[*input].get(height * width * channels);
-                Window { input, height, width, channels, kernel, stride, panels, residual, relu }
+                Window { input, height, width, channels, kernel, stride, panels, residual, activation }
                     .run(machine, out);
             }
             Op::MaxPool { input, height, width, channels } => {
@@ -110,11 +111,13 @@ impl Program {
                 let low = slots[*low].get(height * width * channels);
                 spatial::upsample_add(machine, out, low, (*height, *width, *channels));
             }
-            Op::Bilinear { low, height, width, channels, factor, base, relu } => {
+            Op::Bilinear { low, height, width, channels, factor, base, activation } => {
                 let low = slots[*low].get(height * width * channels);
                 let base = addend(*base, slots, out.len());
-                let (height, width, channels, factor, relu) = (*height, *width, *channels, *factor, *relu);
-                spatial::Bilinear { low, height, width, channels, factor, base, relu }.run(machine, out);
+                let (height, width, channels, factor, activation) =
+                    (*height, *width, *channels, *factor, *activation);
+                spatial::Bilinear { low, height, width, channels, factor, base, activation }
+                    .run(machine, out);
             }
             Op::Activate { heatmaps } => heads::activate(machine, &self.layout, *heatmaps, out),
             Op::Coordinates { maps: None } => out.copy_from_slice(&self.coordinates),

@@ -18,18 +18,18 @@ use super::network::{KeptNetwork, Network};
 use super::parameters::{Collector, Gradients, with_values};
 use super::{LANES, Memory, Outcome, Passes};
 use crate::cpu::{batch_norm::Statistics, with_slice};
-use crate::exchange::Exchange;
 use crate::hourglass::StackedHourglass;
 use crate::plan::kernels::{Isa, Kernels};
+use crate::process_group::ProcessGroup;
 use crate::{AuxMaps, Stage};
 
-/// One forward pass and what is known of its backward pass.
+/// One forward pass and what its backward pass has gathered so far.
 struct Step {
     network: Network,
     parameters: Vec<Tensor>,
     norms: usize,
     memory: Memory,
-    exchange: Option<Exchange>,
+    group: Option<ProcessGroup>,
     kernels: &'static dyn Kernels,
     /// Shape of the stem's activations.
     x: [usize; 4],
@@ -43,10 +43,10 @@ struct State {
     statistics: Vec<Option<Statistics>>,
     /// Maps that nobody took yet, three a stage.
     maps: Vec<Vec<f32>>,
-    /// Gradients by the maps.
-    by_maps: Vec<Option<Tensor>>,
-    /// Gradients by the parameters.
-    by_parameters: Vec<Option<Vec<f32>>>,
+    /// Gradients with respect to the maps.
+    map_gradients: Vec<Option<Tensor>>,
+    /// Gradients with respect to the parameters.
+    parameter_gradients: Vec<Option<Vec<f32>>>,
 }
 
 /// Whether the passes can train `model` on the stem's activations `x`: in `f32` on the CPU, all widths whole registers.
@@ -76,7 +76,7 @@ pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Resu
         parameters,
         norms: count,
         memory: model.memory.clone(),
-        exchange: model.exchange.clone(),
+        group: model.group.clone(),
         kernels,
         x: [b, c, h, w],
         state: Mutex::default(),
@@ -84,7 +84,7 @@ pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Resu
     let token = x.contiguous()?.apply_op2(&lend(&step)?, Run(Arc::clone(&step)))?;
     let statistics = std::mem::take(&mut step.state().statistics);
     for (norm, statistics) in norms.into_iter().zip(statistics) {
-        statistics.map_or(Ok(()), |statistics| norm.take_in(&statistics))?;
+        statistics.map_or(Ok(()), |statistics| norm.update_running_stats(&statistics))?;
     }
     let take = |index: usize| token.apply_op1(Take { step: Arc::clone(&step), index });
     let stage = |i: usize| {
@@ -133,13 +133,7 @@ impl Step {
 
     fn passes<'a>(&'a self, values: &'a [&'a [f32]]) -> Passes<'a> {
         let outcome = Mutex::new(Outcome { statistics: vec![None; self.norms], failure: None });
-        Passes {
-            kernels: self.kernels,
-            memory: &self.memory,
-            values,
-            exchange: self.exchange.as_ref(),
-            outcome,
-        }
+        Passes { kernels: self.kernels, memory: &self.memory, values, group: self.group.as_ref(), outcome }
     }
 
     /// A forward pass on the stem's activations, planes.
@@ -156,17 +150,19 @@ impl Step {
     }
 
     /// A backward pass; the gradient by the stem's activations.
-    fn run_back(&self, kept: KeptNetwork, by_maps: &[Option<Tensor>]) -> Result<(Vec<f32>, Gradients)> {
-        let by_maps: Vec<Option<Tensor>> =
-            by_maps.iter().map(|d| d.as_ref().map(Tensor::contiguous).transpose()).collect::<Result<_>>()?;
-        let given: Vec<Tensor> = by_maps.iter().flatten().cloned().collect();
+    fn run_back(&self, kept: KeptNetwork, map_gradients: &[Option<Tensor>]) -> Result<(Vec<f32>, Gradients)> {
+        let map_gradients: Vec<Option<Tensor>> = map_gradients
+            .iter()
+            .map(|d| d.as_ref().map(Tensor::contiguous).transpose())
+            .collect::<Result<_>>()?;
+        let given: Vec<Tensor> = map_gradients.iter().flatten().cloned().collect();
         with_values(&self.parameters, |values| {
             with_values(&given, |given| {
                 let mut given = given.iter();
-                let by_maps: Vec<Option<&[f32]>> =
-                    by_maps.iter().map(|d| d.as_ref().and_then(|_| given.next().copied())).collect();
+                let map_gradients: Vec<Option<&[f32]>> =
+                    map_gradients.iter().map(|d| d.as_ref().and_then(|_| given.next().copied())).collect();
                 let stages: Vec<[Option<&[f32]>; 3]> =
-                    by_maps.chunks_exact(3).map(|stage| [stage[0], stage[1], stage[2]]).collect();
+                    map_gradients.chunks_exact(3).map(|stage| [stage[0], stage[1], stage[2]]).collect();
                 let passes = self.passes(values);
                 let mut gradients = Gradients::new(values.len());
                 let mut dx = vec![0.0; self.x.iter().product()];
@@ -245,7 +241,7 @@ impl CustomOp3 for Lend {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = |lent: Lent, tensor: &Tensor| match lent {
             Lent::Parameter(i) => {
-                let values = self.step.state().by_parameters.get_mut(i).and_then(Option::take);
+                let values = self.step.state().parameter_gradients.get_mut(i).and_then(Option::take);
                 values.map(|values| Tensor::from_vec(values, tensor.shape(), tensor.device())).transpose()
             }
             Lent::Token => token().map(Some),
@@ -275,7 +271,7 @@ impl CustomOp2 for Run {
         };
         let (stages, kept, statistics) = self.0.run(&x.as_slice::<f32>()?[start..end])?;
         let mut state = self.0.state();
-        state.by_maps = vec![None; 3 * stages.len()];
+        state.map_gradients = vec![None; 3 * stages.len()];
         state.maps = stages.into_iter().flatten().collect();
         state.statistics = statistics;
         state.kept = Some(kept);
@@ -289,17 +285,17 @@ impl CustomOp2 for Run {
         _: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (kept, by_maps) = {
+        let (kept, map_gradients) = {
             let mut state = self.0.state();
-            let empty = vec![None; state.by_maps.len()];
-            (state.kept.take(), std::mem::replace(&mut state.by_maps, empty))
+            let empty = vec![None; state.map_gradients.len()];
+            (state.kept.take(), std::mem::replace(&mut state.map_gradients, empty))
         };
         let kept = match kept {
             Some(kept) => kept,
             None => with_slice::<f32, _>(x, |x| self.0.run(x))?.1,
         };
-        let (dx, gradients) = self.0.run_back(kept, &by_maps)?;
-        self.0.state().by_parameters = gradients.0;
+        let (dx, gradients) = self.0.run_back(kept, &map_gradients)?;
+        self.0.state().parameter_gradients = gradients.0;
         Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), Some(token()?)))
     }
 }
@@ -324,7 +320,7 @@ impl CustomOp1 for Take {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        if let Some(slot) = self.step.state().by_maps.get_mut(self.index)
+        if let Some(slot) = self.step.state().map_gradients.get_mut(self.index)
             && slot.replace(gradient.clone()).is_some()
         {
             candle_core::bail!("training: one backward pass at a time, and none after one that failed")

@@ -6,6 +6,7 @@
 use super::memory::Floats;
 use super::parameters::ConvAt;
 use super::{Maps, Passes};
+use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::memory::Buffer;
 use crate::plan::ops::heads::{Layout, Planes, planes, statistics};
@@ -310,7 +311,7 @@ impl Block<'_> {
                 out_stride: panels.channels,
                 residual: std::ptr::null(),
                 residual_stride: 0,
-                relu: false,
+                activation: Activation::None,
             });
         }
     }

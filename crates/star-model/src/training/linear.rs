@@ -8,6 +8,7 @@ use super::Passes;
 use super::memory::Floats;
 use super::norm::{BLOCK, Norm, Sums, totals};
 use super::parameters::cut;
+use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::kernels::gradients::{Masked, Outer};
 use crate::plan::memory::Buffer;
@@ -127,7 +128,7 @@ impl Linear<'_> {
                 out_stride: channels,
                 residual: self.add.pointer(target, at, span),
                 residual_stride: channels,
-                relu: false,
+                activation: Activation::None,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: every run, the panels, the output and what is added were checked to hold what the strip reads or writes;

@@ -29,12 +29,12 @@ use norm::{Norm, Sums};
 use parameters::{ConvAt, NormAt};
 
 use crate::cpu::batch_norm::Statistics;
-use crate::exchange::{self, Exchange};
 use crate::plan::kernels::Kernels;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::Machine;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::Residual;
+use crate::process_group::ProcessGroup;
 
 pub(crate) use graph::forward;
 pub(crate) use memory::Memory;
@@ -48,8 +48,8 @@ struct Passes<'a> {
     memory: &'a Memory,
     /// The parameters, in the order of the list.
     values: &'a [&'a [f32]],
-    /// With whom the batch is shared.
-    exchange: Option<&'a Exchange>,
+    /// The ranks that the batch statistics are of; `None` for this process alone.
+    group: Option<&'a ProcessGroup>,
     outcome: Mutex<Outcome>,
 }
 
@@ -58,7 +58,7 @@ struct Passes<'a> {
 struct Outcome {
     /// Statistics that the norms used.
     statistics: Vec<Option<Statistics>>,
-    /// The first exchange that failed; what comes after it means nothing.
+    /// The first all-reduce that failed; what comes after it means nothing.
     failure: Option<Error>,
 }
 
@@ -85,9 +85,9 @@ impl Passes<'_> {
     fn norm(&self, at: NormAt, x: &[f32], sums: &Sums) -> Norm {
         let weight = self.values[at.weight];
         let mut statistics = sums.statistics(x, weight.len());
-        if let Some(exchange) = self.exchange.filter(|_| !self.has_failed()) {
-            match exchange::merged(statistics.clone(), exchange) {
-                Ok(merged) => statistics = merged,
+        if let Some(group) = self.group.filter(|_| !self.has_failed()) {
+            match statistics.clone().all_reduce(group) {
+                Ok(all) => statistics = all,
                 Err(error) => self.fail(error),
             }
         }
@@ -99,15 +99,15 @@ impl Passes<'_> {
         norm
     }
 
-    /// Sums over everybody who has a part of the batch, in place.
-    fn of_everybody(&self, values: &mut [f64]) {
-        let exchange = self.exchange.filter(|_| !self.has_failed());
-        if let Some(Err(error)) = exchange.map(|exchange| exchange.sum(values)) {
+    /// Replaces `values` by their sums over all ranks.
+    fn all_reduce(&self, values: &mut [f64]) {
+        let group = self.group.filter(|_| !self.has_failed());
+        if let Some(Err(error)) = group.map(|group| group.all_reduce(values)) {
             self.fail(error);
         }
     }
 
-    /// Whether an exchange has failed: those who wait for the others of one that did would wait again and again.
+    /// Whether an all-reduce has failed: ranks that go on after it would wait for this one again and again.
     fn has_failed(&self) -> bool {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failure.is_some()
     }
@@ -116,10 +116,10 @@ impl Passes<'_> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failure.get_or_insert(error);
     }
 
-    /// Runs a pass. Where the batch is shared it stays on this thread: a thread of the pool that waits for others in the middle of
+    /// Runs a pass. In a process group it stays on this thread: a thread of the pool that waits for other ranks in the middle of
     /// a pass could be one that they wait for.
     fn run<R: Send>(&self, pass: impl FnOnce() -> R + Send) -> Result<(R, Vec<Option<Statistics>>)> {
-        let result = if self.exchange.is_some() { pass() } else { rayon::scope(|_| pass()) };
+        let result = if self.group.is_some() { pass() } else { rayon::scope(|_| pass()) };
         let outcome = std::mem::take(&mut *self.outcome.lock().unwrap_or_else(PoisonError::into_inner));
         outcome.failure.map_or(Ok((result, outcome.statistics)), Err)
     }

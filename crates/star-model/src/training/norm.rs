@@ -7,7 +7,7 @@ use super::Passes;
 use super::memory::Floats;
 use crate::cpu::batch_norm::Statistics;
 use crate::norm::EPS;
-use crate::plan::kernels::gradients::{Masked, Slope};
+use crate::plan::kernels::gradients::{Masked, NormBackward};
 use crate::plan::ops::pointwise::ScaleRelu;
 use crate::plan::ops::shared::{Shared, part};
 
@@ -28,10 +28,10 @@ pub(super) struct Sums {
     pub(super) second: Floats,
 }
 
-/// `d = scale d + slope x + offset`, a channel.
-pub(super) struct Slopes {
-    scale: Vec<f32>,
-    slope: Vec<f32>,
+/// The second half of the gradient: `d = by_d d + by_x x + offset`, a channel.
+pub(super) struct InputGradient {
+    by_d: Vec<f32>,
+    by_x: Vec<f32>,
     offset: Vec<f32>,
 }
 
@@ -151,50 +151,50 @@ impl Norm {
 
     /// From the sums of `d` and `d (x - mean)` to the gradients of weight and bias, and the second half of that by `x`.
     ///
-    /// Where the batch is shared, the latter is of all of it; the gradients stay this process's part until the trainer adds them up.
-    pub(super) fn slopes(&self, passes: &Passes, sums: &Sums) -> (Vec<f32>, Vec<f32>, Slopes) {
+    /// In a process group the latter is over all ranks; the gradients stay this rank's part until the trainer adds them up.
+    pub(super) fn gradients(&self, passes: &Passes, sums: &Sums) -> (Vec<f32>, Vec<f32>, InputGradient) {
         let (bias, mut weight) = sums.totals(self.mean.len());
         weight.iter_mut().zip(&self.inverse_std).for_each(|(weight, inverse)| *weight *= inverse);
         let own = (floats(weight.iter().copied()), floats(bias.iter().copied()));
         let mut both = [weight, bias].concat();
-        passes.of_everybody(&mut both);
+        passes.all_reduce(&mut both);
         let (weight, bias) = both.split_at(self.mean.len());
         let count = self.count as f64;
         let scale = self.affine.scale.iter().map(|&scale| f64::from(scale));
-        let slope: Vec<f64> =
+        let by_x: Vec<f64> =
             scale.clone().zip(&self.inverse_std).zip(weight).map(|((s, i), w)| -s / count * i * w).collect();
-        let offset = scale.zip(bias).zip(slope.iter().zip(&self.mean));
+        let offset = scale.zip(bias).zip(by_x.iter().zip(&self.mean));
         let offset =
-            floats(offset.map(|((scale, b), (slope, &mean))| -scale / count * b - slope * f64::from(mean)));
-        let slopes = Slopes { scale: self.affine.scale.clone(), slope: floats(slope), offset };
-        (own.0, own.1, slopes)
+            floats(offset.map(|((scale, b), (by_x, &mean))| -scale / count * b - by_x * f64::from(mean)));
+        let input = InputGradient { by_d: self.affine.scale.clone(), by_x: floats(by_x), offset };
+        (own.0, own.1, input)
     }
 }
 
-impl Slopes {
+impl InputGradient {
     /// Turns the gradient `d` by the activations into that by the norm's input `x`, in place, and adds `add`.
     pub(super) fn apply(&self, passes: &Passes, x: &[f32], d: &mut [f32], add: Option<&[f32]>) {
-        let channels = self.scale.len();
+        let channels = self.by_d.len();
         assert!(x.len() == d.len() && add.is_none_or(|add| add.len() == d.len()), "a norm's gradient: sizes");
         let pixels = x.len() / channels;
         let d = Shared::new(d);
         passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
             let count = BLOCK.min(pixels - block * BLOCK);
             let (at, span) = (block * BLOCK * channels, count * channels);
-            let slope = Slope {
+            let backward = NormBackward {
                 x: part(x, at, span),
                 d: d.part(at, span),
                 add: add.map_or(std::ptr::null(), |add| part(add, at, span)),
                 pixels: count,
                 channels,
-                scale: self.scale.as_ptr(),
-                slope: self.slope.as_ptr(),
+                by_d: self.by_d.as_ptr(),
+                by_x: self.by_x.as_ptr(),
                 offset: self.offset.as_ptr(),
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: all parts hold count rows, the vectors a row; blocks are disjoint.
             unsafe {
-                passes.kernels.slope(&slope);
+                passes.kernels.norm_backward(&backward);
             }
         });
     }

@@ -4,7 +4,7 @@ use candle_core::{Result, Storage, Tensor, bail};
 
 use super::Passes;
 use super::memory::Floats;
-use super::norm::{Norm, Slopes, Sums};
+use super::norm::{InputGradient, Norm, Sums};
 use crate::layers::Conv2d;
 use crate::norm::BatchNorm;
 
@@ -86,11 +86,11 @@ impl Gradients {
     }
 
     /// The gradients of a norm, and what is left to do about its input.
-    pub(super) fn norm(&mut self, passes: &Passes, at: NormAt, norm: &Norm, sums: &Sums) -> Slopes {
-        let (weight, bias, slopes) = norm.slopes(passes, sums);
+    pub(super) fn norm(&mut self, passes: &Passes, at: NormAt, norm: &Norm, sums: &Sums) -> InputGradient {
+        let (weight, bias, input) = norm.gradients(passes, sums);
         self.0[at.weight] = Some(weight);
         self.0[at.bias] = Some(bias);
-        slopes
+        input
     }
 }
 

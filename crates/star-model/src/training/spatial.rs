@@ -3,6 +3,7 @@
 use super::linear::{SLICE, SLICES, added};
 use super::memory::Floats;
 use super::{Maps, Passes};
+use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
@@ -75,13 +76,22 @@ impl Spatial<'_> {
             #[expect(unsafe_code, reason = "images are written by different threads")]
             // SAFETY: `part` checked the length; each image is written by one task.
             let out = unsafe { std::slice::from_raw_parts_mut(out.part(n * image, image), image) };
-            let (residual, relu) = (Residual::None, false);
+            let (residual, activation) = (Residual::None, Activation::None);
             if self.winograd() {
-                Winograd { input, height, width, panels, residual, relu }.run(machine, out);
+                Winograd { input, height, width, panels, residual, activation }.run(machine, out);
             } else {
                 let channels = self.channels;
-                let window =
-                    Window { input, height, width, channels, kernel: 3, stride: 1, panels, residual, relu };
+                let window = Window {
+                    input,
+                    height,
+                    width,
+                    channels,
+                    kernel: 3,
+                    stride: 1,
+                    panels,
+                    residual,
+                    activation,
+                };
                 window.run(machine, out);
             }
         });

@@ -8,9 +8,9 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::graph::forward_on;
 use crate::builder::Builder;
-use crate::exchange::{Exchange, tests::pair};
 use crate::gradient_check::noise;
 use crate::plan::Isa;
+use crate::process_group::{ProcessGroup, tests::pair};
 use crate::{LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig, Stage};
 
 /// What a network is tried on.
@@ -18,7 +18,7 @@ use crate::{LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig,
 struct Case {
     channels: usize,
     levels: usize,
-    /// Side of the pictures, four times that of the maps.
+    /// Side of the images, four times that of the maps.
     size: usize,
     images: usize,
     keypoints: usize,
@@ -86,15 +86,13 @@ impl Net {
         Self::on(case, images, [0, case.images], None)
     }
 
-    fn on(case: &Case, images: Tensor, part: [usize; 2], exchange: Option<Exchange>) -> Self {
+    fn on(case: &Case, images: Tensor, part: [usize; 2], group: Option<ProcessGroup>) -> Self {
         let dtype = images.dtype();
         let parameters = Parameters::new(1);
         let vb = parameters.var_builder(dtype, &Device::Cpu);
-        let model = match exchange {
+        let model = match group {
             None => StackedHourglass::new(&case.config(), vb).unwrap(),
-            Some(exchange) => {
-                StackedHourglass::build(&case.config(), &Builder::new(vb, Some(exchange))).unwrap()
-            }
+            Some(group) => StackedHourglass::build(&case.config(), &Builder::new(vb, Some(group))).unwrap(),
         };
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {
@@ -269,9 +267,9 @@ fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
     let whole = Net::new(&case, DType::F32);
     let images = whole.images.clone();
     let whole = whole.step(run);
-    let halves = pair(|rank, exchange| {
+    let halves = pair(|rank, group| {
         let images = images.narrow(0, rank, 1).unwrap().contiguous().unwrap();
-        Net::on(&case, images, [rank, case.images], Some(exchange)).step(run)
+        Net::on(&case, images, [rank, case.images], Some(group)).step(run)
     });
     let [first, second] = &halves;
     let joined = first.iter().zip(second.values()).map(|((name, a), b)| {

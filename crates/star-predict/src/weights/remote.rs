@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use star_model::checkpoint::{CONFIG_FILE, Which};
-use star_model::hub::registry::{self, Entry, Use};
+use star_model::hub::registry::{self, Entry, Purpose};
 use star_model::hub::{Address, Fetched, Hub, HubConfig};
 
 use super::import::{Hints, import};
@@ -64,7 +64,7 @@ pub fn fetch(name: &str, progress: &mut dyn FetchProgress) -> Result<PathBuf> {
         None => Remote::of(registry::named(name)?),
     };
     match &remote.entry {
-        Some(entry) if entry.r#use == Use::Trunk => remote.file(progress),
+        Some(entry) if entry.purpose == Purpose::Trunk => remote.file(progress),
         _ => remote.folder(&Hints::default(), progress),
     }
 }

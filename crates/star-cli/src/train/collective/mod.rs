@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use candle_core::Tensor;
-use star_model::StatisticsExchange;
+use star_model::AllReduce;
 use star_predict::failure;
 
 pub(super) use buckets::sum as sum_gradients;
@@ -147,8 +147,8 @@ impl dyn Collective {
 /// The statistics of batch norms, by way of the ranks.
 pub(super) struct Statistics(pub(super) Arc<dyn Collective>);
 
-impl StatisticsExchange for Statistics {
-    fn sum(&self, values: &mut [f64]) -> candle_core::Result<()> {
+impl AllReduce for Statistics {
+    fn all_reduce(&self, values: &mut [f64]) -> candle_core::Result<()> {
         self.0.sum(values).map_err(|error| candle_core::Error::Msg(failure::describe(&error)))
     }
 }

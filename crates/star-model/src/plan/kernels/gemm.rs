@@ -5,6 +5,7 @@
 //! registers of weights, which are packed in just that order, and broadcasts one value of each pixel.
 
 use super::simd::{Simd, zero};
+use crate::activation::Activation;
 
 /// One run of the inner loop: `len` values from `x` on for the first pixel, `stride` values further for each next.
 #[derive(Clone, Copy)]
@@ -31,7 +32,7 @@ pub(crate) struct Strip<'a> {
     /// Null, or what is added before the ReLU.
     pub(crate) residual: *const f32,
     pub(crate) residual_stride: usize,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
 }
 
 /// One tile: `P` pixels times `R` registers of channels.
@@ -82,7 +83,7 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
             }
         }
     }
-    if s.relu {
+    if s.activation.is_relu() {
         for sum in &mut sums {
             for value in sum {
                 *value = S::max(zero::<S>(), *value);

@@ -140,7 +140,7 @@ pub(super) unsafe fn mask<S: Simd>(s: &Masked) {
 
 /// The second half of a norm's gradient, once the sums of the whole batch are known.
 #[derive(Clone, Copy)]
-pub(crate) struct Slope {
+pub(crate) struct NormBackward {
     /// `[pixels, channels]` all.
     pub(crate) x: *const f32,
     pub(crate) d: *mut f32,
@@ -149,23 +149,23 @@ pub(crate) struct Slope {
     pub(crate) pixels: usize,
     /// A multiple of the lanes.
     pub(crate) channels: usize,
-    pub(crate) scale: *const f32,
-    pub(crate) slope: *const f32,
+    pub(crate) by_d: *const f32,
+    pub(crate) by_x: *const f32,
     pub(crate) offset: *const f32,
 }
 
-/// `d = scale d + slope x + offset + add`, in place.
+/// `d = by_d d + by_x x + offset + add`, in place.
 ///
 /// # Safety
 /// The pointers must cover what the sizes say; `d` must overlap nothing else.
 #[inline(always)]
-pub(super) unsafe fn slope<S: Simd>(s: &Slope) {
+pub(super) unsafe fn norm_backward<S: Simd>(s: &NormBackward) {
     for p in 0..s.pixels {
         let mut c = 0;
         while c < s.channels {
             let at = p * s.channels + c;
-            let line = S::fma(S::load(s.x.add(at)), S::load(s.slope.add(c)), S::load(s.offset.add(c)));
-            let mut d = S::fma(S::load(s.d.add(at)), S::load(s.scale.add(c)), line);
+            let line = S::fma(S::load(s.x.add(at)), S::load(s.by_x.add(c)), S::load(s.offset.add(c)));
+            let mut d = S::fma(S::load(s.d.add(at)), S::load(s.by_d.add(c)), line);
             if !s.add.is_null() {
                 d = S::add(d, S::load(s.add.add(at)));
             }

@@ -1,6 +1,6 @@
 //! The inner loops, written once and compiled for each instruction set; which one runs is decided at run time.
 
-#![expect(unsafe_code, reason = "kernels work on pointers; the checked doors to them are in `ops`")]
+#![expect(unsafe_code, reason = "kernels work on pointers; the checked functions around them are in `ops`")]
 #![expect(unsafe_op_in_unsafe_fn, reason = "kernels are unsafe from end to end")]
 #![allow(
     clippy::needless_range_loop,
@@ -170,8 +170,8 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gradients::mask`]
     unsafe fn mask(&self, masked: &gradients::Masked);
 
-    /// [`gradients::slope`]
-    unsafe fn slope(&self, slope: &gradients::Slope);
+    /// [`gradients::norm_backward`]
+    unsafe fn norm_backward(&self, norm: &gradients::NormBackward);
 
     /// [`gradients::max_pool_back_row`]
     unsafe fn max_pool_back_row(
@@ -209,7 +209,7 @@ macro_rules! kernels {
                 step: f32, out: *mut f32);
             outer = gradients::outer(outer: &gradients::Outer);
             mask = gradients::mask(masked: &gradients::Masked);
-            slope = gradients::slope(slope: &gradients::Slope);
+            norm_backward = gradients::norm_backward(norm: &gradients::NormBackward);
             max_pool_back_row = gradients::max_pool_back_row(x: *const f32, d: *const f32, width: usize,
                 channels: usize, dx: *mut f32);
             upsample_back_row = gradients::upsample_back_row(d: *const f32, width: usize, channels: usize,

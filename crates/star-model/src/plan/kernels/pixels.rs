@@ -1,6 +1,7 @@
 //! Passes over channels-last pixels that do next to no arithmetic: scaling, pooling, upsampling.
 
 use super::simd::{Simd, zero};
+use crate::activation::Activation;
 
 /// `out[p, c] = max(0, x[p, c] scale[c] + shift[c])` over `pixels` pixels; what lies beyond `channels` is not written.
 ///
@@ -60,7 +61,7 @@ pub(crate) struct BilinearRow {
     /// Null, or `factor * width` pixels; may be `out`.
     pub(crate) base: *const f32,
     pub(crate) out: *mut f32,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
 }
 
 /// Runs one row. Positions are those of pixel centres; beyond the outer ones the border is kept.
@@ -87,7 +88,7 @@ pub(super) unsafe fn bilinear_row<S: Simd>(row: &BilinearRow) {
             if !row.base.is_null() {
                 value = S::add(value, S::load(row.base.add(at)));
             }
-            if row.relu {
+            if row.activation.is_relu() {
                 value = S::max(zero::<S>(), value);
             }
             S::store(row.out.add(at), value);

@@ -6,6 +6,7 @@
 
 use super::gemm::{Run, Strip, strip};
 use super::simd::{Simd, zero};
+use crate::activation::Activation;
 
 /// Positions of a transformed tile.
 pub(crate) const POSITIONS: usize = 36;
@@ -40,7 +41,7 @@ pub(crate) struct Block {
     pub(crate) out_stride: usize,
     /// Null, or what is added before the ReLU, laid out as `out`.
     pub(crate) residual: *const f32,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
     /// [`scratch`] floats.
     pub(crate) scratch: *mut f32,
 }
@@ -155,7 +156,7 @@ unsafe fn transform_output<S: Simd>(
                 if !b.residual.is_null() {
                     value = S::add(value, S::load(b.residual.add(at + pixel)));
                 }
-                if b.relu {
+                if b.activation.is_relu() {
                     value = S::max(zero::<S>(), value);
                 }
                 S::store(out.add(pixel), value);
@@ -194,7 +195,7 @@ pub(super) unsafe fn block<S: Simd>(b: &Block) {
                 out_stride: width,
                 residual: std::ptr::null(),
                 residual_stride: 0,
-                relu: false,
+                activation: Activation::None,
             });
             weights = weights.add(b.channels * width);
         }

@@ -5,8 +5,8 @@ use super::super::kernels::gemm::{Run, Strip};
 use super::Machine;
 use super::panels::Panels;
 use super::shared::{Shared, part};
-use crate::HeatmapActivation;
-use crate::hrnet::PEAK_SHARE;
+use crate::activation::Activation;
+use crate::heatmap_activation::{HeatmapActivation, PEAK_SHARE};
 use crate::norm::EPS;
 
 /// Pixels a task, and a partial sum: fixed, so that the number of threads does not change a result.
@@ -145,7 +145,7 @@ impl Gate<'_> {
                 out_stride: heat,
                 residual: std::ptr::null(),
                 residual_stride: 0,
-                relu: false,
+                activation: Activation::None,
             });
             kernels.gate(maps, maps.add(heat), channels, count, heat, out.as_mut_ptr());
         }

@@ -4,6 +4,7 @@ use super::super::kernels::gemm::{Run, Strip};
 use super::panels::Panels;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
+use crate::activation::Activation;
 
 /// Pixels a task: with 256 channels they and a panel of weights fill a tenth of a second-level cache.
 pub(super) const BLOCK: usize = 96;
@@ -50,7 +51,7 @@ pub(crate) struct Pointwise<'a> {
     pub(crate) prepare: Option<&'a ScaleRelu>,
     pub(crate) panels: &'a Panels,
     pub(crate) residual: Residual<'a>,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
 }
 
 impl Pointwise<'_> {
@@ -106,7 +107,7 @@ impl Pointwise<'_> {
                 out_stride: stride,
                 residual,
                 residual_stride: stride,
-                relu: self.relu,
+                activation: self.activation,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: every run, the panels, the output and the residual were checked to hold what the strip reads

@@ -4,6 +4,7 @@ use super::super::kernels::pixels::BilinearRow;
 use super::Machine;
 use super::pointwise::Residual;
 use super::shared::{Shared, part};
+use crate::activation::Activation;
 
 /// Floats a task.
 const BLOCK: usize = 64 * 1024;
@@ -57,7 +58,7 @@ pub(crate) struct Bilinear<'a> {
     pub(crate) channels: usize,
     pub(crate) factor: usize,
     pub(crate) base: Residual<'a>,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
 }
 
 impl Bilinear<'_> {
@@ -80,7 +81,7 @@ impl Bilinear<'_> {
                 channels: self.channels,
                 base: self.base.pointer(target, y * row, row),
                 out: target,
-                relu: self.relu,
+                activation: self.activation,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: all rows were checked to lie inside their slices; each row is written by one task.

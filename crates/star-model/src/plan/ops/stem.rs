@@ -4,6 +4,7 @@ use super::super::kernels::gemm::{Run, Strip};
 use super::panels::Panels;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
+use crate::activation::Activation;
 
 /// Largest window side.
 const MOST: usize = 11;
@@ -59,7 +60,7 @@ impl Stem<'_> {
                     out_stride: width,
                     residual: self.constant.map_or(std::ptr::null(), |constant| part(constant, at, span)),
                     residual_stride: width,
-                    relu: true,
+                    activation: Activation::Relu,
                 };
                 #[expect(unsafe_code, reason = "call of a kernel")]
                 // SAFETY: every run, the panels, the output and the constant were checked to hold what the strip

@@ -15,6 +15,7 @@ use super::window::Window;
 use super::winograd::Winograd;
 use super::{Machine, image, spatial};
 use crate::HeatmapActivation;
+use crate::activation::Activation;
 use crate::gradient_check::noise;
 
 /// Largest difference allowed of sums in another order, values being of the order of 1 and sums of some hundreds.
@@ -103,16 +104,16 @@ fn convolutions_agree_with_candles() {
             let name = format!("{name}: {h}x{w} {inputs} to {outputs}, {kernel}x{kernel} by {stride}");
             let panels = Panels::pack(&rows(&weights, from), &bias, kernel * kernel * from, kernels.lanes());
             let mut out = vec![f32::NAN; expected.len()];
-            let (height, width, channels, relu) = (h, w, from, true);
+            let (height, width, channels, activation) = (h, w, from, Activation::Relu);
             let (input, residual) = (&input[..], Residual::None);
-            Window { input, height, width, channels, kernel, stride, panels: &panels, residual, relu }
+            Window { input, height, width, channels, kernel, stride, panels: &panels, residual, activation }
                 .run(machine, &mut out);
             assert_close(&name, &out, &expected, SUMS);
             // relu(y + bias + 1) by way of an output that is 1 already
             let one = channels_last(&shifted, to);
             let mut out = channels_last(&y.ones_like().unwrap(), to);
             let residual = Residual::InPlace;
-            Window { input, height, width, channels, kernel, stride, panels: &panels, residual, relu }
+            Window { input, height, width, channels, kernel, stride, panels: &panels, residual, activation }
                 .run(machine, &mut out);
             assert_close(&name, &out, &one, SUMS);
             if (kernel, stride) == (3, 1) {
@@ -120,11 +121,13 @@ fn convolutions_agree_with_candles() {
                 let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes());
                 let mut out = vec![f32::NAN; expected.len()];
                 let residual = Residual::None;
-                Winograd { input, height, width, panels: &panels, residual, relu }.run(machine, &mut out);
+                Winograd { input, height, width, panels: &panels, residual, activation }
+                    .run(machine, &mut out);
                 assert_close(&format!("{name} by Winograd"), &out, &expected, WINOGRAD);
                 let ones = channels_last(&y.ones_like().unwrap(), to);
                 let residual = Residual::Other(&ones);
-                Winograd { input, height, width, panels: &panels, residual, relu }.run(machine, &mut out);
+                Winograd { input, height, width, panels: &panels, residual, activation }
+                    .run(machine, &mut out);
                 assert_close(&format!("{name} by Winograd"), &out, &one, WINOGRAD);
             }
         });
@@ -196,8 +199,8 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
                 Source { values: &b, stride: second, len: second },
             ];
             let residual = spread(&residual, outputs, to);
-            for relu in [false, true] {
-                let y = if relu { y.relu().unwrap() } else { y.clone() };
+            for activation in [Activation::None, Activation::Relu] {
+                let y = if activation.is_relu() { y.relu().unwrap() } else { y.clone() };
                 let expected = channels_last(&y, to);
                 for residual_in_place in [false, true] {
                     let mut out =
@@ -210,7 +213,7 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
                         prepare: Some(&prepare),
                         panels: &panels,
                         residual,
-                        relu,
+                        activation,
                     }
                     .run(machine, &mut out);
                     assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
@@ -239,7 +242,8 @@ fn pooling_and_upsampling_agree_with_the_layers() {
         let low = channels_last(&x, stride);
         let mut out = channels_last(&smooth.sqr().unwrap(), stride);
         let (height, width, channels, base) = (h, w, stride, Residual::InPlace);
-        Bilinear { low: &low, height, width, channels, factor: 4, base, relu: true }.run(machine, &mut out);
+        Bilinear { low: &low, height, width, channels, factor: 4, base, activation: Activation::Relu }
+            .run(machine, &mut out);
         assert_close(name, &out, &channels_last(&smooth_sum, stride), SUMS);
     });
 }

@@ -6,6 +6,7 @@ use super::panels::Panels;
 use super::pointwise::Residual;
 use super::shared::Shared;
 use super::{Machine, Split};
+use crate::activation::Activation;
 
 /// Pixels a task.
 const BLOCK: usize = 48;
@@ -20,7 +21,7 @@ pub(crate) struct Window<'a> {
     pub(crate) stride: usize,
     pub(crate) panels: &'a Panels,
     pub(crate) residual: Residual<'a>,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
 }
 
 impl Window<'_> {
@@ -67,7 +68,7 @@ impl Window<'_> {
                 out_stride: stride,
                 residual: self.residual.pointer(target, at, span),
                 residual_stride: stride,
-                relu: self.relu,
+                activation: self.activation,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: the windows hold pixels * depth values, panels and output were checked; tasks have disjoint

@@ -5,6 +5,7 @@ use super::panels::Panels;
 use super::pointwise::Residual;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
+use crate::activation::Activation;
 
 /// Floats of one block's transformed input: 32 tiles of 128 channels, which leaves room for the weights that stream
 /// through a second-level cache of a mebibyte.
@@ -17,7 +18,7 @@ pub(crate) struct Winograd<'a> {
     pub(crate) width: usize,
     pub(crate) panels: &'a Panels,
     pub(crate) residual: Residual<'a>,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
 }
 
 impl Winograd<'_> {
@@ -57,7 +58,7 @@ impl Winograd<'_> {
                 out: target,
                 out_stride: stride,
                 residual: self.residual.pointer(target, first, span),
-                relu: self.relu,
+                activation: self.activation,
                 scratch: memory.take(scratch(range.len(), channels, lanes)).as_mut_ptr(),
             };
             #[expect(unsafe_code, reason = "call of a kernel")]

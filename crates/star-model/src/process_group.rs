@@ -1,4 +1,4 @@
-//! Batch norms over the batches of several processes: what they tell each other, and the gradient that comes back.
+//! Batch norms over all ranks of a process group: the sums they need of the others, and the gradient that comes back.
 
 use std::sync::Arc;
 
@@ -7,67 +7,51 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, MetalStorage, Result, Shape, Tensor, bail,
 };
 
-use crate::cpu::batch_norm::Statistics;
-
-/// The one thing that batch norms need of those who train the same network on the rest of the batch.
+/// The one collective operation that batch norms need where several ranks train the same network, each on its part of the batch.
 ///
-/// All take part in every call, with equally many values, in the same order: networks are built and differentiated alike everywhere,
+/// All ranks make every call, with equally many values, in the same order: networks are built and differentiated alike on each,
 /// so their calls are too.
-pub trait StatisticsExchange: Send + Sync {
-    /// Replaces `values` by their sums over everybody.
+pub trait AllReduce: Send + Sync {
+    /// Replaces `values` by their sums over all ranks.
     ///
     /// # Errors
-    /// When somebody cannot be reached, or has given up.
-    fn sum(&self, values: &mut [f64]) -> Result<()>;
+    /// When a rank cannot be reached, or has given up.
+    fn all_reduce(&self, values: &mut [f64]) -> Result<()>;
 }
 
 /// Shared by all batch norms of a network.
-pub(crate) type Exchange = Arc<dyn StatisticsExchange>;
+pub(crate) type ProcessGroup = Arc<dyn AllReduce>;
 
-/// Statistics of everybody's batches from those of one's own: as if all of it were one batch.
-pub(crate) fn merged(own: Statistics, exchange: &Exchange) -> Result<Statistics> {
-    let (channels, count) = (own.mean.len(), own.count as f64);
-    let moments = own.mean.iter().zip(&own.variance).map(|(m, v)| count * (v + m * m));
-    let mut sums: Vec<f64> = own.mean.iter().map(|m| count * m).chain(moments).collect();
-    sums.push(count);
-    exchange.sum(&mut sums)?;
-    let total = sums[2 * channels];
-    let mean: Vec<f64> = sums[..channels].iter().map(|sum| sum / total).collect();
-    let squares = &sums[channels..2 * channels];
-    let variance = squares.iter().zip(&mean).map(|(s, m)| (s / total - m * m).max(0.0)).collect();
-    Ok(Statistics { mean, variance, count: total as usize })
-}
-
-/// Mean and biased variance `[1, C, 1, 1]` of everybody's `x` (`[B, C, H, W]`), and the values a channel, by tensor ops: gradients
-/// flow through both, to everybody.
-pub(crate) fn moments(x: &Tensor, exchange: &Exchange) -> Result<(Tensor, Tensor, usize)> {
+/// Mean and biased variance `[1, C, 1, 1]` of all ranks' `x` (`[B, C, H, W]`), and the values a channel, by tensor ops: gradients
+/// flow through both, to all ranks.
+pub(crate) fn moments(x: &Tensor, group: &ProcessGroup) -> Result<(Tensor, Tensor, usize)> {
     let (b, _, h, w) = x.dims4()?;
     let mut count = [(b * h * w) as f64];
-    exchange.sum(&mut count)?;
-    let mean = (sum(&x.sum_keepdim((0, 2, 3))?, exchange)? / count[0])?;
+    group.all_reduce(&mut count)?;
+    let mean = (all_reduce(&x.sum_keepdim((0, 2, 3))?, group)? / count[0])?;
     let squares = x.broadcast_sub(&mean)?.sqr()?.sum_keepdim((0, 2, 3))?;
-    Ok((mean, (sum(&squares, exchange)? / count[0])?, count[0] as usize))
+    Ok((mean, (all_reduce(&squares, group)? / count[0])?, count[0] as usize))
 }
 
-/// Sum of everybody's `own`. Everybody's loss depends on it, so its gradient is the sum of everybody's too.
-fn sum(own: &Tensor, exchange: &Exchange) -> Result<Tensor> {
-    let total = exchanged(&own.detach(), exchange)?;
-    let own = own.contiguous()?.apply_op1(GradientSum { exchange: exchange.clone() })?;
+/// Sum of `x` over all ranks. Every rank's loss depends on it, so its gradient is the sum of all ranks' gradients.
+fn all_reduce(x: &Tensor, group: &ProcessGroup) -> Result<Tensor> {
+    let total = all_reduce_detached(&x.detach(), group)?;
+    let x = x.contiguous()?.apply_op1(GradientSum { group: group.clone() })?;
     // The difference is 0 and carries the gradient.
-    total + (&own - own.detach())?
+    total + (&x - x.detach())?
 }
 
-/// `values` summed over everybody, without a gradient, by way of the host.
-fn exchanged(values: &Tensor, exchange: &Exchange) -> Result<Tensor> {
+/// Sum of `values` over all ranks, without a gradient, by way of the host.
+fn all_reduce_detached(values: &Tensor, group: &ProcessGroup) -> Result<Tensor> {
     // f64 on the host alone: Metal has none.
     let mut host = values.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    exchange.sum(&mut host)?;
+    group.all_reduce(&mut host)?;
     Tensor::from_vec(host, values.shape(), &Device::Cpu)?.to_dtype(values.dtype())?.to_device(values.device())
 }
 
-/// Changes nothing on the way forward and sums the gradient over everybody on the way back.
+/// The identity whose gradient is summed over all ranks.
 struct GradientSum {
-    exchange: Exchange,
+    group: ProcessGroup,
 }
 
 impl CustomOp1 for GradientSum {
@@ -88,7 +72,7 @@ impl CustomOp1 for GradientSum {
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(exchanged(dy, &self.exchange)?))
+        Ok(Some(all_reduce_detached(dy, &self.group)?))
     }
 }
 
@@ -108,18 +92,19 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::Parameters;
+    use crate::activation::Activation;
     use crate::builder::Builder;
     use crate::gradient_check::{assert_close, noise};
     use crate::norm::BatchNorm;
 
-    /// Two threads that add up what they have.
+    /// A process group of two threads.
     pub(crate) struct Pair {
         barrier: Barrier,
         sums: Mutex<Vec<f64>>,
     }
 
-    impl StatisticsExchange for Pair {
-        fn sum(&self, values: &mut [f64]) -> Result<()> {
+    impl AllReduce for Pair {
+        fn all_reduce(&self, values: &mut [f64]) -> Result<()> {
             {
                 let mut sums = self.sums.lock().unwrap();
                 sums.resize(values.len(), 0.0);
@@ -135,34 +120,40 @@ pub(crate) mod tests {
         }
     }
 
-    /// Runs `work` on two threads, with the exchange between them and a number.
-    pub(crate) fn pair<T: Send>(work: impl Fn(usize, Exchange) -> T + Sync) -> [T; 2] {
-        let exchange: Exchange = Arc::new(Pair { barrier: Barrier::new(2), sums: Mutex::default() });
+    /// Runs `work` on two threads, each with its rank and the group.
+    pub(crate) fn pair<T: Send>(work: impl Fn(usize, ProcessGroup) -> T + Sync) -> [T; 2] {
+        let group: ProcessGroup = Arc::new(Pair { barrier: Barrier::new(2), sums: Mutex::default() });
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| work(1, exchange.clone()));
-            [work(0, exchange.clone()), other.join().unwrap()]
+            let other = scope.spawn(|| work(1, group.clone()));
+            [work(0, group.clone()), other.join().unwrap()]
         })
+    }
+
+    /// Which implementation of the norm.
+    #[derive(Clone, Copy)]
+    enum Path {
+        Composed,
+        Fused,
     }
 
     /// Output, gradients of input, weight and bias, running statistics of a norm over `x`, and `sum(y^2 c)` as loss.
     fn outcome(
         x: &Tensor,
         c: &Tensor,
-        composed: bool,
-        relu: bool,
-        exchange: Option<Exchange>,
+        path: Path,
+        activation: Activation,
+        group: Option<ProcessGroup>,
     ) -> [Tensor; 6] {
         let parameters = Parameters::new(0);
         let vb = parameters.var_builder(DType::F64, &Device::Cpu);
-        let norm = BatchNorm::new(3, Builder::new(vb, exchange)).unwrap();
+        let norm = BatchNorm::new(3, Builder::new(vb, group)).unwrap();
         let get = |name: &str| parameters.get(name).unwrap();
         get("weight").set(&noise(&[3], 1)).unwrap();
         get("bias").set(&noise(&[3], 2)).unwrap();
         let x = Var::from_tensor(&x.contiguous().unwrap()).unwrap();
-        let y = if composed {
-            norm.forward_train_composed(&x, relu).unwrap()
-        } else {
-            norm.forward_t(&x, true, relu).unwrap()
+        let y = match path {
+            Path::Composed => norm.forward_train_composed(&x, activation).unwrap(),
+            Path::Fused => norm.forward_t(&x, true, activation).unwrap(),
         };
         let loss = (y.sqr().unwrap() * c).unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();
@@ -178,11 +169,12 @@ pub(crate) mod tests {
         let c = noise(&[5, 3, 4, 3], 4);
         // Unequal on purpose: three images and two.
         let part = |t: &Tensor, rank: usize| t.narrow(0, 3 * rank, 3 - rank).unwrap();
-        for (composed, relu) in [(false, false), (false, true), (true, false), (true, true)] {
-            let whole = outcome(&x, &c, composed, relu, None);
-            let parts = pair(|rank, exchange| {
-                outcome(&part(&x, rank), &part(&c, rank), composed, relu, Some(exchange))
-            });
+        let paths =
+            [Path::Fused, Path::Composed].map(|path| [(path, Activation::None), (path, Activation::Relu)]);
+        for (path, activation) in paths.into_iter().flatten() {
+            let whole = outcome(&x, &c, path, activation, None);
+            let parts =
+                pair(|rank, group| outcome(&part(&x, rank), &part(&c, rank), path, activation, Some(group)));
             let [first, second] = &parts;
             for i in 0..2 {
                 assert_close(&Tensor::cat(&[&first[i], &second[i]], 0).unwrap(), &whole[i], 1e-11);

@@ -1,0 +1,34 @@
+//! What stands behind a layer, and ReLU with PyTorch's gradient.
+
+use candle_core::{Result, Tensor};
+
+/// What a layer applies to its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    None,
+    Relu,
+}
+
+impl Activation {
+    /// [`Activation::Relu`] where `condition` holds.
+    pub(crate) fn relu_if(condition: bool) -> Self {
+        if condition { Self::Relu } else { Self::None }
+    }
+
+    pub(crate) fn is_relu(self) -> bool {
+        self == Self::Relu
+    }
+
+    pub(crate) fn apply(self, x: Tensor) -> Result<Tensor> {
+        match self {
+            Self::None => Ok(x),
+            Self::Relu => relu(&x),
+        }
+    }
+}
+
+/// `max(x, 0)` whose gradient is 0 at exactly 0, as PyTorch's is: candle's own passes the gradient on there.
+/// NaN stays NaN.
+pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    x.le(0.0)?.where_cond(&x.zeros_like()?, x)
+}
