@@ -81,7 +81,7 @@ fn every_stack_agrees_with_the_reference_on_every_instruction_set() {
     let io: HashMap<String, Tensor> =
         candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), &Device::Cpu).unwrap();
     for isa in isas() {
-        let compiled = CompiledModel::of(&folder, &options(isa)).unwrap();
+        let compiled = CompiledModel::from_folder(&folder, &options(isa)).unwrap();
         let stages = compiled.forward_t(&io["input"], false).unwrap();
         for (i, stage) in stages.iter().enumerate() {
             let aux = stage.aux.as_ref().unwrap();
@@ -277,7 +277,7 @@ fn a_folder_is_opened_by_mapping_it_and_a_broken_one_is_named() {
     folder.save(dir.path()).unwrap();
     let (opened, of) = (
         CompiledModel::open(dir.path(), &CompileOptions::default()).unwrap(),
-        CompiledModel::of(&folder, &CompileOptions::default()).unwrap(),
+        CompiledModel::from_folder(&folder, &CompileOptions::default()).unwrap(),
     );
     let x = images(1, 64);
     assert_eq!(worst(&opened.moments(&x).unwrap().means, &of.moments(&x).unwrap().means), 0.0);

@@ -67,7 +67,7 @@ impl Predictor {
         if !device.is_cpu() {
             return Ok(Self::new(folder.model(DType::F32, device)?, DType::F32, device));
         }
-        let compiled = CompiledModel::of(folder, options)?;
+        let compiled = CompiledModel::from_folder(folder, options)?;
         Ok(Self {
             network: Network::Compiled(Box::new(compiled)),
             device: Device::Cpu,

@@ -11,6 +11,7 @@ mod folder;
 mod pickle;
 mod pickle_legacy;
 mod pickle_scan;
+mod pickle_tensor;
 mod safetensors;
 mod shape;
 
@@ -48,7 +49,7 @@ impl Which {
     }
 }
 
-/// Reads the tensors of a weights file, told apart by content: safetensors, or a PyTorch checkpoint.
+/// Reads the tensors of a weights file, whose format is recognised by its content: safetensors, or a PyTorch checkpoint.
 ///
 /// Nothing in a pickle is executed, and one that names anything but tensors and plain containers is refused.
 ///

@@ -9,7 +9,8 @@ use std::path::Path;
 use candle_core::pickle::Object;
 use candle_core::{Result, bail};
 
-use super::pickle::{Allowance, entry, object, state_dict, storage_type};
+use super::pickle::{object, state_dict};
+use super::pickle_tensor::{Allowance, entry, storage_type};
 use super::{Tensors, Which};
 
 /// The pickles of the magic number 0x1950a86a20f9469cfc6c and of version 1001, as `torch.save` writes them.

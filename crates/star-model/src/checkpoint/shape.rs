@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::{Tensors, fit};
-use crate::hourglass::edge_to_point;
+use crate::hourglass::attention::edge_to_point;
 use crate::{StackedHourglass, StackedHourglassConfig};
 
 /// Infers keypoints, edges, stacks, levels, channels, coordinate channels and attention of a stacked hourglass.

@@ -68,21 +68,19 @@ fn backward_slice<T: FloatDType>(
     }
 }
 
-/// Gradients with respect to input (where wanted), weight and bias.
+/// Gradients with respect to input (added to `dx` where it is wanted), weight and bias.
 fn backward<T: FloatDType>(
     s: &Window,
     (x, weight, dy): (&[T], &[T], &[T]),
-    want_dx: bool,
+    mut dx: Option<Vec<T>>,
 ) -> (Option<Vec<T>>, Vec<T>, Vec<T>) {
     let (image, out_image) = (s.c * s.h * s.w, s.o * s.pixels());
     let per_slice = s.n.div_ceil(GRADIENT_SLICES).max(1);
     let slices = s.n.div_ceil(per_slice);
     let threads = threads_inside(slices);
-    let mut dx = if want_dx { vec![T::zero(); s.n * image] } else { Vec::new() };
-    let mut dx_parts: Vec<Option<&mut [T]>> = if want_dx {
-        dx.chunks_mut(per_slice * image).map(Some).collect()
-    } else {
-        (0..slices).map(|_| None).collect()
+    let mut dx_parts: Vec<Option<&mut [T]>> = match &mut dx {
+        Some(dx) => dx.chunks_mut(per_slice * image).map(Some).collect(),
+        None => (0..slices).map(|_| None).collect(),
     };
     let one = |(i, dx): (usize, &mut Option<&mut [T]>)| {
         let range = i * per_slice..((i + 1) * per_slice).min(s.n);
@@ -102,7 +100,7 @@ fn backward<T: FloatDType>(
         dw.iter_mut().zip(part_w).for_each(|(sum, &value)| *sum += value);
         db.iter_mut().zip(part_b).for_each(|(sum, &value)| *sum += value);
     }
-    (want_dx.then_some(dx), dw, db)
+    (dx, dw, db)
 }
 
 impl CustomOp3 for Conv2dOp {
@@ -139,13 +137,13 @@ impl CustomOp3 for Conv2dOp {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let s = Window::new((self.stride, self.padding), x.shape(), weight.shape())?;
-        // The image itself takes no gradient.
-        let x_tracked = x.track_op();
         let device = x.device();
         for_float!(x.dtype(), T => {
+            // The image itself takes no gradient.
+            let dx = x.track_op().then(|| slices::zeros::<T>(x.elem_count()));
             let (dx, dw, db) = slices::with::<T, _>(x, |x| {
                 slices::with::<T, _>(weight, |weight| {
-                    slices::with::<T, _>(dy, |dy| Ok(backward(&s, (x, weight, dy), x_tracked)))
+                    slices::with::<T, _>(dy, |dy| Ok(backward(&s, (x, weight, dy), dx)))
                 })
             })?;
             let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), device)).transpose()?;

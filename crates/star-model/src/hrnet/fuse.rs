@@ -8,7 +8,7 @@ use crate::interpolate::upsample_bilinear;
 use crate::layers::ConvNorm;
 
 /// What one branch contributes to another.
-pub(crate) enum Path {
+pub(crate) enum FusePath {
     /// A branch to itself: as it is.
     Same,
     /// From a lower resolution: 1x1 to the target's channels, then bilinear by `factor`.
@@ -17,7 +17,7 @@ pub(crate) enum Path {
     Down(Vec<ConvNorm>),
 }
 
-impl Path {
+impl FusePath {
     fn new(channels: &[usize], from: usize, to: usize, vb: &Builder) -> Result<Self> {
         let vb = vb.pp(to).pp(from);
         if from == to {
@@ -55,20 +55,20 @@ impl Path {
 
 /// All contributions: `paths[to][from]`.
 pub(crate) struct Fuse {
-    pub(crate) paths: Vec<Vec<Path>>,
+    pub(crate) paths: Vec<Vec<FusePath>>,
 }
 
 impl Fuse {
     /// Between branches of `channels`, highest resolution first.
     pub(super) fn new(channels: &[usize], vb: &Builder) -> Result<Self> {
         let all = 0..channels.len();
-        let towards = |to: usize| all.clone().map(|from| Path::new(channels, from, to, vb)).collect();
+        let towards = |to: usize| all.clone().map(|from| FusePath::new(channels, from, to, vb)).collect();
         Ok(Self { paths: all.clone().map(towards).collect::<Result<_>>()? })
     }
 
     /// One map a branch in, one out: `[B, C_i, M / 2^i, M / 2^i]`.
     pub(super) fn forward_t(&self, branches: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let towards = |paths: &Vec<Path>| {
+        let towards = |paths: &Vec<FusePath>| {
             let mut parts = paths.iter().zip(branches).map(|(path, x)| path.forward_t(x, train));
             let first = parts.next().unwrap_or_else(|| candle_core::bail!("a module without branches"))?;
             relu(&parts.try_fold(first, |sum, part| sum + part?)?)

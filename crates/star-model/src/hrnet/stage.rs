@@ -9,7 +9,7 @@ use crate::builder::Builder;
 use crate::layers::ConvNorm;
 
 /// Where a branch of a stage begins.
-pub(crate) enum Way {
+pub(crate) enum Transition {
     /// The branch goes on unchanged.
     Keep,
     /// 3x3 to another width, same size.
@@ -46,7 +46,7 @@ impl Module {
 
 /// A transition and the modules behind it.
 pub(crate) struct Stage {
-    pub(crate) ways: Vec<Way>,
+    pub(crate) transitions: Vec<Transition>,
     pub(crate) modules: Vec<Module>,
 }
 
@@ -59,21 +59,23 @@ impl Stage {
         (modules, blocks): (usize, usize),
         vb: &Builder,
     ) -> Result<Self> {
-        let transition = vb.pp(format!("transition{}", number - 1));
-        let way = |(branch, &output): (usize, &usize)| {
-            let vb = transition.pp(branch);
+        let place = vb.pp(format!("transition{}", number - 1));
+        let transition = |(branch, &output): (usize, &usize)| {
+            let vb = place.pp(branch);
             match before.get(branch) {
-                Some(&input) if input == output => Ok(Way::Keep),
-                Some(&input) => Ok(Way::Widen(ConvNorm::new(input, output, 3, 1, vb.pp(0), vb.pp(1))?)),
+                Some(&input) if input == output => Ok(Transition::Keep),
+                Some(&input) => {
+                    Ok(Transition::Widen(ConvNorm::new(input, output, 3, 1, vb.pp(0), vb.pp(1))?))
+                }
                 None => {
                     let (input, vb) = (before[before.len() - 1], vb.pp(0));
-                    Ok(Way::Halve(ConvNorm::new(input, output, 3, 2, vb.pp(0), vb.pp(1))?))
+                    Ok(Transition::Halve(ConvNorm::new(input, output, 3, 2, vb.pp(0), vb.pp(1))?))
                 }
             }
         };
         let stage = vb.pp(format!("stage{number}"));
         Ok(Self {
-            ways: channels.iter().enumerate().map(way).collect::<Result<_>>()?,
+            transitions: channels.iter().enumerate().map(transition).collect::<Result<_>>()?,
             modules: (0..modules)
                 .map(|m| Module::new(channels, blocks, &stage.pp(m)))
                 .collect::<Result<_>>()?,
@@ -82,15 +84,15 @@ impl Stage {
 
     /// One map a branch, highest resolution first; one branch more out than in.
     pub(super) fn forward_t(&self, inputs: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let enter = |(branch, way): (usize, &Way)| {
+        let enter = |(branch, transition): (usize, &Transition)| {
             let last = inputs.len() - 1;
-            match way {
-                Way::Keep => Ok(inputs[branch].clone()),
-                Way::Widen(conv) => conv.forward_t(&inputs[branch], train, Activation::Relu),
-                Way::Halve(conv) => conv.forward_t(&inputs[last], train, Activation::Relu),
+            match transition {
+                Transition::Keep => Ok(inputs[branch].clone()),
+                Transition::Widen(conv) => conv.forward_t(&inputs[branch], train, Activation::Relu),
+                Transition::Halve(conv) => conv.forward_t(&inputs[last], train, Activation::Relu),
             }
         };
-        let entered = self.ways.iter().enumerate().map(enter).collect::<Result<Vec<_>>>()?;
+        let entered = self.transitions.iter().enumerate().map(enter).collect::<Result<Vec<_>>>()?;
         self.modules.iter().try_fold(entered, |branches, module| module.forward_t(branches, train))
     }
 }

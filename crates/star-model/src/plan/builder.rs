@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn freed_memory_is_used_again_and_live_memory_is_not() {
-        let mut builder = Builder::new(8, Layout::new(1, 0, false, 8));
+        let mut builder = Builder::new(8, Layout::new(1, None, 8));
         let (large, small) = (builder.padded(8, 8, 16), builder.padded(4, 4, 3));
         assert_ne!(large.slot, small.slot);
         assert_eq!(small.stride, 8);

@@ -2,44 +2,46 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::builder::{Builder, Sum, Value};
-use super::fold::{Linear, scale_relu};
+use super::builder::{Builder, Value};
+use super::fold::Linear;
 use super::memory::{Buffer, aligned};
 use super::ops::coordinates;
 use super::ops::heads::Layout;
 use super::ops::panels::Panels;
 use super::program::{Addend, Op, Program};
+use super::residual::InputUse;
 use crate::HeatmapActivation;
 use crate::activation::Activation;
 use crate::coord_conv;
-use crate::hourglass::residual::Residual;
-use crate::hourglass::{Hourglass, Inner, Stack, StackedHourglass, attention};
+use crate::hourglass::attention;
+use crate::hourglass::layers::Layers;
+use crate::hourglass::stack::{Hourglass, Inner, Stack};
 
 /// Input channels of an image.
 const COLOURS: usize = 3;
 
 impl Program {
-    /// Folds, joins and packs the weights of `model` for registers of `lanes` values.
-    pub(super) fn hourglass(model: &StackedHourglass, lanes: usize) -> Result<Self> {
-        let config = model.config();
-        let layout = Layout::new(config.keypoints, config.edges.len(), config.attention, lanes);
+    /// Folds, joins and packs the weights of `layers` for registers of `lanes` values.
+    pub(super) fn hourglass(layers: &Layers, lanes: usize) -> Result<Self> {
+        let config = &layers.config;
+        let layout = Layout::new(config.keypoints, config.attention.then_some(config.edges.len()), lanes);
         let mut b = Builder::new(lanes, layout.clone());
-        let stem = Linear::of(&model.stem.conv)?.then(&model.stem.bn)?;
+        let stem = Linear::of(&layers.stem.conv)?.then(&layers.stem.bn)?;
         let border = stem.kernel / 2;
         let padded = config.image_size + 2 * border;
         let image = b.value(padded, padded, COLOURS, COLOURS);
         let image_slot = image.slot;
         let mut x = b.coordinate_stem("pre.0", &stem, image, config.image_size)?;
-        x = b.residual("pre.1", &model.pre[0], x, false)?;
+        x = b.residual("pre.1", &layers.pre[0], x, InputUse::Overwrite)?;
         x = {
             let pooled = b.max_pool("pre.2", &x);
             b.free(x);
             pooled
         };
-        x = b.residual("pre.3", &model.pre[1], x, false)?;
-        let mut trunk = Some(b.residual("pre.4", &model.pre[2], x, false)?);
+        x = b.residual("pre.3", &layers.pre[1], x, InputUse::Overwrite)?;
+        let mut trunk = Some(b.residual("pre.4", &layers.pre[2], x, InputUse::Overwrite)?);
         let mut boundary: Option<Value> = None;
-        for (s, stack) in model.stacks.iter().enumerate() {
+        for (s, stack) in layers.stacks.iter().enumerate() {
             if let Some(x) = trunk.take() {
                 (trunk, boundary) = b.stack(s, stack, x, boundary)?;
             }
@@ -56,7 +58,7 @@ impl Program {
             border,
             image_size: config.image_size,
             map_size: config.map_size(),
-            stages: model.stacks.len(),
+            stages: layers.stacks.len(),
             layout,
             gates,
             coordinates: coordinates::table(config.map_size())?,
@@ -92,90 +94,26 @@ impl Builder {
         out
     }
 
-    /// A residual block up to its third convolution, which the caller adds.
-    fn residual_body(&mut self, name: &str, block: &Residual, x: &Value) -> Result<Value> {
-        let first = Linear::of(&block.conv1)?.then(&block.bn2)?;
-        let mid = self.padded(x.height, x.width, first.outputs());
-        let weights = (Some(scale_relu(&block.bn1, x.stride)?), first.pack(first.inputs, self.lanes));
-        self.pointwise(
-            format!("{name}.conv1"),
-            vec![x.input(first.inputs)],
-            weights,
-            Addend::None,
-            Activation::Relu,
-            &mid,
-        );
-        let second = Linear::of(&block.conv2)?.then(&block.bn3)?;
-        let out = self.conv3x3(format!("{name}.conv2"), &second, &mid, 1, Sum::Nothing, Activation::Relu);
-        self.free(mid);
-        Ok(out)
-    }
-
-    /// A residual block. Where `keep` is not set and the widths agree, its output takes the place of `x`.
-    fn residual_of(&mut self, name: &str, block: &Residual, x: &Value, keep: bool) -> Result<Option<Value>> {
-        let mid = self.residual_body(name, block, x)?;
-        let third = Linear::of(&block.conv3)?;
-        let name = format!("{name}.conv3");
-        let mut sources = vec![mid.input(third.inputs)];
-        let out = if let Some(skip) = &block.skip {
-            let skip = Linear::of(skip)?;
-            let out = self.padded(x.height, x.width, third.outputs());
-            sources.push(x.input(skip.inputs));
-            let both = Linear::sum(&[&third, &skip]);
-            self.pointwise(
-                name,
-                sources,
-                (None, both.pack(both.inputs, self.lanes)),
-                Addend::None,
-                Activation::None,
-                &out,
-            );
-            Some(out)
-        } else if keep {
-            let out = self.padded(x.height, x.width, third.outputs());
-            let weights = (None, third.pack(third.inputs, self.lanes));
-            self.pointwise(name, sources, weights, Addend::Slot(x.slot), Activation::None, &out);
-            Some(out)
-        } else {
-            let weights = (None, third.pack(third.inputs, self.lanes));
-            self.pointwise(name, sources, weights, Addend::InPlace, Activation::None, x);
-            None
-        };
-        self.free(mid);
-        Ok(out)
-    }
-
-    /// A residual block that takes `x`.
-    fn residual(&mut self, name: &str, block: &Residual, x: Value, keep: bool) -> Result<Value> {
-        match self.residual_of(name, block, &x, keep)? {
-            Some(out) => {
-                self.free(x);
-                Ok(out)
-            }
-            None => Ok(x),
-        }
-    }
-
-    /// One level of an hourglass. With `keep`, `x` is left as it was and returned beside the output.
+    /// One level of an hourglass. Where `x` is kept, it is returned beside the output.
     fn hourglass(
         &mut self,
         name: &str,
         level: &Hourglass,
         x: Value,
-        keep: bool,
+        input: InputUse,
     ) -> Result<(Value, Option<Value>)> {
         let low = self.max_pool(&format!("{name}.pool"), &x);
-        let (up, x) = match self.residual_of(&format!("{name}.up1"), &level.up1, &x, keep)? {
+        let (up, x) = match self.residual_of(&format!("{name}.up1"), &level.up1, &x, input)? {
             Some(up) => (up, Some(x)),
             None => (x, None),
         };
-        let low = self.residual(&format!("{name}.low1"), &level.low1, low, false)?;
+        let low = self.residual(&format!("{name}.low1"), &level.low1, low, InputUse::Overwrite)?;
         let inner = format!("{name}.low2");
         let low = match &level.low2 {
-            Inner::Level(level) => self.hourglass(&inner, level, low, false)?.0,
-            Inner::Bottom(block) => self.residual(&inner, block, low, false)?,
+            Inner::Level(level) => self.hourglass(&inner, level, low, InputUse::Overwrite)?.0,
+            Inner::Bottom(block) => self.residual(&inner, block, low, InputUse::Overwrite)?,
         };
-        let low = self.residual(&format!("{name}.low3"), &level.low3, low, false)?;
+        let low = self.residual(&format!("{name}.low3"), &level.low3, low, InputUse::Overwrite)?;
         let op =
             Op::UpsampleAdd { low: low.slot, height: low.height, width: low.width, channels: low.stride };
         self.push(format!("{name}.up2"), op, &up, 0);
@@ -222,7 +160,8 @@ impl Builder {
         if !keep && let Some(trunk) = trunk.take() {
             self.free(trunk);
         }
-        let (x, kept) = self.hourglass(&name, &stack.hourglass, entered, keep && trunk.is_none())?;
+        let input = if keep && trunk.is_none() { InputUse::Keep } else { InputUse::Overwrite };
+        let (x, kept) = self.hourglass(&name, &stack.hourglass, entered, input)?;
         trunk = trunk.or(kept);
         // The block's last convolution and the 1x1 convolution after it are both linear: one matrix of two inputs.
         let name = format!("features.{s}");

@@ -9,8 +9,8 @@ use super::program::{Addend, Op, Program};
 use crate::HrNet;
 use crate::activation::Activation;
 use crate::hrnet::block::{Basic, Bottleneck};
-use crate::hrnet::fuse::{Fuse, Path};
-use crate::hrnet::stage::{Stage, Way};
+use crate::hrnet::fuse::{Fuse, FusePath};
+use crate::hrnet::stage::{Stage, Transition};
 use crate::layers::ConvNorm;
 use crate::model::LandmarkModel;
 
@@ -25,7 +25,7 @@ impl Program {
     pub(super) fn hrnet(model: &HrNet, lanes: usize) -> Result<Self> {
         let (image_size, map_size) = (model.input().image_size, model.input().map_size);
         let maps = Linear::of(&model.head.maps)?;
-        let layout = Layout::new(maps.outputs(), 0, false, lanes);
+        let layout = Layout::new(maps.outputs(), None, lanes);
         let mut b = Builder::new(lanes, layout.clone());
         let first = folded(&model.stem[0])?;
         let border = first.kernel / 2;
@@ -132,12 +132,12 @@ impl Builder {
     fn exchange_stage(&mut self, number: usize, stage: &Stage, inputs: Vec<Value>) -> Result<Vec<Value>> {
         let Some(last) = inputs.len().checked_sub(1) else { bail!("a stage without branches") };
         // New branches first: they read inputs that the others go on to change.
-        let mut made = Vec::with_capacity(stage.ways.len());
-        for (branch, way) in stage.ways.iter().enumerate() {
+        let mut made = Vec::with_capacity(stage.transitions.len());
+        for (branch, transition) in stage.transitions.iter().enumerate() {
             let name = format!("transition{}.{branch}", number - 1);
-            made.push(match way {
-                Way::Keep => None,
-                Way::Widen(conv) => Some(self.conv3x3(
+            made.push(match transition {
+                Transition::Keep => None,
+                Transition::Widen(conv) => Some(self.conv3x3(
                     name,
                     &folded(conv)?,
                     &inputs[branch],
@@ -145,7 +145,7 @@ impl Builder {
                     Sum::Nothing,
                     Activation::Relu,
                 )),
-                Way::Halve(conv) => {
+                Transition::Halve(conv) => {
                     Some(self.conv3x3(name, &folded(conv)?, &inputs[last], 2, Sum::Nothing, Activation::Relu))
                 }
             });
@@ -181,14 +181,14 @@ impl Builder {
         let mut fused = Vec::with_capacity(branches.len());
         for (to, paths) in fuse.paths.iter().enumerate() {
             let mut sum: Option<Value> = None;
-            let last = paths.iter().rposition(|path| !matches!(path, Path::Same));
+            let last = paths.iter().rposition(|path| !matches!(path, FusePath::Same));
             for (from, path) in paths.iter().enumerate() {
                 let name = format!("{name}.{to}.{from}");
                 let activation = Activation::relu_if(Some(from) == last);
                 // The first contribution starts from the branch itself, the others from the sum so far.
                 match path {
-                    Path::Same => {}
-                    Path::Up { conv, factor } => {
+                    FusePath::Same => {}
+                    FusePath::Up { conv, factor } => {
                         let low = self.conv1x1(
                             format!("{name}.conv"),
                             &folded(conv)?,
@@ -199,7 +199,7 @@ impl Builder {
                         sum = Some(self.bilinear(name, &low, *factor, onto, activation));
                         self.free(low);
                     }
-                    Path::Down(convs) => {
+                    FusePath::Down(convs) => {
                         let mut x: Option<Value> = None;
                         for (k, conv) in convs.iter().enumerate() {
                             let (conv, end) = (folded(conv)?, k + 1 == convs.len());

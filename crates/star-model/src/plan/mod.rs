@@ -15,6 +15,7 @@ mod open;
 pub(crate) mod ops;
 mod peak;
 mod program;
+mod residual;
 mod run;
 
 use std::sync::{Mutex, PoisonError};
@@ -106,7 +107,7 @@ impl StackedHourglass {
     /// # Errors
     /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
     pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        CompiledModel::new(self.input(), options, |lanes| Program::hourglass(self, lanes))
+        CompiledModel::new(self.input(), options, |lanes| Program::hourglass(&self.layers, lanes))
     }
 }
 

@@ -14,7 +14,7 @@ impl CompiledModel {
     ///
     /// # Errors
     /// When the CPU does not have the instruction set asked for.
-    pub fn of(folder: &Folder, options: &CompileOptions) -> Result<Self> {
+    pub fn from_folder(folder: &Folder, options: &CompileOptions) -> Result<Self> {
         let tensors = folder.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         build(
             &folder.config.architecture,
@@ -36,9 +36,10 @@ impl CompiledModel {
         let text = std::fs::read_to_string(&path).map_err(|error| named(&path, error.to_string()))?;
         let config: FolderConfig =
             serde_json::from_str(&text).map_err(|error| named(&path, error.to_string()))?;
-        let known = FolderConfig::new(config.architecture.clone(), &config.scheme, config.provenance.clone());
-        if config.format != known.format {
-            bail!("{}: format: expected {}, got {}", path.display(), known.format, config.format)
+        let current =
+            FolderConfig::new(config.architecture.clone(), &config.scheme, config.provenance.clone());
+        if config.format != current.format {
+            bail!("{}: format: expected {}, got {}", path.display(), current.format, config.format)
         }
         let weights = dir.join(WEIGHTS_FILE);
         #[expect(unsafe_code, reason = "mapping a file into memory")]

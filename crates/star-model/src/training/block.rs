@@ -4,11 +4,12 @@
 //! Kept for the backward pass are the outputs of the first two convolutions and the norms; activations are worked out again, a block
 //! of pixels at a time. Biases in front of a norm change nothing: their gradients are exactly 0.
 
-use super::linear::{Finish, Input, Linear, by_weights};
+use super::linear::{Finish, Input, Linear};
 use super::memory::Floats;
 use super::norm::{Norm, Sums};
 use super::parameters::{ConvAt, Gradients, NormAt};
 use super::spatial::Spatial;
+use super::weight_gradient::weight_gradient;
 use super::{Maps, Passes};
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::Residual;
@@ -95,10 +96,11 @@ impl Block {
         let [conv1, conv2, conv3] = self.convs;
         let Kept { norms: [norm1, norm2, norm3], first, second } = kept;
 
-        let by = by_weights(passes, &dy, conv3.outputs, &Input::normed(&second, &norm3.affine));
-        gradients.conv(conv3, by.whole());
+        let third = weight_gradient(passes, &dy, conv3.outputs, &Input::normed(&second, &norm3.affine));
+        gradients.conv(conv3, third.whole());
         if let Some(skip) = self.skip {
-            gradients.conv(skip, by_weights(passes, &dy, skip.outputs, &Input::all(x, skip.inputs)).whole());
+            gradients
+                .conv(skip, weight_gradient(passes, &dy, skip.outputs, &Input::all(x, skip.inputs)).whole());
         }
         let mut d = passes.memory.take(pixels * conv3.inputs);
         let sums = passes.back(conv3, &dy, Finish::Mask { x: &second, norm: &norm3 }, Residual::None, &mut d);
@@ -106,8 +108,8 @@ impl Block {
         drop(second);
 
         let spatial = self.spatial(passes, maps);
-        gradients.unbiased(conv2, spatial.by_weights(passes, &first, &norm2.affine, &d));
-        let mut e = spatial.by_data(passes, &d);
+        gradients.unbiased(conv2, spatial.weight_gradient(passes, &first, &norm2.affine, &d));
+        let mut e = spatial.input_gradient(passes, &d);
         drop(d);
         let sums = norm2.mask(passes, &first, &mut e);
         gradients.norm(passes, self.norms[1], &norm2, &sums).apply(passes, &first, &mut e, None);
@@ -115,7 +117,7 @@ impl Block {
 
         gradients.unbiased(
             conv1,
-            by_weights(passes, &e, conv1.outputs, &Input::normed(x, &norm1.affine)).whole().0,
+            weight_gradient(passes, &e, conv1.outputs, &Input::normed(x, &norm1.affine)).whole().0,
         );
         let mut dx = passes.memory.take(pixels * conv1.inputs);
         let sums = passes.back(conv1, &e, Finish::Mask { x, norm: &norm1 }, Residual::None, &mut dx);

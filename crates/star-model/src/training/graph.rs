@@ -6,77 +6,49 @@
 //! of the outputs. On the way back `Take` leaves its gradient in the step, `Run` finds them all there, and `Lend` hands each
 //! parameter its own.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
 };
-use rayon::prelude::*;
 
-use super::heads::Stage as Planes;
-use super::network::{KeptNetwork, Network};
-use super::parameters::{Collector, Gradients, with_values};
-use super::{LANES, Memory, Outcome, Passes};
-use crate::cpu::{batch_norm::Statistics, with_slice};
-use crate::hourglass::StackedHourglass;
-use crate::plan::kernels::{Isa, Kernels};
-use crate::process_group::ProcessGroup;
+use super::network::Network;
+use super::parameters::Collector;
+use super::step::Step;
+use super::{LANES, Settings};
+use crate::cpu::with_slice;
+use crate::hourglass::layers::Layers;
+use crate::plan::kernels::Isa;
 use crate::{AuxMaps, Stage};
 
-/// One forward pass and what its backward pass has gathered so far.
-struct Step {
-    network: Network,
-    parameters: Vec<Tensor>,
-    norms: usize,
-    memory: Memory,
-    group: Option<ProcessGroup>,
-    kernels: &'static dyn Kernels,
-    /// Shape of the stem's activations.
-    x: [usize; 4],
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Emptied by the backward pass; a second one works it out again.
-    kept: Option<KeptNetwork>,
-    statistics: Vec<Option<Statistics>>,
-    /// Maps that nobody took yet, three a stage.
-    maps: Vec<Vec<f32>>,
-    /// Gradients with respect to the maps.
-    map_gradients: Vec<Option<Tensor>>,
-    /// Gradients with respect to the parameters.
-    parameter_gradients: Vec<Option<Vec<f32>>>,
-}
-
-/// Whether the passes can train `model` on the stem's activations `x`: in `f32` on the CPU, all widths whole registers.
-fn fits(model: &StackedHourglass, x: &Tensor) -> bool {
-    let config = model.config();
+/// Whether the passes can train `layers` on the stem's activations `x`: in `f32` on the CPU, all widths whole registers.
+fn fits(layers: &Layers, x: &Tensor) -> bool {
+    let config = &layers.config;
     // blocks are half as wide inside
     let wide = config.channels.is_multiple_of(2 * LANES);
     let halves = config.map_size().is_multiple_of(1 << config.levels);
     x.device().is_cpu() && x.dtype() == DType::F32 && wide && halves
 }
 
-/// The stages of `model` in training on the activations `x` of its stem; `None` where it has to go layer by layer.
-pub(crate) fn forward(model: &StackedHourglass, x: &Tensor) -> Result<Option<Vec<Stage>>> {
-    if !fits(model, x) { Ok(None) } else { forward_on(Isa::best(), model, x).map(Some) }
+/// The stages of `layers` in training on the activations `x` of its stem; `None` where it has to go layer by layer.
+pub(crate) fn forward(layers: &Layers, settings: &Settings, x: &Tensor) -> Result<Option<Vec<Stage>>> {
+    if !fits(layers, x) { Ok(None) } else { forward_on(Isa::best(), layers, settings, x).map(Some) }
 }
 
-pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
+pub(super) fn forward_on(isa: Isa, layers: &Layers, settings: &Settings, x: &Tensor) -> Result<Vec<Stage>> {
     let kernels = isa.kernels()?;
     let mut collector = Collector::default();
     let (b, c, h, w) = x.dims4()?;
-    model.memory.prepare(b);
-    let network = Network::new(model, b, kernels.lanes(), &mut collector)?;
+    settings.memory.prepare(b);
+    let network = Network::new(layers, settings, b, kernels.lanes(), &mut collector)?;
     let Collector { tensors: parameters, norms } = collector;
     let count = norms.len();
     let step = Arc::new(Step {
         network,
         parameters,
         norms: count,
-        memory: model.memory.clone(),
-        group: model.group.clone(),
+        memory: settings.memory.clone(),
+        group: settings.group.clone(),
         kernels,
         x: [b, c, h, w],
         state: Mutex::default(),
@@ -88,14 +60,14 @@ pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Resu
     }
     let take = |index: usize| token.apply_op1(Take { step: Arc::clone(&step), index });
     let stage = |i: usize| {
-        let aux = if model.config().attention {
+        let aux = if layers.config.attention {
             Some(AuxMaps { pointmaps: take(3 * i + 1)?, edgemaps: take(3 * i + 2)? })
         } else {
             None
         };
         Ok(Stage { heatmaps: take(3 * i)?, aux })
     };
-    (0..model.config().stacks).map(stage).collect()
+    (0..layers.config.stacks).map(stage).collect()
 }
 
 /// A token behind all parameters: a tree, three branches a node.
@@ -124,81 +96,6 @@ fn token() -> Result<Tensor> {
 
 fn token_storage() -> (CpuStorage, Shape) {
     (CpuStorage::F32(vec![0.0]), 1.into())
-}
-
-impl Step {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn passes<'a>(&'a self, values: &'a [&'a [f32]]) -> Passes<'a> {
-        let outcome = Mutex::new(Outcome { statistics: vec![None; self.norms], failure: None });
-        Passes { kernels: self.kernels, memory: &self.memory, values, group: self.group.as_ref(), outcome }
-    }
-
-    /// A forward pass on the stem's activations, planes.
-    fn run(&self, x: &[f32]) -> Result<(Vec<Planes>, KeptNetwork, Vec<Option<Statistics>>)> {
-        with_values(&self.parameters, |values| {
-            let passes = self.passes(values);
-            let ((stages, kept), statistics) = passes.run(|| {
-                let mut pixels = self.memory.take(x.len());
-                interleave(x, self.x, &mut pixels);
-                self.network.forward(&passes, pixels)
-            })?;
-            Ok((stages, kept, statistics))
-        })
-    }
-
-    /// A backward pass; the gradient by the stem's activations.
-    fn run_back(&self, kept: KeptNetwork, map_gradients: &[Option<Tensor>]) -> Result<(Vec<f32>, Gradients)> {
-        let map_gradients: Vec<Option<Tensor>> = map_gradients
-            .iter()
-            .map(|d| d.as_ref().map(Tensor::contiguous).transpose())
-            .collect::<Result<_>>()?;
-        let given: Vec<Tensor> = map_gradients.iter().flatten().cloned().collect();
-        with_values(&self.parameters, |values| {
-            with_values(&given, |given| {
-                let mut given = given.iter();
-                let map_gradients: Vec<Option<&[f32]>> =
-                    map_gradients.iter().map(|d| d.as_ref().and_then(|_| given.next().copied())).collect();
-                let stages: Vec<[Option<&[f32]>; 3]> =
-                    map_gradients.chunks_exact(3).map(|stage| [stage[0], stage[1], stage[2]]).collect();
-                let passes = self.passes(values);
-                let mut gradients = Gradients::new(values.len());
-                let mut dx = vec![0.0; self.x.iter().product()];
-                passes.run(|| {
-                    if let Some(d) = self.network.backward(&passes, kept, &stages, &mut gradients) {
-                        deinterleave(&d, self.x, &mut dx);
-                    }
-                })?;
-                Ok((dx, gradients))
-            })
-        })
-    }
-}
-
-/// Planes `[N, C, H, W]` to channels-last pixels.
-fn interleave(planes: &[f32], [_, channels, h, w]: [usize; 4], out: &mut [f32]) {
-    let pixels = h * w;
-    let image = channels * pixels;
-    out.par_chunks_exact_mut(w * channels).enumerate().for_each(|(row, out)| {
-        let (n, first) = (row / h, row % h * w);
-        for (c, plane) in planes[n * image..][..image].chunks_exact(pixels).enumerate() {
-            for (out, &value) in out.chunks_exact_mut(channels).zip(&plane[first..first + w]) {
-                out[c] = value;
-            }
-        }
-    });
-}
-
-/// The other way round.
-fn deinterleave(rows: &[f32], [_, channels, h, w]: [usize; 4], out: &mut [f32]) {
-    let pixels = h * w;
-    out.par_chunks_exact_mut(pixels).enumerate().for_each(|(plane, out)| {
-        let (n, c) = (plane / channels, plane % channels);
-        let rows = rows[n * pixels * channels..][..pixels * channels].chunks_exact(channels);
-        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[c]);
-    });
 }
 
 /// What a [`Lend`] joins.

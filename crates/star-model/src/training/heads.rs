@@ -1,4 +1,4 @@
-//! The heads of a stack, channels-last: one 1x1 convolution for all maps, their activations, the attention, and the gradients of it all.
+//! The heads of a stack, channels-last: one 1x1 convolution for all maps, their activations, and the attention.
 //!
 //! With a heatmap's values brought to zero mean and unit variance `z`, point map `p`, edge maps `e` and the edge-to-point matrix `M`:
 //! `h = max(0, z)`, `g = M e + b`, and what the network returns is `h p g`. Kept are `z`, `p` and `e`.
@@ -6,15 +6,9 @@
 use super::memory::Floats;
 use super::parameters::ConvAt;
 use super::{Maps, Passes};
-use crate::activation::Activation;
-use crate::plan::kernels::gemm::{Run, Strip};
-use crate::plan::memory::Buffer;
 use crate::plan::ops::heads::{Layout, Planes, planes, statistics};
 use crate::plan::ops::panels::Panels;
-use crate::plan::ops::shared::{Shared, part};
-
-/// Pixels a task, and a partial sum: fixed, so that threads change nothing.
-const BLOCK: usize = 64;
+use crate::plan::ops::shared::Shared;
 
 /// A convolution for each kind of map: the heads, or those of a merge.
 pub(super) struct MapConvs {
@@ -25,8 +19,8 @@ pub(super) struct MapConvs {
 
 /// The edge-to-point matrix, packed for both directions.
 pub(super) struct Gates {
-    forward: Panels,
-    back: Panels,
+    pub(super) forward: Panels,
+    pub(super) back: Panels,
 }
 
 /// The maps of a stage as planes: heatmaps, point maps, edge maps; the last two empty without attention.
@@ -37,7 +31,7 @@ pub(super) struct KeptMaps {
     /// `[pixels, layout.channels]`: `z`, `p`, `e`.
     pub(super) maps: Floats,
     /// One over each heatmap's deviation, an image after the other.
-    scales: Vec<f32>,
+    pub(super) scales: Vec<f32>,
 }
 
 impl Gates {
@@ -139,195 +133,4 @@ pub(super) fn forward(
         });
     }
     (stage, KeptMaps { maps, scales })
-}
-
-/// From the gradients by what the network returned (`stage`, planes) and by the kept maps (`besides`, from the next stack) to those by
-/// the heads' products.
-pub(super) fn backward(
-    passes: &Passes,
-    layout: &Layout,
-    gates: Option<&Gates>,
-    size: Maps,
-    kept: &KeptMaps,
-    stage: [Option<&[f32]>; 3],
-    besides: Option<Floats>,
-) -> Floats {
-    let (pixels, channels, heat) = (size.height * size.width, layout.channels, layout.heat);
-    let mut d = besides.unwrap_or_else(|| passes.memory.zeros(size.pixels() * channels));
-    let blocks = pixels.div_ceil(BLOCK);
-    let mut sums = passes.memory.zeros(size.images * blocks * 2 * heat);
-    let target = Shared::new(&mut d);
-    let partial = Shared::new(&mut sums);
-    passes.memory.each(size.images * blocks, |task, scratch| {
-        let (n, first) = (task / blocks, task % blocks * BLOCK);
-        let count = BLOCK.min(pixels - first);
-        let at = n * pixels + first;
-        let block = Block { passes, layout, maps: &kept.maps[at * channels..][..count * channels], count };
-        #[expect(unsafe_code, reason = "blocks are written by different threads")]
-        // SAFETY: `part` checks the lengths; each block and its sums are touched by one task.
-        let (d, sums) = unsafe {
-            let d = std::slice::from_raw_parts_mut(
-                target.part(at * channels, count * channels),
-                count * channels,
-            );
-            (d, std::slice::from_raw_parts_mut(partial.part(task * 2 * heat, 2 * heat), 2 * heat))
-        };
-        let planes_of = |which: usize, maps: usize| {
-            stage[which].map(|values| PlanesAt {
-                values: &values[n * maps * pixels..][..maps * pixels],
-                pixels,
-                first,
-            })
-        };
-        let by = [planes_of(0, layout.points), planes_of(1, layout.points), planes_of(2, layout.edges)];
-        match gates {
-            Some(gates) => block.attention(gates, by, d, scratch),
-            None => by[0].into_iter().for_each(|planes| planes.add_to(d, channels, 0..layout.points)),
-        }
-        block.mask(d, sums);
-    });
-    // The second half of the instance norm: without the mean and the part along z.
-    passes.memory.each(size.images * blocks, |task, _| {
-        let (n, first) = (task / blocks, task % blocks * BLOCK);
-        let count = BLOCK.min(pixels - first);
-        let at = n * pixels + first;
-        let mut means = vec![0.0f64; 2 * heat];
-        for row in sums[n * blocks * 2 * heat..][..blocks * 2 * heat].chunks_exact(2 * heat) {
-            means.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
-        }
-        let means: Vec<f32> = means.iter().map(|sum| (sum / pixels as f64) as f32).collect();
-        let (mean, along) = means.split_at(heat);
-        let scales = &kept.scales[n * heat..][..heat];
-        #[expect(unsafe_code, reason = "blocks are written by different threads")]
-        // SAFETY: as above; the first pass has ended.
-        let d = unsafe {
-            std::slice::from_raw_parts_mut(target.part(at * channels, count * channels), count * channels)
-        };
-        let maps = &kept.maps[at * channels..][..count * channels];
-        for (d, z) in d.chunks_exact_mut(channels).zip(maps.chunks_exact(channels)) {
-            let (d, z) = (&mut d[..heat], &z[..heat]);
-            for k in 0..heat {
-                d[k] = scales[k] * (d[k] - mean[k] - z[k] * along[k]);
-            }
-        }
-    });
-    drop(sums);
-    d
-}
-
-/// Some pixels of an image, with their kept maps.
-struct Block<'a> {
-    passes: &'a Passes<'a>,
-    layout: &'a Layout,
-    /// `[count, channels]`
-    maps: &'a [f32],
-    count: usize,
-}
-
-/// Planes of an image from one pixel on.
-#[derive(Clone, Copy)]
-struct PlanesAt<'a> {
-    values: &'a [f32],
-    pixels: usize,
-    first: usize,
-}
-
-impl PlanesAt<'_> {
-    /// Adds plane `k` to channel `which.start + k` of every pixel of `rows`.
-    fn add_to(&self, rows: &mut [f32], stride: usize, which: std::ops::Range<usize>) {
-        let count = rows.len() / stride;
-        for (k, channel) in which.enumerate() {
-            let plane = &self.values[k * self.pixels + self.first..][..count];
-            for (row, &value) in rows.chunks_exact_mut(stride).zip(plane) {
-                row[channel] += value;
-            }
-        }
-    }
-}
-
-impl Block<'_> {
-    /// Adds to `d` the gradients by `h`, and by the products of point and edge maps.
-    fn attention(&self, gates: &Gates, by: [Option<PlanesAt>; 3], d: &mut [f32], scratch: &mut Buffer) {
-        let Layout { points, heat, channels, edges, .. } = *self.layout;
-        let first_edge = self.layout.first_edge();
-        let padded = gates.back.channels;
-        let scratch = scratch.take(self.count * (2 * heat + padded));
-        let (fused, rest) = scratch.split_at_mut(self.count * heat);
-        let (gate, edge) = rest.split_at_mut(self.count * heat);
-        fused.fill(0.0);
-        if let Some(planes) = by[0] {
-            planes.add_to(fused, heat, 0..points);
-        }
-        self.product(&gates.forward, &self.maps[first_edge..], channels, gate);
-        let pixels = fused.chunks_exact_mut(heat).zip(gate.chunks_exact(heat));
-        for ((f, g), (d, maps)) in
-            pixels.zip(d.chunks_exact_mut(channels).zip(self.maps.chunks_exact(channels)))
-        {
-            let (by_heat, by_point) = d.split_at_mut(heat);
-            let (z, p) = maps.split_at(heat);
-            let (by_heat, by_point, z, p) =
-                (&mut by_heat[..points], &mut by_point[..points], &z[..points], &p[..points]);
-            for k in 0..points {
-                let (f, h) = (&mut f[k], z[k].max(0.0));
-                by_heat[k] += *f * p[k] * g[k];
-                by_point[k] += *f * h * g[k];
-                *f *= h * p[k];
-            }
-        }
-        self.product(&gates.back, fused, heat, edge);
-        for (d, edge) in d.chunks_exact_mut(channels).zip(edge.chunks_exact(padded)) {
-            d[first_edge..first_edge + edges].iter_mut().zip(edge).for_each(|(d, e)| *d += e);
-        }
-        if let Some(planes) = by[1] {
-            planes.add_to(d, channels, heat..heat + points);
-        }
-        if let Some(planes) = by[2] {
-            planes.add_to(d, channels, first_edge..first_edge + edges);
-        }
-        for (d, maps) in d.chunks_exact_mut(channels).zip(self.maps.chunks_exact(channels)) {
-            // The padding's products are no output of anything.
-            d[self.layout.used()..].fill(0.0);
-            for (d, s) in d[heat..].iter_mut().zip(&maps[heat..]) {
-                *d *= s * (1.0 - s);
-            }
-        }
-    }
-
-    /// `out = panels rows`, rows of `stride` floats.
-    fn product(&self, panels: &Panels, rows: &[f32], stride: usize, out: &mut [f32]) {
-        let (weights, bias) = panels.pointers(&(0..panels.count()));
-        let span = (self.count - 1) * stride + panels.depth;
-        assert!(out.len() >= self.count * panels.channels, "heads: sizes");
-        #[expect(unsafe_code, reason = "call of a kernel")]
-        // SAFETY: the rows and `out` were checked to hold what the strip reads or writes.
-        unsafe {
-            self.passes.kernels.strip(&Strip {
-                runs: &[Run { x: part(rows, 0, span), stride, len: panels.depth }],
-                pixels: self.count,
-                weights,
-                bias,
-                channels: panels.channels,
-                out: out.as_mut_ptr(),
-                out_stride: panels.channels,
-                residual: std::ptr::null(),
-                residual_stride: 0,
-                activation: Activation::None,
-            });
-        }
-    }
-
-    /// Cuts the gradient by `h` where the ReLU did; sums of it, and of it times `z`, a heatmap each.
-    fn mask(&self, d: &mut [f32], sums: &mut [f32]) {
-        let Layout { heat, channels, .. } = *self.layout;
-        let (first, second) = sums.split_at_mut(heat);
-        for (d, z) in d.chunks_exact_mut(channels).zip(self.maps.chunks_exact(channels)) {
-            let (d, z, first, second) = (&mut d[..heat], &z[..heat], &mut first[..heat], &mut second[..heat]);
-            for k in 0..heat {
-                let cut = if z[k] > 0.0 { d[k] } else { 0.0 };
-                d[k] = cut;
-                first[k] += cut;
-                second[k] += cut * z[k];
-            }
-        }
-    }
 }

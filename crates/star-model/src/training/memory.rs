@@ -10,7 +10,7 @@ use crate::plan::ops::team::Team;
 /// Buffers and scratch memory that nobody uses at the moment. Kept from step to step, since steps on as many images ask for the same
 /// sizes; given back when the number of images changes.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Free>>);
+pub(super) struct Memory(Arc<Mutex<Free>>);
 
 #[derive(Default)]
 struct Free {

@@ -9,6 +9,7 @@
 
 mod block;
 mod graph;
+mod head_gradients;
 mod heads;
 mod level;
 mod linear;
@@ -18,8 +19,10 @@ mod norm;
 mod parameters;
 mod spatial;
 mod stack;
+mod step;
 #[cfg(test)]
 mod tests;
+mod weight_gradient;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -37,10 +40,27 @@ use crate::plan::ops::pointwise::Residual;
 use crate::process_group::ProcessGroup;
 
 pub(crate) use graph::forward;
-pub(crate) use memory::Memory;
+use memory::Memory;
 
 /// Channels are padded to whole registers nowhere here: networks whose channels are no multiple of this go layer by layer.
 const LANES: usize = 16;
+
+/// What a network trains with besides its layers.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Buffers that one training step leaves for the next one.
+    memory: Memory,
+    /// The ranks that the batch statistics are of; `None` for this process alone.
+    group: Option<ProcessGroup>,
+    /// Whether the backward pass recomputes the stacks instead of keeping their activations.
+    pub(crate) recompute: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(group: Option<ProcessGroup>) -> Self {
+        Self { memory: Memory::default(), group, recompute: false }
+    }
+}
 
 /// What both passes run on.
 struct Passes<'a> {

@@ -8,8 +8,8 @@ use super::level::{Inner, Level, max_pool, max_pool_back};
 use super::memory::Floats;
 use super::parameters::{Collector, Gradients};
 use super::stack::{KeptStack, Merge, Shape, Stack, StackInput};
-use super::{Maps, Passes};
-use crate::hourglass::{self, StackedHourglass, attention, residual};
+use super::{Maps, Passes, Settings};
+use crate::hourglass::{attention, layers::Layers, residual, stack};
 use crate::plan::ops::coordinates;
 use crate::plan::ops::heads::Layout;
 use crate::plan::ops::pointwise::ScaleRelu;
@@ -50,19 +50,19 @@ fn block<'a>(block: &'a residual::Residual, c: &mut Collector<'a>) -> Result<Blo
     })
 }
 
-fn level<'a>(from: &'a hourglass::Hourglass, c: &mut Collector<'a>) -> Result<Level> {
+fn level<'a>(from: &'a stack::Hourglass, c: &mut Collector<'a>) -> Result<Level> {
     Ok(Level {
         up1: block(&from.up1, c)?,
         low1: block(&from.low1, c)?,
         low2: match &from.low2 {
-            hourglass::Inner::Level(inner) => Inner::Level(Box::new(level(inner, c)?)),
-            hourglass::Inner::Bottom(bottom) => Inner::Bottom(Box::new(block(bottom, c)?)),
+            stack::Inner::Level(inner) => Inner::Level(Box::new(level(inner, c)?)),
+            stack::Inner::Bottom(bottom) => Inner::Bottom(Box::new(block(bottom, c)?)),
         },
         low3: block(&from.low3, c)?,
     })
 }
 
-fn stack<'a>(from: &'a hourglass::Stack, c: &mut Collector<'a>) -> Result<Stack> {
+fn stack<'a>(from: &'a stack::Stack, c: &mut Collector<'a>) -> Result<Stack> {
     let aux =
         |points, edges, c: &mut Collector<'a>| Ok::<_, candle_core::Error>([c.conv(points)?, c.conv(edges)?]);
     Ok(Stack {
@@ -95,14 +95,15 @@ fn stack<'a>(from: &'a hourglass::Stack, c: &mut Collector<'a>) -> Result<Stack>
 }
 
 impl Network {
-    /// Finds the parameters of `model`, for batches of `images` images and registers of `lanes` values.
+    /// Finds the parameters of `layers`, for batches of `images` images and registers of `lanes` values.
     pub(super) fn new<'a>(
-        model: &'a StackedHourglass,
+        layers: &'a Layers,
+        settings: &Settings,
         images: usize,
         lanes: usize,
         c: &mut Collector<'a>,
     ) -> Result<Self> {
-        let config = model.config();
+        let config = &layers.config;
         if !config.channels.is_multiple_of(2 * lanes) {
             // Kernels read and write whole registers.
             candle_core::bail!(
@@ -112,7 +113,7 @@ impl Network {
             )
         }
         let side = config.map_size();
-        let layout = Layout::new(config.keypoints, config.edges.len(), config.attention, lanes);
+        let layout = Layout::new(config.keypoints, config.attention.then_some(config.edges.len()), lanes);
         let edges = config.edges.len();
         let shape = Shape {
             size: Maps { images, height: side, width: side },
@@ -122,13 +123,13 @@ impl Network {
             relu: ScaleRelu { scale: vec![1.0; layout.channels], shift: vec![0.0; layout.channels] },
             layout,
         };
-        let [first, second, third] = &model.pre;
+        let [first, second, third] = &layers.pre;
         Ok(Self {
             pre: [block(first, c)?, block(second, c)?, block(third, c)?],
-            stacks: model.stacks.iter().map(|from| stack(from, c)).collect::<Result<_>>()?,
+            stacks: layers.stacks.iter().map(|from| stack(from, c)).collect::<Result<_>>()?,
             stem: Maps { images, height: 2 * side, width: 2 * side },
             shape,
-            recompute: model.recompute,
+            recompute: settings.recompute,
         })
     }
 

@@ -1,7 +1,7 @@
-//! 3x3 convolutions behind a norm: forward and by data by Winograd's tiles (small maps: window by window), by weights tap by tap.
+//! 3x3 convolutions behind a norm: forward and input gradient by Winograd's tiles (small maps: window by window), weight gradient tap by tap.
 
-use super::linear::{SLICE, SLICES, added};
 use super::memory::Floats;
+use super::weight_gradient::{SLICE, SLICES, added};
 use super::{Maps, Passes};
 use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
@@ -21,6 +21,14 @@ const WINOGRAD_CHANNELS: usize = 32;
 /// Pixels a kernel call of the weight gradient: what it reads stays in the first caches.
 const PIXELS: usize = 128;
 
+/// Which way a convolution goes.
+#[derive(Clone, Copy)]
+enum Direction {
+    Forward,
+    /// From the gradient at the output to that at the input.
+    Backward,
+}
+
 /// A 3x3 convolution that keeps size and number of maps, and what it works on.
 pub(super) struct Spatial<'a> {
     pub(super) maps: Maps,
@@ -34,15 +42,12 @@ impl Spatial<'_> {
         self.maps.height >= WINOGRAD_ROWS && self.channels >= WINOGRAD_CHANNELS
     }
 
-    /// Packs weights `[outputs, inputs, taps]`; with `back` those of the convolution that takes gradients back.
-    fn panels(&self, lanes: usize, bias: &[f32], back: bool) -> Panels {
+    /// Packs weights `[outputs, inputs, taps]` of the convolution in one direction.
+    fn panels(&self, lanes: usize, bias: &[f32], direction: Direction) -> Panels {
         let (c, w) = (self.channels, self.weight);
-        let tap = |output: usize, input: usize, tap: usize| {
-            if back {
-                w[(input * c + output) * TAPS + TAPS - 1 - tap]
-            } else {
-                w[(output * c + input) * TAPS + tap]
-            }
+        let tap = |output: usize, input: usize, tap: usize| match direction {
+            Direction::Forward => w[(output * c + input) * TAPS + tap],
+            Direction::Backward => w[(input * c + output) * TAPS + TAPS - 1 - tap],
         };
         if self.winograd() {
             Panels::winograd_of(bias, c, lanes, tap)
@@ -100,21 +105,27 @@ impl Spatial<'_> {
     /// The convolution of `max(0, norm(x))`, and `bias`.
     pub(super) fn forward(&self, passes: &Passes, x: &[f32], norm: &ScaleRelu, bias: &[f32]) -> Floats {
         let mut out = passes.memory.take(x.len());
-        let panels = self.panels(passes.kernels.lanes(), bias, false);
+        let panels = self.panels(passes.kernels.lanes(), bias, Direction::Forward);
         self.convolve(passes, x, Some(norm), &panels, &mut out);
         out
     }
 
-    /// From the gradient `d` at the output to that by the activations.
-    pub(super) fn by_data(&self, passes: &Passes, d: &[f32]) -> Floats {
+    /// From the gradient `d` at the output to that of the activations.
+    pub(super) fn input_gradient(&self, passes: &Passes, d: &[f32]) -> Floats {
         let mut out = passes.memory.take(d.len());
-        let panels = self.panels(passes.kernels.lanes(), &vec![0.0; self.channels], true);
+        let panels = self.panels(passes.kernels.lanes(), &vec![0.0; self.channels], Direction::Backward);
         self.convolve(passes, d, None, &panels, &mut out);
         out
     }
 
-    /// From the gradient `d` at the output to that by the weights, `[channels, channels, 3, 3]`.
-    pub(super) fn by_weights(&self, passes: &Passes, x: &[f32], norm: &ScaleRelu, d: &[f32]) -> Vec<f32> {
+    /// From the gradient `d` at the output to that of the weights, `[channels, channels, 3, 3]`.
+    pub(super) fn weight_gradient(
+        &self,
+        passes: &Passes,
+        x: &[f32],
+        norm: &ScaleRelu,
+        d: &[f32],
+    ) -> Vec<f32> {
         let Maps { images, height, width } = self.maps;
         let c = self.channels;
         let size = TAPS * c * c;

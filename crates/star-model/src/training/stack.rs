@@ -1,12 +1,14 @@
 //! One stack: coordinates and entry, hourglass, features, heads, and the way into the next stack.
 
 use super::block::{Block, Kept};
+use super::head_gradients;
 use super::heads::{self, Gates, KeptMaps, MapConvs, Stage};
 use super::level::{KeptLevel, Level};
-use super::linear::{Finish, Input, Linear, by_weights};
+use super::linear::{Finish, Input, Linear};
 use super::memory::Floats;
 use super::norm::Norm;
 use super::parameters::{ConvAt, Gradients, NormAt};
+use super::weight_gradient::weight_gradient;
 use super::{Maps, Passes};
 use crate::coord_conv::BOUNDARY;
 use crate::plan::ops::coordinates;
@@ -196,11 +198,12 @@ impl Stack {
 
         // By the maps, from the next stack and from the loss.
         let besides = self.merge.as_ref().zip(next.as_deref()).map(|(merge, next)| {
-            let by_features = by_weights(passes, next, channels, &normed);
-            gradients.conv(merge.features, by_features.whole());
-            let by_maps = by_weights(passes, next, channels, &Input::normed(&maps.maps, &shape.relu));
+            let feature_gradients = weight_gradient(passes, next, channels, &normed);
+            gradients.conv(merge.features, feature_gradients.whole());
+            let map_gradients =
+                weight_gradient(passes, next, channels, &Input::normed(&maps.maps, &shape.relu));
             for (conv, first) in merge.maps.parts(layout) {
-                gradients.conv(conv, by_maps.part(0..channels, first..first + conv.inputs));
+                gradients.conv(conv, map_gradients.part(0..channels, first..first + conv.inputs));
             }
             let joined = merge.maps.merge(passes, layout);
             let panels = &Panels::gathered(&vec![0.0; layout.channels], channels, lanes, |map, k| {
@@ -212,13 +215,13 @@ impl Stack {
                 .run(passes, &mut d);
             d
         });
-        let d = heads::backward(passes, layout, shape.gates.as_ref(), size, &maps, stage, besides);
+        let d = head_gradients::backward(passes, layout, shape.gates.as_ref(), size, &maps, stage, besides);
         drop(maps);
 
         // By the features, from the heads and from the next stack, through their norm and convolution.
-        let by_heads = by_weights(passes, &d, layout.channels, &normed);
+        let head_gradients = weight_gradient(passes, &d, layout.channels, &normed);
         for (conv, first) in self.heads.parts(layout) {
-            gradients.conv(conv, by_heads.part(first..first + conv.outputs, 0..channels));
+            gradients.conv(conv, head_gradients.part(first..first + conv.outputs, 0..channels));
         }
         let (mut weights, _) = self.heads.heads(passes, layout);
         let mut inputs = vec![Input::all(&d, layout.channels)];
@@ -236,8 +239,10 @@ impl Stack {
         gradients.norm(passes, self.feature_norm, &norm, &sums).apply(passes, &features, &mut e, None);
         drop(features);
         let conv = self.feature_conv;
-        gradients
-            .unbiased(conv, by_weights(passes, &e, channels, &Input::all(&block_out, channels)).whole().0);
+        gradients.unbiased(
+            conv,
+            weight_gradient(passes, &e, channels, &Input::all(&block_out, channels)).whole().0,
+        );
         drop(block_out);
         let mut dy = passes.memory.take(pixels * channels);
         passes.back(conv, &e, Finish::Nothing, Residual::None, &mut dy);
@@ -256,13 +261,17 @@ impl Stack {
                 }
             };
         };
-        let by_trunk = by_weights(passes, &d, channels, &Input::all(&trunk, channels));
+        let trunk_gradients = weight_gradient(passes, &d, channels, &Input::all(&trunk, channels));
         let coordinates = entry.inputs - channels;
-        let by_grid =
-            by_weights(passes, &d, channels, &Input { len: coordinates, ..Input::all(&grid, COORDINATES) });
-        let (by_trunk, bias) = by_trunk.whole();
-        let (by_grid, _) = by_grid.whole();
-        let rows = by_trunk.chunks_exact(channels).zip(by_grid.chunks_exact(coordinates));
+        let grid_gradients = weight_gradient(
+            passes,
+            &d,
+            channels,
+            &Input { len: coordinates, ..Input::all(&grid, COORDINATES) },
+        );
+        let (trunk_gradients, bias) = trunk_gradients.whole();
+        let (grid_gradients, _) = grid_gradients.whole();
+        let rows = trunk_gradients.chunks_exact(channels).zip(grid_gradients.chunks_exact(coordinates));
         gradients.conv(entry, (rows.flat_map(|(a, b)| a.iter().chain(b)).copied().collect(), bias));
         let weights = passes.values[entry.weight];
         let panels =

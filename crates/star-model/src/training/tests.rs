@@ -104,12 +104,17 @@ impl Net {
         Self { model, parameters, images, part }
     }
 
+    /// The stem's activations.
+    fn stem(&self) -> Tensor {
+        self.model.layers.stem(&self.images, true).unwrap()
+    }
+
     /// Loss, maps, gradients and statistics of a step whose network behind the stem is `run`.
     fn step(
         &self,
         run: impl Fn(&StackedHourglass, &Tensor) -> Result<Vec<Stage>>,
     ) -> BTreeMap<String, Vec<f64>> {
-        let stages = run(&self.model, &self.model.stem(&self.images, true).unwrap()).unwrap();
+        let stages = run(&self.model, &self.stem()).unwrap();
         let mut results = BTreeMap::new();
         let gradients = loss(&stages, self.part).backward().unwrap();
         for (name, var) in self.parameters.trainable() {
@@ -187,7 +192,12 @@ fn worst_gradient(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, V
 }
 
 fn layers(model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
-    model.layers(x, true)
+    model.layers.forward_t(x, true)
+}
+
+/// By the passes of the best instruction set.
+fn passes(model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
+    forward_on(Isa::best(), &model.layers, &model.training, x)
 }
 
 #[test]
@@ -195,7 +205,8 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
     for case in CASES {
         let expected = Net::new(&case, DType::F64).step(layers);
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let ours = Net::new(&case, DType::F32).step(|model, x| forward_on(isa, model, x));
+            let ours = Net::new(&case, DType::F32)
+                .step(|model, x| forward_on(isa, &model.layers, &model.training, x));
             let ([maps, statistics], (gradient, name)) =
                 (errors(&ours, &expected), worst_gradient(&ours, &expected));
             println!("{case:?}: {maps:e} {statistics:e} {gradient:e} {name}");
@@ -208,8 +219,7 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
 /// Bits of maps and gradients of a step on `threads` threads.
 fn bits(threads: usize) -> Vec<u64> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
-    let step = pool.install(|| Net::new(&CASES[9], DType::F32).step(run));
+    let step = pool.install(|| Net::new(&CASES[9], DType::F32).step(passes));
     step.into_values().flatten().map(f64::to_bits).collect()
 }
 
@@ -223,7 +233,7 @@ fn the_number_of_threads_changes_no_bit() {
 fn a_second_backward_pass_and_a_stage_without_a_gradient_are_as_they_should_be() {
     let net = Net::new(&CASES[0], DType::F32);
     let first = net.parameters.get("pre.1.conv1.conv.weight").unwrap();
-    let stages = forward_on(Isa::best(), &net.model, &net.model.stem(&net.images, true).unwrap()).unwrap();
+    let stages = passes(&net.model, &net.stem()).unwrap();
     let whole = loss(&stages, net.part);
     let gradient = |loss: &Tensor| flat(loss.backward().unwrap().get(&first).unwrap());
     let once = gradient(&whole);
@@ -242,34 +252,35 @@ fn a_second_backward_pass_and_a_stage_without_a_gradient_are_as_they_should_be()
 #[test]
 fn networks_that_do_not_fit_go_layer_by_layer() {
     let narrow = Case { channels: 16, ..CASES[0] };
-    let x = |net: &Net| net.model.stem(&net.images, true).unwrap();
     for (case, dtype, fits) in
         [(CASES[0], DType::F32, true), (CASES[0], DType::F64, false), (narrow, DType::F32, false)]
     {
         let net = Net::new(&case, dtype);
-        assert_eq!(super::forward(&net.model, &x(&net)).unwrap().is_some(), fits, "{case:?} {dtype:?}");
+        assert_eq!(
+            super::forward(&net.model.layers, &net.model.training, &net.stem()).unwrap().is_some(),
+            fits,
+            "{case:?} {dtype:?}"
+        );
     }
 }
 
 #[test]
 fn stacks_worked_out_again_give_the_same_bits() {
-    let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
     let kept = Net::new(&CASES[7], DType::F32);
     let mut again = Net::new(&CASES[7], DType::F32);
     again.model = again.model.recompute(true);
-    assert!(kept.step(run) == again.step(run));
+    assert!(kept.step(passes) == again.step(passes));
 }
 
 #[test]
 fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
     let case = CASES[0];
-    let run = |model: &StackedHourglass, x: &Tensor| forward_on(Isa::best(), model, x);
     let whole = Net::new(&case, DType::F32);
     let images = whole.images.clone();
-    let whole = whole.step(run);
+    let whole = whole.step(passes);
     let halves = pair(|rank, group| {
         let images = images.narrow(0, rank, 1).unwrap().contiguous().unwrap();
-        Net::on(&case, images, [rank, case.images], Some(group)).step(run)
+        Net::on(&case, images, [rank, case.images], Some(group)).step(passes)
     });
     let [first, second] = &halves;
     let joined = first.iter().zip(second.values()).map(|((name, a), b)| {
@@ -290,10 +301,10 @@ fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
 fn memory_of_a_larger_batch_is_not_kept_for_a_smaller_one() {
     let net = Net::new(&CASES[0], DType::F32);
     let step = |images: usize| {
-        let x = net.model.stem(&net.images.narrow(0, 0, images).unwrap(), true).unwrap();
+        let x = net.model.layers.stem(&net.images.narrow(0, 0, images).unwrap(), true).unwrap();
         let part = [0, CASES[0].images];
-        drop(loss(&forward_on(Isa::best(), &net.model, &x).unwrap(), part).backward().unwrap());
-        net.model.memory.spare()
+        drop(loss(&passes(&net.model, &x).unwrap(), part).backward().unwrap());
+        net.model.training.memory.spare()
     };
     let one = step(1);
     assert!(step(2) > one);

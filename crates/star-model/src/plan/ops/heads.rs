@@ -28,10 +28,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(points: usize, edges: usize, attention: bool, lanes: usize) -> Self {
+    /// `edges` is the number of edge maps of a network with attention.
+    pub(crate) fn new(points: usize, edges: Option<usize>, lanes: usize) -> Self {
         let heat = points.next_multiple_of(lanes);
-        let rest = if attention { (points + edges).max(heat) } else { 0 };
-        Self { points, edges, attention, heat, channels: (heat + rest).next_multiple_of(lanes) }
+        let rest = edges.map_or(0, |edges| (points + edges).max(heat));
+        let channels = (heat + rest).next_multiple_of(lanes);
+        Self { points, edges: edges.unwrap_or(0), attention: edges.is_some(), heat, channels }
     }
 
     /// Channels up to and with the last map.

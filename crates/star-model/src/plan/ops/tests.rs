@@ -252,7 +252,7 @@ fn pooling_and_upsampling_agree_with_the_layers() {
 fn the_heads_activations_keep_their_digits_under_a_large_offset() {
     let (points, edges, pixels) = (5, 3, 150);
     everywhere(|name, machine| {
-        let layout = Layout::new(points, edges, true, machine.kernels.lanes());
+        let layout = Layout::new(points, Some(edges), machine.kernels.lanes());
         let mut maps = vec![0.0; pixels * layout.channels];
         for (p, pixel) in maps.chunks_exact_mut(layout.channels).enumerate() {
             // heatmaps of mean about 4096 and variance 1/4; point and edge maps from -100 to 100
