@@ -8,7 +8,7 @@ use crate::InputSpec;
 
 /// A network that turns images into one heatmap a keypoint, possibly at several stages.
 pub trait LandmarkModel: Send + Sync {
-    /// Runs the network on `images`: `[B, 3, S, S]`, channel order and scaling as [`LandmarkModel::input`] says.
+    /// Runs the network on `images`: `[B, 3, S, S]`, in the channel order and scaling of [`LandmarkModel::input`].
     ///
     /// Activations have the type of the images: `bf16` images on parameters in `f32` are mixed precision, for GPUs. Statistics of
     /// batch norms and the maps returned keep the type of the parameters.

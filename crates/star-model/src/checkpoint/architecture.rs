@@ -112,7 +112,7 @@ impl Architecture {
         }
     }
 
-    /// Holds tensors against the network.
+    /// Compares tensors with those of the network.
     ///
     /// # Errors
     /// Lists *all* missing, misshapen and surplus tensors by name.

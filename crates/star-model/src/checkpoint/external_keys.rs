@@ -63,7 +63,7 @@ fn from_mmpose(name: String) -> String {
 
 /// Reads keypoints, width, modules, blocks and stem off tensors under the keys used here.
 ///
-/// The network is fully convolutional, so `image_size` is the caller's. Foreign checkpoints were trained to draw bumps
+/// The network is fully convolutional, so `image_size` is the caller's. External checkpoints were trained to draw bumps
 /// by a squared error, so their maps are read as [`HeatmapActivation::Peak`], and on faces cut with a margin.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Holding tensors against what a network asks for.
+//! Comparing tensors with those that a network requires.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::Tensors;
 
-/// Name and shape of every tensor that `build` asks its builder for.
+/// Name and shape of every tensor that `build` requests from its builder.
 pub(super) fn record<T>(build: impl FnOnce(VarBuilder) -> Result<T>) -> Result<BTreeMap<String, Vec<usize>>> {
     let recorder = Recorder::default();
     build(VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu))?;
@@ -17,7 +17,7 @@ pub(super) fn record<T>(build: impl FnOnce(VarBuilder) -> Result<T>) -> Result<B
     Ok(names.clone())
 }
 
-/// One line for each tensor that is missing or misshapen, or that nobody asked for and that is not `spare`.
+/// One line for each tensor that is missing or misshapen, or surplus and not `spare`.
 pub(super) fn misfits(
     tensors: &Tensors,
     expected: &BTreeMap<String, Vec<usize>>,
@@ -46,7 +46,7 @@ pub(super) fn refuse(problems: &[String]) -> Result<()> {
     bail!("{} tensors do not fit the network:\n  {}", problems.len(), problems.join("\n  "))
 }
 
-/// Notes what a network asks for and hands out zeros that take no memory.
+/// Records the requests of a network and returns zeros that take no memory.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
 

@@ -1,4 +1,4 @@
-//! This toolkit's own form of a trained network: a folder with `model.safetensors` and `config.json`.
+//! This toolkit's own format of a trained network: a folder with `model.safetensors` and `config.json`.
 
 use std::path::Path;
 
@@ -75,7 +75,7 @@ impl Folder {
         Ok(Self { config, tensors })
     }
 
-    /// Reads a foreign weights file and infers the network from it; `image_size` in pixels.
+    /// Reads an external weights file and infers the network from it; `image_size` in pixels.
     ///
     /// # Errors
     /// When the file cannot be read or holds another kind of network.

@@ -1,7 +1,7 @@
-//! Weights on disk: reading foreign files, checking them against a network, and this toolkit's own folder.
+//! Weights on disk: reading external files, checking them against a network, and this toolkit's own folder.
 //!
-//! A foreign file (`.safetensors`, or PyTorch's zip format or the one before it, whatever the ending) goes through [`read`],
-//! [`Architecture::infer`] and [`Architecture::check`]; [`Folder`] is `model.safetensors` beside a `config.json` that says what is in it.
+//! An external file (`.safetensors`, or PyTorch's zip format or the one before it, whatever the ending) goes through [`read`],
+//! [`Architecture::infer`] and [`Architecture::check`]; [`Folder`] is `model.safetensors` beside a `config.json` that describes it.
 
 mod architecture;
 mod atomic;

@@ -1,4 +1,4 @@
-//! A stacked hourglass read off its tensors, and tensors held against one.
+//! A stacked hourglass read off its tensors, and tensors compared with one.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ fn may_be_surplus(name: &str) -> bool {
         || name.starts_with("e2h_transform.")
 }
 
-/// Holds tensors against a network's shape.
+/// Compares tensors with those of a network.
 ///
 /// # Errors
 /// Lists *all* missing, misshapen and surplus tensors by name, and an edge-to-point matrix of another scheme.

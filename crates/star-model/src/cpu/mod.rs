@@ -1,7 +1,8 @@
 //! CPU fast paths with their own gradients, tested against composed tensor ops.
 //!
 //! Each file holds one operation as plain loops over slices, generic over `f32` and `f64`, and the candle custom
-//! op around it. Callers choose: `layers` uses these where the data lives on the CPU, composed ops elsewhere.
+//! op around it. Callers choose: `layers`, `norm`, `interpolate` and `hourglass::attention` use these where the data lives on the
+//! CPU, composed ops elsewhere.
 
 pub(crate) mod batch_norm;
 pub(crate) mod conv;

@@ -16,7 +16,7 @@ use graph::Graph;
 /// Version of the operators: the first with everything that is needed and old enough for every runtime in use.
 const OPSET: i64 = 17;
 
-/// Name of the input: `[batch, 3, S, S]`, channel order and scaling as the file's metadata say.
+/// Name of the input: `[batch, 3, S, S]`, in the channel order and scaling of the file's metadata.
 pub const INPUT: &str = "images";
 
 /// Name of the output `[batch, K, 2]`: x then y in `[-1, 1]`, outer pixel centres of the map at the ends.

@@ -13,7 +13,7 @@ use super::{HEATMAPS, INPUT, LANDMARKS, OPSET};
 use crate::ChannelOrder;
 use crate::checkpoint::Folder;
 
-/// Version of the file's own form that goes with the opset.
+/// Version of the file format that goes with the opset.
 const IR_VERSION: i64 = 8;
 
 struct File {

@@ -33,7 +33,7 @@ impl Arena {
     }
 }
 
-/// Who is told about the maps of each stage, `[pixels, layout.channels]`.
+/// Called with each stage's number and maps `[pixels, layout.channels]`.
 pub(super) type OnStage<'a> = &'a mut dyn FnMut(usize, &[f32], &mut Machine);
 
 impl Program {

@@ -1,7 +1,7 @@
 //! One residual block: `y = s(x) + W3 r3(W2 * r2(W1 r1(x)))`, `r` being a batch norm with its ReLU, `*` the 3x3 convolution and `s` the
 //! identity or a 1x1 convolution.
 //!
-//! Kept for the backward pass are the outputs of the first two convolutions and the norms; activations are worked out again, a block
+//! Kept for the backward pass are the outputs of the first two convolutions and the norms; activations are recomputed, a block
 //! of pixels at a time. Biases in front of a norm change nothing: their gradients are exactly 0.
 
 use super::linear::{Finish, Input, Linear};

@@ -2,8 +2,8 @@
 //!
 //! Everything behind the stem is one operation of candle's graph (`graph`). Inside, activations are channels-last and all pixels of a
 //! batch one long list, so that a 1x1 convolution is one product; each layer's backward pass mirrors its forward pass (`block`,
-//! `level`, `stack`, `network`), and memory comes back as soon as it was read for the last time (`memory`). What is cheap to work out
-//! again is not kept: activations behind norms, features, gated heatmaps.
+//! `level`, `stack`, `network`), and memory comes back as soon as it was read for the last time (`memory`). What is cheap to
+//! recompute is not kept: activations behind norms, features, gated heatmaps.
 //!
 //! Results do not depend on the number of threads: sums over pixels are taken in blocks of fixed size.
 

@@ -28,7 +28,7 @@ pub(super) struct Step {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Emptied by the backward pass; a second one works it out again.
+    /// Emptied by the backward pass; a second one recomputes it.
     pub(super) kept: Option<KeptNetwork>,
     pub(super) statistics: Vec<Option<Statistics>>,
     /// Maps that nobody took yet, three a stage.
