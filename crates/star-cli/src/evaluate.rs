@@ -68,7 +68,7 @@ pub fn run_over_labels(
     Ok(scored)
 }
 
-/// Half the network's input in pixels of the picture that `crop` leads from; crops do not stretch.
+/// Half the network's input in pixels of the image that `crop` leads from; crops do not stretch.
 fn unit(crop: &star_data::affine::Affine, image_size: usize) -> Result<f64> {
     let [[a, b, _], [c, d, _]] = crop.inverse()?.matrix();
     Ok((a * d - b * c).abs().sqrt() * image_size as f64 / 2.0)

@@ -12,11 +12,11 @@ pub mod data;
 pub mod evaluate;
 #[cfg(feature = "hub")]
 pub mod fetch;
+pub mod gallery;
 pub mod inspect;
 pub mod memory;
 pub mod output;
 pub mod pack;
-pub mod pictures;
 pub mod plan;
 pub mod predict;
 pub mod progress;

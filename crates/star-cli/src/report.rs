@@ -9,7 +9,7 @@ use star_eval::{BoxSensitivity, Case, Evaluation, Report, Results, Setting};
 use star_predict::files;
 
 use crate::args::{MetricArgs, ReportArgs};
-use crate::{output, pictures, plan, videos};
+use crate::{gallery, output, plan, videos};
 
 /// What was asked for, and under which setting.
 pub struct Wanted<'a> {
@@ -24,7 +24,7 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Measures `cases` and prints and writes what was asked for. `open` decodes the picture of a case.
+    /// Measures `cases` and prints and writes what was asked for. `open` decodes the image of a case.
     ///
     /// # Errors
     /// When a case does not fit, or a file cannot be written.
@@ -73,16 +73,16 @@ fn write(
 ) -> Result<()> {
     let main = results.main()?;
     let nmes: Vec<Option<f64>> = main.per_image.iter().map(|image| image.nme_fraction).collect();
-    let (pictures, unreadable) = pictures::best_and_worst(cases, &nmes, open)?;
+    let (images, unreadable) = gallery::best_and_worst(cases, &nmes, open)?;
     if unreadable > 0 {
         eprintln!(
-            "{unreadable} pictures of the best and worst faces cannot be opened and are not in the report"
+            "{unreadable} images of the best and worst faces cannot be opened and are not in the report"
         );
     }
     files::make_dir(dir)?;
     output::write_text(&dir.join("report.json"), &results.to_json())?;
     output::write_text(&dir.join("report.md"), &results.to_markdown()?)?;
-    output::write_text(&dir.join("index.html"), &results.to_html(&pictures)?)?;
+    output::write_text(&dir.join("index.html"), &results.to_html(&images)?)?;
     eprintln!("report: {}", dir.join("index.html").display());
     Ok(())
 }

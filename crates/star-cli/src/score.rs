@@ -75,7 +75,7 @@ struct Row<'a> {
 }
 
 /// The predicted face of each annotated one: by row index where the predictions carry one, else within the same
-/// picture the pairs whose landmarks lie closest, each face used once.
+/// image the pairs whose landmarks lie closest, each face used once.
 fn match_faces(rows: &[Row], faces: &[FaceRecord]) -> Vec<Option<usize>> {
     let mut matched = vec![None; rows.len()];
     let mut by_image: HashMap<String, Vec<usize>> = HashMap::new();
@@ -98,7 +98,7 @@ fn match_faces(rows: &[Row], faces: &[FaceRecord]) -> Vec<Option<usize>> {
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut taken = vec![false; faces.len()];
     for (distance, r, f) in pairs {
-        // Farther apart than the face is large: another face of the picture.
+        // Farther apart than the face is large: another face of the image.
         if matched[r].is_none() && !taken[f] && distance <= extent(rows[r].points) {
             matched[r] = Some(f);
             taken[f] = true;
@@ -111,7 +111,7 @@ fn file_name(path: &str) -> String {
     path.rsplit(['/', '\\']).next().unwrap_or(path).to_string()
 }
 
-/// Whether two paths name one picture: equal, or one ends with the other at a folder's border.
+/// Whether two paths name one image: equal, or one ends with the other at a folder's border.
 fn same_image(a: &str, b: &str) -> bool {
     let (a, b) = (a.replace('\\', "/"), b.replace('\\', "/"));
     let (long, short) = if a.len() >= b.len() { (&a, &b) } else { (&b, &a) };
@@ -151,19 +151,19 @@ mod tests {
     }
 
     #[test]
-    fn faces_of_one_picture_are_told_apart_by_where_they_are() {
+    fn faces_of_one_image_are_matched_by_where_they_are() {
         let (near, far) = ([[0.0, 0.0], [10.0, 10.0]], [[100.0, 100.0], [110.0, 110.0]]);
         let rows = [
             Row { image: "a/x.jpg".into(), points: &near, tags: &[] },
             Row { image: "a/x.jpg".into(), points: &far, tags: &[] },
         ];
         let faces =
-            [face("pictures/a/x.jpg", 101.0, None), face("x.jpg", 1.0, None), face("b/x.jpg", 0.0, None)];
+            [face("images/a/x.jpg", 101.0, None), face("x.jpg", 1.0, None), face("b/x.jpg", 0.0, None)];
         assert_eq!(match_faces(&rows, &faces), [Some(1), Some(0)]);
     }
 
     #[test]
-    fn a_face_elsewhere_in_the_picture_is_no_prediction() {
+    fn a_face_elsewhere_in_the_image_is_no_prediction() {
         let truth = [[0.0, 0.0], [10.0, 10.0]];
         let rows = [Row { image: "x.jpg".into(), points: &truth, tags: &[] }];
         assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, None)]), [None]);

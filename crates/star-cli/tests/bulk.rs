@@ -1,4 +1,4 @@
-//! `star predict --input`: shards of pictures in, Parquet files of faces out, for jobs that share the work and may be killed.
+//! `star predict --input`: shards of images in, Parquet files of faces out, for jobs that share the work and may be killed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -169,13 +169,13 @@ fn parts_do_every_shard_once_and_what_is_done_is_passed_over() {
     let output = star(dir.path(), &BASE);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
-    assert_contains(&told, &["2 pictures", "4 shards were done before"]);
+    assert_contains(&told, &["2 images", "4 shards were done before"]);
     assert_eq!(others.iter().map(times).collect::<Vec<_>>(), old);
     assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
 
 #[test]
-fn pictures_that_cannot_be_used_are_rows_with_an_error_and_a_cut_shard_has_no_results() {
+fn images_that_cannot_be_used_are_rows_with_an_error_and_a_cut_shard_has_no_results() {
     let dir = tempfile::tempdir().unwrap();
     weights(dir.path());
     std::fs::create_dir(dir.path().join("shards")).unwrap();
@@ -185,7 +185,7 @@ fn pictures_that_cannot_be_used_are_rows_with_an_error_and_a_cut_shard_has_no_re
     for (name, bytes) in [
         ("0.png", good.as_slice()),
         ("1.png", &good[..good.len() / 2]),
-        ("2.jpg", b"no picture"),
+        ("2.jpg", b"no image"),
         ("3.png", &good),
     ] {
         let mut header = tar::Header::new_ustar();
@@ -231,17 +231,17 @@ fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 }
 
 #[test]
-fn parquet_files_of_bytes_of_paths_and_of_both_give_the_faces_of_the_same_pictures() {
+fn parquet_files_of_bytes_of_paths_and_of_both_give_the_faces_of_the_same_images() {
     let dir = tempfile::tempdir().unwrap();
     weights(dir.path());
     std::fs::create_dir(dir.path().join("shards")).unwrap();
     let set = faces(3);
     let samples: Vec<Sample> = (0..3).map(|i| set.get(i).unwrap()).collect();
-    let pictures: Vec<Vec<u8>> = samples.iter().map(png).collect();
-    for (i, picture) in pictures.iter().enumerate() {
-        std::fs::write(dir.path().join(format!("shards/{i}.png")), picture).unwrap();
+    let images: Vec<Vec<u8>> = samples.iter().map(png).collect();
+    for (i, image) in images.iter().enumerate() {
+        std::fs::write(dir.path().join(format!("shards/{i}.png")), image).unwrap();
     }
-    let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(&pictures));
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(&images));
     let paths: ArrayRef = Arc::new(StringArray::from(vec!["0.png", "1.png", "gone.png"]));
     let side =
         |of: fn(&Sample) -> f32| Arc::new(Float32Array::from_iter_values(samples.iter().map(of))) as ArrayRef;

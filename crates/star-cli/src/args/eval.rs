@@ -97,7 +97,7 @@ pub struct ScoreArgs {
     /// Metrics to print.
     #[command(flatten)]
     pub metrics: MetricArgs,
-    /// Folder that image paths start from, for the pictures of the report [default: the folder of the annotations]
+    /// Folder that image paths start from, for the images of the report [default: the folder of the annotations]
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Report to write.

@@ -9,7 +9,7 @@ use star_predict::device::DeviceName;
 /// Arguments of `star convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// Weights file: PyTorch checkpoint or safetensors, told apart by content; a name of `star fetch --list`, or an
+    /// Weights file: PyTorch checkpoint or safetensors, distinguished by content; a name of `star fetch --list`, or an
     /// address `hf:owner/repo[@revision]/file`
     pub input: PathBuf,
     /// Folder for model.safetensors and config.json; made if missing

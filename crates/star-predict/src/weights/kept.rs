@@ -1,4 +1,4 @@
-//! Folders that appear whole or not at all, so that a run that is killed leaves nothing that the next one takes for complete.
+//! Atomic writes of folders, so that a run that is killed leaves nothing that the next one takes for complete.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The best and the worst faces of an evaluation as small pictures for its report.
+//! The best and the worst faces of an evaluation as small images for its report.
 
 use anyhow::{Context, Result};
 use image::RgbImage;
@@ -8,19 +8,19 @@ use star_data::crop::Crop;
 use star_data::{FaceBox, warp};
 use star_eval::{Case, Covariance, GalleryImage};
 
-/// Pictures of each kind.
+/// Images of each kind.
 const EACH: usize = 8;
-/// Side of a picture, pixels.
+/// Side of an image, pixels.
 const SIDE: usize = 280;
 /// Side of what is shown, in sides of the box around true and predicted landmarks.
 const MARGIN: f32 = 1.3;
 const JPEG_QUALITY: u8 = 82;
 
-/// Pictures of the faces with the smallest and with the largest errors (`None` is the largest), `EACH` of each at most and none twice.
-/// `open` decodes the picture of a face; faces whose picture cannot be opened are counted and left out.
+/// Images of the faces with the smallest and with the largest errors (`None` is the largest), `EACH` of each at most and none twice.
+/// `open` decodes the image of a face; faces whose image cannot be opened are counted and left out.
 ///
 /// # Errors
-/// When a picture cannot be encoded.
+/// When an image cannot be encoded.
 pub fn best_and_worst(
     cases: &[Case],
     nmes: &[Option<f64>],
@@ -32,24 +32,24 @@ pub fn best_and_worst(
     let each = EACH.min(order.len().div_ceil(2));
     let best = order.iter().take(each).map(|&i| (i, true));
     let worst = order.iter().rev().take(each.min(order.len() - each)).map(|&i| (i, false));
-    let (mut pictures, mut unreadable) = (Vec::new(), 0);
+    let (mut images, mut unreadable) = (Vec::new(), 0);
     for (index, is_best) in best.chain(worst) {
         match open(index) {
-            Ok(image) => pictures.push(picture(&cases[index], nmes[index], is_best, &image)?),
+            Ok(image) => images.push(shown_face(&cases[index], nmes[index], is_best, &image)?),
             Err(_) => unreadable += 1,
         }
     }
-    Ok((pictures, unreadable))
+    Ok((images, unreadable))
 }
 
-fn picture(case: &Case, nme_fraction: Option<f64>, best: bool, image: &RgbImage) -> Result<GalleryImage> {
+fn shown_face(case: &Case, nme_fraction: Option<f64>, best: bool, image: &RgbImage) -> Result<GalleryImage> {
     let shown = shown(case)?;
     let map = Crop::new(SIDE).transform(&shown)?;
     let small = warp::warp(image, &map, SIDE)?;
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
         .encode_image(&small)
-        .with_context(|| format!("{}: encoding a small picture", case.name))?;
+        .with_context(|| format!("{}: encoding a small image", case.name))?;
     let moved = |points: &[[f32; 2]]| points.iter().map(|p| map.apply(*p)).collect();
     Ok(GalleryImage {
         name: case.name.clone(),
@@ -101,25 +101,25 @@ mod tests {
     fn no_face_is_shown_twice_and_a_missing_one_is_the_worst() {
         let cases = [case("a"), case("b"), case("c")];
         let open = |_| Ok(RgbImage::from_pixel(64, 64, image::Rgb([90, 120, 150])));
-        let (pictures, unreadable) = best_and_worst(&cases, &[Some(0.02), None, Some(0.01)], open).unwrap();
-        let shown: Vec<(&str, bool)> = pictures.iter().map(|p| (p.name.as_str(), p.best)).collect();
+        let (images, unreadable) = best_and_worst(&cases, &[Some(0.02), None, Some(0.01)], open).unwrap();
+        let shown: Vec<(&str, bool)> = images.iter().map(|p| (p.name.as_str(), p.best)).collect();
         assert_eq!((shown, unreadable), (vec![("c", true), ("a", true), ("b", false)], 0));
-        assert!(image::load_from_memory(&pictures[0].jpeg).unwrap().width() == SIDE as u32);
-        // Everything drawn lies in the picture; 40 px of face and a margin fill 280 px.
+        assert!(image::load_from_memory(&images[0].jpeg).unwrap().width() == SIDE as u32);
+        // Everything drawn lies in the image; 40 px of face and a margin fill 280 px.
         let inside = |p: &[f32; 2]| p.iter().all(|v| (0.0..SIDE as f32).contains(v));
-        assert!(pictures[0].truth.iter().chain(&pictures[0].predicted).all(inside));
+        assert!(images[0].truth.iter().chain(&images[0].predicted).all(inside));
         let scale = SIDE as f64 / (1.3 * 40.0);
         assert!(
-            (pictures[0].covariances[0].xx.sqrt() - 2.0 * scale).abs() < 0.5,
+            (images[0].covariances[0].xx.sqrt() - 2.0 * scale).abs() < 0.5,
             "{:?}",
-            pictures[0].covariances
+            images[0].covariances
         );
     }
 
     #[test]
-    fn a_picture_that_cannot_be_opened_is_counted() {
-        let (pictures, unreadable) =
+    fn an_image_that_cannot_be_opened_is_counted() {
+        let (images, unreadable) =
             best_and_worst(&[case("a")], &[Some(0.1)], |_| anyhow::bail!("no such file")).unwrap();
-        assert_eq!((pictures.len(), unreadable), (0, 1));
+        assert_eq!((images.len(), unreadable), (0, 1));
     }
 }

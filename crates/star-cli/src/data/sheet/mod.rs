@@ -1,23 +1,18 @@
 //! A contact sheet: faces in tiles, with points, edges, boxes and a line of text below each.
 
+mod tile;
+
 use anyhow::{Context, Result, ensure};
 use font8x8::UnicodeFonts;
-use image::RgbImage;
-use image::imageops::{self, FilterType};
-use star_data::{Annotation, FaceBox, Scheme};
-use tiny_skia::{
-    Color, FillRule, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, StrokeDash, Transform,
-};
+use tiny_skia::{Color, Pixmap, PremultipliedColorU8, Rect, Transform};
+
+pub(super) use tile::Tile;
+use tile::{CROP, EDGE, HIDDEN, STATED, VISIBLE, paint};
 
 const BACKGROUND: [u8; 3] = [24, 26, 30];
 const OUTSIDE: [u8; 3] = [44, 47, 54];
 const TEXT: [u8; 3] = [214, 218, 226];
 const WRONG: [u8; 3] = [255, 120, 110];
-const EDGE: [u8; 4] = [70, 195, 255, 210];
-const VISIBLE: [u8; 4] = [120, 255, 80, 255];
-const HIDDEN: [u8; 4] = [255, 120, 40, 255];
-const CROP: [u8; 4] = [255, 255, 255, 200];
-const STATED: [u8; 4] = [255, 214, 60, 220];
 
 /// Pixels between tiles and around them.
 const GAP: u32 = 8;
@@ -26,8 +21,6 @@ const LINE: u32 = 14;
 const LETTER: u32 = 8;
 /// Largest side of a sheet.
 const MAX_SIDE: u32 = 20_000;
-/// Difference between crop box and stated box below which one is drawn, in pixels of the image.
-const SAME: f32 = 0.5;
 
 /// How tiles are laid out.
 #[derive(Clone, Copy)]
@@ -42,14 +35,6 @@ impl Layout {
     pub(super) fn faces(&self) -> usize {
         (self.columns * self.rows) as usize
     }
-}
-
-/// One face and how much of its image is shown: so many sides of its box, or `None` for all.
-pub(super) struct Tile<'a> {
-    pub(super) face: &'a Annotation,
-    pub(super) image: &'a RgbImage,
-    pub(super) scheme: &'a Scheme,
-    pub(super) shown: Option<f32>,
 }
 
 /// A page under way.
@@ -110,12 +95,8 @@ impl Sheet {
     pub(super) fn draw(&mut self, place: usize, tile: &Tile, label: &str) {
         let (corner, side) = (self.corner(place), self.layout.tile);
         self.fill(corner, side, OUTSIDE);
-        let window = window(tile);
-        let scale = side as f32 / window[2];
-        // A tile of its own, so that nothing is drawn beyond it.
-        if let Some(mut pixmap) = Pixmap::new(side, side) {
-            paste(&mut pixmap, tile.image, window, scale);
-            marks(&mut pixmap, tile, window, scale);
+        // A canvas of its own, so that nothing is drawn beyond it.
+        if let Some(pixmap) = tile.draw(side) {
             let (x, y) = (corner[0] as i32, corner[1] as i32);
             let paint = tiny_skia::PixmapPaint::default();
             self.canvas.draw_pixmap(x, y, pixmap.as_ref(), &paint, Transform::identity(), None);
@@ -168,112 +149,11 @@ fn shortened(letters: &[char], most: usize) -> Vec<char> {
         .collect()
 }
 
-/// Left, top and side of the square of the image that a tile shows, in pixel centres.
-fn window(tile: &Tile) -> [f32; 3] {
-    let (width, height) = (tile.image.width() as f32, tile.image.height() as f32);
-    let (centre, side) = match tile.shown {
-        Some(margin) => (tile.face.face.centre(), (tile.face.face.side() * margin).max(1.0)),
-        None => ([(width - 1.0) / 2.0, (height - 1.0) / 2.0], width.max(height)),
-    };
-    [centre[0] - side / 2.0, centre[1] - side / 2.0, side]
-}
-
-/// The part of the image that lies in the window, scaled with all its pixels averaged.
-fn paste(pixmap: &mut Pixmap, image: &RgbImage, [left, top, side]: [f32; 3], scale: f32) {
-    // Whole pixels that the window touches.
-    let edge = |v: f32, most: u32| (v.max(0.0) as u32).min(most);
-    let (x0, y0) = (edge((left + 0.5).floor(), image.width()), edge((top + 0.5).floor(), image.height()));
-    let x1 = edge((left + side + 0.5).ceil(), image.width());
-    let y1 = edge((top + side + 0.5).ceil(), image.height());
-    if x0 >= x1 || y0 >= y1 {
-        return;
-    }
-    let part = imageops::crop_imm(image, x0, y0, x1 - x0, y1 - y0).to_image();
-    let scaled = |pixels: u32| ((pixels as f32 * scale).round() as u32).max(1);
-    let part = imageops::resize(&part, scaled(x1 - x0), scaled(y1 - y0), FilterType::Triangle);
-    let (dx, dy) =
-        (((x0 as f32 - 0.5 - left) * scale).round() as i64, ((y0 as f32 - 0.5 - top) * scale).round() as i64);
-    let size = i64::from(pixmap.width());
-    let pixels = pixmap.pixels_mut();
-    for (x, y, pixel) in part.enumerate_pixels() {
-        let (px, py) = (i64::from(x) + dx, i64::from(y) + dy);
-        let [r, g, b] = pixel.0;
-        if (0..size).contains(&px)
-            && (0..size).contains(&py)
-            && let Some(colour) = PremultipliedColorU8::from_rgba(r, g, b, 255)
-        {
-            pixels[(py * size + px) as usize] = colour;
-        }
-    }
-}
-
-/// Boxes, edges and points over the image.
-fn marks(pixmap: &mut Pixmap, tile: &Tile, [left, top, _]: [f32; 3], scale: f32) {
-    let face = tile.face;
-    let at = |[x, y]: [f32; 2]| [(x - left) * scale, (y - top) * scale];
-    let there = |k: usize| face.points.get(k).copied().filter(|p| p.iter().all(|v| v.is_finite()));
-    let outline = |place: &FaceBox| {
-        let [x, y] = at([place.x, place.y]);
-        Rect::from_xywh(x, y, place.width * scale, place.height * scale).map(PathBuilder::from_rect)
-    };
-    let differs = |a: &FaceBox, b: &FaceBox| {
-        [a.x - b.x, a.y - b.y, a.width - b.width, a.height - b.height].iter().any(|v| v.abs() > SAME)
-    };
-    if let Some(path) = outline(&face.face) {
-        stroke(pixmap, &path, CROP, 1.2, None);
-    }
-    if let Some(path) = face.stated.filter(|stated| differs(stated, &face.face)).as_ref().and_then(outline) {
-        stroke(pixmap, &path, STATED, 1.2, StrokeDash::new(vec![5.0, 4.0], 0.0));
-    }
-    // As large as the points lie apart, so that crowded ones stay apart.
-    let spread = face.face.side() * scale;
-    let radius = (spread / 110.0).clamp(0.9, 3.2);
-    for edge in &tile.scheme.edges {
-        let mut path = PathBuilder::new();
-        let mut last = None;
-        let closing = edge.closed.then(|| edge.points.first()).flatten();
-        for &k in edge.points.iter().chain(closing) {
-            let point = there(k);
-            if let (Some(from), Some(to)) = (last, point) {
-                let ([x0, y0], [x1, y1]) = (at(from), at(to));
-                path.move_to(x0, y0);
-                path.line_to(x1, y1);
-            }
-            last = point;
-        }
-        if let Some(path) = path.finish() {
-            stroke(pixmap, &path, EDGE, (0.6 * radius).max(0.8), None);
-        }
-    }
-    for (k, _) in face.points.iter().enumerate() {
-        let Some([x, y]) = there(k).map(at) else { continue };
-        let hidden = face.visibility.as_ref().is_some_and(|seen| !seen.get(k).copied().unwrap_or(true));
-        if let Some(dot) = PathBuilder::from_circle(x, y, radius) {
-            let paint = paint(if hidden { HIDDEN } else { VISIBLE });
-            pixmap.fill_path(&dot, &paint, FillRule::Winding, Transform::identity(), None);
-        }
-    }
-}
-
-fn paint([r, g, b, a]: [u8; 4]) -> Paint<'static> {
-    let mut paint = Paint { anti_alias: true, ..Default::default() };
-    paint.set_color(Color::from_rgba8(r, g, b, a));
-    paint
-}
-
-fn stroke(
-    pixmap: &mut Pixmap,
-    path: &tiny_skia::Path,
-    colour: [u8; 4],
-    width: f32,
-    dash: Option<StrokeDash>,
-) {
-    let stroke = Stroke { width, dash, ..Default::default() };
-    pixmap.stroke_path(path, &paint(colour), &stroke, Transform::identity(), None);
-}
-
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+    use star_data::{Annotation, FaceBox, Scheme};
+
     use super::*;
 
     fn face() -> Annotation {

@@ -1,0 +1,71 @@
+//! `star bench`: timing a network: latency, throughput, memory, and where the time goes.
+
+mod measure;
+mod table;
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use candle_core::{DType, Device};
+use star_model::{
+    CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, Parameters, StackedHourglass,
+    StackedHourglassConfig,
+};
+
+use crate::args::{BenchArgs, IsaName, Preset};
+use crate::output;
+use measure::measure;
+use table::table;
+
+/// Runs `star bench`.
+///
+/// # Errors
+/// When the weights cannot be read, the CPU lacks the instruction set or the results cannot be written.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    ensure!(args.runs > 0, "--runs: expected at least 1, got 0");
+    ensure!(args.batch_size > 0, "--batch-size: expected at least 1, got 0");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
+    let threads = pool.current_num_threads();
+    // With one thread everything stays on this one.
+    let measure = || {
+        let options = CompileOptions { isa: args.isa.map(isa), threads: Some(threads) };
+        measure(args, threads, || open(args, &options))
+    };
+    let figures = if threads == 1 { measure()? } else { pool.install(measure)? };
+    let json = || Ok::<_, anyhow::Error>(serde_json::to_string_pretty(&figures)? + "\n");
+    match &args.json {
+        Some(path) if path == Path::new("-") => output::write_text(path, &json()?),
+        Some(path) => {
+            output::write_text(path, &json()?)?;
+            output::write_text(Path::new("-"), &table(&figures, args.steps))
+        }
+        None => output::write_text(Path::new("-"), &table(&figures, args.steps)),
+    }
+}
+
+/// The network that the arguments ask for, and what to call it.
+fn open(args: &BenchArgs, options: &CompileOptions) -> Result<(String, CompiledModel)> {
+    if let Some(dir) = &args.weights {
+        return Ok((dir.display().to_string(), CompiledModel::open(dir, options)?));
+    }
+    // 98 points on 9 edges, as WFLW has.
+    let edges = (0..9).map(|e| (10 * e..10 * e + 12).map(|k| k % 98).collect()).collect();
+    let vb = Parameters::new(0).var_builder(DType::F32, &Device::Cpu);
+    let hourglass = |config| StackedHourglass::new(&config, vb.clone())?.compile_with(options);
+    let (name, model) = match args.preset {
+        Preset::Reference => ("reference", hourglass(StackedHourglassConfig::reference(98, edges))?),
+        Preset::Lite => ("lite", hourglass(StackedHourglassConfig::lite(98, edges))?),
+        Preset::Tiny => ("tiny", hourglass(StackedHourglassConfig::tiny(98, edges))?),
+        Preset::HrnetW18 => ("hrnet-w18", HrNet::new(&HrNetConfig::w18(98), vb)?.compile_with(options)?),
+    };
+    Ok((format!("{name}, random weights"), model))
+}
+
+fn isa(name: IsaName) -> Isa {
+    match name {
+        IsaName::Portable => Isa::Portable,
+        IsaName::Neon => Isa::Neon,
+        IsaName::Avx2 => Isa::Avx2,
+        IsaName::Avx512 => Isa::Avx512,
+    }
+}

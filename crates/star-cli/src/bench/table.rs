@@ -1,0 +1,86 @@
+//! The figures of a network for a person to read.
+
+use std::fmt::Write;
+
+use super::measure::Figures;
+
+/// The group that a step is counted in: the part of the network, and what kind of step at which size follows from its name.
+fn group(name: &str) -> String {
+    let part = name.split('.').next().unwrap_or(name);
+    let kind = match name.rsplit('.').next().unwrap_or(name) {
+        kind @ ("conv1" | "conv2" | "conv3" | "entry" | "pool" | "up2" | "activate" | "stage"
+        | "coordinates") => kind,
+        _ => "conv",
+    };
+    let depth = name.matches(".low").count();
+    match part {
+        "hgs" => format!("hgs level {depth} {kind}"),
+        part => format!("{part} {kind}"),
+    }
+}
+
+/// Speed, memory, and the time of each step or group of steps.
+pub(super) fn table(figures: &Figures, every_step: bool) -> String {
+    let mut text = String::new();
+    let f = figures;
+    let peak = f.peak_gmac_per_second;
+    // Writing into a string cannot fail.
+    let mut line = |what: String| {
+        let _ = writeln!(text, "{what}");
+    };
+    line(format!("network       {} ({:.2} GMAC an image)", f.network, f.gmac));
+    line(format!("runs          {} of {} images, {} threads, {}", f.runs, f.batch_size, f.threads, f.isa));
+    line(format!("start         {:.0} ms", f.start_ms));
+    line(format!(
+        "latency       median {:.1} ms, min {:.1}, 90 % {:.1}, 99 % {:.1}",
+        f.median_ms, f.min_ms, f.p90_ms, f.p99_ms
+    ));
+    line(format!(
+        "throughput    {:.1} images/s, {:.1} GMAC/s of plain convolution",
+        f.images_per_second, f.gmac_per_second
+    ));
+    line(format!(
+        "machine       {peak:.1} GMAC/s and {:.1} GB/s of copying, one thread",
+        f.copy_gb_per_second
+    ));
+    line(format!(
+        "memory        weights {:.0} MiB, activations {:.0} MiB{}",
+        f.weights_mib,
+        f.activations_mib,
+        f.process_peak_mib.map_or(String::new(), |peak| format!(", process at most {peak:.0} MiB"))
+    ));
+    let mut groups: Vec<(String, f64, f64)> = Vec::new();
+    for step in &f.steps {
+        let name = if every_step { step.name.clone() } else { group(&step.name) };
+        match groups.iter_mut().find(|(known, ..)| *known == name) {
+            Some((_, ms, gmac)) => {
+                *ms += step.ms;
+                *gmac += step.gmac;
+            }
+            None => groups.push((name, step.ms, step.gmac)),
+        }
+    }
+    let total: f64 = groups.iter().map(|(_, ms, _)| ms).sum();
+    line(format!(
+        "\n{:<40} {:>9} {:>7} {:>8} {:>9}",
+        "one image, all threads", "ms", "share", "GMAC", "GMAC/s"
+    ));
+    for (name, ms, gmac) in &groups {
+        let speed = if *gmac > 0.0 { format!("{:.0}", gmac / ms * 1e3) } else { String::new() };
+        line(format!("{name:<40} {ms:>9.3} {:>6.1}% {gmac:>8.3} {speed:>9}", 100.0 * ms / total));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_grouped_by_part_level_and_kind() {
+        assert_eq!(group("hgs.0.low2.low1.conv2"), "hgs level 2 conv2");
+        assert_eq!(group("hgs.3.up1.conv1"), "hgs level 0 conv1");
+        assert_eq!(group("features.2.0.conv1"), "features conv1");
+        assert_eq!(group("merge.1"), "merge conv");
+    }
+}
