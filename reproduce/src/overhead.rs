@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use star_cli::config::{SourceSection, TrainConfig};
 use star_data::synthetic::SyntheticConfig;
+use star_train::config::{Options, SourceSection, TrainConfig};
 
 use super::document::Section;
 use super::machine::Machine;
@@ -65,8 +65,10 @@ fn config(network: usize, variant: &Variant) -> Result<TrainConfig> {
 pub(crate) fn child(what: &str) -> Result<()> {
     let (network, slug) = what.split_once('-').context("expected NETWORK-LOSS")?;
     let variant = if slug == "star" { Variant::star() } else { Variant::plain() };
-    star_cli::memory::keep_freed();
-    let measured = star_cli::train::step_times(&config(network.parse()?, &variant)?, Path::new("."), STEPS)?;
+    star_train::memory::keep_freed();
+    let prepared = config(network.parse()?, &variant)?.prepare(Path::new("."), Options::default())?;
+    let times = prepared.trainer.step_times(&prepared.train, &prepared.validation, STEPS)?;
+    let measured = (times.seconds, times.peak_bytes);
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a training differs by from the one it is compared with; the same lists for drawn pictures and for photographs.
 
 use serde::{Deserialize, Serialize};
-use star_cli::config::{Backbone, DistanceName, LossKind, ModelSection, RestrictionName, TrainConfig};
+use star_train::config::{Backbone, DistanceName, LossKind, ModelSection, RestrictionName, TrainConfig};
 
 /// Far more than there are seeds of trainings: the seeds of their starts are apart.
 const START: u64 = 1_000_000;

@@ -2,41 +2,34 @@
 
 pub mod args;
 pub mod bench;
-pub mod boxes;
 #[cfg(feature = "bulk")]
 pub mod bulk;
-pub mod cases;
 pub mod compare;
-pub mod config;
 pub mod data;
 pub mod evaluate;
 #[cfg(feature = "hub")]
 pub mod fetch;
-pub mod gallery;
 pub mod inspect;
-pub mod memory;
 pub mod output;
 pub mod pack;
-pub mod plan;
 pub mod predict;
 pub mod progress;
 pub mod report;
 pub mod score;
+pub mod setting;
 pub mod source;
 pub mod train;
-pub mod videos;
 pub mod weights;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
-use star_predict::{failure, files};
+use star_predict::files;
 
-use args::{Cli, Command, TrainArgs};
+use args::{Cli, Command};
 
 /// The examples of the repository's front page.
 #[cfg(doctest)]
@@ -63,7 +56,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
         Command::Compare(args) => compare::run(&args)?,
-        Command::Train(args) => return train(&args),
+        Command::Train(args) => return train::run(&args),
         Command::Bench(args) => bench::run(&args)?,
         Command::Data { command } => return data::run(&command),
         Command::Completions { shell } => {
@@ -76,70 +69,6 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn train(args: &TrainArgs) -> Result<ExitCode> {
-    if args.example {
-        output::write_text(
-            Path::new("-"),
-            &config::TrainConfig::example_of(args.preset.unwrap_or_default())?,
-        )?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let path = args.config.as_ref().context("--config is needed")?;
-    memory::keep_freed();
-    let config = config::TrainConfig::read(path)?;
-    let base = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    if args.dry_run {
-        output::write_text(Path::new("-"), &train::estimate(&config, base)?)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let out = args.out.as_ref().context("--out is needed")?;
-    // Before the engine: what fails between its start and the training would leave the other ranks waiting.
-    let stop = stop_on_ctrl_c()?;
-    let collective = train::collective::open(args.engine)?;
-    let options = train::Options {
-        collective: collective.clone(),
-        resume: args.resume,
-        stop,
-        label: String::new(),
-        quiet: false,
-    };
-    let outcome = match train::run(&config, base, out, &options) {
-        Err(error) if collective.ranks() > 1 => {
-            // Said before this rank leaves the others: launchers end them all with the first that is gone.
-            eprintln!("error: rank {}: {}", collective.rank(), failure::describe(&error));
-            return Ok(ExitCode::FAILURE);
-        }
-        outcome => outcome?,
-    };
-    let leads = collective.rank() == 0;
-    match outcome {
-        train::Outcome::Finished(best) => {
-            if let Some(best) = best.filter(|_| leads) {
-                let which = if best.ema { "average of the weights" } else { "weights" };
-                eprintln!(
-                    "done: best validation NME {:.3} % in epoch {} ({which}), in {}",
-                    100.0 * best.nme,
-                    best.epoch + 1,
-                    out.join("best").display()
-                );
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        train::Outcome::Stopped if !leads => Ok(ExitCode::from(STOPPED)),
-        train::Outcome::Stopped => {
-            eprintln!(
-                "stopped; the state is saved. Go on with: star train --config {} --out {} --resume",
-                path.display(),
-                out.display()
-            );
-            Ok(ExitCode::from(STOPPED))
-        }
-    }
 }
 
 /// A flag that Ctrl-C (or a polite kill) sets; a second one ends the program at once.

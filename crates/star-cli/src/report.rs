@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 use star_data::Scheme;
 use star_eval::{BoxSensitivity, Case, Evaluation, Report, Results, Setting};
-use star_predict::files;
+use star_train::evaluate::{metric_set, videos, write_report};
 
 use crate::args::{MetricArgs, ReportArgs};
-use crate::{gallery, output, plan, videos};
+use crate::output;
 
 /// What was asked for, and under which setting.
 pub struct Wanted<'a> {
@@ -42,13 +42,19 @@ impl Wanted<'_> {
         if self.args.report.is_none() && !self.args.video && boxes.is_none() {
             return self.print(&report, &report.to_markdown());
         }
-        let mut results = Results::new(&plan::metric_set(self.scheme, self.setting), cases)?;
+        let mut results = Results::new(&metric_set::metric_set(self.scheme, self.setting), cases)?;
         results.boxes = boxes;
         if self.args.video {
             results.videos = videos::measure(cases)?;
         }
         if let Some(dir) = &self.args.report {
-            write(dir, &results, cases, open)?;
+            let unreadable = write_report(dir, &results, cases, open)?;
+            if unreadable > 0 {
+                eprintln!(
+                    "{unreadable} images of the best and worst faces cannot be opened and are not in the report"
+                );
+            }
+            eprintln!("report: {}", dir.join("index.html").display());
         }
         self.print(&report, &results.to_markdown()?)
     }
@@ -63,26 +69,4 @@ impl Wanted<'_> {
             None => output::write_text(Path::new("-"), markdown),
         }
     }
-}
-
-fn write(
-    dir: &Path,
-    results: &Results,
-    cases: &[Case],
-    open: impl Fn(usize) -> Result<RgbImage>,
-) -> Result<()> {
-    let main = results.main()?;
-    let nmes: Vec<Option<f64>> = main.per_image.iter().map(|image| image.nme_fraction).collect();
-    let (images, unreadable) = gallery::best_and_worst(cases, &nmes, open)?;
-    if unreadable > 0 {
-        eprintln!(
-            "{unreadable} images of the best and worst faces cannot be opened and are not in the report"
-        );
-    }
-    files::make_dir(dir)?;
-    output::write_text(&dir.join("report.json"), &results.to_json())?;
-    output::write_text(&dir.join("report.md"), &results.to_markdown()?)?;
-    output::write_text(&dir.join("index.html"), &results.to_html(&images)?)?;
-    eprintln!("report: {}", dir.join("index.html").display());
-    Ok(())
 }

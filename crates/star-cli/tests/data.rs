@@ -192,7 +192,7 @@ fn weights_are_evaluated_on_raw_archives_by_split_and_subset() {
         dir.path(),
         &["eval", "--weights", "w", "--format", "cofw", "--annotations", &cofw, "--split", "private"],
     );
-    assert_contains(&error, &["--split: expected train, test for format cofw, got `private`"]);
+    assert_contains(&error, &["split: expected train, test for format cofw, got `private`"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod common;
-#[path = "common/ranks.rs"]
+#[path = "../../star-train/tests/common/ranks.rs"]
 mod compared;
 
 use std::path::Path;
@@ -137,5 +137,5 @@ fn a_picture_that_vanishes_ends_all_ranks_with_its_name() {
     let (output, told) = end(child);
     assert!(!output.status.success());
     assert_contains(&told, &["face4.png", "No such file", "error: rank"]);
-    star_cli::train::state::State::load(&dir.path().join("o")).unwrap();
+    star_train::state::State::load(&dir.path().join("o")).unwrap();
 }

@@ -110,7 +110,7 @@ fn scoring_a_file_of_predictions_gives_the_report_of_the_run_that_made_it() {
     // Without the pictures the report is written all the same.
     let output = star(dir, &[&score[..], &["--report", "c", "--images", "nowhere"]].concat());
     assert!(output.status.success() && dir.join("c/index.html").is_file());
-    assert_contains(&String::from_utf8_lossy(&output.stderr), &["4 pictures", "cannot be opened"]);
+    assert_contains(&String::from_utf8_lossy(&output.stderr), &["4 images", "cannot be opened"]);
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use star_cli::train::state::State;
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Scheme};
+use star_train::state::{self, State};
 
 use common::{assert_contains, bytes, ok, refused};
 
@@ -132,7 +132,7 @@ tensorboard = true
 [schedule]
 learning_rate = 2e-3
 warmup_epochs = 0.5
-decay = { kind = "cosine", floor = 1e-5 }
+decay = { kind = "cosine", min_lr = 1e-5 }
 [optimizer]
 kind = "adam_w"
 weight_decay = 0.05
@@ -237,7 +237,7 @@ fn a_training_killed_at_twenty_moments_ends_with_the_same_bits() {
     let (mut kills, mut moment) = (0, 7u64);
     while kills < 20 {
         moment = (moment * 48_271) % 0x7fff_ffff;
-        let mut child = spawn(dir.path(), "parts", star_cli::train::state::exists(&out));
+        let mut child = spawn(dir.path(), "parts", state::exists(&out));
         std::thread::sleep(Duration::from_millis(40 + moment % 160));
         if child.try_wait().unwrap().is_some() {
             break;
@@ -248,7 +248,7 @@ fn a_training_killed_at_twenty_moments_ends_with_the_same_bits() {
     }
     assert!(kills >= 5, "the training was over after {kills} kills");
     println!("{kills} kills");
-    assert!(spawn(dir.path(), "parts", star_cli::train::state::exists(&out)).wait().unwrap().success());
+    assert!(spawn(dir.path(), "parts", state::exists(&out)).wait().unwrap().success());
     for file in ["last/model.safetensors", "best/model.safetensors", "best/config.json"] {
         assert_eq!(
             bytes(dir.path(), &format!("whole/{file}")),
@@ -348,7 +348,7 @@ fn a_full_or_read_only_disk_is_an_error_and_leaves_earlier_states_whole() {
     };
     let error = refused(dir.path(), &["train", "--config", "run.toml", "--out", "small/o"]);
     assert_contains(&error, &["small/o", "No space left"]);
-    let state = State::load(&small.join("o")).unwrap();
+    let (state, _) = State::load(&small.join("o")).unwrap();
     assert!(state.position.step > 0);
     mount.read_only();
     let error = refused(dir.path(), &["train", "--config", "run.toml", "--out", "small/other"]);

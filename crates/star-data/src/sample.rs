@@ -22,6 +22,22 @@ pub struct Sample {
     pub source: PathBuf,
 }
 
+impl Sample {
+    /// A sample that was made in memory: all that is in `image` is of it, and all of `points` are known.
+    ///
+    /// ```
+    /// use star_data::Sample;
+    ///
+    /// let sample = Sample::new(image::RgbImage::new(64, 32), vec![[10.0, 12.5]]);
+    /// assert_eq!((sample.face.width, sample.face.height), (63.0, 31.0));
+    /// ```
+    pub fn new(image: RgbImage, points: Vec<[f32; 2]>) -> Self {
+        let [width, height] = [image.width(), image.height()].map(|side| side as f32 - 1.0);
+        let face = FaceBox { x: 0.0, y: 0.0, width, height };
+        Self { image, points, visibility: None, face, tags: Vec::new(), source: PathBuf::from("in memory") }
+    }
+}
+
 /// What is written down about one face: a [`Sample`] before its image is decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {

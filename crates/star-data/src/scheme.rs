@@ -102,6 +102,29 @@ struct Tables {
 }
 
 impl Scheme {
+    /// A scheme of `keypoints` points and nothing else: no edges, nothing to swap under a mirror, errors divided by the diagonal of the
+    /// box around the true points.
+    ///
+    /// ```
+    /// let scheme = star_data::Scheme::new("rectangle", 4);
+    /// assert_eq!((scheme.keypoints, scheme.edges.len(), scheme.threshold), (4, 0, 0.10));
+    /// ```
+    pub fn new(name: &str, keypoints: usize) -> Self {
+        Self {
+            name: name.to_string(),
+            aliases: Vec::new(),
+            keypoints,
+            names: Vec::new(),
+            five_points: None,
+            inter_ocular: None,
+            inter_pupil: None,
+            normalizer: DefaultNormalizer::default(),
+            threshold: default_threshold(),
+            flip_pairs: Vec::new(),
+            edges: Vec::new(),
+        }
+    }
+
     /// The built-in schemes: `wflw98`, `face300w68`, `cofw29`.
     pub fn built_in() -> Vec<Scheme> {
         // The table is part of the program and its reading is tested; without it there are no schemes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
+use candle_nn::init::NormalOrUniform;
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use rand::SeedableRng;
@@ -140,21 +141,33 @@ fn hash(name: &str) -> u64 {
 fn draw(shape: Shape, name: &str, init: Init, seed: u64) -> Result<Tensor> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ hash(name));
     let count = shape.elem_count();
-    let values: Vec<f64> = match init {
+    let values = match init {
         Init::Const(value) => vec![value; count],
-        Init::Uniform { lo, up } => {
-            let uniform = Uniform::new_inclusive(lo, up).map_err(candle_core::Error::wrap)?;
-            (0..count).map(|_| uniform.sample(&mut rng)).collect()
-        }
-        Init::Randn { mean, stdev } => {
-            let normal = |rng: &mut ChaCha8Rng| -> f64 { StandardNormal.sample(rng) };
-            (0..count).map(|_| mean + stdev * normal(&mut rng)).collect()
-        }
-        Init::Kaiming { .. } => {
-            bail!("{name}: layers here state their bounds as Init::Uniform, got {init:?}")
+        Init::Uniform { lo, up } => uniform(&mut rng, count, lo, up)?,
+        Init::Randn { mean, stdev } => normal(&mut rng, count, mean, stdev),
+        // What candle's own layers ask for.
+        Init::Kaiming { dist, fan, non_linearity } => {
+            let stdev = non_linearity.gain() / (fan.for_shape(&shape) as f64).sqrt();
+            match dist {
+                NormalOrUniform::Normal => normal(&mut rng, count, 0.0, stdev),
+                NormalOrUniform::Uniform => {
+                    let bound = 3f64.sqrt() * stdev;
+                    uniform(&mut rng, count, -bound, bound)?
+                }
+            }
         }
     };
     Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+fn uniform(rng: &mut ChaCha8Rng, count: usize, lo: f64, up: f64) -> Result<Vec<f64>> {
+    let uniform = Uniform::new_inclusive(lo, up).map_err(candle_core::Error::wrap)?;
+    Ok((0..count).map(|_| uniform.sample(rng)).collect())
+}
+
+fn normal(rng: &mut ChaCha8Rng, count: usize, mean: f64, stdev: f64) -> Vec<f64> {
+    let mut standard = || -> f64 { StandardNormal.sample(rng) };
+    (0..count).map(|_| mean + stdev * standard()).collect()
 }
 
 #[cfg(test)]
@@ -177,6 +190,19 @@ mod tests {
         assert_ne!(a, b);
         assert_ne!(a, draw_pair(2, "a", "b")[0]);
         assert!(a.iter().all(|v| v.abs() <= 1.0));
+    }
+
+    #[test]
+    fn layers_of_candle_are_drawn_from_the_seed_with_their_own_spread() {
+        // fan in 3 * 5 * 5 = 75, gain sqrt 2: a standard deviation of sqrt(2 / 75)
+        let parameters = Parameters::new(3);
+        let vb = parameters.var_builder(DType::F64, &Device::Cpu);
+        candle_nn::conv2d_no_bias(3, 64, 5, Default::default(), vb.pp("conv")).unwrap();
+        let weights: Vec<f64> =
+            parameters.get("conv.weight").unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let deviation = (weights.iter().map(|w| w * w).sum::<f64>() / weights.len() as f64).sqrt();
+        // 4800 draws: within 5 % at six standard errors.
+        assert!((deviation / (2.0f64 / 75.0).sqrt() - 1.0).abs() < 0.05, "{deviation}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
-use star_cli::config::SourceSection;
 use star_data::synthetic::{self, Subject, SyntheticConfig};
+use star_train::config::SourceSection;
 
 use super::design::{Design, Job, subject_name};
 use crate::variant::Variant;

@@ -1,14 +1,13 @@
 //! What is trained: pictures, network, budget, and which losses under which strengths and seeds.
 
 use serde::{Deserialize, Serialize};
-use star_cli::config::{
-    DataSection, DistanceName, LossKind, LossSection, ModelSection, Precision, SourceSection, TrainConfig,
-};
-use star_cli::train::optimizer::OptimizerSection;
-use star_cli::train::schedule::{Decay, Schedule};
 use star_data::augment::{Augmentation, Flip, Similarity};
 use star_data::synthetic::{Labels, Subject, SyntheticConfig};
 use star_predict::device::DeviceName;
+use star_train::config::{
+    DataSection, DistanceName, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
+};
+use star_train::{OptimizerConfig, Precision, Schedule, StepDecay};
 
 use crate::variant::{self, Ablation, Variant};
 
@@ -336,9 +335,9 @@ impl Design {
             schedule: Schedule {
                 learning_rate,
                 warmup_epochs: 0.0,
-                decay: Decay::Step { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 },
+                decay: StepDecay { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 }.into(),
             },
-            optimizer: OptimizerSection::default(),
+            optimizer: OptimizerConfig::default(),
             augmentation: augmentation(),
         };
         job.variant.apply(&mut config);

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
-use star_cli::cases::Scored;
-use star_cli::evaluate;
-use star_cli::train::metrics::{self, Record};
 use star_data::synthetic::{self, Subject, SyntheticConfig, SyntheticDataset};
 use star_eval::ambiguity::angle_between;
 use star_eval::{Normalizer, keypoint_errors};
 use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 use star_predict::{Ellipse, Predictor};
+use star_train::evaluate::{self, Labels, Scored};
+use star_train::records::{self, Record};
 
 use super::design::{Design, Job};
 use crate::machine::sha256;
@@ -109,9 +108,9 @@ pub(crate) fn measure(design: &Design, job: &Job, dir: &Path) -> Result<Measured
     let options = CompileOptions::default();
     let predictor = Predictor::from_folder(&folder, &Device::Cpu, &options)?;
     let set = open(design.test(job.subject))?;
-    let scored = evaluate::run_over(&predictor, set.clone(), 32, |_| ())?;
+    let scored = evaluate::run_over(&predictor, &set, 32, Labels::AsAnnotated, |_| ())?;
     let mut measured = Measured { weights: weights(dir)?, ..score(job, set.as_ref(), &scored)? };
-    for record in metrics::read(&dir.join("metrics.jsonl"))? {
+    for record in records::read(&dir.join("metrics.jsonl"))? {
         if let Record::Epoch(epoch) = record {
             measured.epochs.push(Epoch {
                 step: epoch.step,

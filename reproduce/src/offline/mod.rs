@@ -22,8 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use star_cli::train;
 use star_predict::files;
+use star_train::config::Options;
+use star_train::state;
 
 use super::args::{Args, StageName};
 use super::document::{Document, Section};
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     prepare(&out, &design, args.resume || !args.skip.is_empty(), design.thorough, |earlier| {
         design.is_but_for_seeds(earlier)
     })?;
-    star_cli::memory::keep_freed();
+    star_train::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {
         out: out.clone(),
@@ -206,20 +207,16 @@ fn train_all(
         if place.join(DONE).exists() {
             return Ok(());
         }
-        let options = train::Options {
-            collective: Arc::new(train::collective::Alone),
-            resume: train::state::exists(&place),
-            stop: stop.clone(),
-            label: job.title(),
-            quiet: true,
-        };
+        let options = Options { resume: state::exists(&place), stop: stop.clone(), ..Default::default() };
         if !options.resume && place.exists() {
             // Killed before its first state: nothing in it can be gone on with.
             std::fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
         }
-        let outcome = train::run(&design.config(job), Path::new("."), &place, &options)
+        let outcome = design
+            .config(job)
+            .run(Path::new("."), &place, options)
             .with_context(|| format!("training {}", job.title()))?;
-        if let train::Outcome::Finished(best) = outcome {
+        if let star_train::Outcome::Finished(best) = outcome {
             files::write_atomic(&place.join(DONE), b"")?;
             let nme = best.map_or(f64::NAN, |best| 100.0 * best.nme);
             told.tell(&format!("{}: NME {nme:.2} % against ambiguous labels", job.title()));
@@ -330,15 +327,9 @@ mod tests {
         assert!(first.err().unwrap().to_string().contains("--resume"));
         let job = &design.jobs()[0];
         let place = stopped.join("train").join(job.id());
-        let options = train::Options {
-            collective: Arc::new(train::collective::Alone),
-            resume: false,
-            stop: Arc::new(AtomicBool::new(true)),
-            label: String::new(),
-            quiet: true,
-        };
-        let outcome = train::run(&design.config(job), Path::new("."), &place, &options).unwrap();
-        assert_eq!(outcome, train::Outcome::Stopped);
+        let options = Options { stop: Arc::new(AtomicBool::new(true)), ..Default::default() };
+        let outcome = design.config(job).run(Path::new("."), &place, options).unwrap();
+        assert_eq!(outcome, star_train::Outcome::Stopped);
         files::make_dir(&stopped.join("train").join(design.jobs()[1].id())).unwrap();
         let resumed = everything(&design, &stopped, 2, &go).unwrap();
         assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use star_cli::config::LossKind;
 use star_data::synthetic::Subject;
 use star_eval::Interval;
+use star_train::config::LossKind;
 
 use super::design::subject_name;
 use super::measure::Measured;

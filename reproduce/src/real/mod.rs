@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     prepare(&out, &plan, args.resume || !args.skip.is_empty(), true, |earlier| {
         plan.is_but_for_seeds(earlier)
     })?;
-    star_cli::memory::keep_freed();
+    star_train::memory::keep_freed();
     let stop = star_cli::stop_on_ctrl_c()?;
     let stages = Stages {
         out: out.clone(),

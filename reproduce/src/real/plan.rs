@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use star_cli::config::{FilesSection, SourceSection, TrainConfig};
 use star_data::formats::{Compat, Format, Split};
 use star_predict::device::DeviceName;
+use star_train::config::{FilesSection, SourceSection, TrainConfig};
 
 use super::sets::{Located, RealSet};
 use crate::args::{Args, Origin, Profile};

@@ -191,7 +191,11 @@ impl Located {
     /// When it cannot be read.
     pub(crate) fn open(&self, set: &RealSet, split: Split, compat: Compat) -> Result<Opened> {
         let opened = self.source(set, split, compat)?.open()?;
-        star_cli::source::usable(opened, self.format == Format::Face300vw)
+        let problems = match self.format {
+            Format::Face300vw => star_train::config::Problems::LeaveOut,
+            _ => star_train::config::Problems::Refuse,
+        };
+        star_train::config::usable(opened, problems, &mut |text| eprintln!("{text}"))
     }
 
     /// Format, for a training file.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use star_cli::args::HintArgs;
-use star_cli::{cases, evaluate, plan as measures, train, videos, weights};
+use star_cli::train::Bar;
+use star_cli::weights;
 use star_data::Scheme;
 use star_data::formats::{Compat, Format, Split};
 use star_eval::{Case, Group, Results, Setting};
@@ -16,6 +17,10 @@ use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 use star_predict::Predictor;
 use star_predict::files;
+use star_train::Outcome;
+use star_train::config::Options;
+use star_train::evaluate::{self, Labels, Scored, metric_set as measures, videos};
+use star_train::state;
 
 use super::outcome::{Scores, SetOutcome};
 use super::plan::RealPlan;
@@ -242,21 +247,21 @@ pub(crate) fn trainings(
                 if !faces.is_empty() {
                     files::write_atomic(&seen(&place), faces.as_bytes())?;
                 }
-                let options = train::Options {
-                    collective: Arc::new(train::collective::Alone),
-                    resume: train::state::exists(&place),
+                let options = Options {
+                    resume: state::exists(&place),
                     stop: stop.clone(),
-                    label: label.clone(),
-                    quiet: false,
+                    progress: Box::new(Bar::labelled(&label)),
+                    ..Default::default()
                 };
                 if !options.resume && place.exists() {
                     std::fs::remove_dir_all(&place)
                         .with_context(|| format!("removing {}", place.display()))?;
                 }
                 let config = plan.config(set, found, &variant, seed)?;
-                let outcome = train::run(&config, Path::new("."), &place, &options)
+                let outcome = config
+                    .run(Path::new("."), &place, options)
                     .with_context(|| format!("training {label}"))?;
-                if outcome == train::Outcome::Stopped {
+                if outcome == Outcome::Stopped {
                     bail!("stopped; go on with the same command and --resume");
                 }
                 files::write_atomic(&done, b"")?;
@@ -340,12 +345,14 @@ fn score(plan: &RealPlan, set: &RealSet, found: &Located, place: &Path, seed: u6
     let scheme = set.scheme()?;
     let (normalizer, normalizer_name) = measures::normalizer(&scheme, None)?;
     let bar = star_cli::progress::bar(dataset.len(), "faces");
-    let clamp = plan.compat == Compat::Reference;
-    let scored = evaluate::run_over_labels(&predictor, dataset.clone(), BATCH, clamp, |done| {
-        bar.set_position(done as u64);
-    })?;
+    let labels = match plan.compat {
+        Compat::Reference => Labels::Clamped,
+        Compat::None => Labels::AsAnnotated,
+    };
+    let scored =
+        evaluate::run_over(&predictor, &dataset, BATCH, labels, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    let case = |face: &cases::Scored| Ok(cases::scored(face, dataset.annotation(face.index)?));
+    let case = |face: &Scored| Ok(evaluate::case(face, dataset.annotation(face.index)?));
     let cases: Vec<Case> = scored.iter().map(case).collect::<Result<_>>()?;
     let setting = Setting {
         dataset: format!("{} test", set.name),

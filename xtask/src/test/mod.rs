@@ -43,7 +43,7 @@ enum Step {
     Doctests,
     /// Every example of a crate runs without arguments
     Examples,
-    /// A crate outside the workspace trains with star-loss alone
+    /// Crates outside the workspace train a network of their own, and score data of their own
     Outside,
     /// Two MPI processes train as one, where an MPI with its headers, and libclang, are installed
     Mpi,

@@ -1,83 +1,69 @@
-//! A stranger's crate: depends on star-loss by path alone, outside the workspace, builds offline and trains.
+//! Crates of strangers: they depend on ours by path alone, outside the workspace, build offline and run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use toml::{Table, Value};
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, check};
 
-/// The crate's name, and its program's.
-const NAME: &str = "star-outside";
-const PROGRAM: &str = include_str!("../../outside/main.rs");
+/// Where the crates are, a folder each.
+const FOLDER: &str = "tests/outside";
 
-/// Builds and runs the crate in a temporary folder.
+/// Builds and runs each crate.
 ///
 /// # Errors
-/// When it does not build, or its loss does not fall.
+/// At the first that does not build, or whose exit code is not 0.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let manifest = manifest(&workspace.read("Cargo.toml")?, &workspace.root)?;
-    fs::create_dir(folder.path().join("src"))?;
-    fs::write(folder.path().join("src/main.rs"), PROGRAM)?;
-    fs::write(folder.path().join("Cargo.toml"), manifest)?;
     // The same versions as the workspace, so that nothing is fetched.
-    fs::copy(workspace.root.join("Cargo.lock"), folder.path().join("Cargo.lock"))?;
-
-    let trained = cargo(workspace, folder.path(), &["run", "--offline"])?;
-    // The folder's name is new each time: what was built for it would never be found again.
-    cargo(workspace, folder.path(), &["clean", "--offline", "--quiet", "--package", NAME])?;
-    ensure!(
-        trained,
-        "the crate outside the workspace does not build or does not train; its program is xtask/outside/main.rs"
-    );
+    let lock = workspace.read("Cargo.lock")?;
+    for dir in crates(&workspace.root)? {
+        println!("{}", dir.display());
+        fs::write(dir.join("Cargo.lock"), &lock)
+            .with_context(|| format!("writing Cargo.lock into {}", dir.display()))?;
+        let mut command = workspace.cargo(&["run", "--offline"]);
+        command.arg("--manifest-path").arg(dir.join("Cargo.toml"));
+        command.arg("--target-dir").arg(&workspace.target).stdin(Stdio::null());
+        check(command, &format!("the crate outside the workspace is {}", dir.display()))?;
+    }
     Ok(())
 }
 
-fn cargo(workspace: &Workspace, folder: &Path, arguments: &[&str]) -> Result<bool> {
-    let mut command = workspace.cargo(arguments);
-    command.arg("--manifest-path").arg(folder.join("Cargo.toml"));
-    command.arg("--target-dir").arg(&workspace.target).stdin(Stdio::null());
-    Ok(command.status().context("starting cargo for the crate outside the workspace")?.success())
-}
-
-/// A manifest with star-loss by path and candle in the version that `root`, the workspace's manifest, names.
-///
-/// Below this crate candle has fewer features than in the workspace, so it is built again: unoptimised, which is quickest.
-fn manifest(root: &str, path: &Path) -> Result<String> {
-    let root: Table = root.parse().context("Cargo.toml")?;
-    let shared = root.get("workspace").and_then(|workspace| workspace.get("dependencies"));
-    let candle = shared
-        .and_then(|dependencies| dependencies.get("candle-core"))
-        .context("Cargo.toml: candle-core is not in [workspace.dependencies]")?;
-    let path = Value::from(path.join("crates/star-loss").to_string_lossy().into_owned());
-    Ok(format!(
-        "[package]\nname = \"{NAME}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         [dependencies]\ncandle-core = {candle}\nstar-loss = {{ path = {path} }}\n\n\
-         [workspace]\n\n[profile.dev]\nopt-level = 0\ndebug = false\n"
-    ))
+/// The folders of `tests/outside` that hold a crate, in order.
+fn crates(root: &Path) -> Result<Vec<PathBuf>> {
+    let folder = root.join(FOLDER);
+    let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let mut found: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join("Cargo.toml").is_file()).collect();
+    ensure!(!found.is_empty(), "{}: expected a crate in it", folder.display());
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
+    use toml::Table;
+
     use super::*;
 
     #[test]
-    fn the_manifest_takes_the_candle_version_from_the_workspace() {
-        let root =
-            "[workspace.dependencies]\ncandle-core = { version = \"9.8.7\", default-features = false }\n";
-        let manifest: Table = manifest(root, Path::new("checkout")).unwrap().parse().unwrap();
-        assert_eq!(manifest["dependencies"]["candle-core"]["version"].as_str(), Some("9.8.7"));
-        let loss = manifest["dependencies"]["star-loss"]["path"].as_str().unwrap();
-        assert!(Path::new(loss).ends_with("crates/star-loss"), "{loss}");
-        assert!(manifest["workspace"].as_table().is_some_and(Table::is_empty));
-    }
-
-    #[test]
-    fn a_workspace_without_candle_is_said_to_have_none() {
-        let message = manifest("[workspace.dependencies]\n", Path::new("x")).unwrap_err().to_string();
-        assert!(message.contains("candle-core"), "{message}");
+    fn crates_outside_are_no_members_and_name_the_versions_of_the_workspace() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap().parse::<Table>().unwrap();
+        let ours = read(root.join("Cargo.toml"))["workspace"]["dependencies"].clone();
+        let version = |dependency: &toml::Value| {
+            dependency.get("version").unwrap_or(dependency).as_str().unwrap().to_string()
+        };
+        for dir in crates(&root).unwrap() {
+            let manifest = read(dir.join("Cargo.toml"));
+            assert!(manifest["workspace"].as_table().is_some_and(Table::is_empty));
+            for (name, dependency) in manifest["dependencies"].as_table().unwrap() {
+                match dependency.get("path").and_then(toml::Value::as_str) {
+                    Some(path) => assert!(dir.join(path).join("Cargo.toml").is_file(), "{name}: {path}"),
+                    None => assert_eq!(version(dependency), version(&ours[name.as_str()]), "{name}"),
+                }
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use star_train::evaluate::metric_set;
 
 use super::{ReportArgs, SourceArgs, WeightsArgs};
 
@@ -19,6 +20,18 @@ pub enum NormalizerName {
     BoxMean,
     /// 0.6 of that diagonal: the head's size as MPII defines it for PCKh
     HeadSize,
+}
+
+impl From<NormalizerName> for metric_set::NormalizerName {
+    fn from(name: NormalizerName) -> Self {
+        match name {
+            NormalizerName::InterOcular => Self::InterOcular,
+            NormalizerName::InterPupil => Self::InterPupil,
+            NormalizerName::BoxDiagonal => Self::BoxDiagonal,
+            NormalizerName::BoxMean => Self::BoxMean,
+            NormalizerName::HeadSize => Self::HeadSize,
+        }
+    }
 }
 
 /// The two ends of a normalizer of your own: groups of keypoints whose means are measured between.

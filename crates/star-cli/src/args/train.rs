@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
-use crate::train::collective::Engine;
+use star_train::{collective, config};
 
 /// Networks that an example configuration can be about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -18,6 +17,42 @@ pub enum Preset {
     Tiny,
     /// HRNetV2-W18, 256 px; its trunk can start from `init_from = "hrnet-w18-imagenet"`
     HrnetW18,
+}
+
+impl From<Preset> for config::Preset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Reference => Self::Reference,
+            Preset::Lite => Self::Lite,
+            Preset::Tiny => Self::Tiny,
+            Preset::HrnetW18 => Self::HrnetW18,
+        }
+    }
+}
+
+/// Engines between the processes of a training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// MPI where mpirun or srun started several processes, none otherwise
+    #[default]
+    Auto,
+    /// This process alone, whoever started it
+    None,
+    /// MPI, over the host's memory (needs a build with the feature `mpi`)
+    Mpi,
+    /// NCCL for gradients on CUDA cards, MPI for the rest (needs a build with the feature `nccl`)
+    Nccl,
+}
+
+impl From<Engine> for collective::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Auto => Self::Auto,
+            Engine::None => Self::None,
+            Engine::Mpi => Self::Mpi,
+            Engine::Nccl => Self::Nccl,
+        }
+    }
 }
 
 /// Arguments of `star train`.

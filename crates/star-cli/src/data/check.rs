@@ -91,6 +91,7 @@ fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, nam
 const BROKEN: &str = "broken";
 
 fn split(format: Format, args: &FacesArgs) -> Split {
-    let named = source::split(format, args.source.split.as_deref()).ok().and_then(|(split, _)| split);
+    let named =
+        star_train::config::split(format, args.source.split.as_deref()).ok().and_then(|(split, _)| split);
     named.unwrap_or(Split::Test)
 }

@@ -24,7 +24,7 @@ const TIGHT: f32 = 1e-2;
 /// # Errors
 /// When rows cannot be read or said in the other format, or files cannot be written.
 pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
-    let opened = source::usable(source::open_faces(&args.faces)?, source::lenient(&args.faces.source))?;
+    let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
     let dataset = opened.dataset;
     for note in &opened.notes {
         eprintln!("note: {note}");

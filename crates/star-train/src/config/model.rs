@@ -1,0 +1,188 @@
+//! The `[model]` part of a training file: which network is trained, and from where.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use star_data::Scheme;
+use star_model::checkpoint::Architecture;
+use star_model::{HeatmapActivation, HrNetConfig, StackedHourglassConfig};
+
+/// Width of an HRNet where none is named: that of the published landmark checkpoints.
+const HRNET_WIDTH: usize = 18;
+
+/// Networks that have a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// The published hourglass: 4 stacks, 256 channels, 256 px.
+    #[default]
+    Reference,
+    /// An hourglass for the CPU of a laptop: 2 stacks, 128 channels, 256 px.
+    Lite,
+    /// An hourglass for trials: 1 stack of 3 levels, 64 channels, 128 px.
+    Tiny,
+    /// HRNetV2-W18, 256 px; its trunk can start from `init_from = "hrnet-w18-imagenet"`.
+    HrnetW18,
+}
+
+/// Kind of network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backbone {
+    /// The paper's stacked hourglass.
+    #[default]
+    Hourglass,
+    /// HRNetV2 with its landmark head.
+    HrNet,
+}
+
+/// Shape of the network. Defaults: the published hourglass. `stacks` to `attention` are the hourglass's, `width`, `face_scale` and
+/// `activation` the HRNet's; naming one of the other network is an error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// Kind of network.
+    pub backbone: Backbone,
+    /// Number of hourglasses.
+    pub stacks: usize,
+    /// Halvings inside each.
+    pub levels: usize,
+    /// Feature channels.
+    pub channels: usize,
+    /// Side of the input in pixels; maps are a quarter of it.
+    pub image_size: usize,
+    /// Coordinate channels at the stem and at each hourglass.
+    pub coord_conv: bool,
+    /// Point and edge maps that gate the heatmaps.
+    pub attention: bool,
+    /// Channels of the HRNet's highest resolution: 18, 32 or 48 as published; default 18.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// How the HRNet's raw maps become masses; default `instance_norm_relu`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<HeatmapActivation>,
+    /// Share of the HRNet's input that a face's landmarks take up; default 1, as the hourglass's; 0.8 in the public HRNets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face_scale: Option<f32>,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        StackedHourglassConfig::reference(1, vec![vec![0]]).into()
+    }
+}
+
+impl From<StackedHourglassConfig> for ModelSection {
+    fn from(config: StackedHourglassConfig) -> Self {
+        let StackedHourglassConfig { stacks, levels, channels, image_size, coord_conv, attention, .. } =
+            config;
+        Self {
+            backbone: Backbone::Hourglass,
+            stacks,
+            levels,
+            channels,
+            image_size,
+            coord_conv,
+            attention,
+            width: None,
+            activation: None,
+            face_scale: None,
+        }
+    }
+}
+
+impl ModelSection {
+    /// A network by name.
+    pub fn preset(preset: Preset) -> Self {
+        // The scheme decides on keypoints and edges; here they only have to be there.
+        let edges = vec![vec![0]];
+        match preset {
+            Preset::Reference => StackedHourglassConfig::reference(1, edges).into(),
+            Preset::Lite => StackedHourglassConfig::lite(1, edges).into(),
+            Preset::Tiny => StackedHourglassConfig::tiny(1, edges).into(),
+            Preset::HrnetW18 => {
+                Self { backbone: Backbone::HrNet, width: Some(HRNET_WIDTH), ..Self::default() }
+            }
+        }
+    }
+
+    /// The network for `scheme`.
+    ///
+    /// # Errors
+    /// Names a field that is out of range, or of the other network.
+    pub fn architecture(&self, scheme: &Scheme) -> Result<Architecture> {
+        let architecture = match self.backbone {
+            Backbone::Hourglass => {
+                ensure!(
+                    self.width.is_none() && self.activation.is_none() && self.face_scale.is_none(),
+                    "`width`, `activation` and `face_scale` are an HRNet's; the backbone is the hourglass, whose width is `channels`"
+                );
+                Architecture::StackedHourglass(self.hourglass(scheme))
+            }
+            Backbone::HrNet => {
+                let hourglass = Self {
+                    backbone: self.backbone,
+                    image_size: self.image_size,
+                    width: self.width,
+                    activation: self.activation,
+                    face_scale: self.face_scale,
+                    ..Self::default()
+                };
+                ensure!(
+                    *self == hourglass,
+                    "`stacks`, `levels`, `channels`, `coord_conv` and `attention` are the hourglass's; the backbone is \
+                     an HRNet, which is sized by `width`"
+                );
+                let published = HrNetConfig::published(scheme.keypoints, self.width.unwrap_or(HRNET_WIDTH));
+                Architecture::HrNet(HrNetConfig {
+                    image_size: self.image_size,
+                    activation: self.activation.unwrap_or_default(),
+                    face_scale: self.face_scale.unwrap_or(published.face_scale),
+                    ..published
+                })
+            }
+        };
+        architecture.validate()?;
+        Ok(architecture)
+    }
+
+    fn hourglass(&self, scheme: &Scheme) -> StackedHourglassConfig {
+        StackedHourglassConfig {
+            keypoints: scheme.keypoints,
+            edges: scheme.edge_points(),
+            stacks: self.stacks,
+            levels: self.levels,
+            channels: self.channels,
+            image_size: self.image_size,
+            coord_conv: self.coord_conv,
+            attention: self.attention,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(text: &str) -> Result<Architecture> {
+        let section: ModelSection = toml::from_str(text)?;
+        section.architecture(&Scheme::named("cofw29")?)
+    }
+
+    #[test]
+    fn an_hrnet_is_named_by_its_width() {
+        let w32 = section("backbone = \"hrnet\"\nwidth = 32\nimage_size = 128\n").unwrap();
+        assert_eq!(w32, Architecture::HrNet(HrNetConfig { image_size: 128, ..HrNetConfig::w32(29) }));
+        let w18 = section("backbone = \"hrnet\"\nactivation = \"peak\"\n").unwrap();
+        let peak = HrNetConfig { activation: HeatmapActivation::Peak, ..HrNetConfig::w18(29) };
+        assert_eq!(w18, Architecture::HrNet(peak));
+    }
+
+    #[test]
+    fn a_setting_of_the_other_network_is_refused() {
+        let message = section("backbone = \"hrnet\"\nstacks = 2\n").unwrap_err().to_string();
+        assert!(message.contains("`stacks`") && message.contains("`width`"), "{message}");
+        let message = section("width = 18\n").unwrap_err().to_string();
+        assert!(message.contains("hourglass"), "{message}");
+        let message = section("backbone = \"hrnet\"\nimage_size = 100\n").unwrap_err().to_string();
+        assert!(message.contains("image_size"), "{message}");
+    }
+}

@@ -1,0 +1,169 @@
+//! From a training file to a trainer and its data.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use star_data::formats::{Format, Split};
+use star_data::{Dataset, Scheme};
+use star_model::checkpoint::Tensors;
+use star_predict::failure;
+use star_predict::weights::{self, FetchProgress};
+
+use super::{SourceSection, TrainConfig};
+use crate::collective::{Alone, Collective, SharedError};
+use crate::holdout::{Together, hold_out};
+use crate::progress::Progress;
+use crate::run::Outcome;
+use crate::trainer::Trainer;
+
+/// The training file that a run was started with, kept in its folder.
+const CONFIG_COPY: &str = "config.toml";
+
+/// How a run is to be carried out, beside what its training file says.
+pub struct Options {
+    /// The ranks that share every batch.
+    pub collective: Arc<dyn Collective>,
+    /// Go on from the newest state.
+    pub resume: bool,
+    /// Set from outside to stop after the step under way.
+    pub stop: Arc<AtomicBool>,
+    /// Who hears how the run goes.
+    pub progress: Box<dyn Progress>,
+    /// Who hears of weights that are fetched.
+    pub fetch: Box<dyn FetchProgress>,
+}
+
+/// One process that reports to nobody.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            collective: Arc::new(Alone),
+            resume: false,
+            stop: Arc::default(),
+            progress: Box::new(()),
+            fetch: Box::new(()),
+        }
+    }
+}
+
+/// A trainer and its data.
+pub struct Prepared {
+    /// The trainer, with every setting of the training file.
+    pub trainer: Trainer,
+    /// Samples to train on.
+    pub train: Arc<dyn Dataset>,
+    /// Samples to choose the best epoch by.
+    pub validation: Arc<dyn Dataset>,
+    config: TrainConfig,
+}
+
+impl Prepared {
+    /// Trains into the folder `out` and keeps the training file there, see [`Trainer::run`].
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run(self, out: &Path) -> Result<Outcome> {
+        let text = toml::to_string_pretty(&self.config)?;
+        self.trainer.keep_file(CONFIG_COPY, text).run(&self.train, &self.validation, out)
+    }
+}
+
+impl TrainConfig {
+    /// Trains what this describes into the folder `out`; relative paths start from `base`.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::prepare`] and [`Trainer::run`].
+    pub fn run(&self, base: &Path, out: &Path, options: Options) -> Result<Outcome> {
+        self.prepare(base, options)?.run(out)
+    }
+
+    /// The trainer for keypoints of `scheme`, without data and without weights to start from.
+    ///
+    /// # Errors
+    /// Names the field that is out of range.
+    pub fn trainer(&self, scheme: &Scheme) -> Result<Trainer> {
+        let architecture = self.model.architecture(scheme).context("model")?;
+        let trainer = Trainer::from_architecture(architecture, self.loss.loss(scheme)?);
+        Ok(trainer.settings(self.settings()).description(self.description()?))
+    }
+
+    /// The trainer and its data; relative paths start from `base`.
+    ///
+    /// # Errors
+    /// Names the field that is out of range, or the data or weights that cannot be used. Where several ranks train, an error on one
+    /// is one on all.
+    pub fn prepare(&self, base: &Path, options: Options) -> Result<Prepared> {
+        let collective = options.collective.clone();
+        let prepared = self.prepare_on_rank(base, options);
+        if let Err(error) = &prepared
+            && !error.is::<SharedError>()
+        {
+            collective.abort(&failure::describe(error));
+        }
+        prepared
+    }
+
+    fn prepare_on_rank(&self, base: &Path, mut options: Options) -> Result<Prepared> {
+        self.validate()?;
+        let collective = &options.collective;
+        let scheme = collective.agree(self.scheme(base))?;
+        let mut trainer = self.trainer(&scheme)?;
+        trainer.validate()?;
+        let mut note = |text: &str| options.progress.note(text);
+        let (train, validation) = collective.agree(self.data(base, &scheme, &mut note))?;
+        if let Some(from) = self.init_from.as_ref().filter(|_| !options.resume) {
+            let read: Result<Option<Tensors>> = match collective.leads() {
+                true => weights::tensors(from, base, options.fetch.as_mut()).map(Some).context("init_from"),
+                false => Ok(None),
+            };
+            let tensors = collective.tensors_from_first(collective.agree(read)?)?;
+            let name = format!("init_from: {}", from.display());
+            trainer = trainer.start_from(name, tensors.unwrap_or_default());
+        }
+        if options.resume {
+            trainer = trainer.resume();
+        }
+        let trainer = trainer.collective(options.collective).stop(options.stop);
+        Ok(Prepared {
+            trainer: trainer.boxed_progress(options.progress),
+            train,
+            validation,
+            config: self.clone(),
+        })
+    }
+
+    /// Samples to train on and to validate on.
+    fn data(
+        &self,
+        base: &Path,
+        scheme: &Scheme,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+        let loading = &self.data.loading;
+        let train = self.data.train.open(base, scheme, Split::Train, note).context("data.train")?;
+        let train = loading.cached(train, base)?;
+        if let Some(source) = &self.data.validation {
+            let validation = source.open(base, scheme, Split::Test, note).context("data.validation")?;
+            return Ok((train, loading.cached(validation, base)?));
+        }
+        let together = match self.data.train {
+            SourceSection::Files(Format::Face300vw, _) => Together::Video,
+            _ => Together::Image,
+        };
+        let (kept, held) = hold_out(train, self.data.holdout, self.seed, together).context("data.train")?;
+        Ok((Arc::new(kept), Arc::new(held)))
+    }
+
+    /// What a resumed run must have in common beside its settings.
+    fn description(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({
+            "scheme": self.scheme,
+            "init_from": self.init_from,
+            "data": self.data,
+            "model": self.model,
+            "loss": self.loss,
+        }))
+    }
+}

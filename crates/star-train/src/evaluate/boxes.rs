@@ -1,0 +1,132 @@
+//! The same faces scored with the true crop, the detector's and perturbed ones.
+
+use anyhow::{Context, Result, ensure};
+use star_data::{Dataset, FaceBox, Sample};
+use star_eval::{BoxRow, BoxSensitivity, Setting, nme};
+use star_predict::Predictor;
+use star_predict::detector::{Detector, FrontalDetector, overlap};
+
+/// Crops are moved by these shares of their side,
+const SHIFTS: [f64; 5] = [0.0, 0.05, 0.1, 0.15, 0.2];
+/// and their side is multiplied by these factors.
+const SCALES: [f64; 5] = [0.8, 0.9, 1.0, 1.1, 1.25];
+/// Overlap (intersection over union) with the true box above which a detection is of the face.
+const SAME_FACE: f32 = 0.3;
+/// The golden angle, by which the direction of the shift turns from face to face.
+const TURN: f64 = 2.399_963_229_728_653;
+
+/// Measures `faces` of the data set, evenly chosen, calling `each` after every face with the number done.
+///
+/// # Errors
+/// When a sample cannot be read, the network fails, or no face is asked for.
+pub fn measure(
+    predictor: &Predictor,
+    dataset: &dyn Dataset,
+    setting: &Setting,
+    faces: usize,
+    mut each: impl FnMut(usize),
+) -> Result<BoxSensitivity> {
+    ensure!(faces > 0, "box sensitivity: expected at least 1 face, got 0");
+    let count = faces.min(dataset.len());
+    let detector = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
+    let mut errors: Vec<Vec<f64>> = vec![Vec::with_capacity(count); 3 + SHIFTS.len() * SCALES.len()];
+    for n in 0..count {
+        let index = n * dataset.len() / count;
+        let sample = dataset.get(index)?;
+        let found = one(predictor, &sample, n, &detector, setting)
+            .with_context(|| format!("{} (row {index})", sample.source.display()))?;
+        errors.iter_mut().zip(found).for_each(|(list, error)| list.push(error));
+        each(n + 1);
+    }
+    let threshold = setting.thresholds[0];
+    let cells = &errors[3..];
+    let perturbed: Vec<f64> = cells.iter().flatten().copied().collect();
+    let [whole, stated, detected] = [0, 1, 2].map(|i| errors[i].clone());
+    let mean = |list: &Vec<f64>| {
+        let mean = list.iter().sum::<f64>() / list.len() as f64;
+        mean.is_finite().then_some(mean)
+    };
+    Ok(BoxSensitivity {
+        dataset: setting.dataset.clone(),
+        subset: if count == dataset.len() {
+            setting.subset.clone()
+        } else {
+            format!("{count} of the {} faces of {}, evenly chosen", dataset.len(), setting.subset)
+        },
+        normalizer: setting.normalizer_name.clone(),
+        threshold_fraction: threshold,
+        rows: vec![
+            BoxRow::new("true landmarks", whole, threshold)?,
+            BoxRow::new("the annotation's box", stated, threshold)?,
+            BoxRow::new("face detector", detected, threshold)?,
+            BoxRow::new("moved and scaled, all", perturbed, threshold)?,
+        ],
+        shifts: SHIFTS.to_vec(),
+        scales: SCALES.to_vec(),
+        grid: cells.chunks(SHIFTS.len()).map(|row| row.iter().map(mean).collect()).collect(),
+    })
+}
+
+/// Errors of one face: with the true crop, the annotation's, the detector's, then the grid row by row; infinity without a crop.
+fn one(
+    predictor: &Predictor,
+    sample: &Sample,
+    n: usize,
+    detector: &FrontalDetector,
+    setting: &Setting,
+) -> Result<Vec<f64>> {
+    let known: Vec<[f32; 2]> =
+        sample.points.iter().filter(|p| p.iter().all(|v| v.is_finite())).copied().collect();
+    let tight = FaceBox::around(&known)?;
+    let detected = detector
+        .detect(&sample.image)?
+        .into_iter()
+        .map(|found| found.face_box)
+        .max_by(|a, b| overlap(a, &tight).total_cmp(&overlap(b, &tight)))
+        .filter(|found| overlap(found, &tight) >= SAME_FACE);
+    let mut boxes = vec![tight, sample.face];
+    boxes.extend(detected);
+    let grid = SCALES.iter().flat_map(|scale| SHIFTS.iter().map(move |shift| (*scale, *shift)));
+    boxes.extend(grid.map(|(scale, shift)| perturbed(&tight, scale, shift, n)));
+    let weights: Vec<f32> =
+        sample.points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
+    let length = setting.normalizer.length_weighted(&sample.points, Some(&weights))?;
+    let mut errors = Vec::with_capacity(boxes.len() + 1);
+    for face in predictor.predict_in(&sample.image, &boxes)? {
+        errors.push(nme(&face.landmarks.points, &sample.points, Some(&weights), length)?);
+    }
+    if detected.is_none() {
+        errors.insert(2, f64::INFINITY);
+    }
+    Ok(errors)
+}
+
+/// A square about the box's moved centre; the `n`-th face's direction is its own.
+fn perturbed(face: &FaceBox, scale: f64, shift: f64, n: usize) -> FaceBox {
+    let (sin, cos) = (n as f64 * TURN).sin_cos();
+    let side = f64::from(face.side());
+    let centre = face.centre();
+    let moved = [f64::from(centre[0]) + shift * side * cos, f64::from(centre[1]) + shift * side * sin];
+    FaceBox::from_scale_and_centre((scale * side) as f32 / FaceBox::PIXELS_PER_SCALE, moved.map(|v| v as f32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perturbed_box_is_as_far_away_and_as_large_as_asked() {
+        let face = FaceBox { x: 10.0, y: 20.0, width: 100.0, height: 80.0 };
+        for n in 0..5 {
+            let moved = perturbed(&face, 1.25, 0.2, n);
+            let [dx, dy] = [0, 1].map(|axis| moved.centre()[axis] - face.centre()[axis]);
+            assert!((dx.hypot(dy) - 20.0).abs() < 1e-3 && (moved.side() - 125.0).abs() < 1e-3, "{moved:?}");
+        }
+        assert_eq!(perturbed(&face, 1.0, 0.0, 3).centre(), face.centre());
+    }
+
+    #[test]
+    fn the_grid_has_the_unchanged_crop_in_it() {
+        assert!(SHIFTS.contains(&0.0) && SCALES.contains(&1.0));
+    }
+}

@@ -1,0 +1,39 @@
+//! Samples with truth and prediction as star-eval measures them.
+
+use star_data::Annotation;
+use star_eval::{Case, Covariance};
+use star_predict::Decoded;
+
+/// One sample of a data set: the truth and what the network made of it, in pixels of its image.
+pub struct Scored {
+    /// Index in the data set.
+    pub index: usize,
+    /// True landmarks.
+    pub truth: Vec<[f32; 2]>,
+    /// 1 where a landmark counts, 0 where it does not.
+    pub weights: Vec<f32>,
+    /// What the network found.
+    pub landmarks: Decoded,
+    /// Pixels that half the network's input spans in the image.
+    pub unit: f64,
+}
+
+/// Covariances `xx, xy, yy` as star-eval takes them.
+pub fn covariances(covariances: impl IntoIterator<Item = [f64; 3]>) -> Vec<Covariance> {
+    covariances.into_iter().map(|[xx, xy, yy]| Covariance { xx, xy, yy }).collect()
+}
+
+/// A sample that a network was run on, and what is written down about it.
+#[must_use]
+pub fn case(sample: &Scored, about: Annotation) -> Case {
+    Case {
+        name: about.image.to_string_lossy().into_owned(),
+        subsets: about.tags,
+        truth: sample.truth.clone(),
+        weights: Some(sample.weights.clone()),
+        visible: about.visibility,
+        predicted: Some(sample.landmarks.points.clone()),
+        covariances: Some(covariances(sample.landmarks.covariances.iter().copied())),
+        unit: Some(sample.unit),
+    }
+}
