@@ -11,7 +11,7 @@ pub type Weighted<'a> = (&'a [[f32; 2]], Option<&'a [f32]>);
 /// list without a usable shape.
 pub fn mean_shape(shapes: &[Weighted<'_>]) -> Vec<Option<[f64; 2]>> {
     let keypoints = shapes.first().map_or(0, |(points, _)| points.len());
-    let known = |points: &[[f32; 2]], weights: Option<&[f32]>| -> Vec<Option<[f64; 2]>> {
+    let weighted_points = |points: &[[f32; 2]], weights: Option<&[f32]>| -> Vec<Option<[f64; 2]>> {
         let weighted = |k: usize| weights.is_none_or(|w| w.get(k).is_some_and(|w| *w > 0.0));
         let usable = |k: usize, p: &[f32; 2]| weighted(k) && p.iter().all(|v| v.is_finite());
         points.iter().enumerate().map(|(k, p)| usable(k, p).then(|| p.map(f64::from))).collect()
@@ -19,7 +19,7 @@ pub fn mean_shape(shapes: &[Weighted<'_>]) -> Vec<Option<[f64; 2]>> {
     let shapes: Vec<Vec<Option<[f64; 2]>>> = shapes
         .iter()
         .filter(|(points, _)| points.len() == keypoints)
-        .filter_map(|(points, weights)| normalised(&known(points, *weights)))
+        .filter_map(|(points, weights)| normalised(&weighted_points(points, *weights)))
         .collect();
     let mut mean: Option<Vec<Option<[f64; 2]>>> = None;
     for _ in 0..ROUNDS {

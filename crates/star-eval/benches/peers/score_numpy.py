@@ -1,4 +1,4 @@
-"""Time of the same figures by a naive NumPy script, a loop over faces as reference code has it, and by vectorised NumPy.
+"""Time of the same figures by a naive NumPy script, a loop over samples as reference code has it, and by vectorised NumPy.
 
     cargo bench -p star-eval --bench score --no-run      # prints the program's path
     python score_numpy.py --rounds 5 -- env SCORE_BENCH_RATIO=1 target/release/deps/score-<hash>

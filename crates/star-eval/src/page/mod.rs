@@ -16,6 +16,7 @@ use crate::report::markdown::{caveats, percent, threshold};
 use crate::{Result, Results};
 
 const STYLE: &str = include_str!("style.css");
+const DEFINITIONS: &str = include_str!("definitions.html");
 
 impl Results {
     /// The page: figures by subset and normalizer, error curves, keypoints on the mean shape, ambiguity, calibration, dependence on the
@@ -186,12 +187,6 @@ impl Page {
         )
     }
 }
-
-const DEFINITIONS: &str = "<dl><dt>NME</dt><dd>mean distance of predicted and true keypoints over the normalizer</dd>\
-<dt>FR</dt><dd>share of samples whose NME is above the threshold; samples without a prediction are among them</dd>\
-<dt>AUC</dt><dd>area under the cumulative error curve up to the threshold, over the threshold, exact</dd>\
-<dt>NMPE</dt><dd>the NME that 90, 95 or 99 % of the samples do not exceed</dd>\
-<dt>PCK</dt><dd>share of keypoints with an error of at most the threshold</dd></dl>";
 
 /// A plot in a wide and a narrow drawing, of which the page shows one.
 fn figure(caption: &str, draw: impl Fn(Size) -> Result<String>) -> Result<String> {

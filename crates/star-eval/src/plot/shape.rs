@@ -39,9 +39,10 @@ fn draw(
     let (width, height) = size.pixels;
     let root = SVGBackend::with_string(svg, size.pixels).into_drawing_area();
     root.fill(&WHITE).map_err(|e| e.to_string())?;
-    let known = || outline.points.iter().flatten();
-    let range =
-        |axis: usize| known().fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p[axis]), h.max(p[axis])));
+    let outline_points = || outline.points.iter().flatten();
+    let range = |axis: usize| {
+        outline_points().fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p[axis]), h.max(p[axis])))
+    };
     let ((x0, x1), (y0, y1)) = (range(0), range(1));
     let margin = 2.5 * f64::from(size.text);
     let room = [f64::from(width) - 2.0 * margin, f64::from(height - SCALE * size.text) - 2.0 * margin];

@@ -174,9 +174,9 @@ def video():
 def keypoint_ap():
     keypoints = 5
     sigmas = np.array([0.03, 0.05, 0.08, 0.1, 0.06])
-    pictures, annotations, results, similarities = [], [], [], []
+    image_list, annotations, results, similarities = [], [], [], []
     for image in range(1, 26):
-        pictures.append({"id": image, "width": 640, "height": 480})
+        image_list.append({"id": image, "width": 640, "height": 480})
         for _ in range(rng.integers(0, 4)):
             x, y, w, h = np.round([*rng.uniform(0, 400, 2), *rng.uniform(25, 180, 2)], 1)
             points = np.round(np.stack([rng.uniform(x, x + w, keypoints), rng.uniform(y, y + h, keypoints)], -1), 1)
@@ -204,7 +204,7 @@ def keypoint_ap():
         truth = COCO()
         truth.dataset = {
             "info": {},
-            "images": pictures,
+            "images": image_list,
             "annotations": annotations,
             "categories": [{"id": 1, "name": "thing", "keypoints": [str(k) for k in range(keypoints)]}],
         }
