@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use star_predict::files;
+use star_data::atomic;
 
 /// Writes `text` to `path`, or to standard output where it is `-`.
 ///
@@ -15,6 +15,6 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")
     } else {
-        files::write_atomic(path, text.as_bytes())
+        Ok(atomic::write(path, text.as_bytes())?)
     }
 }

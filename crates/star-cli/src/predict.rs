@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 use indicatif::ProgressBar;
 use star_data::FaceBox;
+use star_data::atomic;
 use star_model::CompileOptions;
 use star_predict::detector::FrontalDetector;
 use star_predict::images::{image_paths, predict_images};
@@ -54,7 +55,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     let names: Vec<PathBuf> = paths.iter().map(|path| free_name(path, &mut taken)).collect();
     let draw = |image: &RgbImage, faces: &[Face], i: usize| -> Result<()> {
         let Some(dir) = &args.out else { return Ok(()) };
-        files::write_atomic(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)
+        Ok(atomic::write(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)?)
     };
     let finish = |i: usize, image: RgbImage, faces: Vec<Face>| -> Result<Found> {
         if args.smooth {

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
 use star_data::Scheme;
+use star_data::atomic;
 use star_model::checkpoint::{Folder, Which};
-use star_predict::files;
 use star_predict::weights::{self, Hints};
 
 use crate::args::{ConvertArgs, ExportArgs, HintArgs, StorageType, WeightsArgs};
@@ -48,7 +48,7 @@ pub fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Scheme)> {
 pub fn export(args: &ExportArgs) -> Result<()> {
     let (folder, scheme) = open_named(&args.weights, &args.hints)?;
     let bytes = star_model::onnx::export(&folder)?;
-    files::write_atomic(&args.onnx, &bytes)?;
+    atomic::write(&args.onnx, &bytes)?;
     let architecture = &folder.config.architecture;
     eprintln!(
         "{}: {architecture}, {} keypoints ({}), {:.1} MB",

@@ -1,4 +1,4 @@
-//! `star data` from outside: every form checked, converted, looked at, and evaluated on.
+//! `star data` from outside: every format checked, converted, looked at, and evaluated on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -96,7 +96,7 @@ fn a_check_prints_counts_subsets_and_a_hash_that_only_content_changes() {
 }
 
 #[test]
-fn rows_made_from_raw_archives_have_the_published_form() {
+fn rows_made_from_raw_archives_have_the_published_format() {
     let dir = tempfile::tempdir().unwrap();
     wflw(&dir.path().join("WFLW"));
     face300w(&dir.path().join("300W"));
@@ -146,7 +146,7 @@ fn images_of_cofw_are_written_out_and_its_rows_can_stay_one_based() {
     convert(&["--to", "own", "--out", "out/own.toml"]);
     let check = ["data", "check", "--format", "own", "--annotations", "out/own.toml"];
     assert_contains(&ok(dir.path(), &check), &["scheme cofw29", "4 faces, 0 problems"]);
-    // the same faces and pixels, in the form of other files
+    // the same faces and pixels, in the format of other files
     let image = image::open(dir.path().join("out/images/test/000003.png")).unwrap().to_rgb8();
     assert_eq!((image.dimensions(), image.get_pixel(1, 1).0), ((24, 14), [12; 3]));
 }
@@ -196,7 +196,7 @@ fn weights_are_evaluated_on_raw_archives_by_split_and_subset() {
 }
 
 #[test]
-fn a_training_file_names_any_form() {
+fn a_training_file_names_any_format() {
     let dir = tempfile::tempdir().unwrap();
     let config = format!(
         "scheme = \"cofw\"\nepochs = 1\nbatch_size = 2\n[data.train]\nformat = \"cofw\"\nannotations = \"{cofw}\"\n\

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let annotations = dir.path().join("faces.json");
     write_coco(&annotations, dir.path())?;
 
-    // The door to the format: a data set that is cheap to clone and decodes an image when it is asked for.
+    // A data set that is cheap to clone and decodes an image when it is asked for.
     let faces = coco::open(&annotations, dir.path())?;
     println!(
         "{} faces of scheme `{}`, {} points",

@@ -25,7 +25,7 @@ impl Affine {
         Self([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
     }
 
-    /// Scales by `scale` and turns by `angle` (radians, from the x axis towards the y axis) about `centre`.
+    /// Scales by `scale` and rotates by `angle` (radians, from the x axis towards the y axis) about `centre`.
     pub fn similarity(scale: f64, angle: f64, centre: [f64; 2]) -> Self {
         let (sin, cos) = angle.sin_cos();
         let [x, y] = centre;
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_quarter_turn_takes_x_to_y() {
-        let turn = Affine::similarity(2.0, std::f64::consts::FRAC_PI_2, [1.0, 1.0]);
-        assert!(close(turn.apply([2.0, 1.0]), [1.0, 3.0]));
+        let rotation = Affine::similarity(2.0, std::f64::consts::FRAC_PI_2, [1.0, 1.0]);
+        assert!(close(rotation.apply([2.0, 1.0]), [1.0, 3.0]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Atomic writes: a file is there as a whole or not at all, whenever the program or the machine stops.
+//! Atomic writes: a file is complete or not there, whenever the program or the machine stops.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

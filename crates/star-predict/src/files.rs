@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use star_data::atomic::{self, Durability};
+use star_data::atomic;
 
 /// Writes `bytes` to `path` atomically.
 ///
@@ -11,22 +11,6 @@ use star_data::atomic::{self, Durability};
 /// Names the file; an earlier file of that name is then left as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(atomic::write(path, bytes)?)
-}
-
-/// Gives a temporary file in the folder of `path` that name.
-///
-/// # Errors
-/// When the disk is full.
-pub fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    Ok(atomic::commit(file, path, Durability::Synced)?)
-}
-
-/// Brings the names in a folder to disk, so that a rename in it survives a loss of power.
-///
-/// # Errors
-/// Names the folder.
-pub fn sync_dir(dir: &Path) -> Result<()> {
-    Ok(atomic::sync_folder(dir)?)
 }
 
 /// Makes a folder and those above it.

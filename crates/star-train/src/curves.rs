@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
+use star_data::atomic;
 use star_eval::curves_svg;
-use star_predict::files;
 
 use crate::objective::TERMS;
 use crate::records::{self, EpochRecord, Record};
@@ -55,5 +55,5 @@ fn draw(path: &Path, title: &str, label: &str, curves: &[Curve]) -> Result<()> {
     if series.iter().all(|(_, points)| points.iter().all(|(_, y)| !y.is_finite())) {
         return Ok(());
     }
-    files::write_atomic(path, curves_svg(title, "epoch", label, &series)?.as_bytes())
+    Ok(atomic::write(path, curves_svg(title, "epoch", label, &series)?.as_bytes())?)
 }

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use star_data::atomic;
 use star_model::checkpoint::{self, Tensors, Which};
-use star_predict::{failure, files};
+use star_predict::failure;
 
 /// States kept on disk.
 const KEEP: usize = 2;
@@ -100,17 +101,17 @@ impl State {
                 checkpoint::save_safetensors(tensors, &temporary.join(file_of(part)))?;
             }
             let position = serde_json::to_string_pretty(&self.position)?;
-            files::write_atomic(&temporary.join(POSITION), position.as_bytes())?;
+            atomic::write(&temporary.join(POSITION), position.as_bytes())?;
             let sums: BTreeMap<String, String> = files()
                 .map(|file| Ok((file.clone(), checksum(&temporary.join(file))?)))
                 .collect::<Result<_>>()?;
-            files::write_atomic(&temporary.join(CHECKSUMS), serde_json::to_string_pretty(&sums)?.as_bytes())?;
-            files::sync_dir(&temporary)?;
+            atomic::write(&temporary.join(CHECKSUMS), serde_json::to_string_pretty(&sums)?.as_bytes())?;
+            atomic::sync_folder(&temporary)?;
             if whole.exists() {
                 std::fs::remove_dir_all(&whole)?;
             }
             std::fs::rename(&temporary, &whole)?;
-            files::sync_dir(&states)
+            Ok(atomic::sync_folder(&states)?)
         };
         write().with_context(|| {
             // What there is of it is of no use, and in the way of a full disk.

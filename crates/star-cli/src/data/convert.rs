@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use image::ImageEncoder;
+use star_data::atomic;
 use star_data::crop::CropRule;
 use star_data::formats::{coco, own, tsv};
 use star_data::{Annotation, Dataset, FaceBox};
@@ -43,7 +44,7 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
         Target::Coco => {
             let sizes = sizes(dataset.as_ref(), &faces)?;
             let faces: Vec<(Annotation, [u32; 2])> = faces.into_iter().zip(sizes).collect();
-            files::write_atomic(&args.out, coco::to_json(&faces, dataset.scheme())?.as_bytes())?;
+            atomic::write(&args.out, coco::to_json(&faces, dataset.scheme())?.as_bytes())?;
         }
         Target::Own => write_own(args, dataset.as_ref(), &faces, &folder, &images)?,
     }
@@ -72,7 +73,7 @@ fn write_rows(args: &ConvertDataArgs, dataset: &dyn Dataset, faces: &[Annotation
         text += &tsv::format_annotation(&row, dataset.scheme(), rule)?;
         text += "\n";
     }
-    files::write_atomic(&args.out, text.as_bytes())
+    Ok(atomic::write(&args.out, text.as_bytes())?)
 }
 
 fn same(a: &FaceBox, b: &FaceBox) -> bool {
@@ -95,8 +96,8 @@ fn write_own(
     let name = table.file_name().map(PathBuf::from).unwrap_or_default();
     let split = args.faces.source.split.as_deref();
     let (head, rows) = own::to_files(faces, dataset.scheme(), split, &name, &images)?;
-    files::write_atomic(&table, rows.as_bytes())?;
-    files::write_atomic(&args.out, head.as_bytes())
+    atomic::write(&table, rows.as_bytes())?;
+    Ok(atomic::write(&args.out, head.as_bytes())?)
 }
 
 /// Writes every image below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
@@ -111,9 +112,9 @@ fn copy_images(dataset: &dyn Dataset, faces: &[Annotation], folder: &Path) -> Re
             match dataset.image_path(i) {
                 Some(file) => {
                     let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-                    files::write_atomic(&path, &bytes)?;
+                    atomic::write(&path, &bytes)?;
                 }
-                None => files::write_atomic(&path, &png(&sample.image)?)?,
+                None => atomic::write(&path, &png(&sample.image)?)?,
             }
         }
         bar.inc(1);

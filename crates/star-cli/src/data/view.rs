@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use star_data::Dataset;
+use star_data::atomic;
 use star_predict::files;
 
 use super::sheet::{Layout, Sheet, Tile};
@@ -53,7 +54,7 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
             draw(&mut sheet, dataset, args, place, index);
         }
         let path = if args.all { numbered(&args.out, page, pages) } else { args.out.clone() };
-        files::write_atomic(&path, &sheet.png()?)?;
+        atomic::write(&path, &sheet.png()?)?;
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -34,7 +34,7 @@ impl Flip {
 pub struct Similarity {
     /// Probability in `[0, 1]`. Reference: 1.
     pub probability: f64,
-    /// Standard deviation of the shift along each axis, as a share of the crop's side less one pixel. Reference: 0.05.
+    /// Standard deviation of the shift along each axis, as a share of the crop's side minus one pixel. Reference: 0.05.
     pub shift: f64,
     /// Standard deviation of the rotation in degrees. Reference: 18.
     pub rotation: f64,

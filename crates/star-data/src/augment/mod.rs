@@ -36,7 +36,7 @@ use crate::{Error, Result};
 pub struct Augmentation {
     /// Mirror.
     pub flip: Flip,
-    /// Shift, turn and scale about the crop's centre.
+    /// Shift, rotation and scale about the crop's centre.
     pub similarity: Similarity,
     /// Black rectangle.
     pub occlusion: Occlusion,

@@ -79,7 +79,7 @@ pub struct Colour {
     pub contrast: f64,
     /// The distance of values from their own pixel's luma is multiplied by 1 give or take up to this.
     pub saturation: f64,
-    /// Largest turn of the hue either way, degrees.
+    /// Largest rotation of the hue either way, degrees.
     pub hue: f64,
 }
 
@@ -101,24 +101,24 @@ impl Colour {
         let angle = between((-self.hue, self.hue), rng).to_radians() as f32;
         let pixels = (image.as_raw().len() / 3).max(1) as f64;
         let mean = image.pixels().map(|p| f64::from(luma(p.0.map(f32::from)))).sum::<f64>() / pixels;
-        let turned = turn(saturation, angle);
+        let map = hue_rotation(saturation, angle);
         let scale = brightness * contrast;
         let offset = brightness * (1.0 - contrast) * mean as f32 + 0.5;
         for pixel in image.pixels_mut() {
             let rgb = pixel.0.map(f32::from);
-            pixel.0 = turned
-                .map(|row| (scale * (row[0] * rgb[0] + row[1] * rgb[1] + row[2] * rgb[2]) + offset) as u8);
+            pixel.0 =
+                map.map(|row| (scale * (row[0] * rgb[0] + row[1] * rgb[1] + row[2] * rgb[2]) + offset) as u8);
         }
     }
 }
 
-/// The map that scales a pixel's distance from its own grey and turns it about the grey axis: greys and lumas stay.
-fn turn(saturation: f32, angle: f32) -> [[f32; 3]; 3] {
+/// The map that scales a pixel's distance from its own grey and rotates it about the grey axis: greys and lumas stay.
+fn hue_rotation(saturation: f32, angle: f32) -> [[f32; 3]; 3] {
     let (sin, cos) = angle.sin_cos();
-    // A turn about (1, 1, 1), applied to the distance from grey alone.
+    // A rotation about (1, 1, 1), applied to the distance from grey alone.
     let cross = sin / 3f32.sqrt();
     let (same, other) = (cos + (1.0 - cos) / 3.0, (1.0 - cos) / 3.0);
-    let turn = [
+    let rotation = [
         [same, other - cross, other + cross],
         [other + cross, same, other - cross],
         [other - cross, other + cross, same],
@@ -126,11 +126,11 @@ fn turn(saturation: f32, angle: f32) -> [[f32; 3]; 3] {
     let grey = |c: usize| LUMA[c];
     let raw: [[f32; 3]; 3] = std::array::from_fn(|r| {
         std::array::from_fn(|c| {
-            // turn * (pixel - grey * 1), and a turn leaves (1, 1, 1) as it is
-            saturation * (turn[r][c] - grey(c))
+            // rotation * (pixel - grey * 1), and a rotation leaves (1, 1, 1) as it is
+            saturation * (rotation[r][c] - grey(c))
         })
     });
-    // The turn keeps the sum of the channels, not their luma: what it adds to the luma is taken off every channel.
+    // The rotation keeps the sum of the channels, not their luma: what it adds to the luma is taken off every channel.
     std::array::from_fn(|r| {
         std::array::from_fn(|c| {
             let added: f32 = (0..3).map(|k| LUMA[k] * raw[k][c]).sum();
@@ -170,16 +170,16 @@ mod tests {
     #[test]
     fn a_turn_of_the_hue_and_saturation_keep_greys_and_lumas() {
         for (saturation, angle) in [(1.3, 0.3), (0.5, -0.2), (0.0, 1.0)] {
-            let map = turn(saturation, angle);
+            let map = hue_rotation(saturation, angle);
             let apply = |rgb: [f32; 3]| map.map(|row| (0..3).map(|k| row[k] * rgb[k]).sum::<f32>());
             assert!(apply([77.0; 3]).iter().all(|v| (v - 77.0).abs() < 1e-3));
             assert!((luma(apply([90.0, 40.0, 120.0])) - luma([90.0, 40.0, 120.0])).abs() < 1e-3);
         }
-        // one third of a whole turn takes red's distance from grey to green's direction
-        let third = turn(1.0, std::f32::consts::TAU / 3.0);
+        // one third of a full rotation takes red's distance from grey to green's direction
+        let third = hue_rotation(1.0, std::f32::consts::TAU / 3.0);
         let green = third.map(|row| row[0]);
         assert!(green[1] > green[0] && green[1] > green[2], "{green:?}");
-        let identity = turn(1.0, 0.0);
+        let identity = hue_rotation(1.0, 0.0);
         assert!((0..9).all(|i| (identity[i / 3][i % 3] - f32::from(u8::from(i % 4 == 0))).abs() < 1e-6));
     }
 

@@ -88,7 +88,7 @@ impl Dataset for Subset {
         self.inner.image_path(*self.indices.get(index)?)
     }
 
-    /// Those of the other set, less what is left out; one for all where the samples are not in its order.
+    /// Those of the other set, without what is left out; one for all where the samples are not in its order.
     fn shards(&self) -> Vec<usize> {
         if !self.indices.is_sorted() {
             return vec![self.len()];

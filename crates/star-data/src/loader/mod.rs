@@ -108,7 +108,7 @@ impl<'d> Shared<'d> {
     }
 }
 
-/// What a mutex holds, also where a thread died while it held it: every change made under these is whole.
+/// What a mutex holds, also where a thread died while it held it: every change made under these is complete.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

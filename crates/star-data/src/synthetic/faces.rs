@@ -53,7 +53,7 @@ impl SyntheticFaces {
         self.label(index, &self.truth(index))
     }
 
-    /// Unit tangent of each landmark's edge at the truth; `(1, 0)` for the pupils, which lie on no edge and whose noise is round.
+    /// Unit tangent of each landmark's edge at the truth; `(1, 0)` for the pupils, which lie on no edge and whose noise is isotropic.
     pub fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
         self.tangents_of(&self.truth(index))
     }
@@ -114,7 +114,7 @@ impl Dataset for SyntheticFaces {
         &self.scheme
     }
 
-    /// Draws face `index`. Tags are those of WFLW's attributes that hold: `pose` (turned more than 25 or nodding more than 15
+    /// Draws face `index`. Tags are those of WFLW's attributes that hold: `pose` (a yaw of more than 25 or a pitch of more than 15
     /// degrees), `expression` (mouth far open, broad smile or shut eyes), `illumination`, `make-up`, `occlusion` (something covers at
     /// least 5 landmarks), `blur`.
     fn get(&self, index: usize) -> Result<Sample> {

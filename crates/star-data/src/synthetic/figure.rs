@@ -33,10 +33,10 @@ impl Figure {
         let mut low = [f64::INFINITY; 2];
         let mut high = [f64::NEG_INFINITY; 2];
         for &point in &points {
-            let turned = pose.rotate(point);
+            let rotated = pose.rotate(point);
             for axis in 0..2 {
-                low[axis] = low[axis].min(turned[axis]);
-                high[axis] = high[axis].max(turned[axis]);
+                low[axis] = low[axis].min(rotated[axis]);
+                high[axis] = high[axis].max(rotated[axis]);
             }
         }
         let longer = (high[0] - low[0]).max(high[1] - low[1]);

@@ -69,13 +69,13 @@ impl Hand {
         let mirror = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
         let (sin, cos) = (30f64.to_radians() * normal(rng)).sin_cos();
         // Upwards in the hand is downwards in pixels.
-        let turn = |[x, y]: [f64; 2]| {
+        let rotate = |[x, y]: [f64; 2]| {
             let (x, y) = (mirror * x, -y);
             [cos * x - sin * y, sin * x + cos * y]
         };
-        let turned: Vec<[f64; 2]> = points.into_iter().map(turn).collect();
+        let rotated: Vec<[f64; 2]> = points.into_iter().map(rotate).collect();
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
-        for point in &turned {
+        for point in &rotated {
             for axis in 0..2 {
                 low[axis] = low[axis].min(point[axis]);
                 high[axis] = high[axis].max(point[axis]);
@@ -89,10 +89,10 @@ impl Hand {
         });
         let place = |[x, y]: [f64; 2]| [(unit * x + offset[0]) as f32, (unit * y + offset[1]) as f32];
         Self {
-            joints: turned.into_iter().map(place).collect(),
+            joints: rotated.into_iter().map(place).collect(),
             unit,
             widths: widths.map(|w| (unit * w) as f32),
-            elbow: place(turn(elbow)),
+            elbow: place(rotate(elbow)),
         }
     }
 }

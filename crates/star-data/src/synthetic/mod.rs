@@ -47,7 +47,7 @@ pub trait SyntheticDataset: Dataset {
     /// Labels as the annotator gives them, whichever labels the samples carry.
     fn annotated(&self, index: usize) -> Vec<[f32; 2]>;
 
-    /// Unit direction in which the label of each keypoint is least sure; `(1, 0)` for keypoints whose noise is round.
+    /// Unit direction in which the label of each keypoint is least sure; `(1, 0)` for keypoints whose noise is isotropic.
     fn tangent(&self, index: usize) -> Vec<[f32; 2]>;
 
     /// Standard deviations of each keypoint's label in pixels.

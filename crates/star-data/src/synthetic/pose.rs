@@ -1,4 +1,4 @@
-//! How a head is turned.
+//! Head pose.
 
 use rand_chacha::ChaCha8Rng;
 
@@ -7,11 +7,11 @@ use super::shape::{Point3, normal};
 /// Head rotation in radians; see [`Pose::rotate`] for the order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pose {
-    /// Turn to the right of the image.
+    /// Rotation to the right of the image.
     pub(super) yaw: f64,
-    /// Nod downwards.
+    /// Rotation downwards.
     pub(super) pitch: f64,
-    /// Clockwise tilt in the image.
+    /// Clockwise rotation in the image.
     pub(super) roll: f64,
 }
 
@@ -26,7 +26,7 @@ impl Pose {
         }
     }
 
-    /// Nods, then turns, then tilts about a centre inside the head.
+    /// Pitch, then yaw, then roll about a centre inside the head.
     pub(super) fn rotate(&self, [x, y, z]: Point3) -> Point3 {
         let (y, z) = (y - 0.35, z + 0.3);
         let (sin, cos) = self.pitch.sin_cos();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use image::RgbImage;
+use star_data::atomic;
 use star_eval::{Case, Results};
 use star_predict::files;
 
@@ -24,7 +25,7 @@ pub fn write(
     let nmes: Vec<Option<f64>> = main.per_image.iter().map(|image| image.nme_fraction).collect();
     let (images, unreadable) = gallery::best_and_worst(cases, &nmes, open)?;
     files::make_dir(dir)?;
-    let write = |name: &str, text: &str| files::write_atomic(&dir.join(name), text.as_bytes());
+    let write = |name: &str, text: &str| atomic::write(&dir.join(name), text.as_bytes());
     write("report.json", &results.to_json())?;
     write("report.md", &results.to_markdown()?)?;
     write("index.html", &results.to_html(&images)?)?;

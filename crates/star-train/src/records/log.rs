@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use star_predict::files;
+use star_data::atomic;
 
 use super::{EpochRecord, Record, StepRecord};
 
@@ -29,7 +29,7 @@ impl Log {
                 .map(serde_json::to_string)
                 .collect::<Result<_, _>>()?;
             let text: String = kept.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            files::write_atomic(path, text.as_bytes())?;
+            atomic::write(path, text.as_bytes())?;
         }
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         let file = file.with_context(|| path.display().to_string())?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use star_data::atomic;
 use star_predict::files;
 
 use crate::settings::Settings;
@@ -58,6 +59,6 @@ fn keep_description(trainer: &Trainer, out: &Path) -> Result<()> {
     files::make_dir(out)?;
     let description =
         Description { settings: trainer.settings.clone(), description: trainer.description.clone() };
-    files::write_atomic(&path, serde_json::to_string_pretty(&description)?.as_bytes())?;
-    trainer.files.iter().try_for_each(|(name, text)| files::write_atomic(&out.join(name), text.as_bytes()))
+    atomic::write(&path, serde_json::to_string_pretty(&description)?.as_bytes())?;
+    Ok(trainer.files.iter().try_for_each(|(name, text)| atomic::write(&out.join(name), text.as_bytes()))?)
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::DType;
 use serde::Serialize;
+use star_data::atomic;
 use star_model::checkpoint::{self, Folder, FolderConfig, Provenance, Tensors, WEIGHTS_FILE};
 use star_model::{CompileOptions, InputSpec, LandmarkModel};
 use star_predict::weights::WRITTEN_BY;
@@ -109,7 +110,7 @@ impl Run<'_> {
                 provenance: self.provenance(which),
             };
             let text = serde_json::to_string_pretty(&description)?;
-            files::write_atomic(&dir.join(INPUT_FILE), text.as_bytes())
+            Ok(atomic::write(&dir.join(INPUT_FILE), text.as_bytes())?)
         };
         save().with_context(|| format!("saving {}", dir.display()))
     }
