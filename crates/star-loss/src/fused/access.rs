@@ -90,7 +90,7 @@ impl Sweeper {
         Self {
             axes,
             relu,
-            level: Level::detect(),
+            level: Level::best(),
             streamed: false,
             area: height * width,
             offsets: [offsets(width), offsets(height)],

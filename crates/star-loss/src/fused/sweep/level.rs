@@ -1,4 +1,6 @@
-//! Which instructions the sweeps are compiled for.
+//! Which instructions the sweeps are compiled for, and which the machine has: the only place of this crate that asks it.
+
+use std::sync::OnceLock;
 
 /// Which instructions the machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +13,10 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    pub(crate) fn detect() -> Self {
-        Self::all().pop().unwrap_or(Self::Portable)
+    /// The best level that this machine can run.
+    pub(crate) fn best() -> Self {
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(|| Self::all().pop().unwrap_or(Self::Portable))
     }
 
     /// Every level this machine can run, the best last.
