@@ -9,7 +9,7 @@ fn cases(miss: f32) -> Vec<Case> {
     let truth = vec![[0.0, 0.0], [100.0, 0.0], [100.0, 100.0], [0.0, 100.0]];
     let case = |i: usize| Case {
         name: format!("{i}.jpg"),
-        subsets: if i % 2 == 0 { vec!["even".into()] } else { Vec::new() },
+        subsets: if i.is_multiple_of(2) { vec!["even".into()] } else { Vec::new() },
         truth: truth.clone(),
         // The last image has no prediction: it counts as a failure at every threshold.
         predicted: (i < 5).then(|| truth.iter().map(|[x, y]| [x + miss * i as f32, *y]).collect()),
