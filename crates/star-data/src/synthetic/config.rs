@@ -55,7 +55,7 @@ pub struct SyntheticConfig {
     pub seed: u64,
     /// Side of the square images, 32 to 4096 pixels.
     pub image_size: u32,
-    /// Factor on the label noise; see [`Annotator`]. It changes no image.
+    /// Factor on the label noise; see [`Annotator`](super::Annotator). It changes no image.
     pub strength: f64,
     /// Which coordinates samples carry.
     pub labels: Labels,
