@@ -16,7 +16,7 @@ use crate::{progress, weights};
 ///
 /// # Errors
 /// When weights, input or output cannot be used.
-pub fn run(args: &PredictArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let config = config(args)?;
     let bulk = Bulk::open(&config)?;
     let (folder, scheme) = weights::open(&args.weights)?;

@@ -13,7 +13,7 @@ use crate::output;
 ///
 /// # Errors
 /// When a file holds no results, or the results cannot be compared or written.
-pub fn run(args: &CompareArgs) -> Result<()> {
+pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     ensure!(
         args.names.is_empty() || args.names.len() == args.results.len(),
         "--name: expected {} names, one a file, or none, got {}",

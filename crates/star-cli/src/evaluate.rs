@@ -20,7 +20,7 @@ const WHOLE: &str = "full";
 ///
 /// # Errors
 /// When weights or data cannot be read, or the results not written.
-pub fn run(args: &EvalArgs) -> Result<()> {
+pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (folder, scheme) = weights::open(&args.weights)?;
     let subset = Some(args.metrics.subset.as_str()).filter(|name| *name != WHOLE);
     let opened = source::open_subset(&args.source, &scheme, subset)?;

@@ -14,7 +14,7 @@ use crate::progress::FetchBar;
 ///
 /// # Errors
 /// At the first of the weights that cannot be had.
-pub fn run(args: &FetchArgs) -> Result<()> {
+pub(crate) fn run(args: &FetchArgs) -> Result<()> {
     if args.list {
         return output::write_text(Path::new("-"), &list());
     }

@@ -14,7 +14,7 @@ use crate::{output, weights};
 ///
 /// # Errors
 /// When the weights cannot be opened.
-pub fn run(args: &InspectArgs) -> Result<()> {
+pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (folder, scheme) = weights::open_named(&args.weights, &args.hints)?;
     let source = star_predict::weights::source_file(&args.weights, &mut FetchBar::default())?;
     let which = if args.hints.ema { Which::Ema } else { Which::Net };

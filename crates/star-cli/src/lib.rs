@@ -1,25 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 pub mod args;
-pub mod bench;
+mod bench;
 #[cfg(feature = "bulk")]
-pub mod bulk;
-pub mod compare;
-pub mod data;
-pub mod evaluate;
+mod bulk;
+mod compare;
+mod data;
+mod evaluate;
 #[cfg(feature = "hub")]
-pub mod fetch;
-pub mod inspect;
-pub mod output;
-pub mod pack;
-pub mod predict;
+mod fetch;
+mod inspect;
+mod output;
+mod pack;
+mod predict;
 pub mod progress;
-pub mod report;
-pub mod score;
-pub mod setting;
-pub mod source;
-pub mod train;
-pub mod weights;
+mod report;
+mod score;
+mod setting;
+mod source;
+mod train;
+mod weights;
 
 use std::process::ExitCode;
 use std::sync::Arc;

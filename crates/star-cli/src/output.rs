@@ -10,7 +10,7 @@ use star_data::atomic;
 ///
 /// # Errors
 /// Names the file.
-pub fn write_text(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     if path == Path::new("-") {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")

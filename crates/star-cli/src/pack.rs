@@ -26,7 +26,7 @@ fn config(args: &PackArgs) -> PackConfig {
 ///
 /// # Errors
 /// When the data set cannot be read, or the shards not written; whole shards stay, and the same command goes on after them.
-pub fn run(args: &PackArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &PackArgs) -> Result<ExitCode> {
     let scheme = weights::scheme(&args.scheme)?;
     let faces = source::open(&args.source, &scheme)?;
     let stop = stop_on_ctrl_c()?;

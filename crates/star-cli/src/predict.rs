@@ -34,7 +34,7 @@ struct Found {
 ///
 /// # Errors
 /// When the weights cannot be opened or the results not written.
-pub fn run(args: &PredictArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let paths = image_paths(&args.images)?;
     let (folder, scheme) = weights::open(&args.weights)?;
     let device = args.weights.device.open()?;

@@ -2,6 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use star_predict::weights::{Download, FetchProgress};
+use star_train::Progress;
+use star_train::records::{EpochRecord, StepRecord};
 
 /// A bar over `count` things called `what`; draws nothing where standard error is no terminal.
 pub fn bar(count: usize, what: &'static str) -> ProgressBar {
@@ -45,5 +47,56 @@ impl FetchProgress for FetchBar {
         if let Some(bar) = self.0.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A bar over the steps of a training, and a line an epoch.
+pub struct TrainBar {
+    bar: ProgressBar,
+    label: String,
+}
+
+impl TrainBar {
+    /// A bar with `label` before its figures.
+    pub fn labelled(label: &str) -> Self {
+        Self { bar: ProgressBar::hidden(), label: label.to_string() }
+    }
+}
+
+impl Default for TrainBar {
+    fn default() -> Self {
+        Self::labelled("")
+    }
+}
+
+impl Progress for TrainBar {
+    fn started(&mut self, step: usize, steps: usize) {
+        self.bar = bar(steps, "steps");
+        self.bar.set_position(step as u64);
+        self.bar.reset_eta();
+    }
+
+    fn step(&mut self, record: &StepRecord, epochs: usize) {
+        let term = |name| record.terms.get(name).copied().unwrap_or(f64::NAN);
+        self.bar.inc(1);
+        self.bar.set_message(format!(
+            "{} epoch {}/{epochs}  loss {:.3}  landmark {:.4}",
+            self.label,
+            record.epoch,
+            term("total"),
+            term("landmark")
+        ));
+    }
+
+    fn epoch(&mut self, record: &EpochRecord, epochs: usize) {
+        self.note(&record.line(epochs));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn ended(&mut self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -12,7 +12,7 @@ use crate::args::{MetricArgs, ReportArgs};
 use crate::output;
 
 /// What was asked for, and under which setting.
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The report.
     pub args: &'a ReportArgs,
     /// The table.
@@ -28,7 +28,7 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// When a case does not fit, or a file cannot be written.
-    pub fn deliver(
+    pub(crate) fn deliver(
         &self,
         cases: &[Case],
         boxes: Option<BoxSensitivity>,

@@ -16,7 +16,7 @@ use crate::setting;
 ///
 /// # Errors
 /// When a file cannot be read, or a prediction does not fit the scheme.
-pub fn run(args: &ScoreArgs) -> Result<()> {
+pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let scheme = weights::scheme(&args.scheme)?;
     let beside = star_data::formats::folder_of(&args.truth);
     let images = args.images.as_deref().unwrap_or(&beside);

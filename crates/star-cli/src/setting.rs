@@ -13,7 +13,7 @@ use crate::args::{Ends, MetricArgs};
 ///
 /// # Errors
 /// When the scheme does not have the normalizer asked for.
-pub fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
+pub(crate) fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) -> Result<Setting> {
     let (normalizer, normalizer_name) = match &args.between {
         Some(Ends(first, second)) => {
             if let Some(point) = first.iter().chain(second).find(|&&point| point >= scheme.keypoints) {

@@ -15,7 +15,7 @@ use crate::args::{FacesArgs, SourceArgs};
 ///
 /// # Errors
 /// For a split that the format does not have.
-pub fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
+pub(crate) fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
     let format = args.format;
     let (split, own_split) = config::split(format, args.split.as_deref())?;
     Ok(Source {
@@ -36,7 +36,7 @@ pub fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -
 ///
 /// # Errors
 /// When the annotations cannot be read or are none.
-pub fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
+pub(crate) fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
     Ok(open_subset(args, scheme, None)?.dataset)
 }
 
@@ -45,7 +45,7 @@ pub fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset>> {
 ///
 /// # Errors
 /// When the annotations cannot be read or are none.
-pub fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> Result<Opened> {
+pub(crate) fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> Result<Opened> {
     let wanted = source(args, Some(scheme.clone()), subset)?;
     let only_a_name = subset.is_some() && args.format.splits().is_empty();
     let opened = match wanted.open() {
@@ -59,7 +59,7 @@ pub fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> 
 ///
 /// # Errors
 /// When the annotations cannot be read or are none.
-pub fn open_faces(args: &FacesArgs) -> Result<Opened> {
+pub(crate) fn open_faces(args: &FacesArgs) -> Result<Opened> {
     let scheme = args.scheme.as_deref().map(weights::scheme).transpose()?;
     Ok(source(&args.source, scheme, args.subset.as_deref())?.open()?)
 }
@@ -69,7 +69,7 @@ pub fn open_faces(args: &FacesArgs) -> Result<Opened> {
 ///
 /// # Errors
 /// The first problem, where none may be.
-pub fn usable(opened: Opened, args: &SourceArgs) -> Result<Opened> {
+pub(crate) fn usable(opened: Opened, args: &SourceArgs) -> Result<Opened> {
     let problems = match args.lenient || args.format == Format::Face300vw {
         true => Problems::LeaveOut,
         false => Problems::Refuse,
@@ -78,7 +78,7 @@ pub fn usable(opened: Opened, args: &SourceArgs) -> Result<Opened> {
 }
 
 /// The name of a data set to print beside figures: the published one with its split, or folder and file.
-pub fn name(args: &SourceArgs) -> String {
+pub(crate) fn name(args: &SourceArgs) -> String {
     let format = args.format;
     if format.splits().is_empty() {
         let path = &args.annotations;

@@ -4,22 +4,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use indicatif::ProgressBar;
 use star_predict::failure;
 use star_train::collective::{self, Collective};
 use star_train::config::{Options, TrainConfig};
-use star_train::records::{EpochRecord, StepRecord};
-use star_train::{Best, Outcome, Progress, memory};
+use star_train::{Best, Outcome, memory};
 
 use crate::args::TrainArgs;
-use crate::progress::{self, FetchBar};
+use crate::progress::{FetchBar, TrainBar};
 use crate::{STOPPED, output, stop_on_ctrl_c};
 
 /// Runs `star train`.
 ///
 /// # Errors
 /// When the configuration is wrong, or the training fails.
-pub fn run(args: &TrainArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     if args.example {
         let preset = args.preset.unwrap_or_default();
         output::write_text(Path::new("-"), &TrainConfig::example_of(preset.into())?)?;
@@ -34,7 +32,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     };
     if args.dry_run {
         let options = Options {
-            progress: Box::new(Bar::default()),
+            progress: Box::new(TrainBar::default()),
             fetch: Box::new(FetchBar::default()),
             ..Default::default()
         };
@@ -51,7 +49,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         collective: collective.clone(),
         resume: args.resume,
         stop,
-        progress: Box::new(Bar::default()),
+        progress: Box::new(TrainBar::default()),
         fetch: Box::new(FetchBar::default()),
     };
     match config.run(base, out, options) {
@@ -89,56 +87,5 @@ fn ended(outcome: Outcome, collective: &dyn Collective, config: &Path, out: &Pat
             }
             ExitCode::from(STOPPED)
         }
-    }
-}
-
-/// A bar over the steps of a training, and a line an epoch.
-pub struct Bar {
-    bar: ProgressBar,
-    label: String,
-}
-
-impl Bar {
-    /// A bar with `label` before its figures.
-    pub fn labelled(label: &str) -> Self {
-        Self { bar: ProgressBar::hidden(), label: label.to_string() }
-    }
-}
-
-impl Default for Bar {
-    fn default() -> Self {
-        Self::labelled("")
-    }
-}
-
-impl Progress for Bar {
-    fn started(&mut self, step: usize, steps: usize) {
-        self.bar = progress::bar(steps, "steps");
-        self.bar.set_position(step as u64);
-        self.bar.reset_eta();
-    }
-
-    fn step(&mut self, record: &StepRecord, epochs: usize) {
-        let term = |name| record.terms.get(name).copied().unwrap_or(f64::NAN);
-        self.bar.inc(1);
-        self.bar.set_message(format!(
-            "{} epoch {}/{epochs}  loss {:.3}  landmark {:.4}",
-            self.label,
-            record.epoch,
-            term("total"),
-            term("landmark")
-        ));
-    }
-
-    fn epoch(&mut self, record: &EpochRecord, epochs: usize) {
-        self.note(&record.line(epochs));
-    }
-
-    fn note(&mut self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
-    }
-
-    fn ended(&mut self) {
-        self.bar.finish_and_clear();
     }
 }

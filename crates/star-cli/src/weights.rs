@@ -26,7 +26,7 @@ fn which(ema: bool) -> Which {
 ///
 /// # Errors
 /// When it cannot be read, or is of another scheme than the one asked for.
-pub fn open(args: &WeightsArgs) -> Result<(Folder, Scheme)> {
+pub(crate) fn open(args: &WeightsArgs) -> Result<(Folder, Scheme)> {
     if args.batch_size == 0 {
         bail!("--batch-size: expected at least 1, got 0")
     }
@@ -37,7 +37,7 @@ pub fn open(args: &WeightsArgs) -> Result<(Folder, Scheme)> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Scheme)> {
+pub(crate) fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Scheme)> {
     weights::open(name, &hints.hints(), &mut FetchBar::default())
 }
 
@@ -45,7 +45,7 @@ pub fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Scheme)> {
 ///
 /// # Errors
 /// When the weights cannot be opened or the file not written.
-pub fn export(args: &ExportArgs) -> Result<()> {
+pub(crate) fn export(args: &ExportArgs) -> Result<()> {
     let (folder, scheme) = open_named(&args.weights, &args.hints)?;
     let bytes = star_model::onnx::export(&folder)?;
     atomic::write(&args.onnx, &bytes)?;
@@ -64,7 +64,7 @@ pub fn export(args: &ExportArgs) -> Result<()> {
 ///
 /// # Errors
 /// When the input is no such checkpoint, or the folder cannot be written.
-pub fn convert(args: &ConvertArgs) -> Result<()> {
+pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
     let input = weights::source_file(&args.input, &mut FetchBar::default())?;
     let hints =
         Hints { scheme: args.scheme.clone(), image_size: Some(args.image_size), which: which(args.ema) };

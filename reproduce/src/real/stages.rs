@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use star_cli::args::HintArgs;
-use star_cli::train::Bar;
-use star_cli::weights;
+use star_cli::progress::{FetchBar, TrainBar};
 use star_data::Scheme;
 use star_data::formats::{Compat, Format, Split};
 use star_eval::{Case, Group, Results, Setting};
@@ -17,6 +15,7 @@ use star_model::CompileOptions;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE};
 use star_predict::Predictor;
 use star_predict::files;
+use star_predict::weights::{self, Hints};
 use star_train::Outcome;
 use star_train::config::Options;
 use star_train::evaluate::{self, Labels, Scored, metric_set as measures, videos};
@@ -171,8 +170,8 @@ pub(crate) fn fetch(
 }
 
 fn keep(name: &str, set: &RealSet, folder: &Path) -> Result<()> {
-    let hints = HintArgs { scheme: Some(set.scheme.to_string()), ..Default::default() };
-    let (opened, _) = weights::open_named(Path::new(name), &hints)?;
+    let hints = Hints { scheme: Some(set.scheme.to_string()), ..Default::default() };
+    let (opened, _) = weights::open(Path::new(name), &hints, &mut FetchBar::default())?;
     let config = &opened.config;
     println!("{}: {name} from {} ({})", set.name, config.provenance.source, config.architecture);
     let unfinished = folder.with_extension("unfinished");
@@ -250,7 +249,7 @@ pub(crate) fn trainings(
                 let options = Options {
                     resume: state::exists(&place),
                     stop: stop.clone(),
-                    progress: Box::new(Bar::labelled(&label)),
+                    progress: Box::new(TrainBar::labelled(&label)),
                     ..Default::default()
                 };
                 if !options.resume && place.exists() {

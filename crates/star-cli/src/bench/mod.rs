@@ -21,7 +21,7 @@ use table::table;
 ///
 /// # Errors
 /// When the weights cannot be read, the CPU lacks the instruction set or the results cannot be written.
-pub fn run(args: &BenchArgs) -> Result<()> {
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     ensure!(args.runs > 0, "--runs: expected at least 1, got 0");
     ensure!(args.batch_size > 0, "--batch-size: expected at least 1, got 0");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;

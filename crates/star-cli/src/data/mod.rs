@@ -16,7 +16,7 @@ use crate::pack;
 ///
 /// # Errors
 /// When the data set cannot be read at all, or results cannot be written.
-pub fn run(command: &DataCommand) -> Result<ExitCode> {
+pub(crate) fn run(command: &DataCommand) -> Result<ExitCode> {
     match command {
         DataCommand::Check(args) => check::run(args),
         DataCommand::Convert(args) => convert::run(args).map(|()| ExitCode::SUCCESS),
