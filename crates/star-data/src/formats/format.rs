@@ -5,7 +5,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Definition, Found, Request, Split};
-use super::{coco, cofw, face300vw, face300w, own, pts, tsv, wflw};
 use crate::crop::CropRule;
 use crate::{Error, Result};
 
@@ -33,21 +32,21 @@ macro_rules! formats {
 
 formats! {
     /// Rows as the method's reference reads them: [`super::tsv`].
-    Tsv => tsv::Tsv,
+    Tsv => super::tsv::Tsv,
     /// One folder of `.pts` files: [`super::pts`].
-    Pts => pts::Pts,
+    Pts => super::pts::Pts,
     /// WFLW: [`super::wflw`].
-    Wflw => wflw::Wflw,
+    Wflw => super::wflw::Wflw,
     /// 300W: [`super::face300w`].
-    Face300w => face300w::Face300w,
+    Face300w => super::face300w::Face300w,
     /// COFW: [`super::cofw`].
-    Cofw => cofw::Mat,
+    Cofw => super::cofw::Mat,
     /// 300VW: [`super::face300vw`].
-    Face300vw => face300vw::Videos,
+    Face300vw => super::face300vw::Videos,
     /// COCO keypoints: [`super::coco`].
-    Coco => coco::Coco,
+    Coco => super::coco::Coco,
     /// TOML and CSV: [`super::own`].
-    Own => own::Own,
+    Own => super::own::Own,
 }
 
 impl Format {
