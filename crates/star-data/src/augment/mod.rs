@@ -1,17 +1,21 @@
 //! Random changes to training images, as the published models were trained with, and some beyond.
 //!
 //! Geometry (flip, similarity) is composed with the crop into one map, so pixels are sampled once and points go through the same
-//! arithmetic. What changes pixels in place comes after, in the reference's order: occlusion, blur, gamma, noise, grey. Motion blur,
-//! colour, JPEG artefacts and cut-outs are no part of the reference and off by default; they take their places where they would
-//! occur: motion with the blur, colour with the gamma, compression after the sensor's noise, patches last.
+//! arithmetic. What changes pixels in place comes after, in the reference's order: occlusion, blur, gamma, noise, grey. Side light,
+//! occluders, low resolution, motion blur, colour, JPEG artefacts and cut-outs are no part of the reference and off by default; they
+//! take their places where they would occur: what stands before the camera first, motion with the blur, colour with the gamma,
+//! compression after the sensor's noise, patches last.
 
 mod blur;
 mod cut_out;
 mod flip;
 mod geometric;
 mod jpeg;
+mod light;
 mod noise;
+mod occluder;
 mod occlusion;
+mod resolution;
 mod tone;
 
 use image::RgbImage;
@@ -24,8 +28,11 @@ pub use cut_out::{CutOut, Fill};
 pub use flip::{flip_points, mirrored};
 pub use geometric::{Flip, Similarity};
 pub use jpeg::Jpeg;
+pub use light::SideLight;
 pub use noise::Noise;
+pub use occluder::Occluder;
 pub use occlusion::Occlusion;
+pub use resolution::LowResolution;
 pub use tone::{Colour, Gamma, Grey};
 
 use crate::{Error, Result};
@@ -56,6 +63,12 @@ pub struct Augmentation {
     pub jpeg: Jpeg,
     /// Patches cut out; off by default.
     pub cut_out: CutOut,
+    /// A coloured shape in front of the face; off by default.
+    pub occluder: Occluder,
+    /// Strong light from one side; off by default.
+    pub side_light: SideLight,
+    /// Fewer pixels than the network's input has; off by default.
+    pub low_resolution: LowResolution,
 }
 
 impl Augmentation {
@@ -73,6 +86,9 @@ impl Augmentation {
             colour: Colour::default(),
             jpeg: Jpeg::default(),
             cut_out: CutOut::default(),
+            occluder: Occluder::default(),
+            side_light: SideLight::default(),
+            low_resolution: LowResolution::default(),
         }
     }
 
@@ -93,6 +109,9 @@ impl Augmentation {
             ("colour.probability", self.colour.probability),
             ("jpeg.probability", self.jpeg.probability),
             ("cut_out.probability", self.cut_out.probability),
+            ("occluder.probability", self.occluder.probability),
+            ("side_light.probability", self.side_light.probability),
+            ("low_resolution.probability", self.low_resolution.probability),
         ];
         let (one, any) = (0.0..=1.0, 0.0..=f64::MAX);
         let spread = "a spread from 0 to 1";
@@ -113,6 +132,10 @@ impl Augmentation {
             ("jpeg.quality", f64::from(self.jpeg.quality.1), 1.0..=100.0, "a quality from 1 to 100"),
             ("cut_out.size", self.cut_out.size.1, one.clone(), "a share from 0 to 1"),
             ("cut_out.patches", self.cut_out.patches.1 as f64, 0.0..=1000.0, "0 to 1000 patches"),
+            ("occluder.size", self.occluder.size.1, one.clone(), "a share from 0 to 1"),
+            ("side_light.stops", self.side_light.stops.1, 0.0..=16.0, "stops from 0 to 16"),
+            ("side_light.shadow", self.side_light.shadow.1, one.clone(), "a share from 0 to 1"),
+            ("low_resolution.side", self.low_resolution.side.1, 1.0..=65536.0, "a side of at least 1 pixel"),
         ];
         let lowest = [
             ("occlusion.size", self.occlusion.size),
@@ -120,6 +143,10 @@ impl Augmentation {
             ("jpeg.quality", (f64::from(self.jpeg.quality.0) - 1.0, f64::from(self.jpeg.quality.1) - 1.0)),
             ("cut_out.size", self.cut_out.size),
             ("cut_out.patches", (self.cut_out.patches.0 as f64, self.cut_out.patches.1 as f64)),
+            ("occluder.size", self.occluder.size),
+            ("side_light.stops", self.side_light.stops),
+            ("side_light.shadow", self.side_light.shadow),
+            ("low_resolution.side", (self.low_resolution.side.0 - 1.0, self.low_resolution.side.1 - 1.0)),
         ];
         let probabilities =
             probabilities.map(|(field, value)| (field, value, one.clone(), "a probability from 0 to 1"));
@@ -138,8 +165,11 @@ impl Augmentation {
     /// Every change has random numbers of its own, so that switching one on, off or up leaves the others as they were.
     pub fn apply_photometric(&self, image: &mut RgbImage, rng: &mut impl Rng) {
         // One seed a change, in the order in which the changes came into this program.
-        let seeds: [u64; 9] = rng.random();
+        let seeds: [u64; 12] = rng.random();
         let own = |i: usize| ChaCha8Rng::seed_from_u64(seeds[i]);
+        self.side_light.apply(image, &mut own(10));
+        self.occluder.apply(image, &mut own(9));
+        self.low_resolution.apply(image, &mut own(11));
         self.occlusion.apply(image, &mut own(0));
         self.blur.apply(image, &mut own(1));
         self.motion_blur.apply(image, &mut own(5));
@@ -219,7 +249,7 @@ mod tests {
     #[test]
     fn each_change_happens_on_its_own_as_often_as_its_probability_says() {
         type Set = fn(&mut Augmentation, f64);
-        let only: [(&str, Set); 9] = [
+        let only: [(&str, Set); 12] = [
             ("occlusion", |a, p| a.occlusion = Occlusion { probability: p, ..Default::default() }),
             // A kernel of one pixel is no blur: give every draw more.
             ("blur", |a, p| a.blur = Blur { probability: p, kernel: 1.0 }),
@@ -230,6 +260,9 @@ mod tests {
             ("colour", |a, p| a.colour = Colour { probability: p, ..Default::default() }),
             ("jpeg", |a, p| a.jpeg = Jpeg { probability: p, ..Default::default() }),
             ("cut-out", |a, p| a.cut_out = CutOut { probability: p, ..Default::default() }),
+            ("occluder", |a, p| a.occluder = Occluder { probability: p, ..Default::default() }),
+            ("side light", |a, p| a.side_light = SideLight { probability: p, ..Default::default() }),
+            ("low resolution", |a, p| a.low_resolution = LowResolution { probability: p, side: (8.0, 16.0) }),
         ];
         const DRAWS: u64 = 400;
         for (name, set) in only {
