@@ -14,6 +14,7 @@ pub mod loader;
 pub mod recrop;
 pub mod region;
 pub mod sample;
+pub mod sampling;
 pub mod scheme;
 pub mod scheme_map;
 pub mod shards;
