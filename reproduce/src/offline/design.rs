@@ -316,6 +316,7 @@ impl Design {
                     regime.sets.validation + job.seed,
                 ))),
                 holdout: 0.1,
+                weights: None,
                 loading: Default::default(),
             },
             model: ModelSection {

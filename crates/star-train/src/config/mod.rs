@@ -126,6 +126,9 @@ pub struct DataSection {
     /// Share of the training samples held out where there is no validation set.
     #[serde(default = "default_holdout")]
     pub holdout: f64,
+    /// CSV file with the columns `image,weight`: how often each training image is seen in an epoch. Without it each is seen once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// How samples are read.
     #[serde(default)]
     pub loading: LoadingSection,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
+use star_data::dataset::Subset;
 use star_data::formats::{Format, Split};
-use star_data::{Dataset, Scheme};
+use star_data::{Dataset, Scheme, sampling};
 use star_model::checkpoint::Tensors;
 use star_predict::failure;
 use star_predict::weights::{self, FetchProgress};
@@ -134,8 +135,23 @@ impl TrainConfig {
         })
     }
 
-    /// Samples to train on and to validate on.
+    /// Samples to train on, each as often as its weight says, and to validate on.
     fn data(
+        &self,
+        base: &Path,
+        scheme: &Scheme,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+        let (train, validation) = self.split(base, scheme, note)?;
+        let Some(path) = &self.data.weights else { return Ok((train, validation)) };
+        let weights = sampling::read_weights(&base.join(path), &train).context("data.weights")?;
+        let indices = sampling::repeated(&weights, self.seed);
+        note(&format!("{} images, {} samples an epoch", train.len(), indices.len()));
+        Ok((Arc::new(Subset::new(train, indices)), validation))
+    }
+
+    /// Samples to train on and to validate on, each once.
+    fn split(
         &self,
         base: &Path,
         scheme: &Scheme,
@@ -165,5 +181,41 @@ impl TrainConfig {
             "model": self.model,
             "loss": self.loss,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
+
+    use super::*;
+
+    #[test]
+    fn training_images_come_as_often_as_their_weights_say_and_validation_images_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let faces =
+            SyntheticFaces::new(SyntheticConfig { count: 8, image_size: 32, ..Default::default() }).unwrap();
+        let mut rows = String::new();
+        for index in 0..8 {
+            let face = faces.get(index).unwrap();
+            let name = format!("{}_{index}.png", if index % 2 == 0 { "rare" } else { "common" });
+            face.image.save(dir.path().join(&name)).unwrap();
+            let row =
+                star_data::formats::tsv::format_row(Path::new(&name), &[[0.0; 2]; 5], &face.points, &[]);
+            rows += &(row.unwrap() + "\n");
+        }
+        std::fs::write(dir.path().join("faces.tsv"), rows).unwrap();
+        std::fs::write(dir.path().join("weights.csv"), "image,weight\nrare_*,3\ncommon_1.png,0\n").unwrap();
+        let config: TrainConfig = toml::from_str(
+            "scheme = 'wflw98'\n[data]\nweights = 'weights.csv'\n\
+             [data.train]\nformat = 'tsv'\nannotations = 'faces.tsv'\n\
+             [data.validation]\nformat = 'tsv'\nannotations = 'faces.tsv'\n",
+        )
+        .unwrap();
+        let prepared = config.prepare(dir.path(), Options::default()).unwrap();
+        // four rare images three times, three common ones once, one never
+        assert_eq!((prepared.train.len(), prepared.validation.len()), (15, 8));
+        let of = |index: usize| prepared.train.image_path(index).unwrap().file_name().unwrap().to_owned();
+        assert_eq!([of(0), of(2), of(3)], ["rare_0.png", "rare_0.png", "rare_2.png"]);
     }
 }
