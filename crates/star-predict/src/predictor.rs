@@ -48,9 +48,9 @@ impl Predictor {
     }
 
     /// Runs `model` on `device` in `dtype`, layer by layer.
-    pub fn new(model: Box<dyn LandmarkModel>, dtype: DType, device: &Device) -> Self {
+    pub fn new(model: impl LandmarkModel + 'static, dtype: DType, device: &Device) -> Self {
         Self {
-            network: Network::Layers(model),
+            network: Network::Layers(Box::new(model)),
             device: device.clone(),
             dtype,
             batch_size: Self::BATCH_SIZE,

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use star_data::dataset::Subset;
 use star_data::formats::{Format, Split};
 use star_data::{Dataset, Scheme, sampling};
+use star_loss::HeatmapLoss;
 use star_model::checkpoint::Tensors;
 use star_predict::failure;
 use star_predict::weights::{self, FetchProgress};
@@ -61,6 +62,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The same under another loss than that of the training file.
+    #[must_use]
+    pub fn loss(mut self, loss: impl HeatmapLoss + 'static) -> Self {
+        self.trainer = self.trainer.loss(loss);
+        self
+    }
+
     /// Trains into the folder `out` and keeps the training file there, see [`Trainer::run`].
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use candle_core::DType;
 use serde::Serialize;
 use star_data::atomic;
 use star_model::checkpoint::{self, Folder, FolderConfig, Provenance, Tensors, WEIGHTS_FILE};
-use star_model::{CompileOptions, InputSpec, LandmarkModel};
+use star_model::{CompileOptions, InputSpec};
 use star_predict::weights::WRITTEN_BY;
 use star_predict::{Predictor, files};
 
@@ -51,8 +51,7 @@ impl Run<'_> {
             return work(&predictor);
         }
         let network = &self.network;
-        let model: Box<dyn LandmarkModel> = Box::new(network.model.clone());
-        let predictor = Predictor::new(model, network.activations, &network.device);
+        let predictor = Predictor::new(network.model.clone(), network.activations, &network.device);
         if which == Which::Net {
             return work(&predictor);
         }
