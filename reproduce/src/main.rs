@@ -1,24 +1,20 @@
 //! The paper's experiments, which `cargo xtask reproduce-paper` starts: every table, from one command.
 
 mod args;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "variants take their loss from the configuration until they can bring their own"
-    )
-)]
 mod controls;
-mod document;
 mod front_page;
 mod machine;
+mod network;
 mod offline;
-mod overhead;
 mod place;
 mod pool;
 mod real;
+mod report;
+mod runner;
 mod spread;
 mod stage;
+mod step_cost;
+mod stop;
 mod targets;
 mod variant;
 
@@ -60,7 +56,7 @@ enum Command {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Some(Command::FrontPage) => front_page::run(),
-        Some(Command::StepCost { what }) => overhead::child(what),
+        Some(Command::StepCost { what }) => step_cost::child(what),
         None => {
             cli.args.validate()?;
             match cli.args.profile {

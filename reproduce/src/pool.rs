@@ -6,17 +6,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-/// Does `work` for every index below `count`, `at_once` at a time, in order; stops handing out work at the first error, or when
-/// `stop` is set.
+/// Who does the work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Workers {
+    /// So many pieces at a time.
+    OneThreadEach(usize),
+    /// One piece after the other.
+    AllThreads,
+}
+
+/// Does `work` for every index below `count` in order; stops handing out work at the first error, or when `stop` is set.
 ///
 /// # Errors
 /// The first error.
 pub(crate) fn run(
     count: usize,
-    at_once: usize,
+    workers: Workers,
     stop: &AtomicBool,
     work: impl Fn(usize) -> Result<()> + Sync,
 ) -> Result<()> {
+    let Workers::OneThreadEach(at_once) = workers else {
+        return (0..count).take_while(|_| !stop.load(Ordering::SeqCst)).try_for_each(work);
+    };
     let next = Mutex::new(0..count);
     let first: Mutex<Option<anyhow::Error>> = Mutex::new(None);
     let ended = AtomicBool::new(false);
@@ -57,7 +68,7 @@ mod tests {
     fn all_work_is_done_once_on_one_thread_each() {
         for at_once in [1, 2, 5] {
             let done: Vec<AtomicUsize> = (0..7).map(|_| AtomicUsize::new(0)).collect();
-            run(7, at_once, &AtomicBool::new(false), |i| {
+            run(7, Workers::OneThreadEach(at_once), &AtomicBool::new(false), |i| {
                 assert_eq!(rayon::current_num_threads(), 1);
                 done[i].fetch_add(1, Ordering::SeqCst);
                 Ok(())
@@ -75,9 +86,11 @@ mod tests {
             anyhow::ensure!(i != 1, "broken at {i}");
             Ok(())
         };
-        let error = run(50, 1, &AtomicBool::new(false), work).unwrap_err();
+        let error = run(50, Workers::OneThreadEach(1), &AtomicBool::new(false), work).unwrap_err();
         assert_eq!((error.to_string().as_str(), done.load(Ordering::SeqCst)), ("broken at 1", 2));
-        run(50, 2, &AtomicBool::new(true), work).unwrap();
+        for workers in [Workers::OneThreadEach(2), Workers::AllThreads] {
+            run(50, workers, &AtomicBool::new(true), work).unwrap();
+        }
         assert_eq!(done.load(Ordering::SeqCst), 2);
     }
 }

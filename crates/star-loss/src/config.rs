@@ -15,12 +15,6 @@ pub enum Form {
     /// `d(s)` with `s_i = (v_i . e) / sqrt(l_i + eps)`: the reference's first version. Smooth-L1 and Wing take the norm of `s`, L1
     /// and L2 the mean over its two components.
     Whitened,
-    /// `sum_i d(v_i . e) (1 / s_1 + 1 / s_2) / 2` with `s_i = sqrt(l_i + eps)`: per axis, under the mean of both factors. Not in the
-    /// paper; a control, for what it does as well as `PerAxis` is not owed to the direction of the ambiguity.
-    Isotropic,
-    /// `sum_i d(v_i . e)`: per axis without factors. Not in the paper; a control, for what it does as well as the others is owed to the
-    /// restriction alone.
-    Unscaled,
 }
 
 /// Settings of [`StarLoss`](crate::StarLoss); the default is the reference's.

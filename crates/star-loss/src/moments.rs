@@ -8,7 +8,7 @@
 //! divides by negative numbers) the divisor stops and no gradient passes through the covariance. Every map of more mass, one-hot
 //! and one-row maps included, has `V1 - V2 / V1 >= 1e-5` and its true gradient.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 use crate::eigen2::Entries;
 use crate::maps::{map_dims, working_dtype};
@@ -48,19 +48,7 @@ impl Moments {
     /// # Errors
     /// As [`soft_argmax`].
     pub fn new(heatmaps: &Tensor, grid: Grid, activation: Activation) -> Result<Self> {
-        Self::as_dtype(heatmaps, grid, activation, working_dtype(heatmaps.dtype())?)
-    }
-
-    /// As [`Moments::new`], in f64 whatever the dtype of the maps. The sweeps of the CPU sum in f64, so that nothing is rounded
-    /// between the maps and a loss that goes on in f64.
-    ///
-    /// # Errors
-    /// As [`soft_argmax`].
-    pub fn in_f64(heatmaps: &Tensor, grid: Grid, activation: Activation) -> Result<Self> {
-        Self::as_dtype(heatmaps, grid, activation, DType::F64)
-    }
-
-    fn as_dtype(heatmaps: &Tensor, grid: Grid, activation: Activation, dtype: DType) -> Result<Self> {
+        let dtype = working_dtype(heatmaps.dtype())?;
         let packed = packed(heatmaps, grid, activation, Path::Fastest)?;
         let means = packed.narrow(2, 0, 2)?.to_dtype(dtype)?.contiguous()?;
         let covariances = Entries::of_moments(&packed)?.join()?.to_dtype(dtype)?;

@@ -9,7 +9,7 @@ use star_loss::{Distance, Form, Reduction, Restriction, StarLoss, StarLossConfig
 const CENTRAL_DIFFERENCE: f64 = 1e-6;
 const STEP: f64 = 1e-6;
 
-const FORMS: [Form; 4] = [Form::PerAxis, Form::Whitened, Form::Isotropic, Form::Unscaled];
+const FORMS: [Form; 2] = [Form::PerAxis, Form::Whitened];
 const DISTANCES: [Distance; 4] = [Distance::L1, Distance::L2, Distance::smooth_l1(), Distance::wing()];
 const RESTRICTIONS: [Restriction; 3] =
     [Restriction::Value { weight: 0.7 }, Restriction::Value { weight: 0.0 }, Restriction::None];
@@ -88,9 +88,8 @@ fn detach_has_the_gradient_of_a_loss_with_a_frozen_scale() {
         );
         assert_central_differences("targets", &at, |at| loss(&config, &maps, at));
         let maps = Var::from_tensor(&maps).unwrap();
-        let same = gradient(&loss(&config, &maps, &at), &maps) == gradient(&loss(&free, &maps, &at), &maps);
-        // Nothing is to be frozen where nothing is scaled.
-        assert_eq!(same, form == Form::Unscaled, "{form:?}");
+        let frozen = gradient(&loss(&config, &maps, &at), &maps);
+        assert_ne!(frozen, gradient(&loss(&free, &maps, &at), &maps), "{form:?}");
     }
 }
 

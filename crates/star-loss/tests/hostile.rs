@@ -111,7 +111,7 @@ fn target(draw: &mut Draw) -> f64 {
 
 fn configs() -> Vec<StarLossConfig> {
     let mut configs = Vec::new();
-    for form in [Form::PerAxis, Form::Whitened, Form::Isotropic, Form::Unscaled] {
+    for form in [Form::PerAxis, Form::Whitened] {
         for distance in [Distance::L1, Distance::L2, Distance::smooth_l1(), Distance::wing()] {
             for restriction in [Restriction::Value { weight: 1.0 }, Restriction::Detach, Restriction::None] {
                 configs.push(StarLossConfig { form, distance, restriction, ..Default::default() });

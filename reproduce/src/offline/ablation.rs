@@ -6,11 +6,11 @@ use star_data::synthetic::Subject;
 use star_eval::Interval;
 use star_train::config::LossKind;
 
-use super::design::{Planned, subject_name};
-use super::phrase::{difference, percent};
+use super::design::Planned;
 use super::runs::{Runs, mean, over_seeds};
-use crate::document::Section;
-use crate::variant::{CONTROLS, LEARNING_RATES, Variant};
+use crate::controls::Control;
+use crate::variant::tables::{CONTROLS, LEARNING_RATES};
+use crate::variant::{LossName, Variant};
 
 /// A table of trainings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,16 +25,16 @@ pub(crate) struct AblationResult {
     pub(crate) best: Option<Best>,
 }
 
-/// Losses without STAR's factors and STAR, each in the form that has the lowest error on validation pictures: neither is favoured, and
-/// no test picture has a say.
+/// Losses without STAR's factors and STAR, each in the variant that has the lowest error on validation images: neither is favoured, and
+/// no test image has a say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Best {
     pub(crate) without: String,
-    /// NME of the test pictures, as all below.
+    /// NME of the test images, as all below.
     pub(crate) without_nme: f64,
     pub(crate) star: String,
     pub(crate) star_nme: f64,
-    /// STAR less the other, paired by seed; `None` for fewer than three.
+    /// STAR - the other, paired by seed; `None` for fewer than three.
     pub(crate) difference: Option<Interval>,
 }
 
@@ -44,12 +44,12 @@ pub(crate) struct Row {
     pub(crate) variant: String,
     pub(crate) nme: f64,
     pub(crate) failure_rate: f64,
-    pub(crate) lopsided: f64,
+    pub(crate) ambiguous: f64,
     pub(crate) angle: f64,
     pub(crate) ratio: f64,
-    /// NME less that of the table's first row, paired by seed; `None` for the first row and for one seed.
+    /// NME - that of the table's first row, paired by seed; `None` for the first row and for one seed.
     pub(crate) difference: Option<Interval>,
-    /// NME less that of plain regression with everything else the same, paired by seed; `None` where the table has none.
+    /// NME - that of plain regression with everything else the same, paired by seed; `None` where the table has none.
     pub(crate) to_plain: Option<Interval>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
         let of = runs.seeds(*subject, *strength, variant, seeds)?;
         let nmes: Vec<f64> = of.iter().map(|run| run.nme).collect();
         let apart = |from: &[f64]| -> Option<Interval> {
-            // Two seeds say next to nothing of a third.
+            // Two seeds tell next to nothing of a third.
             let apart: Vec<f64> = from.iter().zip(&nmes).map(|(from, nme)| nme - from).collect();
             over_seeds(&apart).filter(|_| apart.len() > 2)
         };
@@ -83,7 +83,7 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
             variant: variant.name.clone(),
             nme: mean(nmes.iter().copied()),
             failure_rate: mean(of.iter().map(|run| run.failure_rate)),
-            lopsided: mean(of.iter().map(|run| run.lopsided)),
+            ambiguous: mean(of.iter().map(|run| run.ambiguous)),
             angle: mean(of.iter().map(|run| run.angle)),
             ratio: mean(of.iter().map(|run| run.ratio)),
             difference: apart(&first),
@@ -108,20 +108,21 @@ pub(crate) fn ablation(runs: &Runs<'_>, wanted: &Planned) -> Result<AblationResu
 /// A training under several seeds.
 struct Tried<'a> {
     variant: &'a Variant,
-    /// NME of the validation pictures, mean over seeds.
+    /// NME of the validation images, mean over seeds.
     validation: f64,
-    /// NME of the test pictures under each seed.
+    /// NME of the test images under each seed.
     nmes: Vec<f64>,
 }
 
 /// Each at its best; `None` where one of them is missing.
 fn best(all: &[Tried<'_>]) -> Option<Best> {
-    let of = |kinds: [LossKind; 2]| {
-        let tried = all.iter().filter(|tried| tried.variant.kind().is_some_and(|kind| kinds.contains(&kind)));
+    let of = |losses: [LossName; 2]| {
+        let tried =
+            all.iter().filter(|tried| tried.variant.loss().is_some_and(|loss| losses.contains(&loss)));
         tried.min_by(|a, b| a.validation.total_cmp(&b.validation))
     };
-    let without = of([LossKind::Plain, LossKind::StarUnscaled])?;
-    let star = of([LossKind::StarPerAxis, LossKind::StarWhitened])?;
+    let without = of([LossKind::Plain.into(), LossName::Control(Control::StarUnscaled)])?;
+    let star = of([LossKind::StarPerAxis, LossKind::StarWhitened].map(LossName::from))?;
     let apart: Vec<f64> = without.nmes.iter().zip(&star.nmes).map(|(from, to)| to - from).collect();
     Some(Best {
         without: without.variant.name.clone(),
@@ -132,93 +133,13 @@ fn best(all: &[Tried<'_>]) -> Option<Best> {
     })
 }
 
-/// What tables of learning rates and controls say.
-pub(crate) fn sentences(tables: &[AblationResult]) -> Vec<String> {
-    let said = tables.iter().filter_map(|table| {
-        let best = table.best.as_ref()?;
-        Some(format!(
-            "{}s at strength {}, each side as validation pictures choose it from the table \"{}\": NME {} % with {}, {} % with {}, {}.",
-            subject_name(table.subject),
-            table.strength,
-            table.title,
-            percent(best.star_nme, 2),
-            best.star,
-            percent(best.without_nme, 2),
-            best.without,
-            match best.difference {
-                Some(_) => format!(
-                    "a difference of {} points over {} paired seeds",
-                    difference(best.difference, 100.0, 2),
-                    table.seeds
-                ),
-                None => "with too few seeds for an interval".to_string(),
-            }
-        ))
-    });
-    said.collect()
-}
-
-/// The tables.
-pub(crate) fn section(tables: &[AblationResult], left_out: &[String]) -> Section {
-    let mut section = Section::new("ablations", "Ablations");
-    if tables.is_empty() && left_out.is_empty() {
-        section.text("Controls, learning rates, distances, restrictions, attention, stacks and backbones are trained by --thorough.");
-        return section;
-    }
-    left_out.iter().for_each(|what| section.text(format!("Left out: {what}.")));
-    if !tables.is_empty() {
-        section.text(
-            "Differences are over paired seeds: to the first row of each table, and to smooth-L1 (in the table of distances, the same \
-             distance) with the same change beside it. Trainings of one seed have the same pictures and labels; order and weights at \
-             the start are the same where networks are, but for the table that is about them.",
-        );
-    }
-    sentences(tables).into_iter().for_each(|said| section.text(said));
-    for table in tables {
-        section.heading(format!(
-            "{}: {}s, strength {}, {} seed{}",
-            table.title,
-            subject_name(table.subject),
-            table.strength,
-            table.seeds,
-            if table.seeds == 1 { "" } else { "s" }
-        ));
-        let rows = table.rows.iter().map(|row| {
-            vec![
-                row.variant.clone(),
-                percent(row.nme, 3),
-                percent(row.failure_rate, 2),
-                percent(row.lopsided, 3),
-                format!("{:.1}", row.angle),
-                format!("{:.2}", row.ratio),
-                difference(row.difference, 100.0, 3),
-                difference(row.to_plain, 100.0, 3),
-            ]
-        });
-        section.table(
-            &[
-                "training",
-                "NME %",
-                "FR@0.10 %",
-                "NME % of ambiguous keypoints",
-                "axis off noise, degrees",
-                "eigenvalue ratio",
-                "NME points to the first row",
-                "to plain, the same beside it",
-            ],
-            rows.collect(),
-        );
-    }
-    section
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn validation_pictures_choose_each_sides_form_and_test_pictures_score_it() {
-        let table = crate::variant::learning_rates();
+        let table = crate::variant::tables::learning_rates();
         // In the order of the table: at the base's rate, a third and three times it, plain before STAR.
         let validations = [5.0, 4.0, 4.4, 5.1, 6.0, 5.5];
         // The first on validation is not the first on the test.
@@ -242,7 +163,7 @@ mod tests {
 
     #[test]
     fn restriction_alone_counts_as_without_stars_factors_and_the_isotropic_form_as_neither() {
-        let table = crate::variant::controls();
+        let table = crate::variant::tables::controls();
         let all: Vec<Tried<'_>> = table
             .variants
             .iter()

@@ -16,7 +16,7 @@ pub(crate) struct Gain {
     pub(crate) seeds: u64,
     pub(crate) plain: Figures,
     pub(crate) star: Figures,
-    /// STAR less plain under each seed, fractions; negative is better for STAR.
+    /// STAR - plain under each seed, fractions; negative is better for STAR.
     pub(crate) nme_differences: Vec<f64>,
     /// Student's interval and test over seeds: of another training of the same recipe. `None` for one seed.
     pub(crate) nme: Option<Interval>,
@@ -25,10 +25,10 @@ pub(crate) struct Gain {
     pub(crate) nme_p_holm: Option<f64>,
     pub(crate) failure_rate: Option<Interval>,
     /// NME of the keypoints that are ambiguous in one direction.
-    pub(crate) lopsided: Option<Interval>,
+    pub(crate) ambiguous: Option<Interval>,
     pub(crate) others: Option<Interval>,
-    /// Errors of each picture, averaged over seeds: of other pictures, for these trainings.
-    pub(crate) images: OverImages,
+    /// Errors of each image, averaged over seeds: of other images, for these trainings.
+    pub(crate) over_images: OverImages,
 }
 
 /// A comparison over images, conditional on the networks that were trained.
@@ -46,7 +46,7 @@ pub(crate) struct Figures {
     pub(crate) nme_deviation: Option<f64>,
     pub(crate) failure_rate: f64,
     pub(crate) auc: f64,
-    pub(crate) lopsided: f64,
+    pub(crate) ambiguous: f64,
     pub(crate) others: f64,
     pub(crate) along: f64,
     pub(crate) across: f64,
@@ -62,27 +62,10 @@ impl Figures {
             nme_deviation: (runs.len() > 1).then(|| (squares / (runs.len() - 1) as f64).sqrt()),
             failure_rate: over(|run| run.failure_rate),
             auc: over(|run| run.auc),
-            lopsided: over(|run| run.lopsided),
+            ambiguous: over(|run| run.ambiguous),
             others: over(|run| run.others),
             along: over(|run| run.along),
             across: over(|run| run.across),
-        }
-    }
-}
-
-impl Gain {
-    /// What the corrected test says of STAR.
-    pub(crate) fn verdict(&self) -> &'static str {
-        match (self.nme, self.nme_p_holm) {
-            (Some(nme), Some(p)) if p < 1.0 - LEVEL => {
-                if nme.estimate < 0.0 {
-                    "STAR is better"
-                } else {
-                    "STAR is worse"
-                }
-            }
-            (Some(_), Some(_)) => "cannot be told apart",
-            _ => "one seed: no interval",
         }
     }
 }
@@ -106,7 +89,7 @@ pub(crate) fn gain(runs: &Runs<'_>, subject: Subject, strength: f64) -> Result<G
         plain.iter().zip(&star).map(|(plain, star)| figure(star) - figure(plain)).collect()
     };
     let nme_differences = differences(|run| run.nme);
-    let errors = [&plain, &star].map(|runs| means(runs.iter().map(|run| &run.per_picture)));
+    let errors = [&plain, &star].map(|runs| means(runs.iter().map(|run| &run.per_image)));
     let apart: Vec<f64> = errors[0].iter().zip(&errors[1]).map(|(plain, star)| star - plain).collect();
     Ok(Gain {
         subject,
@@ -119,24 +102,24 @@ pub(crate) fn gain(runs: &Runs<'_>, subject: Subject, strength: f64) -> Result<G
         nme_p: star_eval::runs::t_test(&nme_differences).ok(),
         nme_differences,
         failure_rate: over_seeds(&differences(|run| run.failure_rate)),
-        lopsided: over_seeds(&differences(|run| run.lopsided)),
+        ambiguous: over_seeds(&differences(|run| run.ambiguous)),
         others: over_seeds(&differences(|run| run.others)),
-        images: OverImages {
+        over_images: OverImages {
             paired: compare(&errors[0], &errors[1])?,
             difference: Bootstrap { level: LEVEL, ..Default::default() }.mean(&apart)?,
         },
     })
 }
 
-/// How the gain (plain less STAR, so that more is better) depends on the strength of ambiguity.
+/// How the gain (plain - STAR, so that more is better) depends on the strength of ambiguity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Dose {
     pub(crate) subject: Subject,
     pub(crate) strengths: Vec<f64>,
     /// Growth of the gain per unit of strength, fractions of the normalizer; `None` for one seed.
     pub(crate) slope: Option<Interval>,
-    /// The gain at the largest strength less that at none, paired by seed.
-    pub(crate) strongest_less_none: Option<Interval>,
+    /// The gain at the largest strength - that at none, paired by seed.
+    pub(crate) strongest_minus_none: Option<Interval>,
 }
 
 /// `None` where a subject was trained at one strength only.
@@ -153,7 +136,7 @@ pub(crate) fn dose(gains: &[Gain], subject: Subject) -> Option<Dose> {
         subject,
         strengths: of.iter().map(|gain| gain.strength).collect(),
         slope: slope(&of.iter().map(turned).collect::<Vec<_>>()),
-        strongest_less_none: over_seeds(&ends),
+        strongest_minus_none: over_seeds(&ends),
     })
 }
 

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use star_data::synthetic::Subject;
 
 use super::ablation::{AblationResult, ablation};
-use super::control::{Control, controls};
+use super::control::{Control, ControlDose, control_doses, controls};
 use super::design::{Design, REALISTIC};
 use super::direction::{Direction, direction};
 use super::gain::{Dose, Gain, correct, dose, gain};
 use super::measure::Measured;
-use super::runaway::{Runaway, runaway};
+use super::restriction::{Restrictions, restrictions};
 use super::runs::{Runs, mean, means};
 use super::stability::{Rerun, Stability, reruns, stability};
 use crate::variant::Variant;
@@ -28,10 +28,11 @@ pub(crate) struct Outcome {
     pub(crate) doses: Vec<Dose>,
     /// Empty where the design has none.
     pub(crate) controls: Vec<Control>,
+    pub(crate) control_doses: Vec<ControlDose>,
     pub(crate) stability: Vec<Stability>,
     pub(crate) reruns: Option<Rerun>,
     pub(crate) directions: Vec<Direction>,
-    pub(crate) runaway: Runaway,
+    pub(crate) restrictions: Restrictions,
     pub(crate) ablations: Vec<AblationResult>,
     /// Tables of ablations that a training is missing for, with the first that is.
     pub(crate) left_out: Vec<String>,
@@ -46,7 +47,7 @@ pub(crate) struct RunRow {
     pub(crate) nme: f64,
     pub(crate) failure_rate: f64,
     pub(crate) auc: f64,
-    pub(crate) lopsided: f64,
+    pub(crate) ambiguous: f64,
     pub(crate) others: f64,
     pub(crate) along: f64,
     pub(crate) across: f64,
@@ -62,11 +63,11 @@ pub(crate) struct Figures {
     pub(crate) keypoint_ratios: Vec<f64>,
     /// Mean error of each keypoint.
     pub(crate) keypoint_errors: Vec<f64>,
-    /// Kind 3: mean eigenvalue ratio and number of easy (NME below 3 %) and of hard pictures (above 8 %), over all seeds.
+    /// Kind 3: mean eigenvalue ratio and number of easy (NME below 3 %) and of hard images (above 8 %), over all seeds.
     pub(crate) easy: (Option<f64>, usize),
     pub(crate) hard: (Option<f64>, usize),
-    /// For cumulative curves: NME of each picture, mean over seeds.
-    pub(crate) per_picture: Vec<f64>,
+    /// For cumulative curves: NME of each image, mean over seeds.
+    pub(crate) per_image: Vec<f64>,
 }
 
 impl Outcome {
@@ -88,6 +89,7 @@ impl Outcome {
             directions.push(direction(&runs, subject, strength)?);
         }
         correct(&mut gains);
+        let controls = controls(&runs)?;
         let doses =
             [Subject::Face, Subject::Hand].iter().filter_map(|subject| dose(&gains, *subject)).collect();
         let figures = [Variant::plain(), Variant::star()];
@@ -106,21 +108,17 @@ impl Outcome {
             trainings: [measured.len(); 2],
             gains,
             doses,
-            controls: controls(&runs)?,
+            control_doses: control_doses(&controls),
+            controls,
             stability: spreads,
             reruns: reruns(&runs)?,
             directions,
-            runaway: runaway(&runs)?,
+            restrictions: restrictions(&runs)?,
             ablations,
             left_out,
             figures: figures.iter().map(|v| kinds(&runs, v)).collect::<Result<_>>()?,
             runs: measured.iter().map(row).collect(),
         })
-    }
-
-    /// The comparison of a subject at a strength.
-    pub(crate) fn gain(&self, subject: Subject, strength: f64) -> Option<&Gain> {
-        self.gains.iter().find(|gain| gain.subject == subject && gain.strength == strength)
     }
 }
 
@@ -130,7 +128,7 @@ fn row(run: &Measured) -> RunRow {
         nme: run.nme,
         failure_rate: run.failure_rate,
         auc: run.auc,
-        lopsided: run.lopsided,
+        ambiguous: run.ambiguous,
         others: run.others,
         along: run.along,
         across: run.across,
@@ -141,9 +139,9 @@ fn row(run: &Measured) -> RunRow {
 
 fn kinds(runs: &Runs<'_>, variant: &Variant) -> Result<Figures> {
     let of = runs.seeds(Subject::Face, REALISTIC, variant, runs.design.seeds)?;
-    let pictures = || of.iter().flat_map(|run| run.per_picture.iter().zip(&run.picture_ratios));
+    let images = || of.iter().flat_map(|run| run.per_image.iter().zip(&run.image_ratios));
     let ratio = |wanted: &dyn Fn(f64) -> bool| {
-        let chosen: Vec<f64> = pictures().filter(|(nme, _)| wanted(**nme)).map(|(_, ratio)| *ratio).collect();
+        let chosen: Vec<f64> = images().filter(|(nme, _)| wanted(**nme)).map(|(_, ratio)| *ratio).collect();
         ((!chosen.is_empty()).then(|| mean(chosen.iter().copied())), chosen.len())
     };
     Ok(Figures {
@@ -152,6 +150,6 @@ fn kinds(runs: &Runs<'_>, variant: &Variant) -> Result<Figures> {
         keypoint_errors: means(of.iter().map(|run| &run.keypoint_errors)),
         easy: ratio(&|nme| nme < 0.03),
         hard: ratio(&|nme| nme > 0.08),
-        per_picture: means(of.iter().map(|run| &run.per_picture)),
+        per_image: means(of.iter().map(|run| &run.per_image)),
     })
 }

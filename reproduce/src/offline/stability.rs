@@ -6,25 +6,22 @@ use star_data::synthetic::Subject;
 use star_eval::Interval;
 use star_train::config::LossKind;
 
-use super::design::subject_name;
 use super::measure::Measured;
-use super::phrase::{difference, percent, place, verdict};
 use super::runs::{LEVEL, Runs, mean, over_seeds};
-use crate::document::{Figure, Section};
-use crate::variant::STARTS;
+use crate::variant::tables::STARTS;
 
 /// Disagreement of the seeds at one strength, fractions of the normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stability {
     pub(crate) subject: Subject,
     pub(crate) strength: f64,
-    /// Standard deviation of each keypoint over the seeds, mean over pictures.
+    /// Standard deviation of each keypoint over the seeds, mean over images.
     pub(crate) plain: Vec<f64>,
     pub(crate) star: Vec<f64>,
     /// Means over keypoints.
     pub(crate) plain_mean: f64,
     pub(crate) star_mean: f64,
-    /// STAR less plain, by the jackknife over seeds; `None` for fewer than three.
+    /// STAR - plain, by the jackknife over seeds; `None` for fewer than three.
     pub(crate) difference: Option<Interval>,
 }
 
@@ -60,22 +57,22 @@ pub(crate) fn stability(runs: &Runs<'_>, subject: Subject, strength: f64) -> Res
     }))
 }
 
-/// Disagreement from run to run: the same pictures and labels, other weights at the start and another order. Fractions of the normalizer.
+/// Disagreement from run to run: the same images and labels, other weights at the start and another order. Fractions of the normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rerun {
     pub(crate) subject: Subject,
     pub(crate) strength: f64,
-    /// Trainings on the same pictures, and sets of pictures.
+    /// Trainings on the same images, and sets of images.
     pub(crate) starts: usize,
     pub(crate) sets: u64,
-    /// Means over sets, keypoints and pictures.
+    /// Means over sets, keypoints and images.
     pub(crate) plain: f64,
     pub(crate) star: f64,
-    /// STAR less plain, over sets; `None` for fewer than three.
+    /// STAR - plain, over sets; `None` for fewer than three.
     pub(crate) difference: Option<Interval>,
 }
 
-/// `None` where nothing was trained twice on the same pictures.
+/// `None` where nothing was trained twice on the same images.
 ///
 /// # Errors
 /// Never in practice: trainings that are missing leave their set out.
@@ -90,7 +87,8 @@ pub(crate) fn reruns(runs: &Runs<'_>) -> Result<Option<Rerun>> {
     let mut starts = 0;
     for set in 0..design.ablation_seeds {
         let of = |kind: LossKind| -> Option<Vec<&Measured>> {
-            let variants = planned.table.variants.iter().filter(|variant| variant.kind() == Some(kind));
+            let variants =
+                planned.table.variants.iter().filter(|variant| variant.loss() == Some(kind.into()));
             variants.map(|variant| runs.of(subject, strength, variant, set).ok()).collect()
         };
         let Some((plain, star)) = of(kinds[0]).zip(of(kinds[1])) else { continue };
@@ -117,66 +115,7 @@ fn whole(spread: &[f64]) -> f64 {
 
 /// Standard deviation of each keypoint over trainings, of which there are two at least.
 fn spread(runs: &[&Measured]) -> Result<Vec<f64>> {
-    let pictures = runs.first().map_or(0, |run| run.predicted.len());
+    let images = runs.first().map_or(0, |run| run.predicted.len());
     let predicted = |picture: usize| runs.iter().map(|run| run.predicted[picture].as_slice()).collect();
-    crate::spread::spread((0..pictures).map(predicted))?.context("one training has no spread")
-}
-
-/// The answer.
-pub(crate) fn section(found: &[Stability], rerun: Option<&Rerun>) -> Section {
-    let mut section =
-        Section::new("stability", "Do trainings under different seeds agree more? (figure kind 4)");
-    if let Some(rerun) = rerun {
-        let apart = match rerun.difference {
-            Some(_) => format!(
-                "a difference of {} points over {} sets of pictures: {}",
-                difference(rerun.difference, 100.0, 3),
-                rerun.sets,
-                verdict(rerun.difference)
-            ),
-            None => "too few sets of pictures for an interval".to_string(),
-        };
-        section.text(format!(
-            "From run to run, that is {} trainings of each loss on the same {}s and labels of strength {} from other weights at the start \
-             and in another order, a keypoint scatters by {} % of the normalizer with STAR and {} % with smooth-L1: {apart}.",
-            rerun.starts,
-            subject_name(rerun.subject),
-            rerun.strength,
-            percent(rerun.star, 3),
-            percent(rerun.plain, 3),
-        ));
-    }
-    if found.is_empty() {
-        section.text("One seed: there is nothing to agree with.");
-        return section;
-    }
-    let rows = found.iter().map(|s| {
-        vec![
-            format!("{}, strength {}", subject_name(s.subject), s.strength),
-            percent(s.plain_mean, 3),
-            percent(s.star_mean, 3),
-            difference(s.difference, 100.0, 3),
-            verdict(s.difference).to_string(),
-        ]
-    });
-    section.text(
-        "Standard deviation of a keypoint over trainings, mean over keypoints and pictures, % of the normalizer. Trainings of other seeds \
-         have other pictures, other annotators and other weights at the start. The interval is a jackknife over seeds, rough with few.",
-    );
-    section.table(&["pictures", "smooth-L1", "STAR", "difference", "says"], rows.collect());
-    for s in found.iter().filter(|s| s.subject == Subject::Face && s.strength == 1.0) {
-        for (name, spread) in [("smooth-L1", &s.plain), ("STAR", &s.star)] {
-            section.figure(
-                format!(
-                    "Standard deviation of each keypoint over seeds with {name}, strength 1: {}.",
-                    place(s.subject)
-                ),
-                Figure::Bars {
-                    axes: ["keypoint", "deviation, % of the normalizer"],
-                    values: spread.iter().map(|v| 100.0 * v).collect(),
-                },
-            );
-        }
-    }
-    section
+    crate::spread::spread((0..images).map(predicted))?.context("one training has no spread")
 }

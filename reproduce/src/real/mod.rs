@@ -1,10 +1,16 @@
-//! The profiles on photographs: the paper's tables from published weights or from scratch.
+//! The profiles on published data sets: the paper's tables from published weights or from scratch.
 
+mod cells;
+mod check;
+mod fetch;
+mod networks;
 mod outcome;
 pub(crate) mod plan;
-mod sets;
-mod stages;
-pub(crate) mod words;
+mod preview;
+mod score;
+mod scores;
+pub(crate) mod sets;
+mod tables;
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,22 +18,18 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::args::{Args, Origin, StageName};
-use super::machine::Versions;
-use super::overhead::{self, Overhead};
-use super::place;
-use super::stage::{Stages, prepare};
-use super::targets::Targets;
-use outcome::{Cell, SetOutcome, Verdict};
+use crate::args::{Args, Origin, StageName};
+use crate::machine::Versions;
+use crate::network::{self, NetworkSize};
+use crate::place;
+use crate::report::Report;
+use crate::stage::{Existing, Stages, prepare};
+use crate::step_cost::{self, StepCost};
+use crate::stop;
+use crate::targets::Targets;
+use cells::{Cell, Verdict};
 use plan::RealPlan;
-use sets::RealSet;
-
-/// Seconds that the published network takes for a face on two cores with AVX-512 (docs/performance.md): scored in batches, trained.
-const SECONDS_TO_SCORE: f64 = 0.058;
-/// Likewise; measured on batches of four.
-const SECONDS_TO_TRAIN: f64 = 0.27;
-/// Megabytes of a training's weights, average and two states, and of one set's scores.
-const MEGABYTES_TO_TRAIN: f64 = 620.0;
+use scores::SetOutcome;
 
 /// Runs the profile.
 ///
@@ -39,16 +41,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Not below target: trainings of days are not for `cargo clean` to delete.
     let out = args.out.clone().unwrap_or_else(|| place::root().join("runs").join(args.profile.name()));
     if args.dry_run {
-        print!("{}", told(&plan, &out, args.resume)?);
+        print!("{}", preview::text(&plan, &out, args.resume)?);
         return Ok(());
     }
     let reads = [StageName::Check, StageName::Train, StageName::Eval];
-    let all = stages::candidates(&plan, reads.iter().any(|stage| !args.skip.contains(stage)))?;
-    prepare(&out, &plan, args.resume || !args.skip.is_empty(), true, |earlier| {
-        plan.is_but_for_seeds(earlier)
-    })?;
+    let all = check::candidates(&plan, reads.iter().any(|stage| !args.skip.contains(stage)))?;
+    let existing = match args.resume || !args.skip.is_empty() {
+        true => Existing::GoOn,
+        false => Existing::RemoveAllButTrainings,
+    };
+    prepare(&out, &plan, existing, |earlier| plan.is_but_for_seeds(earlier))?;
     star_train::memory::keep_freed();
-    let stop = star_cli::stop_on_ctrl_c()?;
+    let stop = stop::on_ctrl_c()?;
     let stages = Stages {
         out: out.clone(),
         profile: args.profile.name(),
@@ -59,113 +63,89 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         skip: args.skip.clone(),
     };
     let start = Instant::now();
-    stages.run(StageName::Check, |dir, hashes| stages::check(&plan, &all, dir, hashes))?;
+    stages.run(StageName::Check, |dir, hashes| check::check(&plan, &all, dir, hashes))?;
     stages.run(StageName::Fetch, |dir, hashes| match plan.from {
-        Origin::Weights => stages::fetch(&plan, &all, dir, hashes),
+        Origin::Weights => fetch::fetch(&plan, &all, dir, hashes),
         Origin::Scratch => {
             println!("nothing to fetch: networks are trained from scratch");
             Ok(())
         }
     })?;
     stages.run(StageName::Train, |dir, hashes| match plan.from {
-        Origin::Scratch => stages::trainings(&plan, &all, dir, hashes, &stop),
+        Origin::Scratch => networks::train(&plan, &all, dir, hashes, &stop),
         Origin::Weights => {
             println!("nothing to train: weights are published");
             Ok(())
         }
     })?;
-    stages.run(StageName::Eval, |dir, hashes| stages::scores(&plan, &all, [&out, dir], hashes, &stop))?;
-    let missed = stages.run(StageName::Table, |_, _| {
-        let sets = stages::outcomes(&plan, &all, &out)?;
-        let outcome = RealOutcome { plan: &plan, cells: outcome::cells(&targets, &plan, &sets), sets };
+    stages.run(StageName::Eval, |dir, hashes| networks::scores(&plan, &all, [&out, dir], hashes, &stop))?;
+    let cells = stages.run(StageName::Table, |_, _| {
+        let sets = outcome::outcomes(&plan, &all, &out)?;
+        let outcome = RealOutcome { plan: &plan, cells: cells::cells(&targets, &plan, &sets), sets };
         let report = out.join("report");
-        let overhead = overhead::of(args.overhead, &report)?;
-        write(&outcome, &targets, overhead.as_ref(), &report)
+        let overhead = step_cost::of(args.overhead, &report)?;
+        write(&outcome, &targets, overhead.as_ref(), &report)?;
+        Ok(outcome.cells)
     })?;
     println!("{:.0} s; report: {}", start.elapsed().as_secs_f64(), out.join("report/index.html").display());
-    match missed {
-        Some((0, 0, cells)) if cells > 0 => {
-            bail!("none of the {cells} cells with a target was measured; the report says why")
-        }
-        None | Some((0, ..)) => Ok(()),
-        Some((missed, checked, _)) => {
-            bail!("{missed} of {checked} checked cells miss their target; see the report")
-        }
+    cells.map_or(Ok(()), |cells| held_to_targets(&cells))
+}
+
+/// That no measured cell misses its target, and that one is measured where there are such cells.
+fn held_to_targets(cells: &[Cell]) -> Result<()> {
+    let count = |wanted: &[Verdict]| cells.iter().filter(|cell| wanted.contains(&cell.verdict)).count();
+    let missed = count(&[Verdict::Missed]);
+    let measured = missed + count(&[Verdict::Reached]);
+    if missed > 0 {
+        bail!("{missed} of {measured} checked cells miss their target; see the report")
     }
+    let known = measured + count(&[Verdict::NotMeasured]);
+    if measured == 0 && known > 0 {
+        bail!("none of the {known} cells with a target was measured; the report says why")
+    }
+    Ok(())
 }
 
 /// The whole outcome, for machines.
 #[derive(Serialize)]
 pub(crate) struct RealOutcome<'a> {
-    pub(crate) plan: &'a RealPlan,
-    pub(crate) cells: Vec<Cell>,
-    pub(crate) sets: Vec<SetOutcome>,
+    plan: &'a RealPlan,
+    cells: Vec<Cell>,
+    sets: Vec<SetOutcome>,
 }
 
-/// Writes the report in its three formats, prints it, and says how many cells miss, how many are measured and how many there are.
+/// Writes the report and prints it.
 fn write(
     outcome: &RealOutcome<'_>,
     targets: &Targets,
-    overhead: Option<&Overhead>,
+    overhead: Option<&StepCost>,
     dir: &Path,
-) -> Result<(usize, usize, usize)> {
-    let mut document = words::document(outcome, targets)?;
-    document.sections.push(overhead::section(overhead));
-    document.write(outcome, dir)?;
-    let count =
-        |wanted: &[Verdict]| outcome.cells.iter().filter(|cell| wanted.contains(&cell.verdict)).count();
-    let measured = count(&[Verdict::Missed, Verdict::Reached]);
-    Ok((count(&[Verdict::Missed]), measured, measured + count(&[Verdict::NotMeasured])))
-}
-
-/// What would be done, how long it takes and what it fills; with `resume` without what is done.
-fn told(plan: &RealPlan, out: &Path, resume: bool) -> Result<String> {
-    let mut text = format!("profile {}: results in {}\n", plan.profile.name(), out.display());
-    let (mut seconds, mut megabytes) = (0.0, 0.0);
-    for set in RealSet::of(plan.profile) {
-        let faces = set.published(star_data::formats::Split::Test, "full");
-        match set.locate(plan.data(), plan.compat) {
-            Some(found) => text += &format!("{}: {}\n", set.name, found.dir.display()),
-            None => text += &format!("{}\n", set.missing(plan.data())),
-        }
-        // Of 300VW's frames the number was not published.
-        let counted = faces.map_or("its frames".to_string(), |faces| format!("{faces} faces"));
-        let scoring = faces.unwrap_or(0) as f64 * SECONDS_TO_SCORE;
-        match plan.from {
-            Origin::Weights => {
-                let weights = plan.weights(set);
-                let weights_known = weights.is_some();
-                let weights = weights.map_or_else(
-                    || "none are known: name some with --weights".to_string(),
-                    |name| format!("`{name}`, about 180 MB to download where it was not before"),
-                );
-                text += &format!("  fetch {weights}\n  eval  {counted}\n");
-                seconds += scoring;
-                megabytes += 120.0 + if weights_known { 180.0 } else { 0.0 };
-            }
-            Origin::Scratch => {
-                let (all, done) = (plan.trainings(set), |slug: &String| resume && stages::is_done(out, slug));
-                let variants = all.iter().filter(|slug| !done(slug)).count() as f64;
-                let train = set.published(star_data::formats::Split::Train, "full");
-                let images = train.map_or(0.0, |faces| faces as f64 * 500.0);
-                text += &format!(
-                    "  train {variants} networks{} of 500 epochs of {}, unless --override says otherwise\n  eval  {counted} with each\n",
-                    if variants < all.len() as f64 { format!(" (of {})", all.len()) } else { String::new() },
-                    train.map_or("its frames".to_string(), |faces| format!("{faces} faces"))
-                );
-                seconds += variants * (images * SECONDS_TO_TRAIN + scoring);
-                megabytes += variants * MEGABYTES_TO_TRAIN;
-            }
-        }
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        #[serde(flatten)]
+        outcome: &'a RealOutcome<'a>,
+        /// As they are written.
+        overrides: Option<String>,
+        overhead: Option<&'a StepCost>,
+        networks: Vec<NetworkSize>,
+        methods: Vec<tables::Method>,
+        subsets: Vec<tables::Subsets>,
+        ablations: Vec<tables::AblationTable>,
+        /// What of these sets could not be recovered.
+        unknown: Vec<&'a str>,
     }
-    text += &format!(
-        "about {} on two cores (docs/performance.md; a GPU was not at hand to measure), each network as the paper's, 300VW apart, and \
-         {megabytes:.0} MB\n",
-        if seconds > 172_800.0 {
-            format!("{:.0} days", seconds / 86_400.0)
-        } else {
-            format!("{:.1} hours", seconds / 3600.0)
-        }
-    );
-    Ok(text)
+    let is_here = |key: &str| outcome.sets.iter().any(|set| set.key == key);
+    let settings = |table: &toml::Table| table.to_string().trim().replace('\n', "; ");
+    let data = Data {
+        outcome,
+        overrides: outcome.plan.overrides.as_ref().map(settings),
+        overhead,
+        networks: network::sizes(targets)?,
+        methods: tables::methods(outcome, targets),
+        subsets: tables::subsets(outcome, targets),
+        ablations: tables::ablations(outcome),
+        unknown: targets.unknown.iter().filter(|u| is_here(&u.set)).map(|u| u.what.as_str()).collect(),
+    };
+    Report::new("real/report.md", &data)?.write(outcome, dir)
 }

@@ -10,7 +10,8 @@ use star_train::config::{FilesSection, SourceSection, TrainConfig};
 
 use super::sets::{Located, RealSet};
 use crate::args::{Args, Origin, Profile};
-use crate::variant::{self, Ablation, Variant};
+use crate::variant::Variant;
+use crate::variant::tables::{self, Ablation};
 
 /// Faces of a step, and of the batch norms' statistics, which the reference sums over its four cards.
 const BATCH: usize = 128;
@@ -98,11 +99,11 @@ impl RealPlan {
             return Vec::new();
         }
         vec![
-            variant::distances(),
-            variant::restrictions(),
-            variant::attention(true),
-            variant::backbones(HRNET_WIDTH),
-            variant::stacks(&[1, 2]),
+            tables::distances(),
+            tables::restrictions(),
+            tables::attention(true),
+            tables::backbones(HRNET_WIDTH),
+            tables::stacks(&[1, 2]),
         ]
     }
 

@@ -1,4 +1,4 @@
-//! The data sets of photographs: where they are looked for, how they are laid out, whose they are, what is measured on them.
+//! The published data sets: where they are looked for, how they are laid out, whose they are, what is measured on them.
 
 use std::path::{Path, PathBuf};
 

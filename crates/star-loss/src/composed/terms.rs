@@ -62,15 +62,10 @@ impl<'a> Axes<'a> {
         let ([e1, e2], [g1, g2], [s1, s2]) = (&self.e, &self.factor, &self.s);
         // The loss with fixed axes, and `u_i = dF/de_i / c_i`; see `rotation`.
         let (loss, [u1, u2]) = match (form, distance) {
-            (Form::PerAxis | Form::Isotropic | Form::Unscaled, _) => {
+            (Form::PerAxis, _) => {
                 let ([d1, u1], [d2, u2]) = (distance.of(e1)?, distance.of(e2)?);
                 let (d1, d2) = (with_derivative(&d1, e1, &u1)?, with_derivative(&d2, e2, &u2)?);
-                let loss = match form {
-                    Form::Isotropic => ((d1 + d2)? * (g1 + g2)?.affine(0.5, 0.0)?)?,
-                    Form::Unscaled => (d1 + d2)?,
-                    _ => ((d1 * g1)? + (d2 * g2)?)?,
-                };
-                (loss, [u1, u2])
+                (((d1 * g1)? + (d2 * g2)?)?, [u1, u2])
             }
             (Form::Whitened, Distance::L1 | Distance::L2) => {
                 let (w1, w2) = ((e1 * g1)?, (e2 * g2)?);
@@ -99,12 +94,9 @@ impl<'a> Axes<'a> {
         let [s1, s2] = [self.s[0].detach(), self.s[1].detach()];
         let (a, b) = ((e1 * u2.detach())?, (e2 * u1.detach())?);
         let product = (&s1 * &s2)?;
-        let zero = || s1.zeros_like();
         let (sum, difference) = match config.form {
             Form::PerAxis => ((s1.recip()? + s2.recip()?)?, (&product * (&s1 + &s2)?)?.recip()?),
             Form::Whitened => ((s1.sqr()?.recip()? + s2.sqr()?.recip()?)?, product.sqr()?.recip()?),
-            Form::Isotropic => ((s1.recip()? + s2.recip()?)?, zero()?),
-            Form::Unscaled => (zero()?.affine(1.0, 2.0)?, zero()?),
         };
         let scale = self.frame.mean.detach().abs()?.affine(1.0, config.eps)?;
         let regular = ((&a + &b)? * difference)?.affine(-0.5, 0.0)?;

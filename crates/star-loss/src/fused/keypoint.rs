@@ -23,11 +23,6 @@ fn root(l: f64, eps: f64) -> f64 {
     (l.max(0.0) + eps).sqrt()
 }
 
-/// `(1 / s1 + 1 / s2) / 2`.
-fn mean_factor(s: [f64; 2]) -> f64 {
-    0.5 * (s[0].recip() + s[1].recip())
-}
-
 /// Terms of a finite residual under a covariance; NaN for one that is not finite.
 pub(crate) fn terms(config: &StarLossConfig, residual: [f64; 2], covariance: [f64; 3]) -> Terms {
     let frame = Frame::new(covariance);
@@ -53,8 +48,6 @@ pub(crate) fn terms(config: &StarLossConfig, residual: [f64; 2], covariance: [f6
                 }
             }
         }
-        Form::Isotropic => (d.at(e[0])[0] + d.at(e[1])[0]) * mean_factor(s),
-        Form::Unscaled => d.at(e[0])[0] + d.at(e[1])[0],
     };
     Terms { distance, restriction }
 }
@@ -82,8 +75,6 @@ pub(crate) fn derivative(
         let (factors, difference) = match config.form {
             Form::PerAxis => ([1.0 / s[0], 1.0 / s[1]], -1.0 / (s[0] * s[1] * (s[0] + s[1]))),
             Form::Whitened => ([(s[0] * s[0]).recip(), (s[1] * s[1]).recip()], -(s[0] * s[1]).powi(-2)),
-            Form::Isotropic => ([mean_factor(s); 2], 0.0),
-            Form::Unscaled => ([1.0; 2], 0.0),
         };
         if !config.restriction.detaches() {
             by_value = [by_value[0] + by.distance * values[0], by_value[1] + by.distance * values[1]];
@@ -124,10 +115,5 @@ fn axis_derivatives(config: &StarLossConfig, e: [f64; 2], s: [f64; 2]) -> ([f64;
             let values = [-by_norm * (w[0] / s[0]).powi(2), -by_norm * (w[1] / s[1]).powi(2)];
             ([2.0 * by_norm * e[0], 2.0 * by_norm * e[1]], values)
         }
-        (Form::Isotropic, _) => {
-            let ([d1, u1], [d2, u2]) = (d.at(e[0]), d.at(e[1]));
-            ([u1, u2], s.map(|s| -0.25 * (d1 + d2) * s.powi(-3)))
-        }
-        (Form::Unscaled, _) => ([d.at(e[0])[1], d.at(e[1])[1]], [0.0; 2]),
     }
 }

@@ -14,10 +14,6 @@ pub enum LossKind {
     StarPerAxis,
     /// STAR, one distance of the whitened error.
     StarWhitened,
-    /// STAR under one factor for both axes: a control, everything of STAR but its direction.
-    StarIsotropic,
-    /// STAR without factors: a control, nothing of STAR but its restriction.
-    StarUnscaled,
     /// Soft-argmax regression: the distance of the error itself.
     Plain,
     /// ADNet's anisotropic direction loss, which STAR replaces: normals from the scheme's edges.
@@ -128,8 +124,6 @@ impl LossSection {
         let form = match self.kind {
             LossKind::StarPerAxis => Form::PerAxis,
             LossKind::StarWhitened => Form::Whitened,
-            LossKind::StarIsotropic => Form::Isotropic,
-            LossKind::StarUnscaled => Form::Unscaled,
             LossKind::Plain | LossKind::Adl => return None,
         };
         let restriction = match self.restriction {

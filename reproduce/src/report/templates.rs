@@ -1,0 +1,61 @@
+//! The templates, built in, and what they can call.
+
+use anyhow::Result;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior};
+
+use super::figures::Drawn;
+use super::filters;
+
+/// Each file of `templates/` by its name there.
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../templates/", $name)))),*] };
+}
+
+const TEMPLATES: [(&str, &str); 25] = built_in![
+    "front_page/paper.md",
+    "front_page/result.md",
+    "front_page/synthetic.md",
+    "networks.md",
+    "offline/ablations.md",
+    "offline/control.md",
+    "offline/direction.md",
+    "offline/dose.md",
+    "offline/gain.md",
+    "offline/kinds.md",
+    "offline/method.md",
+    "offline/plan.txt",
+    "offline/report.md",
+    "offline/restriction.md",
+    "offline/stability.md",
+    "overhead.md",
+    "real/ablations.md",
+    "real/kinds.md",
+    "real/leaders.md",
+    "real/method.md",
+    "real/plan.txt",
+    "real/report.md",
+    "real/subsets.md",
+    "real/verdicts.md",
+    "words.md",
+];
+
+/// Everything a template needs; what it draws is added to `figures`.
+///
+/// # Errors
+/// When a template is not well-formed, which a test excludes.
+pub(super) fn environment(figures: &Drawn) -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    environment.set_syntax(
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?,
+    );
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    filters::add(&mut environment);
+    figures.add(&mut environment);
+    for (name, text) in TEMPLATES {
+        environment.add_template(name, text)?;
+    }
+    #[cfg(test)]
+    environment.add_template("test.md", include_str!("test.md"))?;
+    Ok(environment)
+}
