@@ -26,7 +26,7 @@ const DONE: &str = "done";
 pub(crate) struct Training {
     /// Name of its folder.
     pub(crate) slug: String,
-    /// What a person is told that is being done.
+    /// What is printed of it.
     pub(crate) title: String,
     /// Hashes of what it sees and chooses its best epoch by; empty where nobody looked.
     pub(crate) data: String,

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use star_eval::spread_over_models;
 
-/// Standard deviation of each keypoint over networks (divisor: their number less 1, so that few are not flattered), mean over pictures,
-/// each of which is given as what every network predicts for it, in units of the normalizer. `None` for one network, and without pictures.
+/// Standard deviation of each keypoint over networks (divisor: their number - 1, so that few are not flattered), mean over images,
+/// each of which is given as what every network predicts for it, in units of the normalizer. `None` for one network, and without images.
 ///
 /// # Errors
 /// When networks predict different numbers of keypoints.
-pub(crate) fn spread<'a>(pictures: impl Iterator<Item = Vec<&'a [[f32; 2]]>>) -> Result<Option<Vec<f64>>> {
+pub(crate) fn spread<'a>(images: impl Iterator<Item = Vec<&'a [[f32; 2]]>>) -> Result<Option<Vec<f64>>> {
     let (mut sums, mut count): (Vec<f64>, f64) = (Vec::new(), 0.0);
-    for networks in pictures {
+    for networks in images {
         if networks.len() < 2 {
             return Ok(None);
         }
@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn two_networks_apart_have_the_unbiased_deviation_of_their_distance() {
         let [a, b] = [[[0.0, 0.0], [1.0, 1.0]], [[2.0, 0.0], [1.0, 1.0]]];
-        // Positions 0 and 2: squares 1 + 1 over n - 1 = 1, so sqrt(2); the second picture agrees: half of it.
+        // Positions 0 and 2: squares 1 + 1 over n - 1 = 1, so sqrt(2); the second image agrees: half of it.
         let found = spread([vec![&a[..], &b[..]], vec![&a[..], &a[..]]].into_iter()).unwrap().unwrap();
         assert!((found[0] - 2.0f64.sqrt() / 2.0).abs() < 1e-9 && found[1] == 0.0, "{found:?}");
         assert!(spread([vec![&a[..]]].into_iter()).unwrap().is_none());

@@ -50,7 +50,7 @@ impl LandmarkModel for Net {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
         let x = self.norm.forward_t(&self.first.forward(images)?, train)?.relu()?;
         let maps = self.second.forward(&x)?;
-        let heatmaps = ops::softmax_last_dim(&maps.flatten_from(2)?)?.reshape(maps.shape())?;
+        let heatmaps = ops::softmax(&maps.flatten_from(2)?, D::Minus1)?.reshape(maps.shape())?;
         let aux = match &self.heads {
             Some([points, edges]) => Some(AuxMaps {
                 pointmaps: ops::sigmoid(&points.forward(&x)?)?,
@@ -132,8 +132,13 @@ fn it_is_trained_stopped_and_resumed_to_the_same_bits() {
     let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
     let net = Net::new(1, 2, None);
     let parameters = net.parameters.clone();
+    let first = parameters.get("first.weight").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let before = parameters.get("norm.running_mean").unwrap().to_vec1::<f32>().unwrap();
     assert!(matches!(run(trainer(net), &whole), Outcome::Finished(Some(best)) if best.nme.is_finite()));
+    assert_ne!(
+        first,
+        parameters.get("first.weight").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    );
     // The variables are the network's own, the average was only lent them, and statistics were updated and saved.
     let saved = candle_core::safetensors::load(whole.join("last/model.safetensors"), &Device::Cpu).unwrap();
     assert_eq!(saved.len(), parameters.all().len());
@@ -162,6 +167,23 @@ fn auxiliary_maps_are_trained_where_it_has_them() {
     let records = records::read(&dir.path().join("metrics.jsonl")).unwrap();
     let Some(Record::Epoch(epoch)) = records.last() else { panic!("no epoch on record") };
     assert!(epoch.terms["pointmap"] > 0.0 && epoch.terms["edgemap"] > 0.0, "{:?}", epoch.terms);
+}
+
+/// The same loss on maps that are cut off from the network.
+struct Detached;
+
+impl HeatmapLoss for Detached {
+    fn per_keypoint(&self, heatmaps: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        SquaredError.per_keypoint(&heatmaps.detach(), targets)
+    }
+}
+
+#[test]
+fn a_loss_that_no_gradient_comes_back_from_is_refused_at_the_first_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let cut_off = trainer(Net::new(1, 2, None)).loss(Detached);
+    let error = cut_off.run(&Squares::new(12), &Squares::new(5), dir.path()).unwrap_err().to_string();
+    assert!(error.contains("no gradient reaches a variable"), "{error}");
 }
 
 #[test]

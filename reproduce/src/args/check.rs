@@ -29,21 +29,21 @@ impl Args {
             ] {
                 if given {
                     bail!(
-                        "--{name} is for photographs, the profile is offline: name one with --profile \
+                        "--{name} is for published data sets, the profile is offline: name one with --profile \
                          wflw, 300w, cofw, 300vw or all{}",
                         if name == "ablations" { "; offline they are part of --thorough" } else { "" }
                     )
                 }
             }
             if self.from == Some(Origin::Weights) {
-                bail!("--from weights: there are no published weights for generated pictures; leave it out")
+                bail!("--from weights: there are no published weights for synthetic images; leave it out")
             }
             return Ok(());
         }
         for (name, given) in [("thorough", self.thorough), ("epochs", self.epochs.is_some())] {
             if given {
                 bail!(
-                    "--{name} is for the offline profile; trainings on photographs are changed by --override FILE"
+                    "--{name} is for the offline profile; trainings on data sets are changed by --override FILE"
                 )
             }
         }

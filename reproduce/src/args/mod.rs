@@ -12,7 +12,7 @@ pub(crate) use names::{CompatArg, Origin, Profile, StageName};
 /// What to reproduce, and where to put it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to reproduce: generated pictures, or data sets of photographs unpacked below --data
+    /// What to reproduce: synthetic images, or published data sets unpacked below --data
     #[arg(long, value_enum, default_value_t = Profile::Offline)]
     pub(crate) profile: Profile,
     /// Folder that holds the data sets as they were unpacked (WFLW, 300W, COFW, 300VW)
@@ -24,11 +24,11 @@ pub(crate) struct Args {
     /// Weights instead of the published ones: a name, file, folder or hf: address; SET=WEIGHTS where several sets are scored
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
-    /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: photographs 1; offline faces
+    /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: data sets 1; offline faces
     /// 4, hands 3, restrictions 2; --thorough 6, 4, 3 and ablations 3]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
-    /// Folder for trainings, scores and report [default: target/reproduce/PROFILE; photographs: reproduce/PROFILE]
+    /// Folder for trainings, scores and report [default: target/reproduce/PROFILE; data sets: runs/PROFILE]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with what an interrupted run has done
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     /// Epochs of each offline training; fewer is a quick look, not the table
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
-    /// Where to compute on photographs: cpu, cuda, cuda:N or metal
+    /// Where to compute on data sets: cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t = DeviceName::Cpu, value_name = "NAME")]
     pub(crate) device: DeviceName,
     /// Offline trainings at a time, one thread each [default: one a core]; changes no number

@@ -8,7 +8,7 @@ use star_data::formats::Compat;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
-    /// The claim on generated ambiguity: no data, no network
+    /// The claim on synthetic ambiguity: no data, no network
     Offline,
     /// WFLW, 98 points
     Wflw,
@@ -22,7 +22,7 @@ pub(crate) enum Profile {
     #[value(name = "300vw")]
     #[serde(rename = "300vw")]
     Face300vw,
-    /// All data sets of photographs
+    /// All published data sets
     All,
 }
 

@@ -1,4 +1,4 @@
-//! Hashes of what is drawn, so that two runs can be known to have seen the same.
+//! Hashes of the synthetic sets, by which two runs are known to have seen the same.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use star_train::config::SourceSection;
 use super::design::{Design, Job, subject_name};
 use crate::variant::Variant;
 
-/// SHA-256 of the pictures and labels of every set, by name.
+/// SHA-256 of the images and labels of every set, by name.
 ///
 /// # Errors
-/// When a picture cannot be drawn.
+/// When an image cannot be made.
 pub(crate) fn hashes(design: &Design) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     for subject in [Subject::Face, Subject::Hand] {

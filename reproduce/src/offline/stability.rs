@@ -116,6 +116,6 @@ fn whole(spread: &[f64]) -> f64 {
 /// Standard deviation of each keypoint over trainings, of which there are two at least.
 fn spread(runs: &[&Measured]) -> Result<Vec<f64>> {
     let images = runs.first().map_or(0, |run| run.predicted.len());
-    let predicted = |picture: usize| runs.iter().map(|run| run.predicted[picture].as_slice()).collect();
+    let predicted = |image: usize| runs.iter().map(|run| run.predicted[image].as_slice()).collect();
     crate::spread::spread((0..images).map(predicted))?.context("one training has no spread")
 }

@@ -41,9 +41,9 @@ pub(crate) fn fetch(
                 if plan.profile != Profile::All {
                     return Err(error);
                 }
-                let told = star_predict::failure::describe(&error);
-                println!("{}: {told}", set.name);
-                files::write_atomic(&reason, told.as_bytes())?;
+                let reason_text = star_predict::failure::describe(&error);
+                println!("{}: {reason_text}", set.name);
+                files::write_atomic(&reason, reason_text.as_bytes())?;
                 continue;
             }
         }

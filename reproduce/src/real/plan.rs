@@ -1,4 +1,4 @@
-//! What a run on photographs does, and what each training of it is.
+//! What a run on published data sets does, and what each training of it is.
 
 use std::path::{Path, PathBuf};
 

@@ -11,10 +11,10 @@ type Series<T> = Vec<(String, Vec<(f64, T)>)>;
 
 /// What a template drew: the paragraph that it left in the Markdown, and the figure as markup.
 #[derive(Clone, Default)]
-pub(super) struct Drawn(Arc<Mutex<Vec<(String, String)>>>);
+pub(super) struct Figures(Arc<Mutex<Vec<(String, String)>>>);
 
-impl Drawn {
-    /// Everything that was drawn, in order.
+impl Figures {
+    /// Every figure, in order.
     pub(super) fn all(&self) -> Vec<(String, String)> {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner()).clone()
     }
@@ -22,30 +22,30 @@ impl Drawn {
     /// Gives the templates of `environment` the functions that draw. Each takes the caption first; a number that is not there leaves
     /// a gap, in an error curve it is a face without a prediction.
     pub(super) fn add(&self, environment: &mut Environment<'static>) {
-        let drawn = self.clone();
+        let figures = self.clone();
         let curves = move |caption: String, axes: Serde<[String; 2]>, series: Serde<Series<Option<f64>>>| {
             let finite: Series<f64> = series
                 .0
                 .into_iter()
                 .map(|(label, points)| (label, points.into_iter().map(or_gap).collect()))
                 .collect();
-            drawn.keep(&caption, Page::curves(&caption, borrowed_axes(&axes), &borrowed(&finite)))
+            figures.keep(&caption, Page::curves(&caption, borrowed_axes(&axes), &borrowed(&finite)))
         };
         environment.add_function("curves", curves);
-        let drawn = self.clone();
+        let figures = self.clone();
         let bars = move |caption: String, axes: Serde<[String; 2]>, values: Serde<Vec<Option<f64>>>| {
             let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
-            drawn.keep(&caption, Page::bars(&caption, borrowed_axes(&axes), &values))
+            figures.keep(&caption, Page::bars(&caption, borrowed_axes(&axes), &values))
         };
         environment.add_function("bars", bars);
-        let drawn = self.clone();
+        let figures = self.clone();
         let intervals = move |caption: String, axes: Serde<[String; 2]>, series: Serde<Series<Interval>>| {
-            drawn.keep(&caption, Page::intervals(&caption, borrowed_axes(&axes), &borrowed(&series)))
+            figures.keep(&caption, Page::intervals(&caption, borrowed_axes(&axes), &borrowed(&series)))
         };
         environment.add_function("intervals", intervals);
-        let drawn = self.clone();
+        let figures = self.clone();
         let cumulative = move |caption: String, curves: Serde<Vec<(String, Vec<Option<f64>>)>>, max: f64| {
-            drawn.keep(&caption, cumulative_curves(&caption, &curves, max))
+            figures.keep(&caption, cumulative_curves(&caption, &curves, max))
         };
         environment.add_function("cumulative", cumulative);
     }

@@ -12,14 +12,14 @@ use minijinja::value::Serde;
 use serde::Serialize;
 use star_predict::files;
 
-use figures::Drawn;
+use figures::Figures;
 
 /// A report in both of its forms.
 pub(crate) struct Report {
     /// The words and tables; figures by their captions.
     pub(crate) markdown: String,
     /// Each figure under the paragraph that stands for it in the Markdown.
-    figures: Drawn,
+    figures: Figures,
 }
 
 impl Report {
@@ -29,7 +29,7 @@ impl Report {
     /// # Errors
     /// Names the template and its line, and says what is missing in `data` or cannot be drawn.
     pub(crate) fn new(name: &str, data: &impl Serialize) -> Result<Self> {
-        let figures = Drawn::default();
+        let figures = Figures::default();
         let text = fill(name, data, &figures)?;
         Ok(Self { markdown: paragraphs(&text), figures })
     }
@@ -64,10 +64,10 @@ impl Report {
 /// # Errors
 /// As [`Report::new`].
 pub(crate) fn text(name: &str, data: &impl Serialize) -> Result<String> {
-    fill(name, data, &Drawn::default())
+    fill(name, data, &Figures::default())
 }
 
-fn fill(name: &str, data: &impl Serialize, figures: &Drawn) -> Result<String> {
+fn fill(name: &str, data: &impl Serialize, figures: &Figures) -> Result<String> {
     let data = Serde(serde_json::to_value(data)?);
     let environment = templates::environment(figures)?;
     environment.get_template(name)?.render(data).map_err(|error| anyhow::anyhow!("{error:#}"))

@@ -4,7 +4,7 @@ use anyhow::Result;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 
-use super::figures::Drawn;
+use super::figures::Figures;
 use super::filters;
 
 /// Each file of `templates/` by its name there.
@@ -44,7 +44,7 @@ const TEMPLATES: [(&str, &str); 25] = built_in![
 ///
 /// # Errors
 /// When a template is not well-formed, which a test excludes.
-pub(super) fn environment(figures: &Drawn) -> Result<Environment<'static>> {
+pub(super) fn environment(figures: &Figures) -> Result<Environment<'static>> {
     let mut environment = Environment::new();
     environment.set_syntax(
         SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?,

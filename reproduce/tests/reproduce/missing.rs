@@ -18,10 +18,10 @@ fn what_is_missing_is_asked_for_with_its_layout_and_owner() {
     }
     let plan =
         reproduce(dir.path(), NOWHERE, &["--profile", "all", "--data", &data, "--out", &out, "--dry-run"]);
-    let told = text(&plan.stdout);
+    let printed = text(&plan.stdout);
     assert!(plan.status.success(), "{}", text(&plan.stderr));
     for part in ["WFLW is not there", "star-wflw", "2500 faces", "hours", "MB"] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(printed.contains(part), "{part}: {printed}");
     }
     assert!(!Path::new(&out).exists(), "a dry run leaves nothing");
 }

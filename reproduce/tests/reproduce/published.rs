@@ -25,9 +25,9 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
     let (data, out) = (path(dir.path().join("data")), path(dir.path().join("out")));
     let arguments = ["--profile", "all", "--data", &data, "--out", &out, "--compat", "reference"];
     let output = reproduce(dir.path(), &server.endpoint, &arguments);
-    let (told, wrong) = (text(&output.stdout), text(&output.stderr));
+    let (printed, wrong) = (text(&output.stdout), text(&output.stderr));
     // Weights that were never trained miss.
-    assert_eq!(output.status.code(), Some(1), "{told}\n{wrong}");
+    assert_eq!(output.status.code(), Some(1), "{printed}\n{wrong}");
     assert!(wrong.contains("checked cells miss their target"), "{wrong}");
 
     let report_of = || report(&dir.path().join("out"));
@@ -38,7 +38,10 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
         }
     }
     // Third parties measured the published weights; six faces are not 688.
-    assert!(told.contains("2.8704") && told.contains("6 faces scored, the figure is of 688"), "{told}");
+    assert!(
+        printed.contains("2.8704") && printed.contains("6 faces scored, the figure is of 688"),
+        "{printed}"
+    );
     let markdown = std::fs::read_to_string(dir.path().join("out/report/report.md")).unwrap();
     let html = std::fs::read_to_string(dir.path().join("out/report/index.html")).unwrap();
     for part in [
@@ -78,8 +81,8 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
     write(&list, rows.lines().skip(1).map(|row| format!("{row}\n")).collect::<String>());
     let mut again = arguments.to_vec();
     again.push("--resume");
-    let told = text(&reproduce(dir.path(), NOWHERE, &again).stdout);
-    assert!(told.contains("WFLW, star, seed 0: scoring") && !told.contains("300W, star"), "{told}");
+    let printed = text(&reproduce(dir.path(), NOWHERE, &again).stdout);
+    assert!(printed.contains("WFLW, star, seed 0: scoring") && !printed.contains("300W, star"), "{printed}");
     assert_ne!(report, report_of());
     write(&list, rows);
     reproduce(dir.path(), NOWHERE, &again);
@@ -107,8 +110,8 @@ fn weights_of_ones_own_and_the_published_rows_are_scored_and_held_to_the_figures
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         (report(Path::new(&out)), text(&output.stdout))
     };
-    let (report, told) = run("cofw", "cofw29.safetensors");
-    assert!(told.contains("Weights as given by --weights"), "{told}");
+    let (report, printed) = run("cofw", "cofw29.safetensors");
+    assert!(printed.contains("Weights as given by --weights"), "{printed}");
     let own = |cell: &&Value| cell["ours"].is_number() && cell["verdict"] == "missed";
     assert!(report["cells"].as_array().unwrap().iter().filter(own).count() >= 2, "{report}");
 
@@ -134,8 +137,8 @@ fn weights_of_ones_own_and_the_published_rows_are_scored_and_held_to_the_figures
         rows += "\n";
     }
     write(&root.join("test.tsv"), rows);
-    let (report, told) = run("300w", "face300w68.safetensors");
-    assert!(told.contains("300W test: 3 faces"), "{told}");
+    let (report, printed) = run("300w", "face300w68.safetensors");
+    assert!(printed.contains("300W test: 3 faces"), "{printed}");
     let remark = |subset: &str| {
         let cells = report["cells"].as_array().unwrap().iter();
         cells

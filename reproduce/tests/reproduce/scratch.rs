@@ -31,15 +31,15 @@ fn trainings_from_scratch_run_on_every_set_and_say_that_they_are_not_the_recipe(
         let mut arguments = vec!["--profile", profile, "--data", &data, "--out", &out, "--from", "scratch"];
         arguments.extend(["--seeds", "2", "--override", tiny]);
         let output = reproduce(dir.path(), NOWHERE, &arguments);
-        let (told, wrong) = (text(&output.stdout), text(&output.stderr));
+        let (printed, wrong) = (text(&output.stdout), text(&output.stderr));
         // What misses a target is an exit code; 300VW has no target.
         let expected = if profile == "300vw" { 0 } else { 1 };
-        assert_eq!(output.status.code(), Some(expected), "{told}\n{wrong}");
+        assert_eq!(output.status.code(), Some(expected), "{printed}\n{wrong}");
         for part in ["not the published recipe", "epochs = 1", "training faces that were held out", name] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(printed.contains(part), "{part}: {printed}");
         }
         // Two seeds disagree, and so have a spread.
-        assert!(told.contains("over 2 trainings"), "{told}");
+        assert!(printed.contains("over 2 trainings"), "{printed}");
         let report = report(Path::new(&out));
         filled_or_explained(&report, &[name]);
         // Positions stay with the scores.
@@ -60,10 +60,10 @@ fn ablations_train_every_loss_backbone_and_number_of_stacks_and_other_faces_are_
     let mut arguments = vec!["--profile", "wflw", "--data", &data, "--out", &out, "--from", "scratch"];
     arguments.extend(["--ablations", "--override", &tiny]);
     let output = reproduce(dir.path(), NOWHERE, &arguments);
-    let (told, wrong) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(1), "{told}\n{wrong}");
+    let (printed, wrong) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{printed}\n{wrong}");
     assert!(wrong.contains("checked cells miss their target"), "{wrong}");
-    let table = told.split("## Ablations").nth(1).unwrap();
+    let table = printed.split("## Ablations").nth(1).unwrap();
     assert!(!table.contains("not trained"), "{table}");
     for row in [
         "ADL, Wing",

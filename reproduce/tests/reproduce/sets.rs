@@ -45,7 +45,7 @@ pub(crate) fn wflw(root: &Path) {
     }
 }
 
-/// A face of 68 points beside its picture, 1-based as iBUG's are.
+/// A face of 68 points beside its image, 1-based as iBUG's are.
 pub(crate) fn face68(annotation: &Path, image: &Path, face: &Sample) {
     let map = SchemeMap::wflw_to_300w(Detail::Pick).unwrap();
     write(annotation, pts::format(&map.points(&face.points)));

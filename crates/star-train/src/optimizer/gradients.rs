@@ -40,6 +40,12 @@ impl Gradients {
         collective::all_reduce_gradients(collective, &mut self.by_name)
     }
 
+    /// Whether no variable has a gradient.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
     /// Euclidean norm over all of them.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ const LOG_EVERY: usize = 10;
 /// The batch under study where a loss is not finite, in the run's folder.
 const BAD_BATCH: &str = "bad-batch.safetensors";
 
+const NO_GRADIENT: &str = "no gradient reaches a variable of the network: an operation between them and the loss has no backward pass \
+     (such as candle_nn::ops::softmax_last_dim, where candle_nn::ops::softmax has one), or they are not those it computes with";
+
 /// Share of an epoch spent waiting for samples above which that is said.
 const NOTEWORTHY_WAIT: f64 = 0.2;
 
@@ -122,6 +125,9 @@ impl Run<'_> {
                 return Err(self.not_finite("the loss", batch));
             }
             gradients.add(&network.trainable, loss.total.backward()?)?;
+        }
+        if gradients.is_empty() {
+            return Err(self.collective.shared_error(anyhow::anyhow!(NO_GRADIENT)));
         }
         gradients.all_reduce(self.collective.as_ref())?;
         let norm = weight * gradients.norm()?;

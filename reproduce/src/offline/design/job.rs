@@ -20,7 +20,7 @@ impl Job {
         format!("{}-s{}-{}-{}", subject_name(self.subject), self.strength, self.variant.slug, self.seed)
     }
 
-    /// What a person is told that is being done.
+    /// What is printed of it.
     pub(crate) fn title(&self) -> String {
         format!(
             "{}, strength {}, {}, seed {}",

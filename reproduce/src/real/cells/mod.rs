@@ -59,7 +59,7 @@ fn variant_of(target: &Target) -> &str {
     target.variant.as_deref().unwrap_or("star")
 }
 
-/// What a run must be told apart by to be held to a target.
+/// How a run read its data and weights, which decides whether a target holds for it.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     compat: bool,
