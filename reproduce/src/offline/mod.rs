@@ -32,7 +32,7 @@ use crate::stop;
 use crate::targets::Targets;
 use design::{Design, Job};
 use outcome::Outcome;
-use work::Work;
+use work::{Scope, Work};
 
 /// Runs the profile.
 ///
@@ -81,10 +81,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let work = Work { design: &design, jobs: &jobs, out: out.clone(), at_once, stop: &stop };
     stages.run(StageName::Train, |_, _| work.train())?;
     // Without training, what is there is scored: an interrupted thorough run has its comparison long before its ablations.
-    let partly = args.skip.contains(&StageName::Train);
-    stages.run(StageName::Eval, |_, _| work.score(partly))?;
+    let scope = if args.skip.contains(&StageName::Train) { Scope::Done } else { Scope::Design };
+    stages.run(StageName::Eval, |_, _| work.score(scope))?;
     stages.run(StageName::Table, |_, _| {
-        let outcome = work.outcome(partly)?;
+        let outcome = work.outcome(scope)?;
         let report = out.join("report");
         let overhead = step_cost::of(args.overhead, &report)?;
         self::report(&outcome, overhead.as_ref())?.write(&outcome, &report)

@@ -12,6 +12,15 @@ use super::outcome::Outcome;
 use crate::pool::Workers;
 use crate::runner::{self, Detail, Network, Runner, Training};
 
+/// Which trainings are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of the design: one that is not there is an error.
+    Design,
+    /// Those that are done.
+    Done,
+}
+
 /// The trainings of a design in a folder.
 pub(super) struct Work<'a> {
     pub(super) design: &'a Design,
@@ -45,13 +54,16 @@ impl Work<'_> {
         self.runner().train(&trainings, &self.out.join("train"), |i| Ok(self.design.recipe(&self.jobs[i])))
     }
 
-    /// Scores all trainings; where they are there in part, those.
+    /// Scores the trainings.
     ///
     /// # Errors
     /// When one is not there or cannot be scored, or when it is stopped.
-    pub(super) fn score(&self, partly: bool) -> Result<()> {
-        let wanted: Vec<&Job> =
-            self.jobs.iter().filter(|job| !partly || runner::is_done(&self.trained(job))).collect();
+    pub(super) fn score(&self, scope: Scope) -> Result<()> {
+        let wanted: Vec<&Job> = self
+            .jobs
+            .iter()
+            .filter(|job| scope == Scope::Design || runner::is_done(&self.trained(job)))
+            .collect();
         if wanted.len() < self.jobs.len() {
             println!("{} of {} trainings are done", wanted.len(), self.jobs.len());
         }
@@ -70,12 +82,16 @@ impl Work<'_> {
         )
     }
 
-    /// The answers; where trainings are there in part, of those.
+    /// The answers from the scores that are there.
     ///
     /// # Errors
     /// When scores are missing.
-    pub(super) fn outcome(&self, partly: bool) -> Result<Outcome> {
-        let paths = self.jobs.iter().map(|job| self.scores(job)).filter(|path| !partly || path.exists());
+    pub(super) fn outcome(&self, scope: Scope) -> Result<Outcome> {
+        let paths = self
+            .jobs
+            .iter()
+            .map(|job| self.scores(job))
+            .filter(|path| scope == Scope::Design || path.exists());
         let measured: Vec<Measured> = paths.map(|path| runner::read(&path)).collect::<Result<_>>()?;
         let complete = self.design.complete(|job| measured.iter().any(|measured| measured.job == *job));
         let outcome = Outcome::new(&complete, &measured)?;
@@ -119,8 +135,8 @@ mod tests {
     fn everything(work: &Work<'_>) -> Result<Outcome> {
         ["train", "eval"].iter().try_for_each(|name| files::make_dir(&work.out.join(name)))?;
         work.train()?;
-        work.score(false)?;
-        work.outcome(false)
+        work.score(Scope::Design)?;
+        work.outcome(Scope::Design)
     }
 
     #[test]
@@ -199,9 +215,9 @@ mod tests {
         let (jobs, dir) = (design.jobs(), tempfile::tempdir().unwrap());
         let stop = Arc::default();
         let work = Work { design: &design, jobs: &jobs, out: dir.path().into(), at_once: 1, stop: &stop };
-        let message = work.score(false).unwrap_err().to_string();
+        let message = work.score(Scope::Design).unwrap_err().to_string();
         assert!(message.contains("--skip train"), "{message}");
-        let message = work.outcome(false).unwrap_err().to_string();
+        let message = work.outcome(Scope::Design).unwrap_err().to_string();
         assert!(message.contains("--skip eval"), "{message}");
     }
 }

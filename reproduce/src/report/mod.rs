@@ -27,7 +27,7 @@ impl Report {
     /// are none.
     ///
     /// # Errors
-    /// Names the template and its line, and says what is missing in `data` or cannot be drawn.
+    /// Names the template and its line, and says what is missing in `data` or cannot be figures.
     pub(crate) fn new(name: &str, data: &impl Serialize) -> Result<Self> {
         let figures = Figures::default();
         let text = fill(name, data, &figures)?;
