@@ -207,8 +207,7 @@ struct EpochLines(String);
 
 impl star_train::Progress for EpochLines {
     fn epoch(&mut self, record: &EpochRecord, epochs: usize) {
-        let nme = record.validation_nme.map_or(f64::NAN, |nme| 100.0 * nme);
-        println!("{}: epoch {} of {epochs}, validation NME {nme:.3} %", self.0, record.epoch + 1);
+        println!("{}: {}", self.0, record.line(epochs));
     }
 
     fn note(&mut self, text: &str) {

@@ -22,10 +22,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check everything, cheapest first: format, tidiness, lints, tests, docs, and a crate outside the workspace
+    /// Check everything, cheapest first: format, tidiness, lints, tests, docs, examples, and crates outside the workspace
     #[command(visible_alias = "ci")]
     Test(test::Args),
-    /// The paper's tables: its claim on generated ambiguity (no data, no network), or its figures on photographs
+    /// The paper's tables: its claim on synthetic images (no data, no network), or its figures on published data sets
     ReproducePaper(reproduce::Args),
     /// Write the tables of the front page from the committed results
     FrontPage,

@@ -2,10 +2,11 @@
 //! memory.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 /// Items under way for each worker: enough that a slow image does not keep the others idle.
 const AHEAD: usize = 4;
@@ -16,9 +17,9 @@ const AHEAD: usize = 4;
 /// At most four items a worker, and two more, are in memory at once: the stream is not read ahead of a slow `work` or a slow `each`.
 ///
 /// # Errors
-/// The first of these.
+/// The first of these. A panic in the stream or in `work` is an error too: the others would wait for ever for what it owes them.
 pub fn map_ordered<I: Send, T: Send>(
-    items: impl Iterator<Item = Result<I>> + Send,
+    mut items: impl Iterator<Item = Result<I>> + Send,
     workers: usize,
     work: impl Fn(usize, I) -> T + Sync,
     mut each: impl FnMut(T) -> Result<()>,
@@ -31,7 +32,12 @@ pub fn map_ordered<I: Send, T: Send>(
     let (send, results) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for (i, item) in items.enumerate() {
+            for i in 0.. {
+                let item = match or_panic(|| items.next()) {
+                    Ok(Some(item)) => item,
+                    Ok(None) => break,
+                    Err(panic) => Err(panic),
+                };
                 let last = item.is_err();
                 // Nobody works or listens any more after an error.
                 if take.send(()).is_err() || hand.send((i, item)).is_err() || last {
@@ -45,7 +51,8 @@ pub fn map_ordered<I: Send, T: Send>(
                 loop {
                     let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((i, item)) = next else { break };
-                    if send.send((i, item.map(|item| work(i, item)))).is_err() {
+                    let result = item.and_then(|item| or_panic(|| work(i, item)));
+                    if send.send((i, result)).is_err() {
                         break;
                     }
                 }
@@ -67,6 +74,16 @@ pub fn map_ordered<I: Send, T: Send>(
         // Those who still work or read find nobody there and end.
         drop((results, give_back));
         outcome
+    })
+}
+
+/// What `work` returns; its panic as an error.
+fn or_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
+    // Nothing that the panic leaves half done is used again: the error ends the work.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        anyhow!("a worker panicked, a fault of the program: {text}")
     })
 }
 
@@ -122,6 +139,21 @@ mod tests {
             |i| if i == 3 { anyhow::bail!("full") } else { Ok(()) },
         );
         assert_eq!(full.unwrap_err().to_string(), "full");
+    }
+
+    #[test]
+    fn a_panic_of_the_stream_or_of_a_worker_is_an_error_that_nobody_waits_behind() {
+        let work = |i: usize, _| if i == 3 { panic!("worker at {i}") } else { i };
+        let error = map_ordered((0..1000).map(Ok), 3, work, |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("worker at 3"), "{error}");
+        let items = (0..1000).map(|i| if i == 20 { panic!("stream") } else { Ok(i) });
+        let mut count = 0;
+        let each = |_| {
+            count += 1;
+            Ok(())
+        };
+        let error = map_ordered(items, 3, |i, _| i, each).unwrap_err().to_string();
+        assert!(error.contains("stream") && count == 20, "{error} after {count}");
     }
 
     #[test]

@@ -223,16 +223,13 @@ fn loader_config(settings: &Settings, input: &InputSpec, has_aux: bool, part: Pa
     LoaderConfig {
         face_scale: input.face_scale.into(),
         map_size: input.map_size,
-        shuffle: true,
         shuffle_buffer: settings.shuffle_buffer,
         unreadable: settings.unreadable,
-        drop_last: true,
         augmentation: settings.augmentation.clone(),
         targets: has_aux && settings.aux_weight > 0.0,
-        clamp: true,
         seed: settings.seed,
         workers: settings.workers,
         part,
-        ..LoaderConfig::evaluation(settings.batch_size, input.image_size)
+        ..LoaderConfig::training(settings.batch_size, input.image_size)
     }
 }
