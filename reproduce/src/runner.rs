@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use star_data::atomic;
 use star_model::checkpoint::WEIGHTS_FILE;
-use star_predict::files;
 use star_train::config::{Options, TrainConfig};
 use star_train::records::EpochRecord;
 use star_train::{Outcome, state};
@@ -139,7 +139,7 @@ impl Runner<'_> {
     ) -> Result<Option<f64>> {
         // Where nobody looked, what an earlier attempt wrote down stays.
         if !training.data.is_empty() {
-            files::write_atomic(&data_file(folder), training.data.as_bytes())?;
+            atomic::write(&data_file(folder), training.data.as_bytes())?;
         }
         let mut options =
             Options { resume: state::exists(folder), stop: self.stop.clone(), ..Default::default() };
@@ -153,7 +153,7 @@ impl Runner<'_> {
         match recipe.run(folder, options)? {
             Outcome::Stopped => Ok(None),
             Outcome::Finished(best) => {
-                files::write_atomic(&folder.join(DONE), b"")?;
+                atomic::write(&folder.join(DONE), b"")?;
                 Ok(Some(best.map_or(f64::NAN, |best| best.nme)))
             }
         }
@@ -179,7 +179,7 @@ impl Runner<'_> {
             }
             println!("{}: scoring", network.title);
             let scores = score(i, hash).with_context(|| format!("scoring {}", network.title))?;
-            files::write_atomic(&path, serde_json::to_string(&scores)?.as_bytes())
+            Ok(atomic::write(&path, serde_json::to_string(&scores)?.as_bytes())?)
         })
     }
 

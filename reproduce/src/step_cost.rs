@@ -84,7 +84,7 @@ pub(crate) fn of(asked: bool, dir: &Path) -> Result<Option<StepCost>> {
     if asked {
         let measured = measure()?;
         star_predict::files::make_dir(dir)?;
-        star_predict::files::write_atomic(&path, serde_json::to_string_pretty(&measured)?.as_bytes())?;
+        star_data::atomic::write(&path, serde_json::to_string_pretty(&measured)?.as_bytes())?;
         return Ok(Some(measured));
     }
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };

@@ -258,6 +258,19 @@ fn adl_has_the_gradient_of_its_weights_held_fixed() {
 }
 
 #[test]
+fn the_loss_on_moments_is_that_by_hand() {
+    // Variances exp(-4) along x and exp(-6) along y, a residual of 0.1 along x: (0.1 - 0.005) / sqrt(exp(-4) + 1e-5).
+    let factors = Tensor::new(&[[[-2.0, 0.0, -3.0]]], &Device::Cpu).unwrap();
+    let covariances = moments::covariance_from_cholesky(&factors).unwrap();
+    let loss = StarLoss::new(StarLossConfig::default()).unwrap();
+    let terms = loss.forward_moments(&points(&[[0.0, 0.0]]), &covariances, &points(&[[0.1, 0.0]])).unwrap();
+    let distance = 0.095 / ((-4f64).exp() + 1e-5).sqrt();
+    assert!((doubles(&terms.distance)[0] - distance).abs() < EXACT * distance);
+    assert!((doubles(&terms.restriction)[0] - (-4f64).exp() - (-6f64).exp()).abs() < EXACT);
+    assert_eq!(doubles(&terms.means), [0.0, 0.0]);
+}
+
+#[test]
 fn a_cholesky_head_trains_through_the_same_loss() {
     // L = [[e^0, 0], [2, e^0]]: L L^T = [[1, 2], [2, 5]].
     let factors = Tensor::new(&[[[0.0, 2.0, 0.0]]], &Device::Cpu).unwrap();

@@ -3,7 +3,7 @@
 mod paper;
 
 use anyhow::{Context, Result, ensure};
-use star_predict::files;
+use star_data::atomic;
 
 use crate::offline::outcome::Outcome;
 use crate::step_cost::StepCost;
@@ -47,9 +47,9 @@ pub(crate) fn run() -> Result<()> {
     // One after the other: two may be of one page.
     for (block, text) in blocks()? {
         let page = block.filled(&place::read(block.page)?, &text)?;
-        files::write_atomic(&place::root().join(block.page), page.as_bytes())?;
+        atomic::write(&place::root().join(block.page), page.as_bytes())?;
     }
-    files::write_atomic(&place::root().join(MARKDOWN), markdown()?.as_bytes())
+    Ok(atomic::write(&place::root().join(MARKDOWN), markdown()?.as_bytes())?)
 }
 
 /// Every block with what should stand in it.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use star_data::atomic;
 use star_data::formats::{Compat, Format, Split};
-use star_predict::files;
 
 use super::plan::RealPlan;
 use super::sets::{Located, RealSet};
@@ -93,7 +93,7 @@ pub(crate) fn check(
                 }
                 let checked = Checked { faces, published, notes };
                 let path = dir.join(format!("{}.json", set.key));
-                files::write_atomic(&path, serde_json::to_string_pretty(&checked)?.as_bytes())?;
+                atomic::write(&path, serde_json::to_string_pretty(&checked)?.as_bytes())?;
             }
         }
     }

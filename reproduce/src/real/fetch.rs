@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use star_data::atomic;
 use star_model::checkpoint::WEIGHTS_FILE;
-use star_predict::files;
 use star_predict::weights::{self, Download, FetchProgress, Hints};
 
 use super::check::Candidate;
@@ -43,7 +43,7 @@ pub(crate) fn fetch(
                 }
                 let reason_text = star_predict::failure::describe(&error);
                 println!("{}: {reason_text}", set.name);
-                files::write_atomic(&reason, reason_text.as_bytes())?;
+                atomic::write(&reason, reason_text.as_bytes())?;
                 continue;
             }
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use minijinja::value::Serde;
 use serde::Serialize;
+use star_data::atomic;
 use star_predict::files;
 
 use figures::Figures;
@@ -49,7 +50,7 @@ impl Report {
     pub(crate) fn write(&self, outcome: &impl Serialize, dir: &Path) -> Result<()> {
         files::make_dir(dir)?;
         let write = |name: &str, text: &str| -> Result<()> {
-            files::write_atomic(&dir.join(name), text.as_bytes()).with_context(|| name.to_string())
+            atomic::write(&dir.join(name), text.as_bytes()).with_context(|| name.to_string())
         };
         write("report.json", &serde_json::to_string(outcome)?)?;
         write("report.md", &self.markdown)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use star_data::atomic;
 use star_predict::files;
 
 /// The plan that a folder's results belong to.
@@ -35,7 +36,8 @@ pub(crate) fn prepare<P: Serialize + DeserializeOwned>(
     alike: impl Fn(&P) -> bool,
 ) -> Result<()> {
     let path = out.join(PLAN_FILE);
-    let write = || files::write_atomic(&path, serde_json::to_string_pretty(plan)?.as_bytes());
+    let write =
+        || -> Result<()> { Ok(atomic::write(&path, serde_json::to_string_pretty(plan)?.as_bytes())?) };
     if existing == Existing::GoOn && path.exists() {
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let earlier: P = serde_json::from_str(&text).with_context(|| {

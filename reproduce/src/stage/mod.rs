@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use star_data::atomic;
 use star_predict::files;
 
 use crate::args::StageName;
@@ -102,7 +103,7 @@ impl Stages {
             }
         }
         let write = |record: &Record| -> Result<()> {
-            files::write_atomic(&path, serde_json::to_string_pretty(record)?.as_bytes())
+            Ok(atomic::write(&path, serde_json::to_string_pretty(record)?.as_bytes())?)
         };
         write(&record)?;
         let start = Instant::now();

@@ -6,7 +6,7 @@
 //! is not finite. It is replaced by `q^3 / (1 + q^4) / u` with `q = r / u`, where `u = 1e-6 * scale`: equal to `1 / r` within
 //! 1e-8 for `r > 1e-4 * scale`, at most `0.57 / u`, and 0 for an isotropic matrix, whose axes are x and y.
 //!
-//! `tensor` computes this by candle operations and `scalar` in f64 for the sweeps of the CPU path; a test holds the two together.
+//! `tensor` computes this by candle operations and `scalar` in f64 for the sweeps of the CPU path; the laws of the loss hold both to each other.
 
 mod entries;
 pub(crate) mod scalar;
