@@ -2,6 +2,7 @@
 
 mod args;
 mod controls;
+mod default_model;
 mod front_page;
 mod machine;
 mod network;
@@ -44,6 +45,9 @@ enum Command {
     /// Write the tables of the front page from the committed results: what `cargo xtask front-page` starts
     #[command(hide = true)]
     FrontPage,
+    /// The weights in the program: what `cargo xtask default-model` starts
+    #[command(hide = true, bin_name = "cargo xtask default-model")]
+    DefaultModel(Box<default_model::Args>),
     /// Measure a training step of one network and loss and print it: what --overhead starts
     #[command(hide = true)]
     StepCost {
@@ -56,6 +60,7 @@ enum Command {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Some(Command::FrontPage) => front_page::run(),
+        Some(Command::DefaultModel(args)) => default_model::run(args),
         Some(Command::StepCost { what }) => step_cost::child(what),
         None => {
             cli.args.validate()?;

@@ -27,6 +27,8 @@ enum Command {
     Test(test::Args),
     /// The paper's tables: its claim on synthetic images (no data, no network), or its figures on published data sets
     ReproducePaper(reproduce::Args),
+    /// The weights in the program: measure them, train their ablations, pack new ones
+    DefaultModel(reproduce::Args),
     /// Write the tables of the front page from the committed results
     FrontPage,
     /// Download the published weights (all, or those named), verify and convert them once
@@ -40,6 +42,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Test(args) => test::run(args, &workspace)?,
         Command::ReproducePaper(args) => return reproduce::run(args, &workspace),
+        Command::DefaultModel(args) => return reproduce::default_model(args, &workspace),
         Command::FrontPage => return reproduce::front_page(&workspace),
         Command::FetchWeights(args) => fetch::run(args, &workspace)?,
         Command::Tidy => tidy::run(&workspace)?,

@@ -1,4 +1,4 @@
-//! `cargo xtask reproduce-paper` and `cargo xtask front-page`: both start the member `reproduce`, which is built first.
+//! `cargo xtask reproduce-paper`, `default-model` and `front-page`: all start the member `reproduce`, which is built first.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 use crate::workspace::{Workspace, typed};
 
-/// Arguments of `cargo xtask reproduce-paper`, handed on as they are.
+/// Arguments of `cargo xtask reproduce-paper` and `default-model`, handed on as they are.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// See `cargo xtask reproduce-paper --help`
+    /// See --help of the command
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
@@ -22,6 +22,16 @@ pub(crate) struct Args {
 /// When the program cannot be started.
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<ExitCode> {
     become_it(command(workspace, &args.arguments))
+}
+
+/// Does what is asked for with the weights in the program.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn default_model(args: &Args, workspace: &Workspace) -> Result<ExitCode> {
+    let arguments: Vec<OsString> =
+        std::iter::once("default-model".into()).chain(args.arguments.iter().cloned()).collect();
+    become_it(command(workspace, &arguments))
 }
 
 /// Writes the tables of the front page.

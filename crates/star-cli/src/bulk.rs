@@ -27,7 +27,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         bar.finish_and_clear();
     }
     let (seconds, counts) = (start.elapsed().as_secs_f64(), summary.counts);
-    eprintln!(
+    say!(
         "{} images, {} faces, {} images that could not be used, in {seconds:.1} s: {:.1} images a second; \
          {} shards were done before",
         counts.images,
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         summary.done_before
     );
     if summary.unreadable > 0 {
-        eprintln!("{} shards could not be read; their files are not there", summary.unreadable);
+        say!("{} shards could not be read; their files are not there", summary.unreadable);
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -66,7 +66,7 @@ struct ShardBar {
 
 impl BulkProgress for ShardBar {
     fn begin(&mut self, own: usize, all: usize) {
-        eprintln!("part {}: {own} of {all} shards", self.part);
+        say!("part {}: {own} of {all} shards", self.part);
         self.bar = Some(progress::bar(own, "shards"));
     }
 
@@ -78,7 +78,7 @@ impl BulkProgress for ShardBar {
 
     fn unreadable(&mut self, error: &anyhow::Error) {
         if let Some(bar) = &self.bar {
-            bar.suspend(|| eprintln!("error: {}", failure::describe(error)));
+            bar.suspend(|| say!("error: {}", failure::describe(error)));
         }
     }
 

@@ -20,6 +20,9 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
         args.results.len(),
         args.names.len()
     );
+    if let Some(dir) = &args.report {
+        output::claim_in(dir, &["comparison.json", "comparison.md", "index.html"], &args.results)?;
+    }
     let names = if args.names.is_empty() { names(&args.results) } else { args.names.clone() };
     let mut runs = Vec::with_capacity(names.len());
     for (name, path) in names.into_iter().zip(&args.results) {
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
         output::write_text(&dir.join("comparison.json"), &comparison.to_json())?;
         output::write_text(&dir.join("comparison.md"), &markdown)?;
         output::write_text(&dir.join("index.html"), &comparison.to_html()?)?;
-        eprintln!("report: {}", dir.join("index.html").display());
+        say!("report: {}", dir.join("index.html").display());
     }
     output::write_text(Path::new("-"), &markdown)
 }

@@ -21,6 +21,9 @@ const WHOLE: &str = "full";
 /// # Errors
 /// When weights or data cannot be read, or the results not written.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
+    let inputs = [args.source.annotations.as_path(), args.weights.weights.as_path()];
+    report::claim(&args.report, &args.metrics, &inputs)?;
+    args.predictions.iter().try_for_each(|path| output::claim(path, &inputs))?;
     let (folder, scheme) = weights::open(&args.weights)?;
     let subset = Some(args.metrics.subset.as_str()).filter(|name| *name != WHOLE);
     let opened = source::open_subset(&args.source, &scheme, subset)?;

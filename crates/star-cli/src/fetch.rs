@@ -21,7 +21,7 @@ pub(crate) fn run(args: &FetchArgs) -> Result<()> {
     let all = || registry::entries().into_iter().map(|entry| entry.name).collect();
     for name in &if args.all { all() } else { args.names.clone() } {
         let path = weights::fetch(name, &mut FetchBar::default())?;
-        println!("{name}\t{}", path.display());
+        output::write_text(Path::new("-"), &format!("{name}\t{}\n", path.display()))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use star_model::ChannelOrder;
-use star_model::checkpoint::{self, Folder, Tensors, Which};
+use star_model::checkpoint::{Folder, Tensors, Which};
 
 use crate::args::InspectArgs;
 use crate::progress::FetchBar;
@@ -16,14 +16,13 @@ use crate::{output, weights};
 /// When the weights cannot be opened.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (folder, scheme) = weights::open_named(&args.weights, &args.hints)?;
-    let source = star_predict::weights::source_file(&args.weights, &mut FetchBar::default())?;
     let which = if args.hints.ema { Which::Ema } else { Which::Net };
-    let stored = checkpoint::read(&source, which)?;
+    let (source, stored) = star_predict::weights::stored(&args.weights, which, &mut FetchBar::default())?;
     let text = report(&folder, &scheme.name, &source, &stored).context("summing up the network")?;
     output::write_text(Path::new("-"), &text)
 }
 
-fn report(folder: &Folder, scheme: &str, source: &Path, stored: &Tensors) -> Result<String> {
+fn report(folder: &Folder, scheme: &str, source: &str, stored: &Tensors) -> Result<String> {
     let config = &folder.config;
     let input = &config.input;
     let stages = config.architecture.costs()?;
@@ -35,7 +34,7 @@ fn report(folder: &Folder, scheme: &str, source: &Path, stored: &Tensors) -> Res
     };
     let size = input.image_size;
     let mut lines = vec![
-        format!("file          {}", source.display()),
+        format!("file          {}", source),
         format!("architecture  {}", config.architecture),
         format!("scheme        {scheme}, {} keypoints", config.architecture.keypoints()),
         format!(
@@ -45,6 +44,7 @@ fn report(folder: &Folder, scheme: &str, source: &Path, stored: &Tensors) -> Res
         format!("maps          {0}x{0}", input.map_size),
         format!("weights       {} of {}", config.provenance.which, config.provenance.source),
         format!("stored        {}", storage(stored)),
+        format!("spreads       {}", calibration(folder)),
         format!("parameters    {:.2} M", parameters as f64 / 1e6),
         format!("MACs          {:.2} G an image", macs as f64 / 1e9),
         String::new(),
@@ -55,6 +55,14 @@ fn report(folder: &Folder, scheme: &str, source: &Path, stored: &Tensors) -> Res
     );
     lines.push(format!("{:<10}{parameters:>14}{macs:>16}", "total"));
     Ok(lines.join("\n") + "\n")
+}
+
+/// How the spreads of the landmarks are calibrated.
+fn calibration(folder: &Folder) -> String {
+    folder.config.calibration.as_ref().map_or_else(
+        || "as the heatmaps have them, not calibrated".into(),
+        |calibration| format!("calibrated on {}", calibration.fitted_on),
+    )
 }
 
 /// Number types of a file's tensors with how many numbers each holds, unused ones among them.

@@ -1,4 +1,11 @@
 #![doc = include_str!("../README.md")]
+// A message that cannot be written must not end the work: `say!`, and `output::write_text` for results.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+/// Says a line to a person, on standard error; a closed pipe or a full disk loses the line and nothing else.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::say(format_args!($($text)*)) };
+}
 
 pub mod args;
 mod bench;
@@ -21,6 +28,7 @@ mod source;
 mod train;
 mod weights;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +52,7 @@ const STOPPED: u8 = 130;
 /// # Errors
 /// With everything a person needs to put it right: file, line, field, expected, got.
 pub fn run(cli: Cli) -> Result<ExitCode> {
+    output::overwrite(cli.overwrite);
     match cli.command {
         Command::Convert(args) => weights::convert(&args)?,
         #[cfg(feature = "hub")]
@@ -60,7 +69,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(&args)?,
         Command::Data { command } => return data::run(&command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "star", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "star", &mut script);
+            output::write_text(Path::new("-"), &String::from_utf8(script)?)?;
         }
         Command::Man { dir } => {
             files::make_dir(&dir)?;
@@ -82,7 +93,7 @@ pub fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(STOPPED));
         }
-        eprintln!("stopping after this step; once more to stop at once");
+        say!("stopping after this step; once more to stop at once");
     })
     .context("installing the Ctrl-C handler")?;
     Ok(stop)

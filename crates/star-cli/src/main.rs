@@ -1,5 +1,6 @@
 //! The `star` program.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,7 +10,8 @@ fn main() -> ExitCode {
     match star_cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", star_predict::failure::describe(&error));
+            // What cannot be said is not worth a panic.
+            let _ = writeln!(std::io::stderr(), "error: {}", star_predict::failure::describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -9,7 +9,7 @@ use star_data::shards::{Encoding, PackConfig, pack};
 use star_predict::weights;
 
 use crate::args::PackArgs;
-use crate::{STOPPED, progress, source, stop_on_ctrl_c};
+use crate::{STOPPED, output, progress, source, stop_on_ctrl_c};
 
 /// What the arguments ask for.
 fn config(args: &PackArgs) -> PackConfig {
@@ -35,21 +35,22 @@ pub(crate) fn run(args: &PackArgs) -> Result<ExitCode> {
         pack(faces.as_ref(), &args.out, &config(args), &stop, &|done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     for (_, trouble) in &packed.unreadable {
-        eprintln!("left out: {trouble}");
+        say!("left out: {trouble}");
     }
     if packed.stopped {
-        eprintln!("stopped; {} faces are packed. The same command goes on after them", packed.samples);
+        say!("stopped; {} faces are packed. The same command goes on after them", packed.samples);
         return Ok(ExitCode::from(STOPPED));
     }
-    println!(
-        "{} faces in {} shards, {:.1} MB, in {}; left out: {}",
+    let text = format!(
+        "{} faces in {} shards, {:.1} MB, in {}; left out: {}\ntrain on them with: [data.train] format = \"shards\", folder = \"{}\"\n",
         packed.samples,
         packed.shards,
         packed.bytes as f64 / 1e6,
         args.out.display(),
-        faces.len() - packed.samples
+        faces.len() - packed.samples,
+        args.out.display()
     );
-    println!("train on them with: [data.train] format = \"shards\", folder = \"{}\"", args.out.display());
+    output::write_text("-".as_ref(), &text)?;
     Ok(ExitCode::SUCCESS)
 }
 

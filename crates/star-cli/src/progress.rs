@@ -21,12 +21,12 @@ pub struct FetchBar(Option<ProgressBar>);
 
 impl FetchProgress for FetchBar {
     fn begin(&mut self, download: &Download) {
-        eprintln!("fetching {} ({:.1} MB)", download.address, download.bytes as f64 / 1e6);
+        say!("fetching {} ({:.1} MB)", download.address, download.bytes as f64 / 1e6);
         if let (Some(source), Some(licence)) = (&download.source, &download.licence) {
-            eprintln!("  {source}; licence: {licence}");
+            say!("  {source}; licence: {licence}");
         }
         if let Some(notice) = &download.notice {
-            eprintln!("  {notice}");
+            say!("  {notice}");
         }
         let bar = ProgressBar::new(download.bytes);
         let template = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
@@ -93,7 +93,7 @@ impl Progress for TrainBar {
     }
 
     fn note(&mut self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| say!("{text}"));
     }
 
     fn ended(&mut self) {

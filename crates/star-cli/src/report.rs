@@ -23,6 +23,16 @@ pub(crate) struct Wanted<'a> {
     pub setting: &'a Setting,
 }
 
+/// Checks that the results may be written, before the work.
+///
+/// # Errors
+/// Names the file that is there already or is one of `inputs`.
+pub(crate) fn claim(args: &ReportArgs, metrics: &MetricArgs, inputs: &[&Path]) -> Result<()> {
+    metrics.json.iter().try_for_each(|path| output::claim(path, inputs))?;
+    let written = ["report.json", "report.md", "index.html"];
+    args.report.iter().try_for_each(|dir| output::claim_in(dir, &written, inputs))
+}
+
 impl Wanted<'_> {
     /// Measures `cases` and prints and writes what was asked for. `open` decodes the image of a case.
     ///
@@ -34,9 +44,12 @@ impl Wanted<'_> {
         boxes: Option<BoxSensitivity>,
         open: impl Fn(usize) -> Result<RgbImage>,
     ) -> Result<()> {
+        let (kept, cases) = self.measurable(cases);
+        let cases = cases.as_slice();
+        let open = |i: usize| open(kept[i]);
         let mut evaluation = Evaluation::new(self.setting.clone())?;
         for (row, case) in cases.iter().enumerate() {
-            evaluation.add_case(case).with_context(|| format!("{} (row {row})", case.name))?;
+            evaluation.add_case(case).with_context(|| format!("{} (row {})", case.name, kept[row]))?;
         }
         let report = evaluation.report()?;
         if self.args.report.is_none() && !self.args.video && boxes.is_none() {
@@ -50,13 +63,37 @@ impl Wanted<'_> {
         if let Some(dir) = &self.args.report {
             let unreadable = write_report(dir, &results, cases, open)?;
             if unreadable > 0 {
-                eprintln!(
+                say!(
                     "{unreadable} images of the best and worst faces cannot be opened and are not in the report"
                 );
             }
-            eprintln!("report: {}", dir.join("index.html").display());
+            say!("report: {}", dir.join("index.html").display());
         }
         self.print(&report, &results.to_markdown()?)
+    }
+
+    /// The cases whose normalizer has a length, and their rows; it is said how many are left out, such as profiles whose eye corners
+    /// coincide. Where none has a length all are kept, so that the error names the first.
+    fn measurable(&self, cases: &[Case]) -> (Vec<usize>, Vec<Case>) {
+        let measurable = |case: &Case| {
+            self.setting.normalizer.length_weighted(&case.truth, case.weights.as_deref()).is_ok()
+        };
+        let (kept, without): (Vec<usize>, Vec<usize>) =
+            (0..cases.len()).partition(|&row| measurable(&cases[row]));
+        if kept.is_empty() {
+            return (without, cases.to_vec());
+        }
+        if let Some(&first) = without.first() {
+            say!(
+                "{} of {} faces have no {} length and are left out, the first {} (row {first})",
+                without.len(),
+                cases.len(),
+                self.setting.normalizer_name,
+                cases[first].name
+            );
+        }
+        let cases = kept.iter().map(|&row| cases[row].clone()).collect();
+        (kept, cases)
     }
 
     fn print(&self, report: &Report, markdown: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use star_train::evaluate::covariances;
 use star_train::evaluate::matching::{Row, match_faces};
 
 use crate::args::ScoreArgs;
-use crate::report::Wanted;
+use crate::report::{self, Wanted};
 use crate::setting;
 
 /// Runs `star score`.
@@ -17,6 +17,7 @@ use crate::setting;
 /// # Errors
 /// When a file cannot be read, or a prediction does not fit the scheme.
 pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
+    report::claim(&args.report, &args.metrics, &[&args.truth, &args.predictions])?;
     let scheme = weights::scheme(&args.scheme)?;
     let beside = star_data::formats::folder_of(&args.truth);
     let images = args.images.as_deref().unwrap_or(&beside);
@@ -50,14 +51,14 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     };
     let cases: Vec<Case> = rows.iter().zip(&matched).map(case).collect();
     if used < predicted.len() {
-        eprintln!(
+        say!(
             "{} of {} predicted faces are of no annotated face and left out",
             predicted.len() - used,
             predicted.len()
         );
     }
     if used < rows.len() {
-        eprintln!(
+        say!(
             "{} of {} annotated faces have no prediction: counted as failures",
             rows.len() - used,
             rows.len()

@@ -30,6 +30,9 @@ pub(crate) fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) ->
         None => normalizer(scheme, args.normalize_by.map(Into::into))
             .map(|(normalizer, name)| (normalizer, name.to_string()))?,
     };
+    if let Some(threshold) = args.thresholds.iter().find(|t| !(**t > 0.0 && **t <= 1.0)) {
+        bail!("--threshold: expected a fraction above 0 and at most 1, such as 0.08 for 8 %, got {threshold}")
+    }
     let name = || {
         let file = annotations.file_name().unwrap_or(annotations.as_os_str());
         let dir = annotations.parent().and_then(Path::file_name);

@@ -28,6 +28,8 @@ pub(crate) fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&
         map: args.map.map(|map| map.detail()),
         crop: args.crop.map(|crop| crop.rule()),
         compat: args.compat.compat(),
+        strip_prefix: args.strip_prefix.clone(),
+        basename: args.basename,
         ..Source::new(format, &args.annotations)
     })
 }
@@ -74,7 +76,7 @@ pub(crate) fn usable(opened: Opened, args: &SourceArgs) -> Result<Opened> {
         true => Problems::LeaveOut,
         false => Problems::Refuse,
     };
-    config::usable(opened, problems, &mut |text| eprintln!("{text}"))
+    config::usable(opened, problems, &mut |text| say!("{text}"))
 }
 
 /// The name of a data set to print beside figures: the published one with its split, or folder and file.

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     match config.run(base, out, options) {
         Err(error) if collective.ranks() > 1 => {
             // Said before this rank leaves the others: launchers end them all with the first that is gone.
-            eprintln!("error: rank {}: {}", collective.rank(), failure::describe(&error));
+            say!("error: rank {}: {}", collective.rank(), failure::describe(&error));
             Ok(ExitCode::FAILURE)
         }
         outcome => Ok(ended(outcome?, collective.as_ref(), path, out)),
@@ -68,7 +68,7 @@ fn ended(outcome: Outcome, collective: &dyn Collective, config: &Path, out: &Pat
     match outcome {
         Outcome::Finished(Some(Best { epoch, nme, ema })) if leads => {
             let which = if ema { "average of the weights" } else { "weights" };
-            eprintln!(
+            say!(
                 "done: best validation NME {:.3} % in epoch {} ({which}), in {}",
                 100.0 * nme,
                 epoch + 1,
@@ -79,7 +79,7 @@ fn ended(outcome: Outcome, collective: &dyn Collective, config: &Path, out: &Pat
         Outcome::Finished(_) => ExitCode::SUCCESS,
         Outcome::Stopped => {
             if leads {
-                eprintln!(
+                say!(
                     "stopped; the state is saved. Go on with: star train --config {} --out {} --resume",
                     config.display(),
                     out.display()

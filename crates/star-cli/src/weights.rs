@@ -6,10 +6,11 @@ use anyhow::{Context, Result, bail};
 use candle_core::DType;
 use star_data::Scheme;
 use star_data::atomic;
-use star_model::checkpoint::{Folder, Which};
+use star_model::checkpoint::{CONFIG_FILE, Folder, WEIGHTS_FILE, Which};
 use star_predict::weights::{self, Hints};
 
 use crate::args::{ConvertArgs, ExportArgs, HintArgs, StorageType, WeightsArgs};
+use crate::output;
 use crate::progress::FetchBar;
 
 impl HintArgs {
@@ -46,11 +47,12 @@ pub(crate) fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Schem
 /// # Errors
 /// When the weights cannot be opened or the file not written.
 pub(crate) fn export(args: &ExportArgs) -> Result<()> {
+    output::claim(&args.onnx, &[&args.weights])?;
     let (folder, scheme) = open_named(&args.weights, &args.hints)?;
-    let bytes = star_model::onnx::export(&folder)?;
+    let bytes = star_model::onnx::export_for(&folder, args.images).context("--images")?;
     atomic::write(&args.onnx, &bytes)?;
     let architecture = &folder.config.architecture;
-    eprintln!(
+    say!(
         "{}: {architecture}, {} keypoints ({}), {:.1} MB",
         args.onnx.display(),
         scheme.keypoints,
@@ -66,9 +68,16 @@ pub(crate) fn export(args: &ExportArgs) -> Result<()> {
 /// When the input is no such checkpoint, or the folder cannot be written.
 pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
     let input = weights::source_file(&args.input, &mut FetchBar::default())?;
+    output::claim_in(&args.out_dir, &[WEIGHTS_FILE, CONFIG_FILE], &[&input])?;
     let hints =
         Hints { scheme: args.scheme.clone(), image_size: Some(args.image_size), which: which(args.ema) };
-    let (folder, scheme) = weights::import(&input, &hints)?;
+    let (folder, scheme) = match weights::beside_config(&input) {
+        // Its description says more than options could.
+        Some(beside) => {
+            weights::open(beside, &Hints { scheme: args.scheme.clone(), ..Hints::default() }, &mut ())?
+        }
+        None => weights::import(&input, &hints)?,
+    };
     let folder = folder.stored_as(match args.dtype {
         StorageType::F32 => DType::F32,
         StorageType::F16 => DType::F16,
@@ -76,6 +85,6 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
     })?;
     folder.save(&args.out_dir).with_context(|| format!("writing {}", args.out_dir.display()))?;
     let architecture = &folder.config.architecture;
-    eprintln!("{}: {architecture}, {} keypoints ({})", args.out_dir.display(), scheme.keypoints, scheme.name);
+    say!("{}: {architecture}, {} keypoints ({})", args.out_dir.display(), scheme.keypoints, scheme.name);
     Ok(())
 }

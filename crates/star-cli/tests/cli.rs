@@ -10,7 +10,7 @@ use star_data::Dataset;
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
 
-use common::{assert_contains, golden, ok, refused, star};
+use common::{assert_contains, faces, golden, images, ok, refused, star};
 
 /// Rows of 29 points (the first ones of synthetic faces, which is shape enough) with their pictures, in COFW's scheme.
 fn cofw_set(dir: &Path, count: usize) {
@@ -52,7 +52,7 @@ fn predict_writes_json_and_drawn_pictures() {
     let arguments =
         [&["predict", "face0.png", "face1.png", "--weights", "w", "--json", "-", "--out", "o"][..], &boxes]
             .concat();
-    let faces: Vec<serde_json::Value> = serde_json::from_str(&ok(dir.path(), &arguments)).unwrap();
+    let faces = faces(&ok(dir.path(), &arguments));
     assert_eq!(faces.len(), 4);
     assert_eq!(
         (faces[0]["image"].as_str(), faces[0]["scheme"].as_str()),
@@ -67,7 +67,21 @@ fn predict_writes_json_and_drawn_pictures() {
         let ellipse = &face["ellipse"][0];
         assert!(ellipse["major"].as_f64().unwrap() >= ellipse["minor"].as_f64().unwrap());
     }
-    assert!(dir.path().join("o/face0.png").is_file() && dir.path().join("o/face1.png").is_file());
+    assert!(dir.path().join("o/face0-drawn.png").is_file() && dir.path().join("o/face1-drawn.png").is_file());
+}
+
+#[test]
+fn without_weights_those_in_the_program_find_68_landmarks() {
+    let dir = tempfile::tempdir().unwrap();
+    let portrait = Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-predict/tests/data/astronaut.png");
+    std::fs::copy(portrait, dir.path().join("astronaut.png")).unwrap();
+    let faces = faces(&ok(dir.path(), &["predict", "astronaut.png"]));
+    assert_eq!(faces.len(), 1);
+    assert_eq!(faces[0]["points"].as_array().unwrap().len(), 68);
+    assert_contains(
+        &ok(dir.path(), &["inspect", "builtin"]),
+        &["built in", "face300w68, 68 keypoints", "calibrated on", "f16"],
+    );
 }
 
 #[test]
@@ -164,9 +178,84 @@ fn images_that_cannot_be_read_are_named_and_the_others_still_done() {
     ];
     let error = refused(dir.path(), &arguments);
     assert_contains(&error, &["none.png", "cut.jpg: not a readable image: truncated JPEG", "2 of 3 images"]);
-    let faces: Vec<serde_json::Value> =
-        serde_json::from_slice(&std::fs::read(dir.path().join("f.json")).unwrap()).unwrap();
-    assert_eq!(faces.len(), 1);
+    let images = images(&std::fs::read_to_string(dir.path().join("f.json")).unwrap());
+    assert_eq!(
+        images.iter().map(|image| image["image"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["none.png", "cut.jpg", "face0.png"]
+    );
+    assert_contains(images[1]["error"].as_str().unwrap(), &["truncated JPEG"]);
+    assert_eq!(
+        images.iter().map(|image| image["faces"].as_array().unwrap().len()).collect::<Vec<_>>(),
+        [0, 0, 1]
+    );
+}
+
+#[test]
+fn photographs_and_earlier_results_are_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 1);
+    let original = std::fs::read(dir.path().join("face0.png")).unwrap();
+    let predict = ["predict", ".", "--weights", "w", "--box", "10,10,60,60"];
+    let run = |extra: &[&'static str]| [&predict[..], extra].concat();
+    ok(dir.path(), &run(&["--out", "."]));
+    assert_eq!(std::fs::read(dir.path().join("face0.png")).unwrap(), original);
+    assert!(dir.path().join("face0-drawn.png").is_file());
+    let single = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60", "--out", "."];
+    assert_contains(&refused(dir.path(), &single), &["face0-drawn.png", "--overwrite"]);
+    // Of a folder the drawn copy is an input by now.
+    assert_contains(&refused(dir.path(), &run(&["--out", ".", "--overwrite"])), &["is an input"]);
+    std::fs::remove_file(dir.path().join("face0-drawn.png")).unwrap();
+    ok(dir.path(), &run(&["--json", "f.json"]));
+    assert_contains(&refused(dir.path(), &run(&["--json", "f.json"])), &["f.json", "--overwrite"]);
+    ok(dir.path(), &run(&["--json", "f.json", "--overwrite"]));
+    let over = refused(dir.path(), &run(&["--json", "face0.png", "--overwrite"]));
+    assert_contains(&over, &["face0.png: is an input"]);
+    let convert =
+        ["data", "convert", "--annotations", "faces.tsv", "--scheme", "cofw29", "--to", "tsv", "--out"];
+    let over = refused(dir.path(), &[&convert[..], &["faces.tsv", "--overwrite"]].concat());
+    assert_contains(&over, &["faces.tsv: is an input"]);
+    let again =
+        refused(dir.path(), &["convert", &golden("hourglass_cofw_small.pkl"), "w", "--image-size", "64"]);
+    assert_contains(&again, &["--overwrite"]);
+    assert_eq!(std::fs::read(dir.path().join("face0.png")).unwrap(), original);
+}
+
+#[cfg(unix)]
+#[test]
+fn messages_that_cannot_be_written_end_no_work_and_lines_come_as_images_are_done() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 3);
+    let star = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_star"));
+        command.current_dir(dir.path());
+        command
+    };
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let predict = ["predict", "face0.png", "face1.png", "none.png", "--weights", "w", "--box", "10,10,60,60"];
+    let status = star().args(predict).args(["--json", "a.json"]).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1), "one image is not there");
+    assert_eq!(images(&std::fs::read_to_string(dir.path().join("a.json")).unwrap()).len(), 3);
+    for command in
+        [&["completions", "bash"][..], &["data", "check", "--annotations", "faces.tsv", "--scheme", "cofw29"]]
+    {
+        let output = star().args(command).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert_contains(&String::from_utf8_lossy(&output.stderr), &["writing to standard output"]);
+    }
+    // The third image is a pipe that nobody has written into yet: two lines are there before it, and stay when the program is killed.
+    assert!(Command::new("mkfifo").arg(dir.path().join("late.png")).status().unwrap().success());
+    let mut arguments = predict;
+    arguments[3] = "late.png";
+    let mut child = star().args(arguments).args(["--json", "-"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2).map(Result::unwrap);
+    let before: Vec<String> = lines.collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(faces(&before.join("\n")).len(), 2);
 }
 
 #[test]
@@ -247,4 +336,34 @@ fn completions_manual_pages_and_the_example_are_written() {
     assert!(dir.path().join("man/star-predict.1").is_file());
     assert_contains(&ok(dir.path(), &["train", "--example"]), &["[data.train]", "batch_size = 16"]);
     assert_contains(&ok(dir.path(), &["predict", "--help"]), &["--weights", "--box", "--json"]);
+}
+
+#[test]
+fn figures_of_nothing_are_refused_and_faces_without_a_length_left_out_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 2);
+    let beside = refused(dir.path(), &["predict", "face0.png", "--weights", "w", "--box", "1e9,5,10,10"]);
+    assert_contains(&beside, &["box 1000000000,5,10,10", "96 x 96 pixels"]);
+    let eval = ["eval", "--annotations", "faces.tsv", "--weights", "w", "--threshold"];
+    assert_contains(&refused(dir.path(), &[&eval[..], &["8"]].concat()), &["--threshold", "at most 1"]);
+    // A third face whose eyes are one point.
+    let rows = std::fs::read_to_string(dir.path().join("faces.tsv")).unwrap();
+    let mut columns: Vec<String> = rows.lines().next().unwrap().split('\t').map(String::from).collect();
+    let mut numbers: Vec<&str> = columns[2].split(',').collect();
+    let scheme = star_data::Scheme::named("cofw29").unwrap();
+    for point in scheme.inter_pupil.unwrap().into_iter().chain(scheme.inter_ocular.unwrap()).flatten() {
+        (numbers[2 * point], numbers[2 * point + 1]) = ("40", "40");
+    }
+    columns[2] = numbers.join(",");
+    std::fs::write(dir.path().join("profile.tsv"), format!("{}\n{rows}", columns.join("\t"))).unwrap();
+    let output = star(
+        dir.path(),
+        &["eval", "--annotations", "profile.tsv", "--weights", "w", "--predictions", "p.json"],
+    );
+    assert!(output.status.success());
+    assert_contains(&String::from_utf8_lossy(&output.stderr), &["1 of 3 faces", "left out", "row 0"]);
+    assert_contains(&String::from_utf8_lossy(&output.stdout), &["| 2 | 0 |"]);
+    let score = ["score", "--truth", "profile.tsv", "--predictions", "p.json", "--scheme", "cofw29"];
+    assert_contains(&ok(dir.path(), &score), &["| 2 | 0 |"]);
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{assert_contains, ok, refused};
+use common::{assert_contains, faces, ok, refused};
 use star_data::Dataset;
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 
@@ -54,7 +54,7 @@ fn an_hrnet_is_trained_started_from_inspected_exported_and_run() {
     let picture = SyntheticFaces::new(SyntheticConfig::default()).unwrap().get(0).unwrap().image;
     picture.save(dir.path().join("face.png")).unwrap();
     let json = ok(dir.path(), &["predict", "face.png", "--weights", "second/best", "--box", "30,30,90,90"]);
-    let faces: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let faces = faces(&json);
     assert_eq!(faces[0]["points"].as_array().unwrap().len(), 98);
 }
 
@@ -72,7 +72,7 @@ fn half_the_digits_halve_the_file_and_keep_the_landmarks() {
         ok(dir.path(), &["convert", &golden, dtype, "--image-size", "64", "--dtype", dtype]);
         sizes.push(std::fs::metadata(dir.path().join(dtype).join("model.safetensors")).unwrap().len());
         let json = ok(dir.path(), &["predict", "face.png", "--weights", dtype, "--box", "20,20,120,120"]);
-        let faces: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        let faces = faces(&json);
         let values =
             faces[0]["points"].as_array().unwrap().iter().flat_map(|p| p.as_array().unwrap().clone());
         points.push(values.map(|v| v.as_f64().unwrap()).collect::<Vec<_>>());

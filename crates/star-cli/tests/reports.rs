@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{assert_contains, golden, ok, refused, star};
+use common::{assert_contains, faces, golden, ok, refused, star};
 use serde_json::Value;
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
@@ -172,7 +172,7 @@ fn smoothing_follows_a_face_and_stills_it() {
     let frames = ["clip/0001.png", "clip/0002.png", "clip/0003.png", "clip/0004.png"];
     let predict = [&["predict"][..], &frames, &["--weights", "w", "--box", "15,15,66,66"]].concat();
     let points = |arguments: &[&str]| -> Vec<Value> {
-        let faces: Vec<Value> = serde_json::from_str(&ok(dir, &[&predict[..], arguments].concat())).unwrap();
+        let faces = faces(&ok(dir, &[&predict[..], arguments].concat()));
         assert!(faces.iter().all(|f| arguments.is_empty() == f["track"].is_null()));
         faces.into_iter().map(|f| f["points"].clone()).collect()
     };

@@ -13,7 +13,7 @@ use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Scheme};
 use star_train::state::{self, State};
 
-use common::{assert_contains, bytes, ok, refused};
+use common::{assert_contains, bytes, faces, ok, refused};
 
 const CONFIG: &str = r#"
 scheme = "wflw98"
@@ -61,7 +61,7 @@ fn a_training_resumed_ends_with_the_same_bits_and_its_weights_can_be_used() {
     let picture = SyntheticFaces::new(SyntheticConfig::default()).unwrap().get(0).unwrap().image;
     picture.save(dir.path().join("face.png")).unwrap();
     let json = ok(dir.path(), &["predict", "face.png", "--weights", "whole/best", "--box", "30,30,90,90"]);
-    let faces: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let faces = faces(&json);
     assert_eq!(faces[0]["points"].as_array().unwrap().len(), Scheme::named("wflw").unwrap().keypoints);
 }
 
@@ -353,4 +353,80 @@ fn a_full_or_read_only_disk_is_an_error_and_leaves_earlier_states_whole() {
     mount.read_only();
     let error = refused(dir.path(), &["train", "--config", "run.toml", "--out", "small/other"]);
     assert_contains(&error, &["small/other", "Read-only file system"]);
+}
+
+#[test]
+fn a_scheme_of_ones_own_is_taken_from_the_data_and_kept_with_the_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let faces_of =
+        SyntheticFaces::new(SyntheticConfig { count: 6, image_size: 64, ..Default::default() }).unwrap();
+    let mut rows = "image,left_eye_x,left_eye_y,right_eye_x,right_eye_y,chin_x,chin_y\n".to_string();
+    for i in 0..6 {
+        let face = faces_of.get(i).unwrap();
+        face.image.save(dir.join(format!("{i}.png"))).unwrap();
+        let [[a, b], [c, d], [e, f]] = [72, 60, 16].map(|k| face.points[k]);
+        rows += &format!("{i}.png,{a},{b},{c},{d},{e},{f}\n");
+    }
+    std::fs::write(dir.join("mine.csv"), rows).unwrap();
+    let scheme = "[scheme]\nname = 'mine'\nkeypoints = 3\nnames = ['left_eye', 'right_eye', 'chin']\nflip_pairs = [[0, 1]]\n\
+                  inter_ocular = [[0], [1]]\nnormalizer = 'inter-ocular'\n";
+    std::fs::write(dir.join("mine.toml"), scheme).unwrap();
+    let run = "epochs = 1\nbatch_size = 2\n[data]\nholdout = 0.34\n[data.train]\nformat = 'own'\nannotations = 'mine.toml'\n\
+               [model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\nattention = false\n";
+    std::fs::write(dir.join("run.toml"), run).unwrap();
+    ok(dir, &["train", "--config", "run.toml", "--out", "out"]);
+    for weights in ["out/best", "out/best/model.safetensors"] {
+        let found = faces(&ok(dir, &["predict", "0.png", "--weights", weights, "--box", "5,5,50,50"]));
+        assert_eq!(
+            (found[0]["scheme"].as_str(), found[0]["points"].as_array().unwrap().len()),
+            (Some("mine"), 3)
+        );
+        assert_contains(&ok(dir, &["inspect", weights]), &["mine, 3 keypoints", "32x32"]);
+    }
+    ok(dir, &["convert", "out/best/model.safetensors", "half", "--dtype", "f16"]);
+    assert_contains(&ok(dir, &["inspect", "half"]), &["mine, 3 keypoints", "32x32", "f16"]);
+    ok(dir, &["eval", "--weights", "half", "--format", "own", "--annotations", "mine.toml"]);
+    // A format without a scheme of its own needs a name.
+    std::fs::write(dir.join("none.toml"), run.replace("'own'", "'tsv'").replace("mine.toml", "mine.tsv"))
+        .unwrap();
+    assert_contains(
+        &refused(dir, &["train", "--config", "none.toml", "--out", "x"]),
+        &["scheme", "name one"],
+    );
+}
+
+#[test]
+fn samples_without_a_length_to_divide_by_are_told_before_the_first_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    image::RgbImage::new(64, 64).save(dir.join("a.png")).unwrap();
+    let files = |name: &str, keypoints: usize, header: &str, rows: &str| {
+        std::fs::write(dir.join(format!("{name}.csv")), format!("{header}\n{rows}")).unwrap();
+        std::fs::write(
+            dir.join(format!("{name}.toml")),
+            format!("[scheme]\nname = '{name}'\nkeypoints = {keypoints}\nflip_pairs = []\n"),
+        )
+        .unwrap();
+        let run = format!(
+            "epochs = 1\nbatch_size = 1\n[data.train]\nformat = 'own'\nannotations = '{name}.toml'\n[data.validation]\n\
+             format = 'own'\nannotations = '{name}.toml'\n[model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\nattention = false\n"
+        );
+        std::fs::write(dir.join(format!("{name}-run.toml")), run).unwrap();
+    };
+    files("one", 1, "image,x0,y0,box_x,box_y,box_width,box_height", "a.png,20,20,5,5,40,40\n");
+    for extra in [&["--dry-run"][..], &["--out", "one"]] {
+        let error = refused(dir, &[&["train", "--config", "one-run.toml"], extra].concat());
+        assert_contains(&error, &["a.png", "row 0", "box diagonal"]);
+    }
+    files(
+        "two",
+        2,
+        "image,x0,y0,x1,y1,box_x,box_y,box_width,box_height",
+        "a.png,20,20,40,44,5,5,50,50\na.png,20,20,,,5,5,50,50\n",
+    );
+    let output = common::star(dir, &["train", "--config", "two-run.toml", "--out", "two"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_contains(&said, &["1 of 2 validation samples", "row 1"]);
 }

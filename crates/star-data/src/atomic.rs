@@ -1,8 +1,9 @@
-//! Atomic writes: a file is complete or not there, whenever the program or the machine stops.
+//! Atomic writes: a file is complete or not there, whenever the program or the machine stops. Devices, pipes and sockets are written
+//! into, and a link keeps pointing where it does.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -28,7 +29,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, Durability::Synced, |out| out.write_all(bytes).map_err(|source| Error::io(path, source)))
 }
 
-/// Writes to `path` what `fill` puts into a buffer before it.
+/// Writes to `path` what `fill` puts into a buffer before it. What is no file but a device, a pipe or a socket gets the bytes; of a link,
+/// the file that it points to is replaced.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`, or what `fill` returns; an earlier file of that name is then left as it was.
@@ -38,12 +40,42 @@ pub fn write_with(
     fill: impl FnOnce(&mut BufWriter<&File>) -> Result<()>,
 ) -> Result<()> {
     let io = |source| Error::io(path, source);
-    let file = begin(folder(path)).map_err(io)?;
+    let target = match target(path) {
+        Target::File(target) => target,
+        Target::Stream => {
+            let stream = File::options().write(true).open(path).map_err(io)?;
+            let mut buffered = BufWriter::with_capacity(BUFFER, &stream);
+            fill(&mut buffered)?;
+            return buffered.flush().map_err(io);
+        }
+    };
+    let file = begin(folder(&target)).map_err(io)?;
     let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file());
     fill(&mut buffered)?;
     buffered.flush().map_err(io)?;
     drop(buffered);
-    commit(file, path, durability)
+    commit(file, &target, durability)
+}
+
+/// What a path names.
+enum Target {
+    /// A file that is there, or can be made.
+    File(PathBuf),
+    /// Something that is written into.
+    Stream,
+}
+
+fn target(path: &Path) -> Target {
+    // A process's own streams, whatever they lead to: a shell's `> file` among them, which must stay the file that the shell opened.
+    let own = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
+    match std::fs::metadata(path) {
+        Ok(found) if own || !(found.is_file() || found.is_dir()) => Target::Stream,
+        Ok(_) => Target::File(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())),
+        // A link to what is not there yet.
+        Err(_) => Target::File(
+            std::fs::read_link(path).map_or_else(|_| path.to_path_buf(), |to| folder(path).join(to)),
+        ),
+    }
 }
 
 /// A file in `folder` under a name that no other thread or process uses, for [`commit`]. Dropped before that, it leaves nothing behind.
@@ -131,6 +163,31 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert!(bytes.len() == 100_000 && bytes.iter().all(|byte| *byte == bytes[0]));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_gets_the_bytes_and_a_link_keeps_pointing_where_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        let pipe = at("pipe");
+        let reader = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+        write(&at("pipe"), b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        std::fs::create_dir(at("real")).unwrap();
+        for (link, to) in [("link", "real/file"), ("new", "real/none")] {
+            std::os::unix::fs::symlink(to, at(link)).unwrap();
+        }
+        std::fs::write(at("real/file"), b"before").unwrap();
+        for (link, to) in [("link", "real/file"), ("new", "real/none")] {
+            write(&at(link), b"after").unwrap();
+            assert!(at(link).symlink_metadata().unwrap().is_symlink(), "{link}");
+            assert_eq!(std::fs::read(at(to)).unwrap(), b"after");
+        }
+        write(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 
     #[cfg(unix)]

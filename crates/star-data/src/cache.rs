@@ -17,7 +17,7 @@ use crate::region::{Place, Region};
 use crate::{Annotation, Dataset, Error, FaceBox, Result, Sample, Scheme, atomic};
 
 /// Raised when entries change their meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Another data set whose faces are kept on disk, decoded and pre-cropped.
 ///

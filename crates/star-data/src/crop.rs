@@ -70,7 +70,7 @@ pub enum CropRule {
     /// Bounds as they are, side 1.05 times the *shorter* of width and height: the reference's demonstration program, which
     /// applies it to another detector's landmarks.
     ReferenceDemo,
-    /// The box that the format itself states: the columns scale and centre of a TSV row, the rectangles of WFLW, COFW and COCO.
+    /// The box that the format itself states: the columns scale and centre of a row of TSV or of HRNet's CSV, the rectangles of WFLW, COFW and COCO.
     Stated,
 }
 

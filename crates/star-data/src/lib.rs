@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod decode;
 pub mod error;
 pub mod formats;
+pub mod images;
 pub mod loader;
 pub mod recrop;
 pub mod region;

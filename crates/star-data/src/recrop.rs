@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::crop::CropRule;
+use crate::dataset::Written;
 use crate::{Annotation, Dataset, Result, Sample, Scheme};
 
 /// Another data set whose boxes are made by a rule.
@@ -42,6 +43,10 @@ impl Dataset for Recropped {
         let annotation = self.inner.annotation(index)?;
         let face = self.rule.apply(&annotation.points, annotation.stated)?;
         Ok(Annotation { face, ..annotation })
+    }
+
+    fn written(&self, index: usize) -> Written {
+        self.inner.written(index)
     }
 
     fn image_path(&self, index: usize) -> Option<PathBuf> {

@@ -5,6 +5,20 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+/// A point that is not labelled.
+pub(crate) const ABSENT: [f32; 2] = [f32::NAN; 2];
+
+/// A point as annotations write it; absent where both coordinates are the same negative whole number: `-1,-1` is how tools of many kinds say
+/// that a point is not labelled.
+pub(crate) fn or_absent([x, y]: [f32; 2]) -> [f32; 2] {
+    if x == y && x < 0.0 && x.fract() == 0.0 { ABSENT } else { [x, y] }
+}
+
+/// Whether a point is labelled.
+pub(crate) fn is_labelled(point: &[f32; 2]) -> bool {
+    point.iter().all(|v| v.is_finite())
+}
+
 /// One annotated face, in the pixels of its own image (pixel centres at whole numbers, origin top left).
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -88,6 +102,14 @@ impl FaceBox {
     pub fn from_scale_and_centre(scale: f32, centre: [f32; 2]) -> Self {
         let side = Self::PIXELS_PER_SCALE * scale;
         Self { x: centre[0] - side / 2.0, y: centre[1] - side / 2.0, width: side, height: side }
+    }
+
+    /// A box as annotations write it, `[x, y, width, height]`; none where all numbers are missing, or both sides are 0, by which tools
+    /// say that they have no box.
+    pub(crate) fn stated([x, y, width, height]: [f32; 4]) -> Option<Self> {
+        let missing = [x, y, width, height].iter().all(|v| v.is_nan());
+        let empty = width == 0.0 && height == 0.0;
+        (!missing && !empty).then_some(Self { x, y, width, height })
     }
 
     /// The middle of the box, `(x, y)`.

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, Error, Result, formats};
 
 /// Most often that one sample is seen in an epoch: more is a mistake in a file.
 const MOST: f64 = 1000.0;
@@ -32,16 +32,21 @@ pub fn read_weights(path: &Path, dataset: &impl Dataset) -> Result<Vec<f64>> {
         let (path, expected, got) = (path.to_path_buf(), expected.into(), got.into());
         Error::Row { path, line, field, expected, got }
     };
-    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    let bytes = formats::read_rows(path, "CSV with the columns image,weight")?;
     let images: Vec<_> =
         (0..dataset.len()).map(|i| dataset.image_path(i).unwrap_or_else(|| dataset.source(i))).collect();
     let separators = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
     let mut weights = vec![1.0; images.len()];
-    for (row, read) in csv::Reader::from_reader(text.as_bytes()).deserialize().enumerate() {
-        let line = row + 2;
-        let Row { image, weight } = read.map_err(|error: csv::Error| {
-            wrong(line, "row", "the columns `image,weight`", &error.to_string())
-        })?;
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let header = reader.headers().cloned().unwrap_or_default();
+    for record in reader.records() {
+        let line = |position: Option<&csv::Position>| position.map_or(1, |p| formats::line_of(&bytes, p));
+        let no_row = |line: usize, error: csv::Error| {
+            wrong(line, "row", "the columns `image,weight`, between commas", &error.to_string())
+        };
+        let record = record.map_err(|error| no_row(line(error.position()), error))?;
+        let line = line(record.position());
+        let Row { image, weight } = record.deserialize(Some(&header)).map_err(|error| no_row(line, error))?;
         if !(0.0..=MOST).contains(&weight) {
             return Err(wrong(line, "weight", "a number from 0 to 1000", &weight.to_string()));
         }
@@ -123,6 +128,18 @@ mod tests {
             let message = weights_of(&format!("image,weight\nt2i_*,1\n{row}\n")).unwrap_err().to_string();
             assert!(message.contains("line 3") && message.contains(hint), "{message}");
         }
+    }
+
+    #[test]
+    fn a_row_after_blank_lines_is_named_by_its_own_line_and_a_mark_before_the_header_is_passed_over() {
+        assert_eq!(weights_of("\u{feff}image,weight\nt2i_*,3\n").unwrap(), [3.0, 1.0, 1.0]);
+        for rows in ["\n\nus_1.jpg,-1\n", "\n\nus_1.jpg,much\n", "\n\nus_1.jpg,1,2\n"] {
+            let message = weights_of(&format!("image,weight\n{rows}")).unwrap_err().to_string();
+            assert!(message.contains("line 4"), "{message}");
+        }
+        let message = weights_of("image;weight\nus_1.jpg;1\n").unwrap_err().to_string();
+        assert!(message.contains("between commas"), "{message}");
+        assert!(weights_of("<weights/>").unwrap_err().to_string().contains("XML"));
     }
 
     #[test]

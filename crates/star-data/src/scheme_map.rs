@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::Written;
 use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
 
 /// How 68 points are made of 98.
@@ -158,6 +159,10 @@ impl Dataset for Mapped {
         Ok(Annotation { points: self.map.points(&face.points), visibility, ..face })
     }
 
+    fn written(&self, index: usize) -> Written {
+        self.inner.written(index)
+    }
+
     fn image_path(&self, index: usize) -> Option<PathBuf> {
         self.inner.image_path(index)
     }
@@ -201,7 +206,8 @@ mod tests {
     fn mirroring_before_and_after_the_map_is_the_same() {
         for detail in [Detail::Pick, Detail::Blend] {
             let map = SchemeMap::wflw_to_300w(detail).unwrap();
-            let (wide, narrow) = (map.from().flip_permutation(), map.to().flip_permutation());
+            let (wide, narrow) =
+                (map.from().flip_permutation().unwrap(), map.to().flip_permutation().unwrap());
             let points: Vec<[f32; 2]> = (0..98).map(|k| [(k * k) as f32 % 71.0, k as f32]).collect();
             let flipped: Vec<[f32; 2]> = wide.iter().map(|&k| points[k]).collect();
             let before = map.points(&flipped);

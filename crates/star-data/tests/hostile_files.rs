@@ -70,14 +70,24 @@ fn open_text(bytes: &[u8]) {
     refusal_names(pts::read(&path), "face.pts");
 }
 
+const FORMS: [ImageFormat; 7] = [
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::Pnm,
+    ImageFormat::WebP,
+    ImageFormat::Bmp,
+    ImageFormat::Gif,
+    ImageFormat::Tiff,
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn damaged_images_are_no_panic(
-        places in vec((0.0..1.0f64, any::<u8>()), 0..8), cut in 0.0..=1.0f64, format in 0..3usize,
+        places in vec((0.0..1.0f64, any::<u8>()), 0..8), cut in 0.0..=1.0f64, format in 0..7usize,
     ) {
-        let whole = encoded([ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Pnm][format]);
+        let whole = encoded(FORMS[format]);
         refusal_names(decode_bytes(&damaged(&whole, &places, cut), Path::new("a.jpg")), "a.jpg");
     }
 
@@ -133,11 +143,20 @@ proptest! {
 }
 
 #[test]
-fn no_cut_of_a_jpeg_is_accepted() {
-    let mut whole = Vec::new();
-    JpegEncoder::new_with_quality(&mut whole, 80).encode_image(&test_image()).unwrap();
-    assert_eq!(decode_bytes(&whole, Path::new("a.jpg")).unwrap().dimensions(), (96, 64));
-    for length in 0..whole.len() {
-        assert!(decode_bytes(&whole[..length], Path::new("a.jpg")).is_err(), "cut to {length} bytes");
+fn a_cut_of_a_jpeg_is_accepted_only_with_three_quarters_of_its_rows_as_they_were() {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, 80).encode_image(&test_image()).unwrap();
+    let whole = decode_bytes(&bytes, Path::new("a.jpg")).unwrap();
+    assert_eq!(whole.dimensions(), (96, 64));
+    // 4:2:0 shades the last rows that are there with the first of those that are not
+    const SHADED: usize = 16;
+    let mut accepted = 0;
+    for length in 0..bytes.len() {
+        if let Ok(cut) = decode_bytes(&bytes[..length], Path::new("a.jpg")) {
+            let same = cut.rows().zip(whole.rows()).take_while(|(a, b)| a.clone().eq(b.clone())).count();
+            assert!((same + SHADED) * 4 >= 64 * 3, "cut to {length} bytes: {same} rows");
+            accepted += 1;
+        }
     }
+    assert!(accepted > 0);
 }

@@ -187,3 +187,53 @@ fn loud_augmentation_and_schemes_with_edges_out_of_range_are_named() {
     let message = Loader::new(Arc::new(faces), training(1)).err().unwrap().to_string();
     assert!(message.contains("edge"), "{message}");
 }
+
+/// Two points that the names may or may not tell apart.
+struct Two(Scheme);
+
+impl Dataset for Two {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn scheme(&self) -> &Scheme {
+        &self.0
+    }
+
+    fn get(&self, _: usize) -> Result<Sample> {
+        Ok(Sample::new(RgbImage::new(8, 8), vec![[1.0, 4.0], [6.0, 4.0]]))
+    }
+}
+
+fn scheme(names: &[&str], flip_pairs: Option<Vec<[usize; 2]>>) -> Scheme {
+    let names = names.iter().map(ToString::to_string).collect();
+    Scheme { names, flip_pairs, ..Scheme::new("two", 2) }
+}
+
+fn always_mirrored(scheme: Scheme) -> Result<Batch> {
+    let mut config = LoaderConfig::evaluation(1, 8);
+    config.augmentation.flip.probability = 1.0;
+    Loader::new(Two(scheme), config)?.epoch(0, 0).next().unwrap()
+}
+
+#[test]
+fn images_are_not_mirrored_under_a_scheme_that_does_not_say_what_swaps() {
+    for names in [&[][..], &["tip", "heel"], &["left_eye", "nose"]] {
+        let message = always_mirrored(scheme(names, None)).err().unwrap().to_string();
+        for part in
+            ["scheme `two`: flip_pairs", "`names` with left and right", "`[]`", "flip probability of 0"]
+        {
+            assert!(message.contains(part), "{message}");
+        }
+        Loader::new(Two(scheme(names, None)), LoaderConfig::evaluation(1, 8)).unwrap();
+    }
+}
+
+#[test]
+fn names_with_left_and_right_swap_under_a_mirror_and_an_empty_list_of_pairs_swaps_nothing() {
+    let swapped = always_mirrored(scheme(&["left", "right"], None)).unwrap().points;
+    let stayed = always_mirrored(scheme(&["left", "right"], Some(vec![]))).unwrap().points;
+    // x of the first point: the left one is still left of the right one, or it has gone right with its pixels
+    assert!(swapped[0] < swapped[2] && stayed[0] > stayed[2], "{swapped:?} {stayed:?}");
+    assert_eq!(swapped[..2], stayed[2..]);
+}

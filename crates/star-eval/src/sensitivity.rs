@@ -40,6 +40,9 @@ pub struct BoxRow {
     pub nme_median_fraction: Option<f64>,
     /// Share of all samples above the threshold, missing ones among them.
     pub failure_rate_fraction: f64,
+    /// The largest NME of a sample that has a prediction, a fraction; `None` where none has.
+    #[serde(default)]
+    pub nme_worst_of_found_fraction: Option<f64>,
 }
 
 impl BoxRow {
@@ -48,6 +51,7 @@ impl BoxRow {
     /// # Errors
     /// As [`Ced::new`].
     pub fn new(crops: impl Into<String>, errors: Vec<f64>, threshold: f64) -> Result<Self> {
+        let worst = errors.iter().copied().filter(|error| error.is_finite()).max_by(f64::total_cmp);
         let ced = Ced::new(errors)?;
         let median = ced.median();
         Ok(Self {
@@ -57,6 +61,7 @@ impl BoxRow {
             nme_of_found_fraction: ced.mean_of_found(),
             nme_median_fraction: median.is_finite().then_some(median),
             failure_rate_fraction: ced.failure_rate(threshold),
+            nme_worst_of_found_fraction: worst,
         })
     }
 }
@@ -95,6 +100,7 @@ mod tests {
         assert_eq!((row.samples, row.missing, row.failure_rate_fraction), (4, 1, 0.5));
         assert!((row.nme_of_found_fraction.unwrap() - 0.26 / 3.0).abs() < 1e-12);
         assert!((row.nme_median_fraction.unwrap() - 0.12).abs() < 1e-12);
+        assert_eq!(row.nme_worst_of_found_fraction, Some(0.2));
     }
 
     #[test]

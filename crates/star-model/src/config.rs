@@ -90,9 +90,7 @@ impl StackedHourglassConfig {
                 bail!("{name}: expected 1 to {most}, got {value}")
             }
         }
-        if self.channels < 2 || self.channels > LARGEST || !self.channels.is_multiple_of(2) {
-            bail!("channels: expected an even number from 2 to {LARGEST}, got {}", self.channels)
-        }
+        even_channels("channels", self.channels)?;
         if !self.image_size.is_multiple_of(MAP_STRIDE << self.levels) {
             bail!(
                 "image_size: expected a multiple of {MAP_STRIDE} * 2^levels (levels = {}), got {}",
@@ -112,6 +110,69 @@ impl StackedHourglassConfig {
         }
         Ok(())
     }
+}
+
+/// Channels of the published hourglass's stem, whatever the width of its hourglasses; its blocks have twice as many.
+pub(crate) const PUBLISHED_STEM: usize = 64;
+
+/// Shape of a stacked hourglass for a small budget: a stem of its own width, which is two thirds of a small network's arithmetic as
+/// published, and an input that shows more than the landmarks.
+///
+/// ```
+/// use star_model::{SlimHourglassConfig, StackedHourglassConfig};
+///
+/// let hourglass = StackedHourglassConfig { attention: false, ..StackedHourglassConfig::tiny(21, vec![]) };
+/// SlimHourglassConfig { hourglass, stem: 32, face_scale: 0.8 }.validate()?;
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlimHourglassConfig {
+    /// Everything behind the stem.
+    pub hourglass: StackedHourglassConfig,
+    /// Channels of the stem, even; its blocks have twice as many.
+    pub stem: usize,
+    /// Share of the input's side that the longer side of the box around a face's landmarks takes up, in `(0, 1]`.
+    #[serde(default = "tight")]
+    pub face_scale: f32,
+}
+
+impl From<StackedHourglassConfig> for SlimHourglassConfig {
+    /// With the published stem and input.
+    fn from(hourglass: StackedHourglassConfig) -> Self {
+        Self { hourglass, stem: PUBLISHED_STEM, face_scale: tight() }
+    }
+}
+
+impl SlimHourglassConfig {
+    /// What the network expects of its input.
+    pub fn input(&self) -> InputSpec {
+        InputSpec { face_scale: self.face_scale, ..InputSpec::reference(self.hourglass.image_size) }
+    }
+
+    /// Checks that the numbers describe a network that can be built.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range and what it must be.
+    pub fn validate(&self) -> Result<()> {
+        self.hourglass.validate()?;
+        even_channels("stem", self.stem)?;
+        check_face_scale(self.face_scale)
+    }
+}
+
+pub(crate) fn check_face_scale(share: f32) -> Result<()> {
+    if !(share > 0.0 && share <= 1.0) {
+        bail!("face_scale: expected a share above 0 and at most 1, got {share}")
+    }
+    Ok(())
+}
+
+fn even_channels(name: &str, channels: usize) -> Result<()> {
+    if !(2..=LARGEST).contains(&channels) || !channels.is_multiple_of(2) {
+        bail!("{name}: expected an even number from 2 to {LARGEST}, got {channels}")
+    }
+    Ok(())
 }
 
 /// Order of the colour channels of a network's input.
@@ -189,6 +250,11 @@ mod tests {
         for (config, field) in cases {
             let message = config.validate().unwrap_err().to_string();
             assert!(message.contains(field), "{field} missing in: {message}");
+        }
+        let slim = |stem, face_scale| SlimHourglassConfig { hourglass: good.clone(), stem, face_scale };
+        slim(32, 0.8).validate().unwrap();
+        for (config, field) in [(slim(33, 0.8), "stem"), (slim(32, 0.0), "face_scale")] {
+            assert!(config.validate().unwrap_err().to_string().contains(field));
         }
     }
 }

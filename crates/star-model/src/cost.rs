@@ -29,6 +29,7 @@ impl Architecture {
             }
             let place = match self {
                 Self::StackedHourglass(config) => in_hourglass(config, &name),
+                Self::SlimHourglass(config) => in_hourglass(&config.hourglass, &name),
                 Self::HrNet(config) => in_hrnet(config, &name),
             };
             let elements: usize = shape.iter().product();

@@ -25,7 +25,7 @@ mod process_group;
 mod training;
 
 pub use builder::TrainingOptions;
-pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, StackedHourglassConfig};
+pub use config::{ChannelOrder, InputSpec, MAP_STRIDE, SlimHourglassConfig, StackedHourglassConfig};
 pub use cost::StageCost;
 pub use heatmap_activation::HeatmapActivation;
 pub use hourglass::StackedHourglass;

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use star_model::StackedHourglassConfig;
-use star_model::checkpoint::{self, Folder, Which};
+use star_model::checkpoint::{self, Architecture, Folder, Tensors, Which};
+use star_model::{Parameters, SlimHourglassConfig, StackedHourglassConfig};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -54,6 +54,24 @@ fn the_shape_of_the_network_is_read_off_its_tensors() {
     // the right eyebrow, as a set: 0, 4, 2, 5
     assert_eq!(edges[0], [0, 2, 4, 5]);
     checkpoint::check(&tensors, &config).unwrap();
+}
+
+#[test]
+fn a_stem_of_its_own_is_read_off_the_tensors() {
+    let hourglass =
+        StackedHourglassConfig { channels: 8, attention: false, ..StackedHourglassConfig::tiny(3, vec![]) };
+    let slim = Architecture::SlimHourglass(SlimHourglassConfig { stem: 12, ..hourglass.into() });
+    let parameters = Parameters::new(1);
+    slim.build(parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+    let tensors: Tensors =
+        parameters.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+    slim.check(&tensors).unwrap();
+    let Architecture::SlimHourglass(ref found) = Architecture::infer(tensors.clone(), 128).unwrap().0 else {
+        panic!("expected a slim hourglass")
+    };
+    assert_eq!((found.stem, found.hourglass.channels, found.face_scale), (12, 8, 1.0));
+    let wider = Architecture::SlimHourglass(SlimHourglassConfig { stem: 16, ..found.clone() });
+    assert!(wider.check(&tensors).unwrap_err().to_string().contains("pre.0.conv.weight"));
 }
 
 #[test]

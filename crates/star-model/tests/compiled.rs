@@ -10,7 +10,7 @@ use star_loss::moments;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE, Which};
 use star_model::{
     CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters,
-    StackedHourglass, StackedHourglassConfig, Stage,
+    SlimHourglassConfig, StackedHourglass, StackedHourglassConfig, Stage,
 };
 
 /// Largest absolute difference from the reference, for maps and landmarks alike.
@@ -66,10 +66,14 @@ fn images(b: usize, size: usize) -> Tensor {
 
 /// A network with random weights and batch norms that have seen a few batches.
 fn network(config: &StackedHourglassConfig) -> StackedHourglass {
+    slim_network(&config.clone().into())
+}
+
+fn slim_network(config: &SlimHourglassConfig) -> StackedHourglass {
     let parameters = Parameters::new(11);
-    let model = StackedHourglass::new(config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+    let model = StackedHourglass::slim(config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
     for _ in 0..3 {
-        model.forward_t(&images(2, config.image_size), true).unwrap();
+        model.forward_t(&images(2, config.hourglass.image_size), true).unwrap();
     }
     model
 }
@@ -120,11 +124,13 @@ fn every_shape_of_network_agrees_with_its_layers_on_every_instruction_set() {
             keypoints: 17,
             edges: (0..19).map(|e| vec![e % 16, e % 16 + 1]).collect(),
             stacks: 3,
-            ..base
+            ..base.clone()
         },
     ];
-    for config in cases {
-        let model = network(&config);
+    let slim = [4, 20].map(|stem| SlimHourglassConfig { stem, ..base.clone().into() });
+    for slim in cases.into_iter().map(SlimHourglassConfig::from).chain(slim) {
+        let model = slim_network(&slim);
+        let config = slim.hourglass;
         let x = images(3, config.image_size);
         let layers = model.forward_t(&x, false).unwrap();
         for isa in isas() {

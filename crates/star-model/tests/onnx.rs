@@ -9,7 +9,9 @@ use std::process::Command;
 use candle_core::{DType, Device, Tensor};
 use star_loss::moments::soft_argmax;
 use star_model::checkpoint::{Architecture, Folder, FolderConfig, Provenance, Which};
-use star_model::{HeatmapActivation, HrNetConfig, Parameters, StackedHourglassConfig, onnx};
+use star_model::{
+    HeatmapActivation, HrNetConfig, Parameters, SlimHourglassConfig, StackedHourglassConfig, onnx,
+};
 
 /// Largest absolute difference of landmarks, and of maps relative to their largest value.
 const TOLERANCE: f64 = 1e-4;
@@ -139,7 +141,10 @@ fn hourglasses_without_coordinates_or_attention_run_elsewhere() {
         attention: false,
         ..StackedHourglassConfig::reference(5, vec![])
     };
-    assert_same(&drawn(Architecture::StackedHourglass(config), 3), &noise(2, 64, 4));
+    let slim = SlimHourglassConfig { stem: 12, ..config.clone().into() };
+    for architecture in [Architecture::StackedHourglass(config), Architecture::SlimHourglass(slim)] {
+        assert_same(&drawn(architecture, 3), &noise(2, 64, 4));
+    }
 }
 
 #[test]
@@ -165,4 +170,21 @@ fn full_size_networks_run_elsewhere() {
     {
         assert_same(&drawn(architecture, 0), &noise(1, 256, 4));
     }
+}
+
+#[test]
+fn a_fixed_number_of_images_is_said_in_the_file_and_none_refused() {
+    let config = StackedHourglassConfig {
+        attention: false,
+        channels: 8,
+        image_size: 32,
+        levels: 1,
+        ..StackedHourglassConfig::tiny(2, vec![])
+    };
+    let folder = drawn(Architecture::StackedHourglass(config), 0);
+    // TensorShapeProto.Dimension.dim_param, a string of five bytes.
+    let names_a_batch =
+        |batch| onnx::export_for(&folder, batch).unwrap().windows(7).any(|window| window == b"\x12\x05batch");
+    assert!(names_a_batch(None) && !names_a_batch(Some(4)));
+    assert!(onnx::export_for(&folder, Some(0)).unwrap_err().to_string().contains("batch"));
 }

@@ -1,48 +1,13 @@
-//! Images on disk: which there are, and predicting in many of them.
+//! Predicting in many images.
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use image::RgbImage;
 use star_data::{FaceBox, decode};
 
 use crate::parallel::map_ordered;
 use crate::{Face, Predictor};
-
-/// Endings of the files that a folder is searched for.
-const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
-
-/// The images that are named, or lie in a folder that is, the latter sorted by name.
-///
-/// # Errors
-/// When a folder cannot be read, or has no images.
-pub fn image_paths(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::with_capacity(paths.len());
-    for path in paths {
-        if !path.is_dir() {
-            found.push(path.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
-        let mut inside = Vec::new();
-        for entry in entries {
-            let file = entry.with_context(|| path.display().to_string())?.path();
-            let ending = file.extension().map(|ending| ending.to_ascii_lowercase());
-            if ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) && file.is_file() {
-                inside.push(file);
-            }
-        }
-        ensure!(
-            !inside.is_empty(),
-            "{}: no images in this folder (looked for {})",
-            path.display(),
-            ENDINGS.join(", ")
-        );
-        inside.sort();
-        found.extend(inside);
-    }
-    Ok(found)
-}
 
 /// Predicts in the images `paths`, EXIF orientation honoured, one a thread on `workers` threads. Faces are looked for, unless `boxes`
 /// gives them.
@@ -71,22 +36,4 @@ pub fn predict_images<T: Send>(
         Ok(finish(i, image, faces))
     };
     map_ordered(paths.iter().map(Ok), workers, |i, path| (i, one(i, path)), |(i, found)| each(i, found))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_stands_for_the_images_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["b.JPG", "a.png", "notes.txt"] {
-            std::fs::write(dir.path().join(name), b"").unwrap();
-        }
-        let found = image_paths(&[PathBuf::from("x.jpg"), dir.path().to_path_buf()]).unwrap();
-        let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
-        assert_eq!(names, ["x.jpg", "a.png", "b.JPG"]);
-        let empty = tempfile::tempdir().unwrap();
-        assert!(image_paths(&[empty.path().to_path_buf()]).unwrap_err().to_string().contains("no images"));
-    }
 }

@@ -15,6 +15,7 @@ mod predictor;
 pub mod records;
 pub mod smooth;
 pub mod tensors;
+mod turn;
 pub mod weights;
 
 pub use ellipse::Ellipse;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use image::RgbImage;
 use star_data::affine::Affine;
@@ -13,6 +13,7 @@ use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 
 use crate::detector::{Detector, FrontalDetector};
 use crate::landmarks::{self, Decoded, Face};
+use crate::turn::Turn;
 use crate::{tensors, weights};
 
 /// Finds faces and their landmarks in images. One predictor serves many threads.
@@ -21,7 +22,11 @@ pub struct Predictor {
     device: Device,
     dtype: DType,
     batch_size: usize,
+    /// Whether images without an upright face are turned by quarters.
+    turned: bool,
     scheme: Option<Scheme>,
+    /// What standard deviations are multiplied by, a factor a keypoint; empty where nothing is known of it.
+    spread_scales: Vec<f32>,
     /// The embedded one is read when it is first needed: whoever gives boxes needs none.
     detector: OnceLock<Box<dyn Detector>>,
 }
@@ -36,7 +41,16 @@ impl Predictor {
     /// Faces that go through the network together, unless [`Predictor::with_batch_size`] says otherwise: more gain little on a CPU.
     pub const BATCH_SIZE: usize = 8;
 
-    /// The weights that `weights` names, on the CPU: a folder or a weights file; with the feature `hub` also a name of the
+    /// The weights in this crate, on the CPU: 68 landmarks of faces (`docs/default-model.md` of the project says how good they are).
+    ///
+    /// # Errors
+    /// When this CPU cannot run them.
+    #[cfg(feature = "builtin-model")]
+    pub fn builtin() -> Result<Self> {
+        Self::open(weights::BUILTIN)
+    }
+
+    /// The weights that `weights` names, on the CPU: a folder, a weights file or `builtin`; with the feature `hub` also a name of the
     /// registry of published weights, or an address `hf:owner/repo[@revision]/file`, which are fetched once.
     ///
     /// # Errors
@@ -54,18 +68,25 @@ impl Predictor {
             device: device.clone(),
             dtype,
             batch_size: Self::BATCH_SIZE,
+            turned: false,
             scheme: None,
+            spread_scales: Vec::new(),
             detector: OnceLock::new(),
         }
     }
 
-    /// The fastest way to run the network of `folder` on `device` in f32: compiled on the CPU, layer by layer elsewhere.
+    /// The fastest way to run the network of `folder` on `device` in f32: compiled on the CPU, layer by layer elsewhere. Covariances are
+    /// calibrated where the folder says how.
     ///
     /// # Errors
     /// When the network cannot be built.
     pub fn from_folder(folder: &Folder, device: &Device, options: &CompileOptions) -> Result<Self> {
+        let calibration = folder.config.calibration.as_ref();
+        let spread_scales =
+            calibration.map(|calibration| calibration.keypoint_scales.clone()).unwrap_or_default();
         if !device.is_cpu() {
-            return Ok(Self::new(folder.model(DType::F32, device)?, DType::F32, device));
+            let layers = Self::new(folder.model(DType::F32, device)?, DType::F32, device);
+            return Ok(Self { spread_scales, ..layers });
         }
         let compiled = CompiledModel::from_folder(folder, options)?;
         Ok(Self {
@@ -73,7 +94,9 @@ impl Predictor {
             device: Device::Cpu,
             dtype: DType::F32,
             batch_size: Self::BATCH_SIZE,
+            turned: false,
             scheme: None,
+            spread_scales,
             detector: OnceLock::new(),
         })
     }
@@ -89,6 +112,14 @@ impl Predictor {
     #[must_use]
     pub fn with_batch_size(mut self, size: usize) -> Self {
         self.batch_size = size.max(1);
+        self
+    }
+
+    /// Looks for faces in an image turned by a quarter to either side, and by a half, where it has none upright: phones held sideways. An
+    /// image without any face takes the detector four times as long.
+    #[must_use]
+    pub fn with_turned(mut self, turned: bool) -> Self {
+        self.turned = turned;
         self
     }
 
@@ -122,6 +153,21 @@ impl Predictor {
     /// # Errors
     /// When the detector or the network fails.
     pub fn predict(&self, image: &RgbImage) -> Result<Vec<Face>> {
+        let upright = self.predict_upright(image)?;
+        if !upright.is_empty() || !self.turned {
+            return Ok(upright);
+        }
+        let size = [image.width(), image.height()].map(|side| side as f32);
+        for turn in Turn::ALL {
+            let found = self.predict_upright(&turn.image(image))?;
+            if !found.is_empty() {
+                return Ok(found.into_iter().map(|face| turn.back(face, size)).collect());
+            }
+        }
+        Ok(upright)
+    }
+
+    fn predict_upright(&self, image: &RgbImage) -> Result<Vec<Face>> {
         let found = self.detector()?.detect(image)?;
         let boxes: Vec<FaceBox> = found.iter().map(|found| found.face_box).collect();
         let mut faces = self.predict_in(image, &boxes)?;
@@ -134,9 +180,17 @@ impl Predictor {
     /// Landmarks of the faces in `boxes`, which are landmark-tight and in pixels of the image; one face a box, in their order.
     ///
     /// # Errors
-    /// When a box is empty, or the network fails.
+    /// When a box is empty or lies beside the image, or the network fails.
     pub fn predict_in(&self, image: &RgbImage, boxes: &[FaceBox]) -> Result<Vec<Face>> {
         let crop = tensors::crop(self.input());
+        let [width, height] = [image.width(), image.height()].map(|side| side as f32);
+        let beside =
+            |b: &&FaceBox| b.x >= width || b.y >= height || b.x + b.width <= 0.0 || b.y + b.height <= 0.0;
+        if let Some(FaceBox { x, y, width: w, height: h }) = boxes.iter().find(beside) {
+            bail!(
+                "box {x},{y},{w},{h}: expected one that shows part of the image, which is {width} x {height} pixels"
+            )
+        }
         let mut faces = Vec::with_capacity(boxes.len());
         for chunk in boxes.chunks(self.batch_size) {
             let transforms: Vec<Affine> =
@@ -162,17 +216,23 @@ impl Predictor {
     /// When the bytes do not fit, or the network fails.
     pub fn predict_crops(&self, pixels: &[u8], transforms: &[Affine]) -> Result<Vec<Decoded>> {
         let images = tensors::images(pixels, self.image_size(), self.input(), self.dtype, &self.device)?;
-        match &self.network {
+        let mut faces = match &self.network {
             Network::Compiled(model) => {
                 let found = model.moments(&images)?;
-                landmarks::decode_moments(&found.means, &found.covariances, transforms, self.image_size())
+                landmarks::decode_moments(&found.means, &found.covariances, transforms, self.image_size())?
             }
             Network::Layers(model) => {
                 let stages = model.forward_t(&images, false)?;
                 let last = stages.last().context("the network returned no stage")?;
-                landmarks::decode(&last.heatmaps, transforms, self.image_size())
+                landmarks::decode(&last.heatmaps, transforms, self.image_size())?
+            }
+        };
+        for face in &mut faces {
+            for (covariance, scale) in face.covariances.iter_mut().zip(&self.spread_scales) {
+                *covariance = covariance.map(|value| value * f64::from(*scale).powi(2));
             }
         }
+        Ok(faces)
     }
 
     fn detector(&self) -> Result<&dyn Detector> {

@@ -1,4 +1,4 @@
-//! Faces as JSON: what `star predict` and `star eval` write and `star score` reads.
+//! Faces as JSON: what `star predict` and `star eval` write and `star score` reads, and what other tools write.
 
 use std::path::Path;
 
@@ -8,15 +8,21 @@ use star_data::FaceBox;
 
 use crate::{Ellipse, Face};
 
+/// The box of a face that names none.
+fn no_box() -> FaceBox {
+    FaceBox { x: 0.0, y: 0.0, width: 0.0, height: 0.0 }
+}
+
 /// One face with its landmarks, in pixels of its image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaceRecord {
     /// The image, as it was named on the command line or in the annotations.
     pub image: String,
-    /// Name of the keypoint scheme.
+    /// Name of the keypoint scheme; files made elsewhere may go without.
+    #[serde(default)]
     pub scheme: String,
-    /// The box that the crop was made from.
-    #[serde(rename = "box")]
+    /// The box that the crop was made from; in files made elsewhere that go without, the one around the points.
+    #[serde(rename = "box", default = "no_box")]
     pub face_box: FaceBox,
     /// The detector's score, where a detector found the face.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +57,39 @@ impl FaceRecord {
     }
 }
 
+/// What was found in one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// The image, as it was named on the command line.
+    pub image: String,
+    /// Its faces; none where there are none.
+    #[serde(default)]
+    pub faces: Vec<FaceRecord>,
+    /// Why it could not be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl ImageRecord {
+    /// An image that was looked at.
+    pub fn found(image: &Path, faces: Vec<FaceRecord>) -> Self {
+        Self { image: image.to_string_lossy().into_owned(), faces, error: None }
+    }
+
+    /// An image that could not be.
+    pub fn failed(image: &Path, error: String) -> Self {
+        Self { image: image.to_string_lossy().into_owned(), faces: Vec::new(), error: Some(error) }
+    }
+
+    /// As JSON on one line.
+    ///
+    /// # Errors
+    /// When a number cannot be written, which finite numbers always can.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+}
+
 /// Faces as a JSON array with one object a line.
 ///
 /// # Errors
@@ -60,17 +99,30 @@ pub fn to_json(faces: &[FaceRecord]) -> Result<String> {
     Ok(format!("[\n{}\n]\n", lines.join(",\n")))
 }
 
-/// Reads faces from a JSON array, checking each against the number of keypoints.
+/// Reads faces, checking each against the number of keypoints: a JSON array of them, lines of [`ImageRecord`]s, or CSV with the columns
+/// `image`, `x0`, `y0`, `x1`, `y1` and so on.
 ///
 /// # Errors
-/// Names the file and the face that is wrong.
+/// Names the file and the face or line that is wrong.
 pub fn read(path: &Path, keypoints: usize, scheme: &str) -> Result<Vec<FaceRecord>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let faces: Vec<FaceRecord> = serde_json::from_str(&text).with_context(|| {
-        format!("{}: expected an array of faces as `star predict --json` writes", path.display())
-    })?;
-    for (i, face) in faces.iter().enumerate() {
-        if face.scheme != scheme {
+    let mut faces = match text.trim_start().chars().next() {
+        Some('{') => from_lines(path, &text)?,
+        Some('[') | None => serde_json::from_str(&text).with_context(|| {
+            format!(
+                "{}: expected an array of faces, or lines as `star predict --json` writes",
+                path.display()
+            )
+        })?,
+        Some(_) => from_csv(path, &text)?,
+    };
+    for (i, face) in faces.iter_mut().enumerate() {
+        if face.face_box == no_box() {
+            let around = FaceBox::around(&face.points);
+            face.face_box =
+                around.with_context(|| format!("{}: face {i} ({})", path.display(), face.image))?;
+        }
+        if !face.scheme.is_empty() && face.scheme != scheme {
             bail!(
                 "{}: face {i} ({}): scheme: expected `{scheme}`, got `{}`",
                 path.display(),
@@ -86,6 +138,49 @@ pub fn read(path: &Path, keypoints: usize, scheme: &str) -> Result<Vec<FaceRecor
                 face.points.len()
             )
         }
+    }
+    Ok(faces)
+}
+
+fn from_lines(path: &Path, text: &str) -> Result<Vec<FaceRecord>> {
+    let mut faces = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let image: ImageRecord = serde_json::from_str(line).with_context(|| {
+            format!("{}: line {}: expected an image with its faces", path.display(), i + 1)
+        })?;
+        faces.extend(image.faces);
+    }
+    Ok(faces)
+}
+
+fn from_csv(path: &Path, text: &str) -> Result<Vec<FaceRecord>> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().with_context(|| path.display().to_string())?.clone();
+    let points = (header.len().saturating_sub(1)) / 2;
+    let expected = std::iter::once("image".to_string())
+        .chain((0..points).flat_map(|k| [format!("x{k}"), format!("y{k}")]));
+    if points == 0 || !header.iter().map(str::trim).eq(expected) {
+        let got = header.iter().take(4).collect::<Vec<_>>().join(",");
+        bail!(
+            "{}: line 1: expected JSON, or CSV with the columns image,x0,y0,x1,y1,...; got `{got}`",
+            path.display()
+        )
+    }
+    let mut faces = Vec::new();
+    for row in reader.deserialize() {
+        let (image, numbers): (String, Vec<f32>) = row.with_context(|| path.display().to_string())?;
+        let points = numbers.chunks_exact(2).map(|point| [point[0], point[1]]).collect();
+        let (scheme, face_box, ellipses) = (String::new(), no_box(), Vec::new());
+        faces.push(FaceRecord {
+            image,
+            scheme,
+            face_box,
+            score: None,
+            row: None,
+            track: None,
+            points,
+            ellipses,
+        });
     }
     Ok(faces)
 }
@@ -109,8 +204,37 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("found.json");
         std::fs::write(&path, to_json(std::slice::from_ref(&written)).unwrap()).unwrap();
+        assert_eq!(read(&path, 2, "two").unwrap(), std::slice::from_ref(&written));
+        let line = ImageRecord::found("a.png".as_ref(), vec![written.clone()]).to_json().unwrap();
+        let failed = ImageRecord::failed("b.png".as_ref(), "no picture".into()).to_json().unwrap();
+        std::fs::write(&path, format!("{line}\n{failed}\n")).unwrap();
         assert_eq!(read(&path, 2, "two").unwrap(), [written]);
         assert!(read(&path, 2, "three").unwrap_err().to_string().contains("expected `three`, got `two`"));
         assert!(read(&path, 3, "two").unwrap_err().to_string().contains("points: expected 3, got 2"));
+    }
+
+    #[test]
+    fn predictions_of_other_tools_need_an_image_and_its_points() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("found");
+        for text in [
+            "image,x0,y0,x1,y1\na.png,1.5,2,3,4.25\n",
+            r#"[{"image": "a.png", "points": [[1.5, 2], [3, 4.25]]}]"#,
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let face = read(&path, 2, "two").unwrap().remove(0);
+            assert_eq!(face.points, [[1.5, 2.0], [3.0, 4.25]]);
+            // Landmark-tight, outwards to whole pixels.
+            assert_eq!((face.face_box.x, face.face_box.width), (0.5, 3.0));
+        }
+        for (text, expected) in [
+            ("image;x0;y0\na.png;1;2\n", "image,x0,y0"),
+            ("image,x0,y0,x1,y1\na.png,1,2,3,b\n", "line: 2"),
+            ("{\"image\": 3}\n", "line 1"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let message = format!("{:#}", read(&path, 2, "two").unwrap_err());
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

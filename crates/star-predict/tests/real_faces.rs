@@ -35,17 +35,20 @@ fn the_detectors_box_is_calibrated_to_the_landmark_tight_one() {
         truths += set.len();
         for row in set.annotations() {
             let image = decode::decode(&images.join(&row.image)).unwrap();
+            let tight = FaceBox::around(&row.points).unwrap();
             let best = detector
                 .squares(&image)
                 .into_iter()
                 .map(|(square, _)| square)
-                .max_by(|a, b| overlap(a, &row.face).total_cmp(&overlap(b, &row.face)));
-            let Some(square) = best.filter(|square| overlap(square, &row.face) > 0.3) else { continue };
+                .max_by(|a, b| overlap(a, &tight).total_cmp(&overlap(b, &tight)));
+            let Some(square) = best.filter(|square| overlap(square, &tight) > 0.3) else { continue };
             let side = square.side();
-            sides.push(row.face.side() / side);
-            rights.push((row.face.centre()[0] - square.centre()[0]) / side);
-            downs.push((row.face.centre()[1] - square.centre()[1]) / side);
-            overlaps.push(overlap(&FrontalDetector::landmark_box(&square), &row.face));
+            sides.push(tight.side() / side);
+            rights.push((tight.centre()[0] - square.centre()[0]) / side);
+            downs.push((tight.centre()[1] - square.centre()[1]) / side);
+            let ([x, y], side) = (tight.centre(), tight.side());
+            let tight = FaceBox { x: x - side / 2.0, y: y - side / 2.0, width: side, height: side };
+            overlaps.push(overlap(&FrontalDetector::landmark_box(&square), &tight));
         }
     }
     let found = sides.len();
@@ -55,7 +58,7 @@ fn the_detectors_box_is_calibrated_to_the_landmark_tight_one() {
     );
     assert!(found * 4 >= truths * 3, "{found} of {truths} faces found");
     let calibrated = FrontalDetector::landmark_box(&FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0 });
-    assert!((calibrated.side() - side).abs() < 0.02, "tight side {side}");
+    assert!((calibrated.side() - side).abs() < 0.05, "tight side {side}");
     assert!((calibrated.centre()[1] - 0.5 - down).abs() < 0.02, "down {down}");
     assert!(right.abs() < 0.02, "right {right}");
     assert!(overlap > 0.75, "overlap {overlap}");

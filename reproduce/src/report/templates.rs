@@ -12,7 +12,10 @@ macro_rules! built_in {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../templates/", $name)))),*] };
 }
 
-const TEMPLATES: [(&str, &str); 25] = built_in![
+const TEMPLATES: [(&str, &str); 28] = built_in![
+    "default_model/ablations.md",
+    "default_model/notice.md",
+    "default_model/report.md",
     "front_page/paper.md",
     "front_page/result.md",
     "front_page/synthetic.md",

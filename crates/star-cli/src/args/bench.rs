@@ -22,8 +22,8 @@ pub enum IsaName {
 /// Arguments of `star bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Folder of weights to time, as `star convert` writes it [default: random ones in the shape of --preset]
-    #[arg(long, value_name = "DIR", conflicts_with = "preset")]
+    /// Weights to time, as `star predict` takes them [default: random ones in the shape of --preset]
+    #[arg(long, value_name = "DIR|FILE|NAME|hf:...", conflicts_with = "preset")]
     pub weights: Option<PathBuf>,
     /// A network for 98 points with random weights: time does not depend on their values
     #[arg(long, value_enum, default_value_t = Preset::Reference)]

@@ -104,4 +104,10 @@ pub struct SourceArgs {
     /// Leave out rows that cannot be used, saying so, instead of stopping; always on for 300vw
     #[arg(long)]
     pub lenient: bool,
+    /// Cut this from the beginning of images' paths, such as the folder of another machine
+    #[arg(long, value_name = "PREFIX")]
+    pub strip_prefix: Option<String>,
+    /// Of images' paths only the file name counts
+    #[arg(long, conflicts_with = "strip_prefix")]
+    pub basename: bool,
 }

@@ -28,7 +28,7 @@ pub struct FacesArgs {
     /// Subset of the split, such as blur, common, category1; for other formats a tag that faces must have
     #[arg(long, value_name = "NAME")]
     pub subset: Option<String>,
-    /// Keypoint scheme by name or TOML file [default: the format's; needed for tsv and pts]
+    /// Keypoint scheme by name or TOML file [default: the format's; needed for tsv, pts, hrnet, imglab and ljson]
     #[arg(long)]
     pub scheme: Option<String>,
 }

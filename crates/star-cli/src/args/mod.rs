@@ -34,16 +34,18 @@ pub use weights::*;
 
 /// Keypoint localisation around the STAR loss: convert weights, find landmarks, score, train.
 ///
-/// Landmarks from a photograph, with weights converted once:
+/// Landmarks from a photograph:
 ///
-///   star convert WFLW.pkl weights/wflw
-///   star predict face.jpg --weights weights/wflw --out drawn
+///   star predict face.jpg --out drawn
 #[derive(Debug, Parser)]
 #[command(name = "star", version, verbatim_doc_comment)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Replace results that are there already; inputs are never replaced
+    #[arg(long, global = true)]
+    pub overwrite: bool,
 }
 
 /// The subcommands of `star`.

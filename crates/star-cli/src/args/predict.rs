@@ -11,7 +11,7 @@ use super::WeightsArgs;
 /// Arguments of `star predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Images, or folders of them: JPEG, PNG, PPM or PGM
+    /// Images, or folders of them: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM
     #[cfg_attr(feature = "bulk", arg(required_unless_present = "input", value_name = "IMAGE"))]
     #[cfg_attr(not(feature = "bulk"), arg(required = true, value_name = "IMAGE"))]
     pub images: Vec<PathBuf>,
@@ -25,15 +25,21 @@ pub struct PredictArgs {
     /// A face's box in pixels instead of the detector, landmark-tight; may be given several times
     #[arg(long = "box", value_name = "X,Y,W,H", value_parser = parse_box, allow_hyphen_values = true)]
     pub boxes: Vec<[f32; 4]>,
+    /// Look into the folders below, too
+    #[arg(long)]
+    pub recursive: bool,
     /// Folder for the images with points and ellipses drawn in; made if missing
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// File for the JSON, `-` for standard output [default: standard output unless --out is given]
+    /// File for the JSON, `-` for standard output [default: standard output unless --out is given; a summary on a terminal]
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
     /// Smallest detection score that counts as a face: lower finds more faces and more that are none
     #[arg(long, default_value_t = 2.0, value_name = "S")]
     pub min_score: f64,
+    /// Where no face is upright, look for faces turned by a quarter or upside down
+    #[arg(long)]
+    pub turned: bool,
     /// The images are frames of one video in order: follow each face and smooth its landmarks (one-euro filter)
     #[arg(long)]
     pub smooth: bool,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use star_predict::device::DeviceName;
+use star_predict::weights::BUILTIN;
 
 /// Arguments of `star convert`.
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ pub enum StorageType {
 /// Arguments of `star inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Folder, weights file, name of `star fetch --list`, or `hf:owner/repo[@revision]/file`
+    /// Folder, weights file, `builtin`, name of `star fetch --list`, or `hf:owner/repo[@revision]/file`
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
     /// What the file does not say.
@@ -53,12 +54,15 @@ pub struct InspectArgs {
 /// Arguments of `star export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Folder, weights file, name of `star fetch --list`, or `hf:owner/repo[@revision]/file`
+    /// Folder, weights file, `builtin`, name of `star fetch --list`, or `hf:owner/repo[@revision]/file`
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
     /// ONNX file to write: images in, landmarks and heatmaps out, any number of images
     #[arg(long, value_name = "OUT")]
     pub onnx: PathBuf,
+    /// Exactly so many images at a time, for runtimes that want a fixed shape [default: any number]
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
     /// What the file does not say.
     #[command(flatten)]
     pub hints: HintArgs,
@@ -81,9 +85,9 @@ pub struct HintArgs {
 /// Which weights to run, and on what.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
-    /// Folder written by `star convert` or `star train`, a weights file, a name of `star fetch --list`, or an address
-    /// `hf:owner/repo[@revision]/file`
-    #[arg(long, value_name = "DIR|FILE|NAME|hf:...")]
+    /// Folder written by `star convert` or `star train`, a weights file, `builtin` (this program's own, 68 landmarks), a name of
+    /// `star fetch --list`, or an address `hf:owner/repo[@revision]/file`
+    #[arg(long, value_name = "DIR|FILE|NAME|hf:...", default_value = BUILTIN)]
     pub weights: PathBuf,
     /// What the file does not say.
     #[command(flatten)]

@@ -12,8 +12,9 @@ use star_model::{
     StackedHourglassConfig,
 };
 
-use crate::args::{BenchArgs, IsaName, Preset};
+use crate::args::{BenchArgs, HintArgs, IsaName, Preset};
 use crate::output;
+use crate::weights::open_named;
 use measure::measure;
 use table::table;
 
@@ -23,6 +24,7 @@ use table::table;
 /// When the weights cannot be read, the CPU lacks the instruction set or the results cannot be written.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     ensure!(args.runs > 0, "--runs: expected at least 1, got 0");
+    args.json.iter().try_for_each(|path| output::claim(path, args.weights.as_slice()))?;
     ensure!(args.batch_size > 0, "--batch-size: expected at least 1, got 0");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
     let threads = pool.current_num_threads();
@@ -45,8 +47,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
 
 /// The network that the arguments ask for, and what to call it.
 fn open(args: &BenchArgs, options: &CompileOptions) -> Result<(String, CompiledModel)> {
-    if let Some(dir) = &args.weights {
-        return Ok((dir.display().to_string(), CompiledModel::open(dir, options)?));
+    if let Some(weights) = &args.weights {
+        let model = if weights.is_dir() {
+            CompiledModel::open(weights, options)?
+        } else {
+            CompiledModel::from_folder(&open_named(weights, &HintArgs::default())?.0, options)?
+        };
+        return Ok((weights.display().to_string(), model));
     }
     // 98 points on 9 edges, as WFLW has.
     let edges = (0..9).map(|e| (10 * e..10 * e + 12).map(|k| k % 98).collect()).collect();

@@ -10,6 +10,9 @@ use star_data::formats::{Format, Split};
 use crate::args::{CheckArgs, FacesArgs};
 use crate::{output, progress, source};
 
+/// Problems that are named one by one.
+const PROBLEMS_SHOWN: usize = 20;
+
 /// Images of equal content that are named.
 const SAME_SHOWN: usize = 10;
 
@@ -27,8 +30,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let name = name(&args.faces);
     problems.extend(wrong_counts(&args.faces, &report, opened.published, &name));
     let mut text = String::new();
-    for problem in &problems {
+    for problem in problems.iter().take(PROBLEMS_SHOWN) {
         let _ = writeln!(text, "{problem}");
+    }
+    if problems.len() > PROBLEMS_SHOWN {
+        let _ = writeln!(text, "... and {} more", problems.len() - PROBLEMS_SHOWN);
     }
     for (image, earlier) in report.same.iter().take(SAME_SHOWN) {
         let _ = writeln!(text, "note: {} holds the same bytes as {}", image.display(), earlier.display());
@@ -36,7 +42,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     if report.same.len() > SAME_SHOWN {
         let _ = writeln!(text, "note: {} images in all hold the same bytes as another", report.same.len());
     }
-    for note in &opened.notes {
+    for note in opened.notes.iter().chain(&report.notes) {
         let _ = writeln!(text, "note: {note}");
     }
     let _ = writeln!(text, "{name}, scheme {}: {}", opened.dataset.scheme().name, summary(&report));

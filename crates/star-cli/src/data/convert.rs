@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use image::ImageEncoder;
 use star_data::atomic;
 use star_data::crop::CropRule;
-use star_data::formats::{coco, own, tsv};
+use star_data::formats::{Format, coco, own, tsv};
 use star_data::{Annotation, Dataset, FaceBox};
 use star_predict::files;
 
 use crate::args::{ConvertDataArgs, Target};
-use crate::{progress, source};
+use crate::{output, progress, source};
 
 /// Folder for the images of data sets whose images have no files of their own.
 const IMAGES: &str = "images";
@@ -28,7 +28,12 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
     let dataset = opened.dataset;
     for note in &opened.notes {
-        eprintln!("note: {note}");
+        say!("note: {note}");
+    }
+    let inputs = [&args.faces.source.annotations];
+    output::claim(&args.out, &inputs)?;
+    if matches!(args.to, Target::Own) {
+        output::claim(&args.out.with_extension("csv"), &inputs)?;
     }
     let folder = star_data::formats::folder_of(&args.out);
     files::make_dir(&folder)?;
@@ -44,16 +49,19 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
         Target::Coco => {
             let sizes = sizes(dataset.as_ref(), &faces)?;
             let faces: Vec<(Annotation, [u32; 2])> = faces.into_iter().zip(sizes).collect();
-            atomic::write(&args.out, coco::to_json(&faces, dataset.scheme())?.as_bytes())?;
+            let (text, notes) = match args.faces.source.format {
+                // What other programs left in the file stays in it.
+                Format::Coco => {
+                    coco::to_json_keeping(&faces, dataset.scheme(), &args.faces.source.annotations)?
+                }
+                _ => (coco::to_json(&faces, dataset.scheme())?, Vec::new()),
+            };
+            notes.iter().for_each(|note| say!("note: {note}"));
+            atomic::write(&args.out, text.as_bytes())?;
         }
         Target::Own => write_own(args, dataset.as_ref(), &faces, &folder, &images)?,
     }
-    eprintln!(
-        "{} faces written to {}; images are below {}",
-        dataset.len(),
-        args.out.display(),
-        images.display()
-    );
+    say!("{} faces written to {}; images are below {}", dataset.len(), args.out.display(), images.display());
     Ok(())
 }
 
@@ -153,8 +161,9 @@ fn sizes(dataset: &dyn Dataset, faces: &[Annotation]) -> Result<Vec<[u32; 2]>> {
                 let header = dataset.image_path(i).and_then(|file| image::ImageReader::open(file).ok());
                 let header =
                     header.and_then(|reader| reader.with_guessed_format().ok()?.into_dimensions().ok());
-                match header {
-                    Some((width, height)) => [width, height],
+                // What is stated says which way up the image was annotated.
+                match dataset.written(i).size.or(header.map(|(width, height)| [width, height])) {
+                    Some(size) => size,
                     None => {
                         let image = dataset.get(i)?.image;
                         [image.width(), image.height()]

@@ -9,7 +9,7 @@ use star_predict::files;
 
 use super::sheet::{Layout, Sheet, Tile};
 use crate::args::ViewArgs;
-use crate::{progress, source};
+use crate::{output, progress, source};
 
 /// Runs `star data view`.
 ///
@@ -24,7 +24,7 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
     let opened = source::open_faces(&args.faces)?;
     let dataset = opened.dataset.as_ref();
     for problem in &opened.problems {
-        eprintln!("left out: {problem}");
+        say!("left out: {problem}");
     }
     let layout = Layout { columns: args.columns, rows: args.rows, tile: args.tile };
     let a_page = layout.faces();
@@ -38,6 +38,9 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
     let wanted = if args.all { 1..=pages } else { args.page..=args.page };
     let subset = args.faces.subset.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
     let name = source::name(&args.faces.source) + &subset;
+    let path = |page| if args.all { numbered(&args.out, page, pages) } else { args.out.clone() };
+    let inputs = [&args.faces.source.annotations];
+    wanted.clone().try_for_each(|page| output::claim(&path(page), &inputs))?;
     files::make_dir(&star_data::formats::folder_of(&args.out))?;
     let bar = progress::bar(wanted.clone().count(), "pages");
     for page in wanted.clone() {
@@ -53,13 +56,12 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
         for (place, index) in faces.enumerate() {
             draw(&mut sheet, dataset, args, place, index);
         }
-        let path = if args.all { numbered(&args.out, page, pages) } else { args.out.clone() };
-        atomic::write(&path, &sheet.png()?)?;
+        atomic::write(&path(page), &sheet.png()?)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
     let what = if args.all { format!("{pages} pages") } else { format!("page {} of {pages}", args.page) };
-    eprintln!("{what} of {} faces written to {}", dataset.len(), args.out.display());
+    say!("{what} of {} faces written to {}", dataset.len(), args.out.display());
     Ok(())
 }
 
@@ -73,7 +75,7 @@ fn draw(sheet: &mut Sheet, dataset: &dyn Dataset, args: &ViewArgs, place: usize,
             sheet.draw(place, &Tile { face: &face, image: &image, scheme: dataset.scheme(), shown }, &label);
         }
         Err(error) => {
-            eprintln!("face {}: {error}", index + 1);
+            say!("face {}: {error}", index + 1);
             sheet.unreadable(place, &label);
         }
     }

@@ -32,6 +32,16 @@ pub(crate) fn refused(dir: &Path, arguments: &[&str]) -> String {
     error
 }
 
+/// What `star predict` printed of each image.
+pub(crate) fn images(lines: &str) -> Vec<serde_json::Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The faces of all images.
+pub(crate) fn faces(lines: &str) -> Vec<serde_json::Value> {
+    images(lines).iter().flat_map(|image| image["faces"].as_array().unwrap().clone()).collect()
+}
+
 pub(crate) fn assert_contains(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "`{part}` missing in: {text}");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use super::Dataset;
+use super::{Dataset, Written};
 use crate::{Annotation, Error, Result, Sample, Scheme};
 
 /// Another data set whose samples are kept in memory once they have been read: for sets that are small, or slow to make. Clones share
@@ -47,6 +47,10 @@ impl Dataset for Cached {
 
     fn annotation(&self, index: usize) -> Result<Annotation> {
         self.inner.annotation(index)
+    }
+
+    fn written(&self, index: usize) -> Written {
+        self.inner.written(index)
     }
 
     fn image_path(&self, index: usize) -> Option<PathBuf> {

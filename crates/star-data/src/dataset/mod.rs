@@ -1,6 +1,7 @@
 //! What every source of annotated faces offers.
 
 mod cached;
+mod joined;
 mod pointer;
 mod subset;
 
@@ -8,8 +9,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::cached::Cached;
+pub use self::joined::Joined;
 pub use self::subset::Subset;
 use crate::{Annotation, Result, Sample, Scheme};
+
+/// What the annotation file says about a sample beside its [`Annotation`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Where it stands in a file without lines: `annotations[8]`.
+    pub entry: Option<String>,
+    /// Width and height that its image is to have.
+    pub size: Option<[u32; 2]>,
+}
 
 /// A finite, indexable source of annotated faces.
 ///
@@ -46,6 +57,12 @@ pub trait Dataset: Send + Sync {
         let Sample { points, visibility, face, tags, source, .. } = self.get(index)?;
         let (file, line) = (Arc::from(source.as_path()), index + 1);
         Ok(Annotation { file, line, image: source, points, visibility, stated: None, face, tags })
+    }
+
+    /// What else the annotation file says about sample `index`: for messages and checks.
+    fn written(&self, index: usize) -> Written {
+        let _ = index;
+        Written::default()
     }
 
     /// How many samples lie together in each part of the storage, in order: shuffles keep what is read at a time within a few of them.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Dataset;
+use super::{Dataset, Written};
 use crate::{Annotation, Result, Sample, Scheme};
 
 macro_rules! forward {
@@ -31,6 +31,10 @@ macro_rules! forward {
 
             fn shards(&self) -> Vec<usize> {
                 (**self).shards()
+            }
+
+            fn written(&self, index: usize) -> Written {
+                (**self).written(index)
             }
 
             fn image_path(&self, index: usize) -> Option<PathBuf> {

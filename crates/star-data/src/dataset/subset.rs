@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::Dataset;
+use super::{Dataset, Written};
 use crate::{Annotation, Error, Result, Sample, Scheme};
 
 /// Some samples of another data set.
@@ -82,6 +82,10 @@ impl Dataset for Subset {
     fn annotation(&self, index: usize) -> Result<Annotation> {
         let len = self.indices.len();
         self.inner.annotation(*self.indices.get(index).ok_or(Error::Index { index, len })?)
+    }
+
+    fn written(&self, index: usize) -> Written {
+        self.indices.get(index).map(|&i| self.inner.written(i)).unwrap_or_default()
     }
 
     fn image_path(&self, index: usize) -> Option<PathBuf> {

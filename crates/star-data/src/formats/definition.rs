@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::annotated::Read;
 use super::folder_of;
+use super::paths::Paths;
 use crate::crop::CropRule;
 use crate::{Dataset, Error, Result, Scheme};
 
@@ -102,6 +103,8 @@ pub(super) struct Request<'a> {
     pub(super) scheme: Option<&'a Scheme>,
     /// Repeat faults of the reference.
     pub(super) compat: Compat,
+    /// What becomes of written paths of images.
+    pub(super) paths: &'a Paths,
 }
 
 impl Request<'_> {

@@ -45,6 +45,12 @@ formats! {
     Face300vw => super::face300vw::Videos,
     /// COCO keypoints: [`super::coco`].
     Coco => super::coco::Coco,
+    /// CSV files of HRNet-Facial-Landmark-Detection: [`super::hrnet`].
+    Hrnet => super::hrnet::Hrnet,
+    /// XML files of dlib's imglab: [`super::imglab`].
+    Imglab => super::imglab::Imglab,
+    /// menpo's `.ljson` files: [`super::ljson`].
+    Ljson => super::ljson::Ljson,
     /// TOML and CSV: [`super::own`].
     Own => super::own::Own,
 }

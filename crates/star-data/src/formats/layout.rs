@@ -9,7 +9,7 @@ use crate::{Error, Result};
 const MAX_DEPTH: usize = 8;
 
 /// Endings of images, looked for in this order, in lower and upper case.
-pub(super) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "ppm", "pgm"];
+pub(super) use crate::images::ENDINGS as IMAGE_ENDINGS;
 
 /// Folder of a file, `.` for a bare name.
 pub fn folder_of(path: &Path) -> PathBuf {

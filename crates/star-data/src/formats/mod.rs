@@ -9,6 +9,9 @@
 //! | COCO | JSON, any points | [`coco`] |
 //! | TSV | rows as the method's reference reads them | [`tsv`] |
 //! | pts | one folder of `.pts` | [`pts`] |
+//! | HRNet | CSV files of HRNet-Facial-Landmark-Detection, any points | [`hrnet`] |
+//! | imglab | XML files of dlib's imglab, any points | [`imglab`] |
+//! | ljson | menpo's `.ljson` files beside their images, any points | [`ljson`] |
 //! | own | TOML and CSV, any points | [`own`] |
 //!
 //! Every reader makes points 0-based pixels, and hands back every row that it cannot use as an error with path, line, field, expected
@@ -22,10 +25,15 @@ mod definition;
 pub mod face300vw;
 pub mod face300w;
 mod format;
+pub mod hrnet;
+pub mod imglab;
 mod layout;
+pub mod ljson;
 pub mod own;
+mod paths;
 mod place;
 pub mod pts;
+mod sniff;
 mod source;
 pub mod tsv;
 pub mod wflw;
@@ -34,4 +42,6 @@ pub use annotated::{AnnotatedImages, Read};
 pub use definition::{Compat, Split};
 pub use format::Format;
 pub use layout::folder_of;
+pub(crate) use own::line_of;
+pub(crate) use sniff::read_rows;
 pub use source::{Opened, Source};

@@ -4,6 +4,9 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::paths::Paths;
+use super::sniff;
+use crate::sample::{ABSENT, or_absent};
 use crate::{Error, Result};
 
 /// Largest annotation file that is read into memory, bytes.
@@ -24,6 +27,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(Error::content(path, "annotations", format!("at most {MAX_BYTES} bytes"), "more"));
+    }
+    if sniff::is_utf16(&bytes) {
+        return Err(Error::content(path, "annotations", "UTF-8 text", "UTF-16: save it as UTF-8"));
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
@@ -71,14 +77,45 @@ impl Place {
     }
 
     /// Pairs of numbers.
-    pub(super) fn points(&self, field: &'static str, texts: &[&str]) -> Result<Vec<[f32; 2]>> {
+    pub(super) fn pairs(&self, field: &'static str, texts: &[&str]) -> Result<Vec<[f32; 2]>> {
         let number = |text: &str| self.number(field, text.trim());
         texts.chunks_exact(2).map(|pair| Ok([number(pair[0])?, number(pair[1])?])).collect()
     }
 
-    /// An image's path, relative to the image folder.
+    /// Points, those that are not labelled NaN.
+    pub(super) fn points(&self, field: &'static str, texts: &[&str]) -> Result<Vec<[f32; 2]>> {
+        texts.chunks_exact(2).map(|pair| self.point(field, [pair[0], pair[1]])).collect()
+    }
+
+    /// One point, NaN where it is not labelled.
+    pub(super) fn point(&self, field: &'static str, texts: [&str; 2]) -> Result<[f32; 2]> {
+        let [x, y] = texts.map(str::trim);
+        if x.eq_ignore_ascii_case("nan") && y.eq_ignore_ascii_case("nan") {
+            return Ok(ABSENT);
+        }
+        Ok(or_absent([self.number(field, x)?, self.number(field, y)?]))
+    }
+
+    /// An image's path, relative to the image folder, as it is written.
     pub(super) fn image(&self, text: &str) -> Result<PathBuf> {
-        inside(text).ok_or_else(|| self.error("image", "a path below the image folder", quoted(text)))
+        self.image_by(&Paths::default(), text)
+    }
+
+    /// An image's path, relative to the image folder, by the options for paths.
+    pub(super) fn image_by(&self, paths: &Paths, text: &str) -> Result<PathBuf> {
+        paths.find(text).map_err(|(expected, got)| self.error("image", expected, got))
+    }
+}
+
+/// What stands between the columns of a line that another sign was expected in.
+pub(super) fn separator(line: &str) -> Option<&'static str> {
+    let found = |sign: char| line.contains(sign);
+    match () {
+        () if found(';') => Some("semicolons"),
+        () if found('\t') => Some("tabs"),
+        () if found('|') => Some("bars"),
+        () if found(',') => Some("commas"),
+        () => None,
     }
 }
 
@@ -94,7 +131,8 @@ pub(super) fn inside(text: &str) -> Option<PathBuf> {
     let clean: PathBuf = Path::new(&path).components().filter(|part| *part != Component::CurDir).collect();
     let inside = clean.components().all(|part| matches!(part, Component::Normal(_)));
     let drive = path.as_bytes().get(1) == Some(&b':');
-    (inside && !drive && !clean.as_os_str().is_empty()).then_some(clean)
+    let address = path.contains("://");
+    (inside && !drive && !address && !clean.as_os_str().is_empty()).then_some(clean)
 }
 
 #[cfg(test)]
@@ -103,7 +141,16 @@ mod tests {
 
     #[test]
     fn paths_out_of_the_folder_are_none() {
-        for text in ["../b.png", "/etc/passwd", "a/../../b.png", "C:\\b.png", ".", "", "\\\\host\\b.png"] {
+        for text in [
+            "../b.png",
+            "/etc/passwd",
+            "a/../../b.png",
+            "C:\\b.png",
+            ".",
+            "",
+            "\\\\host\\b.png",
+            "file:///a.png",
+        ] {
             assert_eq!(inside(text), None, "{text}");
         }
         assert_eq!(inside("./a\\b.png"), Some(PathBuf::from("a/b.png")));

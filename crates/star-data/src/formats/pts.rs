@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Definition, Found, Request};
-use super::layout;
+use super::{layout, sniff};
 use crate::crop::CropRule;
+use crate::sample::{is_labelled, or_absent};
 use crate::{Annotation, Error, Result, Scheme};
 
 /// What an empty folder should have held.
@@ -31,6 +32,9 @@ pub fn read(path: &Path) -> Result<Vec<[f32; 2]>> {
         return Err(Error::content(path, "size", format!("at most {MAX_BYTES} bytes"), size.to_string()));
     }
     let bytes = std::fs::read(path).map_err(io)?;
+    if let Some(kind) = sniff::kind(&bytes) {
+        return Err(Error::content(path, "points", "version, n_points and points", kind));
+    }
     parse(&String::from_utf8_lossy(&bytes), path)
 }
 
@@ -77,13 +81,20 @@ fn parse(text: &str, path: &Path) -> Result<Vec<[f32; 2]>> {
         }
         let values: Vec<f32> = line.split_whitespace().filter_map(|v| v.parse().ok()).collect();
         match values.as_slice() {
-            &[x, y] if x.is_finite() && y.is_finite() && line.split_whitespace().count() == 2 => {
+            &[x, y] if written([x, y]) && line.split_whitespace().count() == 2 => {
+                // Whether it is labelled is told by the numbers as written, before they are made 0-based.
+                let [x, y] = or_absent([x, y]);
                 points.push([x - 1.0, y - 1.0]);
             }
             _ => return Err(error(i, "point", "two finite numbers", line)),
         }
     }
     Err(error(text.lines().count().max(open), "}", "a closing brace", "the end"))
+}
+
+/// Whether both coordinates are numbers, or both are NaN.
+fn written(point: [f32; 2]) -> bool {
+    is_labelled(&point) || point.iter().all(|v| v.is_nan())
 }
 
 /// Points as a `.pts` file, made 1-based.
@@ -102,7 +113,8 @@ pub fn open(annotations: impl AsRef<Path>, scheme: Scheme) -> Result<AnnotatedIm
     annotated::strict(read_folder(annotations, &beside(annotations), scheme)?, annotations, EXPECTED)
 }
 
-fn beside(annotations: &Path) -> PathBuf {
+/// The folder of images where none is given.
+pub(super) fn beside(annotations: &Path) -> PathBuf {
     if annotations.is_dir() { annotations.to_path_buf() } else { layout::folder_of(annotations) }
 }
 
@@ -154,14 +166,18 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// The face of one file, its image looked for in `folder`, which is `root` or below it.
 pub(super) fn annotation(file: &Path, folder: &Path, root: &Path, scheme: &Scheme) -> Result<Annotation> {
     let points = points(file, scheme)?;
+    face(file, image_of(file, folder, root)?, points)
+}
+
+/// The image of a file of points by its name, looked for in `folder`, relative to `root`, which `folder` is or is below.
+pub(super) fn image_of(file: &Path, folder: &Path, root: &Path) -> Result<PathBuf> {
     let stem = file.file_stem().unwrap_or_default();
     let candidates = [Some(stem.to_os_string()), without_suffix(stem), Some(with_suffix(stem))];
     let Some(image) = candidates.iter().flatten().find_map(|stem| layout::image(folder, stem)) else {
         let expected = format!("{}.{{{}}}", folder.join(stem).display(), layout::IMAGE_ENDINGS.join(","));
         return Err(wrong(file, "image", expected, "no such file".into()));
     };
-    let image = image.strip_prefix(root).map(Path::to_path_buf).unwrap_or(image);
-    face(file, image, points)
+    Ok(image.strip_prefix(root).map(Path::to_path_buf).unwrap_or(image))
 }
 
 /// A face by the landmark-tight rule.

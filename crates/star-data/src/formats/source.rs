@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::definition::{Compat, Found, Request, Split};
+use super::paths::Paths;
 use super::{Format, wflw};
 use crate::crop::CropRule;
 use crate::dataset::Subset;
@@ -36,6 +37,10 @@ pub struct Source {
     pub crop: Option<CropRule>,
     /// Repeat faults of the reference.
     pub compat: Compat,
+    /// Beginning of the images' paths that is cut off, such as that of another machine; `/` and `\` are the same.
+    pub strip_prefix: Option<String>,
+    /// Of the images' paths only the name of the file counts.
+    pub basename: bool,
 }
 
 /// A data set, opened.
@@ -75,6 +80,8 @@ impl Source {
             map: None,
             crop: None,
             compat: Compat::None,
+            strip_prefix: None,
+            basename: false,
         }
     }
 
@@ -119,6 +126,7 @@ impl Source {
 
     fn read(&self, split: Split) -> Result<Found> {
         let mapped = self.map.map(|_| Scheme::named(wflw::SCHEME)).transpose()?;
+        let paths = Paths::new(self.strip_prefix.as_deref(), self.basename);
         let mut found = self.format.read(&Request {
             format: self.format.name(),
             path: &self.annotations,
@@ -129,6 +137,7 @@ impl Source {
             category: self.category.as_deref(),
             scheme: mapped.as_ref().or(self.scheme.as_ref()),
             compat: self.compat,
+            paths: &paths,
         })?;
         if !self.format.has_subsets() {
             found.faces = self.tagged(found.faces)?;

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Definition, Found, Request, Split};
-use super::layout;
 use super::place::{self, Place};
+use super::{layout, sniff};
 use crate::crop::CropRule;
 use crate::{Annotation, Error, FaceBox, Result, Scheme};
 
@@ -74,7 +74,7 @@ pub fn read(root: &Path, images: Option<&Path>, split: Split, subset: Option<&st
     let list = list(root, split, subset)?;
     let images = images.map_or_else(|| image_folder(root, &list), Path::to_path_buf);
     let scheme = Scheme::named(SCHEME)?;
-    let bytes = place::read(&list)?;
+    let bytes = sniff::read_rows(&list, "lines of 98 points")?;
     let file: Arc<Path> = list.as_path().into();
     let own = own_list(&list);
     let (mut faces, mut problems) = (Vec::new(), Vec::new());
@@ -176,7 +176,7 @@ fn face(place: &Place, line: &[u8], own: Option<&'static str>) -> Result<Annotat
     let points = place.points("landmarks", &fields[..COORDINATES])?;
     let (mut stated, mut tags) = (None, own.map(str::to_string).into_iter().collect());
     if path_at == NUMBERS {
-        let corners = place.points("rectangle", &fields[COORDINATES..COORDINATES + 4])?;
+        let corners = place.pairs("rectangle", &fields[COORDINATES..COORDINATES + 4])?;
         let [[x0, y0], [x1, y1]] = [corners[0], corners[1]];
         stated = Some(FaceBox { x: x0, y: y0, width: x1 - x0, height: y1 - y0 });
         let flags = &fields[COORDINATES + 4..NUMBERS];

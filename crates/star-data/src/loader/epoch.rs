@@ -133,8 +133,7 @@ impl Pending<'_> {
         if self.stop.load(Ordering::Relaxed) {
             return;
         }
-        let Shared { dataset, config, .. } = self.shared.as_ref();
-        let item = Item::prepare(dataset, config, self.epoch, self.indices[place]);
+        let item = Item::prepare(&self.shared, self.epoch, self.indices[place]);
         let all = {
             let mut items = locked(&self.items);
             items[place] = Some(item);

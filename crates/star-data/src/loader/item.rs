@@ -4,12 +4,12 @@ use std::panic::AssertUnwindSafe;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::LoaderConfig;
+use super::Shared;
 use super::order::stream;
 use crate::affine::Affine;
 use crate::augment::mirrored;
 use crate::crop::{Crop, normalize};
-use crate::{Dataset, Error, Result, Sample, Scheme, warp};
+use crate::{Dataset, Error, Result, Sample, warp};
 
 /// One sample of a batch.
 pub(super) struct Item {
@@ -24,27 +24,23 @@ pub(super) struct Item {
 
 impl Item {
     /// Reads and prepares sample `index`. A panic becomes an error: in a worker thread it would end the program.
-    pub(super) fn prepare(
-        dataset: &impl Dataset,
-        config: &LoaderConfig,
-        epoch: u64,
-        index: usize,
-    ) -> Result<Self> {
-        let work = AssertUnwindSafe(|| Self::new(dataset, config, epoch, index));
+    pub(super) fn prepare(shared: &Shared, epoch: u64, index: usize) -> Result<Self> {
+        let work = AssertUnwindSafe(|| Self::new(shared, epoch, index));
         std::panic::catch_unwind(work).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let reason = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
             let reason = reason.unwrap_or_else(|| "no message".into());
-            Err(Error::Panicked { path: dataset.source(index), index, reason })
+            Err(Error::Panicked { path: shared.dataset.source(index), index, reason })
         })
     }
 
-    fn new(dataset: &impl Dataset, config: &LoaderConfig, epoch: u64, index: usize) -> Result<Self> {
+    fn new(shared: &Shared, epoch: u64, index: usize) -> Result<Self> {
+        let Shared { dataset, config, .. } = shared;
         let sample = dataset.get(index)?;
         let scheme = dataset.scheme();
         let mut rng = stream(config.seed, epoch, index as u64);
         let (size, augmentation) = (config.image_size, &config.augmentation);
-        let (crop, permutation) = geometry(&sample, scheme, config, &mut rng)?;
+        let (crop, permutation) = geometry(&sample, shared, &mut rng)?;
         let mut image = warp::warp(&sample.image, &crop, size)?;
         augmentation.apply_photometric(&mut image, &mut rng);
 
@@ -68,19 +64,18 @@ impl Item {
 }
 
 /// The one map from image to crop (mirror, crop, jitter), and which point of the sample each keypoint is.
-fn geometry(
-    sample: &Sample,
-    scheme: &Scheme,
-    config: &LoaderConfig,
-    rng: &mut ChaCha8Rng,
-) -> Result<(Affine, Vec<usize>)> {
+fn geometry(sample: &Sample, shared: &Shared, rng: &mut ChaCha8Rng) -> Result<(Affine, Vec<usize>)> {
+    let config = &shared.config;
     let crop = Crop { size: config.image_size, target_face_scale: config.face_scale };
     let flip = config.augmentation.flip.draw(rng);
     let jitter = config.augmentation.similarity.draw(config.image_size, rng);
     if !flip {
-        return Ok((crop.transform(&sample.face)?.then(jitter), (0..scheme.keypoints).collect()));
+        return Ok((
+            crop.transform(&sample.face)?.then(jitter),
+            (0..shared.dataset.scheme().keypoints).collect(),
+        ));
     }
     let width = sample.image.width();
     let crop = crop.transform(&mirrored(&sample.face, width))?;
-    Ok((Affine::mirror(f64::from(width)).then(crop).then(jitter), scheme.flip_permutation()))
+    Ok((Affine::mirror(f64::from(width)).then(crop).then(jitter), shared.mirror.clone()))
 }

@@ -48,6 +48,8 @@ pub struct Loader<'d> {
 struct Shared<'d> {
     dataset: Box<dyn Dataset + 'd>,
     config: LoaderConfig,
+    /// The keypoint that each one becomes where an image is mirrored.
+    mirror: Vec<usize>,
     /// Samples that could not be read, by index.
     unreadable: Mutex<BTreeMap<usize, Error>>,
 }
@@ -57,7 +59,7 @@ impl Loader<'static> {
     ///
     /// # Errors
     /// [`Error::Config`] for a setting out of range or threads that cannot be had, [`Error::Scheme`] for a scheme whose parts do
-    /// not fit each other.
+    /// not fit each other, and for images that may be mirrored under a scheme that does not say what then swaps.
     pub fn new(dataset: impl Dataset + 'static, config: LoaderConfig) -> Result<Self> {
         let shared = Shared::new(dataset, config)?;
         let workers = Workers::spawn(shared.config.workers)?;
@@ -104,7 +106,9 @@ impl<'d> Shared<'d> {
     fn new(dataset: impl Dataset + 'd, config: LoaderConfig) -> Result<Arc<Self>> {
         config.validate()?;
         dataset.scheme().validate()?;
-        Ok(Arc::new(Self { dataset: Box::new(dataset), config, unreadable: Mutex::default() }))
+        let flips = config.augmentation.flip.probability > 0.0;
+        let mirror = if flips { dataset.scheme().flip_permutation()? } else { Vec::new() };
+        Ok(Arc::new(Self { dataset: Box::new(dataset), config, mirror, unreadable: Mutex::default() }))
     }
 }
 

@@ -10,6 +10,8 @@ pub const HAND_SCHEME: &str = "hand21";
 const SMALLEST: u32 = 32;
 /// Largest image; a face painted larger shows no more.
 const LARGEST: u32 = 4096;
+/// Most images of a set: what is kept of each, such as its place in a split, adds up to 150 MB.
+const MOST: usize = 1_000_000;
 
 /// Which coordinates a sample carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ impl Subject {
 pub struct SyntheticConfig {
     /// What is in the images.
     pub subject: Subject,
-    /// Number of faces, one an image.
+    /// Number of faces, one an image; 1,000,000 at most.
     pub count: usize,
     /// Sets with different seeds share no face; train and test sets differ by it.
     pub seed: u64,
@@ -83,6 +85,9 @@ impl SyntheticConfig {
     pub fn validate(&self) -> Result<()> {
         if !(SMALLEST..=LARGEST).contains(&self.image_size) {
             return Err(invalid("image_size", format!("{SMALLEST} to {LARGEST} pixels"), self.image_size));
+        }
+        if self.count > MOST {
+            return Err(invalid("count", format!("at most {MOST} images"), self.count));
         }
         if !(self.strength.is_finite() && self.strength >= 0.0) {
             return Err(invalid("strength", "a finite number of at least 0".into(), self.strength));

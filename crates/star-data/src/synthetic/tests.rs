@@ -136,7 +136,7 @@ fn tangents_have_length_one_and_follow_the_edge() {
 fn the_mean_face_mirrors_onto_itself_by_the_schemes_flip_pairs() {
     let points = Shape::mean().landmarks();
     assert_eq!(points.len(), KEYPOINTS);
-    let partner = Scheme::named("wflw98").unwrap().flip_permutation();
+    let partner = Scheme::named("wflw98").unwrap().flip_permutation().unwrap();
     for (k, &p) in partner.iter().enumerate() {
         let ([x, y, z], [mx, my, mz]) = (points[k], points[p]);
         assert!((x + mx).abs() < MODEL_TOLERANCE, "x of {k} and {p}: {x} {mx}");
@@ -228,6 +228,10 @@ fn what_cannot_be_drawn_is_refused_by_name() {
     for strength in [-1.0, f64::NAN, f64::INFINITY] {
         let error = SyntheticFaces::new(SyntheticConfig { strength, ..small(1) }).unwrap_err().to_string();
         assert!(error.contains("strength"), "{error}");
+    }
+    for count in [1_000_001, 100_000_000, usize::MAX] {
+        let error = open(SyntheticConfig { count, ..small(1) }).err().unwrap().to_string();
+        assert_eq!(error, format!("count: expected at most 1000000 images, got {count}"));
     }
     let error = faces(small(3)).get(3).unwrap_err().to_string();
     assert!(error.contains('3'), "{error}");

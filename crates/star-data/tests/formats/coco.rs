@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use star_data::formats::coco;
+use star_data::scheme::Flips;
 use star_data::{Dataset, FaceBox, Scheme};
 
 use super::{assert_contains, image, write};
@@ -35,7 +36,10 @@ fn every_number_comes_back_with_visibility_and_a_scheme_of_the_category() {
     let (set, problems) = open(DOCUMENT);
     assert!(problems.is_empty(), "{problems:?}");
     let scheme = set.scheme();
-    assert_eq!((scheme.name.as_str(), scheme.keypoints, scheme.flip_pairs.clone()), ("paw", 3, vec![[0, 1]]));
+    assert_eq!(
+        (scheme.name.as_str(), scheme.keypoints, scheme.flips()),
+        ("paw", 3, Flips::Known(vec![[0, 1]]))
+    );
     assert_eq!(scheme.names, ["left_toe", "right_toe", "heel"]);
     assert_eq!(scheme.edge_points(), [vec![0, 2], vec![2, 1]]);
     let faces = set.annotations();
@@ -76,19 +80,19 @@ fn what_is_written_is_read_back() {
 #[test]
 fn damaged_entries_are_named_and_the_others_kept() {
     let cases = [
-        ("[1,2,2, 3,4,2, 5,6.5,2]", "[1,2,2, 3,4]", "annotations[2] (id 3): keypoints: expected 9 numbers"),
+        (
+            "[1,2,2, 3,4,2, 5,6.5,2]",
+            "[1,2,2, 3,4]",
+            "annotations[2] (id 3, b.png): keypoints: expected 9 numbers",
+        ),
         (
             "[1,2,2, 3,4,2, 5,6.5,2]",
             "[1,2,2, 3,4,2, 5,6.5,5]",
-            "(id 3): keypoint 2: expected finite x, y and a v",
+            "(id 3, b.png): keypoint 2: expected finite x, y and a v",
         ),
         ("\"id\": \"b\"", "\"id\": \"c\"", "(id 2): image_id: expected the id of one of the images, got b"),
-        (
-            "\"b.png\"",
-            "\"../b.png\"",
-            "(id 2): file_name: expected a path below the image folder, got `../b.png`",
-        ),
-        ("[0.5, 1, 12, 8]", "[0.5, 1, 0, 8]", "(id 1): bbox: expected a box with an area"),
+        ("\"b.png\"", "\"../b.png\"", "(id 2, ../b.png): file_name: expected a path below the image folder"),
+        ("[0.5, 1, 12, 8]", "[0.5, 1, 0, 8]", "(id 1, train/a.png): bbox: expected a box with an area"),
     ];
     for (good, bad, part) in cases {
         let (set, problems) = open(&DOCUMENT.replace(good, bad));

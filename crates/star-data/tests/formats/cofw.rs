@@ -89,3 +89,83 @@ fn no_cut_of_a_file_is_a_panic_and_no_cut_gives_other_numbers() {
         }
     }
 }
+
+/// The test file with bytes changed, and what reading it and its images says.
+fn edited(edit: impl Fn(&mut Vec<u8>)) -> (String, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = std::fs::read(fixtures().join("COFW_test_color.mat")).unwrap();
+    edit(&mut bytes);
+    let path = dir.path().join("edited.mat");
+    std::fs::write(&path, &bytes).unwrap();
+    let said = match read(&path, Split::Test, Base::Zero) {
+        Ok((set, _)) => (0..set.len()).filter_map(|i| set.get(i).err()).map(|e| e.to_string()).collect(),
+        Err(error) => error.to_string(),
+    };
+    (said, super::malformed::peak())
+}
+
+/// Places of `part` in `bytes`.
+fn places(bytes: &[u8], part: &[u8]) -> Vec<usize> {
+    (0..bytes.len()).filter(|at| bytes[*at..].starts_with(part)).collect()
+}
+
+fn numbers(values: &[u64]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// What one of these small files may cost: reading the good one takes less than 50 MB.
+const BOUND: u64 = 200 << 20;
+
+#[test]
+fn chunks_that_claim_gigabytes_are_refused_by_the_size_of_the_file() {
+    // A node of chunks: signature, type 1, level, entries, two siblings, then the bytes of its first chunk.
+    let (said, peak) = edited(|bytes| {
+        for at in places(bytes, b"TREE\x01") {
+            bytes[at + 24..at + 28].copy_from_slice(&0xf000_0000u32.to_le_bytes());
+        }
+    });
+    assert_contains(
+        &said,
+        &["edited.mat: phisT: expected chunks within the file of", "got one of 4026531840 bytes at"],
+    );
+    assert!(peak < BOUND, "{peak} bytes");
+}
+
+#[test]
+fn sides_that_a_small_file_cannot_hold_are_refused_before_room_is_made_for_them() {
+    // image 1 is [3, 20, 12]; 972 MB are below the limit for one image
+    let (said, peak) = edited(|bytes| {
+        for at in places(bytes, &numbers(&[3, 20, 12])) {
+            bytes[at..at + 24].copy_from_slice(&numbers(&[3, 18_000, 18_000]));
+        }
+    });
+    assert_contains(&said, &["edited.mat: image 1: expected at most", "[3, 18000, 18000] of 1 bytes each"]);
+    assert!(peak < BOUND, "{peak} bytes");
+}
+
+#[test]
+fn a_small_file_cannot_claim_a_million_images() {
+    let (said, peak) = edited(|bytes| {
+        for at in places(bytes, &numbers(&[1, 4])) {
+            bytes[at..at + 16].copy_from_slice(&numbers(&[1, 1_000_000]));
+        }
+    });
+    assert_contains(&said, &["edited.mat: IsT: expected [1, N] references, N up to", "got [1, 1000000]"]);
+    assert!(peak < BOUND, "{peak} bytes");
+}
+
+#[test]
+fn chunks_larger_than_what_they_hold_are_counted_as_large_as_they_are() {
+    // edges of chunks are 32 bits each, the last one the size of a number
+    let edges = |sides: &[u32]| sides.iter().flat_map(|side| side.to_le_bytes()).collect::<Vec<u8>>();
+    let (said, peak) = edited(|bytes| {
+        for at in places(bytes, &edges(&[87, 4, 8])) {
+            bytes[at..at + 12].copy_from_slice(&edges(&[8_700, 40_000, 8]));
+        }
+    });
+    assert_contains(
+        &said,
+        &["edited.mat: phisT: expected at most", "[87, 4] in chunks [8700, 40000] of 8 bytes each"],
+    );
+    assert!(peak < BOUND, "{peak} bytes");
+}

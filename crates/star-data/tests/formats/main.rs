@@ -3,12 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod check;
+mod check_units;
 mod coco;
+mod coco_tools;
 mod cofw;
 mod face300vw;
 mod face300w;
+mod hrnet;
+mod imglab;
+mod ljson;
 mod malformed;
 mod own;
+mod paths;
+mod rows;
+mod sizes;
 mod source;
 mod wflw;
 

@@ -9,7 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Tensors, check, expected, external_keys, fit, infer, shape};
 use crate::builder::{Builder, TrainingOptions};
-use crate::{HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, StackedHourglassConfig};
+use crate::config::PUBLISHED_STEM;
+use crate::{
+    HrNet, HrNetConfig, InputSpec, LandmarkModel, SlimHourglassConfig, StackedHourglass,
+    StackedHourglassConfig,
+};
+
+/// The stem's convolution.
+const STEM_KEY: &str = "pre.0.conv.weight";
 
 /// A network's kind and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +24,8 @@ use crate::{HrNet, HrNetConfig, InputSpec, LandmarkModel, StackedHourglass, Stac
 pub enum Architecture {
     /// [`StackedHourglass`].
     StackedHourglass(StackedHourglassConfig),
+    /// [`StackedHourglass::slim`].
+    SlimHourglass(SlimHourglassConfig),
     /// [`HrNet`].
     #[serde(rename = "hrnet")]
     HrNet(HrNetConfig),
@@ -25,7 +34,8 @@ pub enum Architecture {
 impl Architecture {
     /// Tells which network tensors belong to and reads its shape off them; returns them under the keys used here.
     ///
-    /// Networks are fully convolutional, so `image_size` (pixels) cannot be read off them and is the caller's.
+    /// Networks are fully convolutional, so `image_size` (pixels) cannot be read off them and is the caller's; nor can `face_scale`,
+    /// which is 1 here.
     ///
     /// # Errors
     /// When the tensors are those of no known network.
@@ -34,7 +44,15 @@ impl Architecture {
             let tensors = external_keys::to_internal_keys(tensors);
             return Ok((Self::HrNet(external_keys::infer(&tensors, image_size)?), tensors));
         }
-        Ok((Self::StackedHourglass(infer(&tensors, image_size)?), tensors))
+        let hourglass = infer(&tensors, image_size)?;
+        let stem = tensors.get(STEM_KEY).map_or(PUBLISHED_STEM, |weight| weight.dims()[0]);
+        let found = if stem == PUBLISHED_STEM {
+            Self::StackedHourglass(hourglass)
+        } else {
+            Self::SlimHourglass(SlimHourglassConfig { stem, ..hourglass.into() })
+        };
+        found.validate()?;
+        Ok((found, tensors))
     }
 
     /// Builds the network on the tensors of `vb`.
@@ -44,6 +62,7 @@ impl Architecture {
     pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn LandmarkModel>> {
         match self {
             Self::StackedHourglass(config) => Ok(Box::new(StackedHourglass::new(config, vb)?)),
+            Self::SlimHourglass(config) => Ok(Box::new(StackedHourglass::slim(config, vb)?)),
             Self::HrNet(config) => Ok(Box::new(HrNet::new(config, vb)?)),
         }
     }
@@ -62,6 +81,9 @@ impl Architecture {
             Self::StackedHourglass(config) => {
                 Ok(Box::new(StackedHourglass::build(config, &builder)?.recompute(options.recompute)))
             }
+            Self::SlimHourglass(config) => {
+                Ok(Box::new(StackedHourglass::build_slim(config, &builder)?.recompute(options.recompute)))
+            }
             Self::HrNet(config) => Ok(Box::new(HrNet::build(config, &builder)?)),
         }
     }
@@ -73,6 +95,7 @@ impl Architecture {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::StackedHourglass(config) => config.validate(),
+            Self::SlimHourglass(config) => config.validate(),
             Self::HrNet(config) => config.validate(),
         }
     }
@@ -81,22 +104,30 @@ impl Architecture {
     pub fn keypoints(&self) -> usize {
         match self {
             Self::StackedHourglass(config) => config.keypoints,
+            Self::SlimHourglass(config) => config.hourglass.keypoints,
             Self::HrNet(config) => config.keypoints,
+        }
+    }
+
+    /// The hourglasses of the network, where it has any.
+    pub fn hourglass(&self) -> Option<&StackedHourglassConfig> {
+        match self {
+            Self::StackedHourglass(config) => Some(config),
+            Self::SlimHourglass(config) => Some(&config.hourglass),
+            Self::HrNet(_) => None,
         }
     }
 
     /// The keypoints on each edge, where the network has edge maps.
     pub fn edges(&self) -> Option<&[Vec<usize>]> {
-        match self {
-            Self::StackedHourglass(config) if config.attention => Some(&config.edges),
-            _ => None,
-        }
+        self.hourglass().filter(|config| config.attention).map(|config| config.edges.as_slice())
     }
 
     /// What the network expects of its input.
     pub fn input(&self) -> InputSpec {
         match self {
             Self::StackedHourglass(config) => InputSpec::reference(config.image_size),
+            Self::SlimHourglass(config) => config.input(),
             Self::HrNet(config) => config.input(),
         }
     }
@@ -108,6 +139,7 @@ impl Architecture {
     pub fn expected(&self) -> Result<BTreeMap<String, Vec<usize>>> {
         match self {
             Self::StackedHourglass(config) => expected(config),
+            Self::SlimHourglass(config) => fit::record(|vb| StackedHourglass::slim(config, vb)),
             Self::HrNet(config) => fit::record(|vb| HrNet::new(config, vb)),
         }
     }
@@ -119,6 +151,9 @@ impl Architecture {
     pub fn check(&self, tensors: &Tensors) -> Result<()> {
         match self {
             Self::StackedHourglass(config) => check(tensors, config),
+            Self::SlimHourglass(config) => {
+                shape::check_against(tensors, &config.hourglass, &self.expected()?)
+            }
             Self::HrNet(_) => {
                 let counter = |name: &str| name.ends_with(".num_batches_tracked");
                 fit::refuse(&fit::misfits(tensors, &self.expected()?, counter))
@@ -158,32 +193,30 @@ impl Architecture {
     /// Whether the tensor `name` depends on the keypoint scheme.
     fn is_head_key(&self, name: &str) -> bool {
         match self {
-            Self::StackedHourglass(_) => shape::is_head_key(name),
+            Self::StackedHourglass(_) | Self::SlimHourglass(_) => shape::is_head_key(name),
             Self::HrNet(_) => external_keys::is_head_key(name),
         }
     }
 
     /// Fixed tensors that external loaders expect beside those of [`Architecture::expected`].
     pub(super) fn fixed_tensors(&self) -> Result<Tensors> {
-        match self {
-            Self::StackedHourglass(config) => shape::edge_to_point_tensors(config),
-            Self::HrNet(_) => Ok(Tensors::new()),
-        }
+        self.hourglass().map_or_else(|| Ok(Tensors::new()), shape::edge_to_point_tensors)
     }
 }
 
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StackedHourglass(c) => write!(
-                f,
-                "stacked hourglass, {} stacks of {} levels, {} channels, {} edges, image {} px",
-                c.stacks,
-                c.levels,
-                c.channels,
-                c.edges.len(),
-                c.image_size
-            ),
+            Self::StackedHourglass(c) => write!(f, "stacked hourglass, {}", Hourglasses(c)),
+            Self::SlimHourglass(c) => {
+                write!(
+                    f,
+                    "slim hourglass, {}, stem of {} channels, face scale {}",
+                    Hourglasses(&c.hourglass),
+                    c.stem,
+                    c.face_scale
+                )
+            }
             Self::HrNet(c) => {
                 write!(
                     f,
@@ -198,5 +231,19 @@ impl fmt::Display for Architecture {
                 )
             }
         }
+    }
+}
+
+/// A hourglass's numbers in words.
+struct Hourglasses<'a>(&'a StackedHourglassConfig);
+
+impl fmt::Display for Hourglasses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StackedHourglassConfig { stacks, levels, channels, edges, image_size, .. } = self.0;
+        let edges = edges.len();
+        write!(
+            f,
+            "{stacks} stacks of {levels} levels, {channels} channels, {edges} edges, image {image_size} px"
+        )
     }
 }

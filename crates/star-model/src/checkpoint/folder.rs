@@ -29,6 +29,27 @@ pub struct Provenance {
     pub written_by: String,
 }
 
+/// What predicted spreads are multiplied by so that they match the errors seen on images that were not trained on: the spread of a heatmap
+/// is what the loss made of it, not a probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpreadCalibration {
+    /// Factor on the standard deviations of each keypoint, positive.
+    pub keypoint_scales: Vec<f32>,
+    /// What it was fitted on.
+    pub fitted_on: String,
+}
+
+impl SpreadCalibration {
+    fn validate(&self, keypoints: usize) -> Result<()> {
+        let scales = &self.keypoint_scales;
+        if scales.len() != keypoints || !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
+            bail!("calibration: keypoint_scales: expected {keypoints} positive numbers")
+        }
+        Ok(())
+    }
+}
+
 /// The contents of `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FolderConfig {
@@ -38,17 +59,47 @@ pub struct FolderConfig {
     pub architecture: Architecture,
     /// Name of the keypoint scheme.
     pub scheme: String,
+    /// The scheme itself as JSON, so that weights of a scheme of one's own need no file beside them; kept here, read by star-predict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keypoint_scheme: Option<serde_json::Value>,
     /// What the network expects of its input.
     pub input: InputSpec,
     /// Where the weights came from.
     pub provenance: Provenance,
+    /// How its spreads are calibrated, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<SpreadCalibration>,
 }
 
 impl FolderConfig {
     /// A description of `architecture` for `scheme`.
     pub fn new(architecture: Architecture, scheme: &str, provenance: Provenance) -> Self {
         let input = architecture.input();
-        Self { format: FORMAT, architecture, scheme: scheme.to_string(), input, provenance }
+        Self {
+            format: FORMAT,
+            architecture,
+            scheme: scheme.to_string(),
+            keypoint_scheme: None,
+            input,
+            provenance,
+            calibration: None,
+        }
+    }
+
+    /// Reads `config.json` and checks it.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
+        let config: Self = serde_json::from_slice(text).map_err(candle_core::Error::wrap)?;
+        if config.format != FORMAT {
+            bail!("format: expected {FORMAT}, got {}", config.format)
+        }
+        config.architecture.validate()?;
+        if config.input != config.architecture.input() {
+            bail!("input: does not fit the architecture")
+        }
+        if let Some(calibration) = &config.calibration {
+            calibration.validate(config.architecture.keypoints())?;
+        }
+        Ok(config)
     }
 }
 
@@ -124,19 +175,25 @@ impl Folder {
         let path = dir.join(CONFIG_FILE);
         let with_path =
             |path: &Path, error: String| candle_core::Error::msg(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| with_path(&path, error.to_string()))?;
-        let config: FolderConfig =
-            serde_json::from_str(&text).map_err(|error| with_path(&path, error.to_string()))?;
-        if config.format != FORMAT {
-            bail!("{}: format: expected {FORMAT}, got {}", path.display(), config.format)
-        }
-        config.architecture.validate().map_err(|error| with_path(&path, error.to_string()))?;
-        if config.input != config.architecture.input() {
-            bail!("{}: input: does not fit the architecture", path.display())
-        }
+        let text = std::fs::read(&path).map_err(|error| with_path(&path, error.to_string()))?;
+        let config = FolderConfig::parse(&text).map_err(|error| with_path(&path, error.to_string()))?;
         let weights = dir.join(WEIGHTS_FILE);
         let tensors = read(&weights, Which::Net)?;
         Self::new(config, tensors).map_err(|error| with_path(&weights, error.to_string()))
+    }
+
+    /// A folder from the bytes of its two files.
+    ///
+    /// # Errors
+    /// As [`Folder::load`].
+    pub fn from_bytes(config: &[u8], weights: &[u8]) -> Result<Self> {
+        let named = |file: &str| {
+            let file = file.to_string();
+            move |error: candle_core::Error| candle_core::Error::msg(format!("{file}: {error}"))
+        };
+        let config = FolderConfig::parse(config).map_err(named(CONFIG_FILE))?;
+        let tensors = candle_core::safetensors::load_buffer(weights, &Device::Cpu);
+        Self::new(config, tensors.map_err(named(WEIGHTS_FILE))?.into_iter().collect())
     }
 
     /// Writes the folder, each file to a temporary name first, the description last.

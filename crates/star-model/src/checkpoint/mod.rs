@@ -22,7 +22,7 @@ use std::path::Path;
 use candle_core::{Result, Tensor, bail};
 
 pub use architecture::Architecture;
-pub use folder::{CONFIG_FILE, Folder, FolderConfig, Provenance, WEIGHTS_FILE};
+pub use folder::{CONFIG_FILE, Folder, FolderConfig, Provenance, SpreadCalibration, WEIGHTS_FILE};
 pub use safetensors::save as save_safetensors;
 pub use shape::{check, expected, infer};
 

@@ -8,8 +8,12 @@ use candle_core::{Result, bail};
 /// Nesting that a state dictionary never comes near.
 const MAX_DEPTH: u32 = 64;
 
-/// Objects after sharing is undone: a full-size training checkpoint has about 40 thousand.
-const MAX_OBJECTS: u64 = 20_000_000;
+/// Objects after sharing is undone, for each byte of the pickle: a checkpoint has fewer than one, since what it shares is small. Each of
+/// them takes some tens of bytes of memory.
+const OBJECTS_A_BYTE: u64 = 8;
+
+/// Objects that any pickle may unfold to.
+const FEW_OBJECTS: u64 = 10_000;
 
 /// `(module, names)` that checkpoints refer to; none of them does anything when merely named.
 const HARMLESS: [(&str, &[&str]); 6] = [
@@ -45,6 +49,8 @@ struct Scan<'a> {
     rest: &'a [u8],
     stack: Vec<Option<Item>>,
     memo: std::collections::HashMap<u32, Item>,
+    /// Objects after sharing is undone.
+    most: u64,
 }
 
 /// Walks the instruction stream at the start of `data`; returns its length in bytes.
@@ -53,10 +59,11 @@ struct Scan<'a> {
 /// On an import that is not a tensor or plain container, on nesting or sizes out of all proportion, on an
 /// instruction that checkpoints do not use, and on a stream that ends early.
 pub(super) fn scan(data: &[u8]) -> Result<usize> {
-    let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default() };
+    let most = (OBJECTS_A_BYTE * data.len() as u64).max(FEW_OBJECTS);
+    let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default(), most };
     while scan.step()? {
-        if scan.stack.len() as u64 > MAX_OBJECTS || scan.memo.len() as u64 > MAX_OBJECTS {
-            bail!("refused: the pickle holds more than {MAX_OBJECTS} objects")
+        if scan.stack.len().max(scan.memo.len()) as u64 > most {
+            bail!("refused: the pickle holds more than {most} objects")
         }
     }
     Ok(data.len() - scan.rest.len())
@@ -88,8 +95,8 @@ impl<'a> Scan<'a> {
         if item.depth > MAX_DEPTH {
             bail!("refused: the pickle nests deeper than {MAX_DEPTH}")
         }
-        if item.objects > MAX_OBJECTS {
-            bail!("refused: the pickle unfolds to more than {MAX_OBJECTS} objects")
+        if item.objects > self.most {
+            bail!("refused: the pickle unfolds to more than {} objects", self.most)
         }
         self.stack.push(Some(item));
         Ok(())

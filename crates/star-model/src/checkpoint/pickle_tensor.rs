@@ -123,9 +123,13 @@ fn tensor(name: &str, entry: &Entry, bytes: &[u8]) -> Result<Tensor> {
         n.saturating_sub(1).checked_mul(stride).and_then(|step| last.checked_add(step))
     });
     let (Some(count), Some(last)) = (count, last) else { bail!("{name}: sizes overflow") };
+    if count == 0 {
+        // Before anything is sized by one of its sides.
+        return Tensor::zeros(entry.shape.as_slice(), entry.dtype, &Device::Cpu);
+    }
     let stored = bytes.len() / width;
     // A stride of 0 would let a few bytes stand for a tensor of any size: no more elements than are stored.
-    if entry.shape.len() != entry.stride.len() || count > stored || (count > 0 && last >= stored) {
+    if entry.shape.len() != entry.stride.len() || count > stored || last >= stored {
         bail!("{name}: {:?} does not fit its storage of {} bytes; truncated?", entry.shape, bytes.len())
     }
     let flat = Tensor::from_raw_buffer(&bytes[..stored * width], entry.dtype, &[stored], &Device::Cpu)?;
@@ -164,6 +168,11 @@ mod tests {
         assert_eq!(read(&entry(&[3, 2], &[1, 3], 0)), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(read(&entry(&[2], &[1], 4)), [4.0, 5.0]);
         assert_eq!(read(&entry(&[], &[], 2)), [2.0]);
+    }
+
+    #[test]
+    fn a_tensor_of_no_elements_takes_no_memory_whatever_its_sides() {
+        assert_eq!(tensor("t", &entry(&[1 << 33, 0], &[1, 1], 0), &bytes()).unwrap().dims(), [1 << 33, 0]);
     }
 
     #[test]

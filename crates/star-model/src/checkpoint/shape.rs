@@ -8,7 +8,7 @@ use super::{Tensors, fit};
 use crate::hourglass::attention::edge_to_point;
 use crate::{StackedHourglass, StackedHourglassConfig};
 
-/// Infers keypoints, edges, stacks, levels, channels, coordinate channels and attention of a stacked hourglass.
+/// Infers keypoints, edges, stacks, levels, channels, coordinate channels and attention of a stacked hourglass, whose stem may be any.
 ///
 /// The network is fully convolutional, so `image_size` (pixels) cannot be read off it and is the caller's.
 ///
@@ -76,8 +76,16 @@ fn may_be_surplus(name: &str) -> bool {
 /// # Errors
 /// Lists *all* missing, misshapen and surplus tensors by name, and an edge-to-point matrix of another scheme.
 pub fn check(tensors: &Tensors, config: &StackedHourglassConfig) -> Result<()> {
-    let expected = expected(config)?;
-    let mut problems = fit::misfits(tensors, &expected, may_be_surplus);
+    check_against(tensors, config, &expected(config)?)
+}
+
+/// The same for a stem of any width: `expected` are the names and shapes of the network's tensors.
+pub(super) fn check_against(
+    tensors: &Tensors,
+    config: &StackedHourglassConfig,
+    expected: &BTreeMap<String, Vec<usize>>,
+) -> Result<()> {
+    let mut problems = fit::misfits(tensors, expected, may_be_surplus);
     if config.attention && tensors.contains_key("e2h_transform.weight") {
         let stored = edges(tensors, config.keypoints)?;
         let sorted = |edges: &[Vec<usize>]| -> Vec<Vec<usize>> {

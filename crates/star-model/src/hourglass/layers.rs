@@ -11,9 +11,6 @@ use crate::interpolate::max_pool_2x2;
 use crate::layers::ConvNormRelu;
 use crate::model::Stage;
 
-/// Channels behind the stem and behind its first block, whatever the hourglass width. Reference values.
-const STEM: [usize; 2] = [64, 128];
-
 /// Stem, trunk and stacks.
 pub(crate) struct Layers {
     pub(crate) config: StackedHourglassConfig,
@@ -23,24 +20,31 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    pub(super) fn new(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
+    /// With `stem` channels in the stem.
+    pub(super) fn new(config: &StackedHourglassConfig, stem: usize, vb: &Builder) -> Result<Self> {
         config.validate()?;
         let pre = vb.pp("pre");
+        let blocks = 2 * stem;
         let stem_inputs = if config.coord_conv { 6 } else { 3 };
         Ok(Self {
             config: config.clone(),
-            stem: ConvNormRelu::new(stem_inputs, STEM[0], 7, 2, pre.pp(0))?,
+            stem: ConvNormRelu::new(stem_inputs, stem, 7, 2, pre.pp(0))?,
             // 2 is the pooling, which has no parameters
             pre: [
-                Residual::new(STEM[0], STEM[1], pre.pp(1))?,
-                Residual::new(STEM[1], STEM[1], pre.pp(3))?,
-                Residual::new(STEM[1], config.channels, pre.pp(4))?,
+                Residual::new(stem, blocks, pre.pp(1))?,
+                Residual::new(blocks, blocks, pre.pp(3))?,
+                Residual::new(blocks, config.channels, pre.pp(4))?,
             ],
             stacks: (0..config.stacks).map(|stack| Stack::new(config, stack, vb)).collect::<Result<_>>()?,
         })
     }
 
-    /// Image to `[B, 64, S / 2, S / 2]`.
+    /// Channels of the stem.
+    pub(crate) fn stem_channels(&self) -> Result<usize> {
+        self.stem.conv.parameters()[1].dim(0)
+    }
+
+    /// Image to `[B, stem, S / 2, S / 2]`.
     pub(crate) fn stem(&self, images: &Tensor, train: bool) -> Result<Tensor> {
         let x = if self.config.coord_conv { coord_conv::append(images, None)? } else { images.clone() };
         self.stem.forward_t(&x, train)

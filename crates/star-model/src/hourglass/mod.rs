@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use crate::builder::Builder;
-use crate::config::{InputSpec, StackedHourglassConfig};
+use crate::config::{InputSpec, PUBLISHED_STEM, SlimHourglassConfig, StackedHourglassConfig};
 use crate::model::{LandmarkModel, Stage};
 use crate::training;
 
@@ -47,12 +47,26 @@ impl StackedHourglass {
         Self::build(config, &vb.into())
     }
 
+    /// Builds a network of another stem and input than the published.
+    ///
+    /// # Errors
+    /// As [`StackedHourglass::new`].
+    pub fn slim(config: &SlimHourglassConfig, vb: VarBuilder) -> Result<Self> {
+        Self::build_slim(config, &vb.into())
+    }
+
     pub(crate) fn build(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
-        Ok(Self {
-            layers: Layers::new(config, vb)?,
-            input: InputSpec::reference(config.image_size),
-            training: training::Settings::new(vb.group().cloned()),
-        })
+        Self::with(config, PUBLISHED_STEM, InputSpec::reference(config.image_size), vb)
+    }
+
+    pub(crate) fn build_slim(config: &SlimHourglassConfig, vb: &Builder) -> Result<Self> {
+        config.validate()?;
+        Self::with(&config.hourglass, config.stem, config.input(), vb)
+    }
+
+    fn with(config: &StackedHourglassConfig, stem: usize, input: InputSpec, vb: &Builder) -> Result<Self> {
+        let layers = Layers::new(config, stem, vb)?;
+        Ok(Self { layers, input, training: training::Settings::new(vb.group().cloned()) })
     }
 
     /// With `recompute`, a training step keeps of each stack only its input and recomputes the rest in the backward pass: less
@@ -64,7 +78,7 @@ impl StackedHourglass {
         self
     }
 
-    /// What the network was built from.
+    /// What the network behind its stem was built from.
     pub fn config(&self) -> &StackedHourglassConfig {
         &self.layers.config
     }

@@ -3,7 +3,7 @@
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ChannelOrder, InputSpec, MAP_STRIDE, tight};
+use crate::config::{ChannelOrder, InputSpec, MAP_STRIDE, check_face_scale, tight};
 use crate::heatmap_activation::HeatmapActivation;
 
 /// Resolutions that run side by side in the last stage.
@@ -125,9 +125,7 @@ impl HrNetConfig {
                 bail!("{name}: expected 1 to {most}, got {value}")
             }
         }
-        if !(self.face_scale > 0.0 && self.face_scale <= 1.0) {
-            bail!("face_scale: expected a share above 0 and at most 1, got {}", self.face_scale)
-        }
+        check_face_scale(self.face_scale)?;
         let step = MAP_STRIDE << (BRANCHES - 1);
         if self.image_size == 0 || !self.image_size.is_multiple_of(step) {
             bail!("image_size: expected a multiple of {step}, got {}", self.image_size)

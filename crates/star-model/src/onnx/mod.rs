@@ -2,13 +2,16 @@
 //!
 //! The graph is written from a checkpoint's names and shapes, not from the layers that run here, so a test that runs it
 //! elsewhere checks both. Opset 17.
+//!
+//! OpenVINO computes in bf16 on CPUs that have it unless told otherwise, which moved landmarks of a small network by up to 0.09 of
+//! `[-1, 1]`: compile with `INFERENCE_PRECISION_HINT` `f32`.
 
 mod graph;
 mod hourglass;
 mod hrnet;
 mod model;
 
-use candle_core::{Error, Result};
+use candle_core::{Error, Result, bail};
 
 use crate::checkpoint::{Architecture, Folder};
 use graph::Graph;
@@ -28,22 +31,34 @@ pub const HEATMAPS: &str = "heatmaps";
 /// Least sum of a map that is divided by: the decoder's.
 const LEAST_MASS: f32 = 1e-6;
 
-/// The bytes of an ONNX file that computes what `folder`'s network does in evaluation, weights in `f32`.
+/// The bytes of an ONNX file that computes what `folder`'s network does in evaluation, weights in `f32`, for any number of images.
 ///
 /// # Errors
 /// When a tensor is missing or misshapen.
 pub fn export(folder: &Folder) -> Result<Vec<u8>> {
+    export_for(folder, None)
+}
+
+/// The same for exactly `batch` images: some runtimes (TensorRT, NPUs) want a fixed shape.
+///
+/// # Errors
+/// As [`export`], and when `batch` is 0.
+pub fn export_for(folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>> {
+    if batch == Some(0) {
+        bail!("batch: expected at least 1 image, got 0")
+    }
     let architecture = &folder.config.architecture;
     architecture.check(&folder.tensors)?;
     let mut graph = Graph::new(&folder.tensors);
     let maps = match architecture {
         Architecture::StackedHourglass(config) => hourglass::build(&mut graph, config, INPUT)?,
+        Architecture::SlimHourglass(config) => hourglass::build(&mut graph, &config.hourglass, INPUT)?,
         Architecture::HrNet(config) => hrnet::build(&mut graph, config, INPUT)?,
     };
     let size = architecture.input().map_size;
     let maps = graph.named("Identity", &[&maps], HEATMAPS);
     decode(&mut graph, &maps, size);
-    model::encode(graph, folder).map_err(Error::wrap)
+    model::encode(graph, folder, batch).map_err(Error::wrap)
 }
 
 /// Centres of mass over a grid whose ends are the outer pixel centres.

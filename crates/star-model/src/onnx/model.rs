@@ -47,9 +47,10 @@ impl EncodeMessage for File {
     }
 }
 
-/// A tensor of `f32` with any number of images in front.
-fn value(name: &str, shape: &[usize]) -> ValueInfoProto {
-    let batch = Dimension { dim_param: Some("batch".to_string()), dim_value: None };
+/// A tensor of `f32` with `batch` images in front, any number where it is `None`.
+fn value(name: &str, shape: &[usize], batch: Option<usize>) -> ValueInfoProto {
+    let any = batch.is_none().then(|| "batch".to_string());
+    let batch = Dimension { dim_param: any, dim_value: batch.map(|n| n as i64) };
     let rest = shape.iter().map(|&n| Dimension { dim_value: Some(n as i64), dim_param: None });
     let shape = TensorShapeProto { dim: std::iter::once(batch).chain(rest).collect() };
     let tensor_type = Some(TypeProtoTensor { elem_type: Some(DataType::FLOAT), shape: Some(shape) });
@@ -65,6 +66,10 @@ fn metadata(folder: &Folder) -> Vec<StringStringEntryProto> {
     };
     let entries = [
         ("scheme", folder.config.scheme.clone()),
+        (
+            "keypoint_scheme",
+            folder.config.keypoint_scheme.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ),
         ("architecture", folder.config.architecture.to_string()),
         ("source", folder.config.provenance.source.clone()),
         ("channel_order", order.to_string()),
@@ -82,7 +87,7 @@ fn metadata(folder: &Folder) -> Vec<StringStringEntryProto> {
 }
 
 /// The bytes of the file.
-pub(super) fn encode(graph: Graph, folder: &Folder) -> Result<Vec<u8>, ProtobufError> {
+pub(super) fn encode(graph: Graph, folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>, ProtobufError> {
     let (input, keypoints) = (&folder.config.input, folder.config.architecture.keypoints());
     let (side, maps) = (input.image_size, input.map_size);
     let file = File {
@@ -91,8 +96,11 @@ pub(super) fn encode(graph: Graph, folder: &Folder) -> Result<Vec<u8>, ProtobufE
             graph: GraphProto {
                 node: graph.nodes,
                 initializer: graph.weights,
-                input: vec![value(INPUT, &[3, side, side])],
-                output: vec![value(LANDMARKS, &[keypoints, 2]), value(HEATMAPS, &[keypoints, maps, maps])],
+                input: vec![value(INPUT, &[3, side, side], batch)],
+                output: vec![
+                    value(LANDMARKS, &[keypoints, 2], batch),
+                    value(HEATMAPS, &[keypoints, maps, maps], batch),
+                ],
                 value_info: Vec::new(),
             },
         },

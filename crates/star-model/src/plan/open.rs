@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Result, bail};
+use candle_core::{DType, Device, Result};
 use candle_nn::VarBuilder;
 
 use super::{CompileOptions, CompiledModel};
@@ -33,14 +33,8 @@ impl CompiledModel {
         let named =
             |path: &Path, error: String| candle_core::Error::msg(format!("{}: {error}", path.display()));
         let path = dir.join(CONFIG_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| named(&path, error.to_string()))?;
-        let config: FolderConfig =
-            serde_json::from_str(&text).map_err(|error| named(&path, error.to_string()))?;
-        let current =
-            FolderConfig::new(config.architecture.clone(), &config.scheme, config.provenance.clone());
-        if config.format != current.format {
-            bail!("{}: format: expected {}, got {}", path.display(), current.format, config.format)
-        }
+        let text = std::fs::read(&path).map_err(|error| named(&path, error.to_string()))?;
+        let config = FolderConfig::parse(&text).map_err(|error| named(&path, error.to_string()))?;
         let weights = dir.join(WEIGHTS_FILE);
         #[expect(unsafe_code, reason = "mapping a file into memory")]
         // SAFETY: the map is dropped before this function returns; that nobody writes into the file meanwhile is
@@ -54,6 +48,7 @@ impl CompiledModel {
 fn build(architecture: &Architecture, vb: VarBuilder, options: &CompileOptions) -> Result<CompiledModel> {
     match architecture {
         Architecture::StackedHourglass(config) => StackedHourglass::new(config, vb)?.compile_with(options),
+        Architecture::SlimHourglass(config) => StackedHourglass::slim(config, vb)?.compile_with(options),
         Architecture::HrNet(config) => HrNet::new(config, vb)?.compile_with(options),
     }
 }

@@ -22,17 +22,18 @@ use crate::plan::kernels::Isa;
 use crate::{AuxMaps, Stage};
 
 /// Whether the passes can train `layers` on the stem's activations `x`: in `f32` on the CPU, all widths whole registers.
-fn fits(layers: &Layers, x: &Tensor) -> bool {
+fn fits(layers: &Layers, x: &Tensor) -> Result<bool> {
     let config = &layers.config;
     // blocks are half as wide inside
-    let wide = config.channels.is_multiple_of(2 * LANES);
+    let channels = [config.channels, layers.stem_channels()?];
+    let wide = channels.iter().all(|channels| channels.is_multiple_of(2 * LANES));
     let halves = config.map_size().is_multiple_of(1 << config.levels);
-    x.device().is_cpu() && x.dtype() == DType::F32 && wide && halves
+    Ok(x.device().is_cpu() && x.dtype() == DType::F32 && wide && halves)
 }
 
 /// The stages of `layers` in training on the activations `x` of its stem; `None` where it has to go layer by layer.
 pub(crate) fn forward(layers: &Layers, settings: &Settings, x: &Tensor) -> Result<Option<Vec<Stage>>> {
-    if !fits(layers, x) { Ok(None) } else { forward_on(Isa::best(), layers, settings, x).map(Some) }
+    if !fits(layers, x)? { Ok(None) } else { forward_on(Isa::best(), layers, settings, x).map(Some) }
 }
 
 pub(super) fn forward_on(isa: Isa, layers: &Layers, settings: &Settings, x: &Tensor) -> Result<Vec<Stage>> {

@@ -104,13 +104,11 @@ impl Network {
         c: &mut Collector<'a>,
     ) -> Result<Self> {
         let config = &layers.config;
-        if !config.channels.is_multiple_of(2 * lanes) {
-            // Kernels read and write whole registers.
-            candle_core::bail!(
-                "training: expected channels a multiple of {}, got {}",
-                2 * lanes,
-                config.channels
-            )
+        for channels in [config.channels, layers.stem_channels()?] {
+            if !channels.is_multiple_of(2 * lanes) {
+                // Kernels read and write whole registers.
+                candle_core::bail!("training: expected channels a multiple of {}, got {channels}", 2 * lanes)
+            }
         }
         let side = config.map_size();
         let layout = Layout::new(config.keypoints, config.attention.then_some(config.edges.len()), lanes);

@@ -11,12 +11,15 @@ use crate::builder::Builder;
 use crate::gradient_check::noise;
 use crate::plan::Isa;
 use crate::process_group::{ProcessGroup, tests::pair};
-use crate::{LandmarkModel, Parameters, StackedHourglass, StackedHourglassConfig, Stage};
+use crate::{
+    LandmarkModel, Parameters, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig, Stage,
+};
 
 /// What a network is tried on.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     channels: usize,
+    stem: usize,
     levels: usize,
     /// Side of the images, four times that of the maps.
     size: usize,
@@ -30,6 +33,7 @@ struct Case {
 
 const SMALL: Case = Case {
     channels: 32,
+    stem: 64,
     levels: 1,
     size: 16,
     images: 2,
@@ -42,12 +46,13 @@ const SMALL: Case = Case {
 /// Window by window and in tiles, one keypoint and whole registers of them, odd maps and maps of one pixel, with and without each
 /// part of the network, pixels for several blocks and slices. In `f32` a value near 0 falls on the other side of a ReLU now and
 /// then, which the smaller cases are too small for.
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     SMALL,
     Case { attention: false, images: 1, ..SMALL },
     Case { coord_conv: false, images: 3, ..SMALL },
     Case { attention: false, coord_conv: false, images: 3, ..SMALL },
     Case { keypoints: 3, images: 3, ..SMALL },
+    Case { stem: 32, images: 3, ..SMALL },
     Case { keypoints: 16, ..SMALL },
     Case { keypoints: 98, size: 24, images: 1, ..SMALL },
     Case { channels: 64, size: 40, images: 1, ..SMALL },
@@ -59,8 +64,8 @@ const CASES: [Case; 10] = [
 const TOLERANCE: f64 = 2e-4;
 
 impl Case {
-    fn config(&self) -> StackedHourglassConfig {
-        StackedHourglassConfig {
+    fn config(&self) -> SlimHourglassConfig {
+        let hourglass = StackedHourglassConfig {
             stacks: 2,
             levels: self.levels,
             channels: self.channels,
@@ -68,7 +73,8 @@ impl Case {
             attention: self.attention,
             coord_conv: self.coord_conv,
             ..StackedHourglassConfig::reference(self.keypoints, vec![vec![0, 1], vec![1, 2]])
-        }
+        };
+        SlimHourglassConfig { hourglass, stem: self.stem, face_scale: 1.0 }
     }
 }
 
@@ -91,8 +97,10 @@ impl Net {
         let parameters = Parameters::new(1);
         let vb = parameters.var_builder(dtype, &Device::Cpu);
         let model = match group {
-            None => StackedHourglass::new(&case.config(), vb).unwrap(),
-            Some(group) => StackedHourglass::build(&case.config(), &Builder::new(vb, Some(group))).unwrap(),
+            None => StackedHourglass::slim(&case.config(), vb).unwrap(),
+            Some(group) => {
+                StackedHourglass::build_slim(&case.config(), &Builder::new(vb, Some(group))).unwrap()
+            }
         };
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {

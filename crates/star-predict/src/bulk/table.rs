@@ -1,9 +1,10 @@
 //! Images listed in a Parquet file: bytes or paths, with or without boxes.
 
 use std::fs::File;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
@@ -39,15 +40,27 @@ const BOXES: &str = "boxes";
 pub(super) fn open(path: &Path, label: &str, column: Option<&str>) -> Result<Items> {
     let file = File::open(path).with_context(|| label.to_string())?;
     let damaged = || format!("{label}: expected a whole Parquet file");
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;
+    let builder = unwound(|| ParquetRecordBatchReaderBuilder::try_new(file)).with_context(damaged)?;
+    let builder = builder.with_context(damaged)?;
     let columns = Columns::of(builder.schema(), column).with_context(|| label.to_string())?;
     readable(builder.metadata()).with_context(|| label.to_string())?;
     let wanted: Vec<usize> = columns.all().filter_map(|name| builder.schema().index_of(name).ok()).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let reader = builder.with_projection(mask).with_batch_size(ROWS).build().with_context(damaged)?;
+    let reader =
+        unwound(|| builder.with_projection(mask).with_batch_size(ROWS).build()).with_context(damaged)?;
+    let mut reader = Some(reader.with_context(damaged)?);
+    let batches = std::iter::from_fn(move || {
+        let next = unwound(|| reader.as_mut()?.next());
+        if next.is_err() {
+            reader = None;
+        }
+        next.map(|batch| batch.map(|batch| batch.map_err(anyhow::Error::from)))
+            .unwrap_or_else(|panic| Some(Err(panic)))
+    });
     let (mut row, label) = (0, label.to_string());
-    let items = reader.flat_map(move |batch| {
-        let batch = batch.with_context(|| format!("{label}: row {row} or one behind it"));
+    let items = batches.flat_map(move |batch| {
+        let batch = batch
+            .with_context(|| format!("{label}: expected a whole Parquet file: row {row} or one behind it"));
         let items: Vec<Result<Item>> = match batch {
             Ok(batch) => (0..batch.num_rows()).map(|i| Ok(columns.item(&batch, i, row + i))).collect(),
             Err(error) => vec![Err(error)],
@@ -56,6 +69,12 @@ pub(super) fn open(path: &Path, label: &str, column: Option<&str>) -> Result<Ite
         items
     });
     Ok(Box::new(items))
+}
+
+/// What `read` returns; where the Parquet reader panics, as it does on some damaged files, an error.
+fn unwound<T>(read: impl FnOnce() -> T) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(read))
+        .map_err(|_| anyhow!("damaged: the reader of Parquet files panicked"))
 }
 
 /// Refuses a file packed in a way that this build does not know, before its first row.

@@ -37,6 +37,6 @@ pub fn import(path: &Path, hints: &Hints) -> Result<(Folder, Scheme)> {
         None => scheme::by_count(folder.config.architecture.keypoints())?,
     };
     scheme::check(&folder, &found).with_context(|| path.display().to_string())?;
-    folder.config.scheme = found.name.clone();
+    scheme::keep(&mut folder, &found)?;
     Ok((folder, found))
 }

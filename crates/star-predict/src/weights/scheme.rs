@@ -25,6 +25,24 @@ pub fn scheme(name: &str) -> Result<Scheme> {
     Ok(Scheme::named(name)?)
 }
 
+/// The scheme that a folder holds, else the one of the name that it holds.
+pub(super) fn of(folder: &Folder) -> Result<Scheme> {
+    let Some(stored) = &folder.config.keypoint_scheme else { return scheme(&folder.config.scheme) };
+    let stored: Scheme = serde_json::from_value(stored.clone()).context("keypoint_scheme")?;
+    stored.validate().context("keypoint_scheme")?;
+    Ok(stored)
+}
+
+/// Keeps a whole scheme in a folder.
+///
+/// # Errors
+/// When it cannot be said as JSON, which finite numbers always can.
+pub fn keep(folder: &mut Folder, scheme: &Scheme) -> Result<()> {
+    folder.config.scheme = scheme.name.clone();
+    folder.config.keypoint_scheme = Some(serde_json::to_value(scheme)?);
+    Ok(())
+}
+
 fn anime() -> Result<Scheme> {
     let scheme: Scheme = toml::from_str(include_str!("../../schemes/anime28.toml")).context(ANIME)?;
     scheme.validate()?;

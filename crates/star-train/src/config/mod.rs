@@ -25,11 +25,12 @@ use crate::settings::{Precision, Settings};
 #[cfg(doc)]
 use crate::trainer::Trainer;
 
-/// A training run. Every field but `scheme` and `data.train` has a default: the recipe of the published models.
+/// A training run. Every field but `data.train` has a default: the recipe of the published models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Keypoint scheme by name, or a TOML file beside this one.
+    /// Keypoint scheme by name, or a TOML file beside this one; where none is named, that of the training data, if they have one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scheme: String,
     /// Seed of weights, data order and augmentation.
     #[serde(default)]
@@ -120,6 +121,9 @@ fn default_save_minutes() -> f64 {
 pub struct DataSection {
     /// Samples to train on.
     pub train: SourceSection,
+    /// More samples to train on, of the same scheme, each source behind the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<SourceSection>,
     /// Samples to choose the best epoch by. Without it, a share of the training samples is held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<SourceSection>,
@@ -200,6 +204,9 @@ impl TrainConfig {
     /// # Errors
     /// When there is no such scheme.
     pub fn scheme(&self, base: &Path) -> Result<Scheme> {
+        if self.scheme.is_empty() {
+            return self.data.train.scheme(base).context("scheme: none is named");
+        }
         if self.scheme.ends_with(".toml") {
             return star_predict::weights::scheme(&base.join(&self.scheme).to_string_lossy());
         }

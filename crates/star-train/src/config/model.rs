@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use star_data::Scheme;
 use star_model::checkpoint::Architecture;
-use star_model::{HeatmapActivation, HrNetConfig, StackedHourglassConfig};
+use star_model::{HeatmapActivation, HrNetConfig, SlimHourglassConfig, StackedHourglassConfig};
 
 /// Width of an HRNet where none is named: that of the published landmark checkpoints.
 const HRNET_WIDTH: usize = 18;
@@ -34,8 +34,8 @@ pub enum Backbone {
     HrNet,
 }
 
-/// Shape of the network. Defaults: the published hourglass. `stacks` to `attention` are the hourglass's, `width`, `face_scale` and
-/// `activation` the HRNet's; naming one of the other network is an error.
+/// Shape of the network. Defaults: the published hourglass. `stacks` to `stem` are the hourglass's, `width` and `activation` the
+/// HRNet's; naming one of the other network is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
@@ -53,13 +53,16 @@ pub struct ModelSection {
     pub coord_conv: bool,
     /// Point and edge maps that gate the heatmaps.
     pub attention: bool,
+    /// Channels of the hourglass's stem; default 64, as published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stem: Option<usize>,
     /// Channels of the HRNet's highest resolution: 18, 32 or 48 as published; default 18.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
     /// How the HRNet's raw maps become masses; default `instance_norm_relu`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<HeatmapActivation>,
-    /// Share of the HRNet's input that a face's landmarks take up; default 1, as the hourglass's; 0.8 in the public HRNets.
+    /// Share of the input that a face's landmarks take up; default 1; 0.8 in the public HRNets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub face_scale: Option<f32>,
 }
@@ -82,6 +85,7 @@ impl From<StackedHourglassConfig> for ModelSection {
             image_size,
             coord_conv,
             attention,
+            stem: None,
             width: None,
             activation: None,
             face_scale: None,
@@ -112,10 +116,20 @@ impl ModelSection {
         let architecture = match self.backbone {
             Backbone::Hourglass => {
                 ensure!(
-                    self.width.is_none() && self.activation.is_none() && self.face_scale.is_none(),
-                    "`width`, `activation` and `face_scale` are an HRNet's; the backbone is the hourglass, whose width is `channels`"
+                    self.width.is_none() && self.activation.is_none(),
+                    "`width` and `activation` are an HRNet's; the backbone is the hourglass, whose width is `channels`"
                 );
-                Architecture::StackedHourglass(self.hourglass(scheme))
+                let hourglass = self.hourglass(scheme);
+                if self.stem.is_none() && self.face_scale.is_none() {
+                    Architecture::StackedHourglass(hourglass)
+                } else {
+                    let published = SlimHourglassConfig::from(hourglass);
+                    Architecture::SlimHourglass(SlimHourglassConfig {
+                        stem: self.stem.unwrap_or(published.stem),
+                        face_scale: self.face_scale.unwrap_or(published.face_scale),
+                        ..published
+                    })
+                }
             }
             Backbone::HrNet => {
                 let hourglass = Self {
@@ -128,8 +142,8 @@ impl ModelSection {
                 };
                 ensure!(
                     *self == hourglass,
-                    "`stacks`, `levels`, `channels`, `coord_conv` and `attention` are the hourglass's; the backbone is \
-                     an HRNet, which is sized by `width`"
+                    "`stacks`, `levels`, `channels`, `coord_conv`, `attention` and `stem` are the hourglass's; the backbone \
+                     is an HRNet, which is sized by `width`"
                 );
                 let published = HrNetConfig::published(scheme.keypoints, self.width.unwrap_or(HRNET_WIDTH));
                 Architecture::HrNet(HrNetConfig {
@@ -174,6 +188,17 @@ mod tests {
         let w18 = section("backbone = \"hrnet\"\nactivation = \"peak\"\n").unwrap();
         let peak = HrNetConfig { activation: HeatmapActivation::Peak, ..HrNetConfig::w18(29) };
         assert_eq!(w18, Architecture::HrNet(peak));
+    }
+
+    #[test]
+    fn a_stem_or_a_margin_makes_the_hourglass_a_slim_one() {
+        let of = |text: &str| match section(&format!("stacks = 1\n{text}")).unwrap() {
+            Architecture::SlimHourglass(c) => (c.hourglass.stacks, c.stem, c.face_scale),
+            other => panic!("{other}"),
+        };
+        assert_eq!(of("stem = 32\n"), (1, 32, 1.0));
+        assert_eq!(of("face_scale = 0.8\n"), (1, 64, 0.8));
+        assert!(section("stem = 7\n").unwrap_err().to_string().contains("stem"));
     }
 
     #[test]

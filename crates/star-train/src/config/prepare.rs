@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use star_data::dataset::Subset;
+use star_data::dataset::{Joined, Subset};
 use star_data::formats::{Format, Split};
 use star_data::{Dataset, Scheme, sampling};
 use star_loss::HeatmapLoss;
@@ -166,7 +166,15 @@ impl TrainConfig {
         note: &mut dyn FnMut(&str),
     ) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
         let loading = &self.data.loading;
-        let train = self.data.train.open(base, scheme, Split::Train, note).context("data.train")?;
+        let mut train = self.data.train.open(base, scheme, Split::Train, note).context("data.train")?;
+        if !self.data.more.is_empty() {
+            let mut parts = vec![train];
+            for (i, source) in self.data.more.iter().enumerate() {
+                let more = source.open(base, scheme, Split::Train, note);
+                parts.push(more.with_context(|| format!("data.more[{i}]"))?);
+            }
+            train = Arc::new(Joined::new(parts).context("data.more")?);
+        }
         let train = loading.cached(train, base)?;
         if let Some(source) = &self.data.validation {
             let validation = source.open(base, scheme, Split::Test, note).context("data.validation")?;
@@ -196,6 +204,7 @@ impl TrainConfig {
 mod tests {
     use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 
+    use super::super::DataSection;
     use super::*;
 
     #[test]
@@ -225,5 +234,9 @@ mod tests {
         assert_eq!((prepared.train.len(), prepared.validation.len()), (15, 8));
         let of = |index: usize| prepared.train.image_path(index).unwrap().file_name().unwrap().to_owned();
         assert_eq!([of(0), of(2), of(3)], ["rare_0.png", "rare_0.png", "rare_2.png"]);
+        let more = [config.data.train.clone(), config.data.train.clone()].to_vec();
+        let more = TrainConfig { data: DataSection { more, weights: None, ..config.data.clone() }, ..config };
+        let prepared = more.prepare(dir.path(), Options::default()).unwrap();
+        assert_eq!((prepared.train.len(), prepared.validation.len()), (24, 8));
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use star_data::crop::CropRule;
 use star_data::dataset::Cached;
-use star_data::formats::{Compat, Format, Opened, Source, Split};
+use star_data::formats::{Compat, Format, Opened, Source, Split, coco, own};
 use star_data::scheme_map::Detail;
 use star_data::shards::ShardSet;
 use star_data::synthetic::{self, SyntheticConfig};
@@ -112,6 +112,12 @@ pub struct FilesSection {
     /// Repeat faults of the reference's data reading.
     #[serde(default, skip_serializing_if = "is_default")]
     pub compat: Compat,
+    /// Cut this from the beginning of images' paths, such as the folder of another machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<String>,
+    /// Of images' paths only the file name counts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub basename: bool,
     /// Leave out rows that cannot be used instead of stopping; always on for 300VW.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lenient: bool,
@@ -122,6 +128,25 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl SourceSection {
+    /// The scheme that the annotations themselves hold; relative paths start from `base`.
+    ///
+    /// # Errors
+    /// When they cannot be read, or hold none.
+    pub fn scheme(&self, base: &Path) -> Result<Scheme> {
+        match self {
+            Self::Files(Format::Own, files) => Ok(own::scheme(&base.join(&files.annotations))?),
+            Self::Files(Format::Coco, files) => {
+                Ok(coco::scheme(&base.join(&files.annotations), files.category.as_deref())?)
+            }
+            Self::Synthetic(config) => Ok(Scheme::named(config.subject.scheme())?),
+            Self::Files(format, _) => match format.scheme() {
+                Some(name) => Ok(Scheme::named(name)?),
+                None => bail!("annotations of format {format} hold no scheme: name one, or a TOML file"),
+            },
+            Self::Shards(_) => bail!("shards hold no scheme: name one, or a TOML file"),
+        }
+    }
+
     /// Opens the samples; relative paths start from `base`, and where the section names no split of a format that has some it is
     /// `split`. Calls `note` with what a person should know of them.
     ///
@@ -152,6 +177,8 @@ impl SourceSection {
             map: files.map_98_to_68,
             crop: files.crop,
             compat: files.compat,
+            strip_prefix: files.strip_prefix.clone(),
+            basename: files.basename,
             ..Source::new(format, base.join(&files.annotations))
         }
         .open()?;
@@ -256,6 +283,9 @@ mod tests {
         assert!(message.contains("splitt"), "{message}");
         assert!(section("format = \"synthetic\"\ncount = 3").is_ok());
         let message = section("format = \"xml\"\nannotations = \"a\"").unwrap_err().to_string();
-        assert!(message.contains("300vw, coco, own") && message.contains("`xml`"), "{message}");
+        assert!(
+            message.contains("300vw, coco, hrnet, imglab, ljson, own") && message.contains("`xml`"),
+            "{message}"
+        );
     }
 }

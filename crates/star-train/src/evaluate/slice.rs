@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use star_data::dataset::Written;
 use star_data::{Annotation, Dataset, Error, Result, Sample, Scheme};
 
 /// The samples of `inner` in a range, borrowed.
@@ -37,6 +38,10 @@ impl Dataset for Slice<'_> {
 
     fn get(&self, index: usize) -> Result<Sample> {
         self.inner.get(self.at(index)?)
+    }
+
+    fn written(&self, index: usize) -> Written {
+        self.inner.written(self.range.start + index)
     }
 
     fn annotation(&self, index: usize) -> Result<Annotation> {

@@ -70,7 +70,7 @@ impl Run<'_> {
         let Some(architecture) = &self.network.architecture else { return Ok(None) };
         let (dtype, device) = (self.network.dtype, &self.network.device);
         if dtype == DType::F32 {
-            let folder = Folder::new(self.folder_config(architecture.clone(), which), self.weights(which))?;
+            let folder = Folder::new(self.folder_config(architecture.clone(), which)?, self.weights(which))?;
             return Ok(Some(Predictor::from_folder(&folder, device, &CompileOptions::default())?));
         }
         let vb =
@@ -89,8 +89,10 @@ impl Run<'_> {
         }
     }
 
-    fn folder_config(&self, architecture: checkpoint::Architecture, which: Which) -> FolderConfig {
-        FolderConfig::new(architecture, &self.scheme.name, self.provenance(which))
+    fn folder_config(&self, architecture: checkpoint::Architecture, which: Which) -> Result<FolderConfig> {
+        let keypoint_scheme = Some(serde_json::to_value(&self.scheme)?);
+        let config = FolderConfig::new(architecture, &self.scheme.name, self.provenance(which));
+        Ok(FolderConfig { keypoint_scheme, ..config })
     }
 
     /// Saves weights into the folder `name` of the run's.
@@ -98,7 +100,7 @@ impl Run<'_> {
         let dir = self.out.join(name);
         let save = || -> Result<()> {
             if let Some(architecture) = &self.network.architecture {
-                let config = self.folder_config(architecture.clone(), which);
+                let config = self.folder_config(architecture.clone(), which)?;
                 return Ok(Folder::new(config, self.weights(which))?.save(&dir)?);
             }
             files::make_dir(&dir)?;

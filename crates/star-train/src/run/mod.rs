@@ -66,6 +66,8 @@ pub(crate) struct Run<'a> {
     /// Validation samples that the network sees at a time.
     validation_batch: usize,
     setting: Setting,
+    /// Which validation samples are scored.
+    scored: Vec<bool>,
     /// Written by rank 0.
     log: Option<Log>,
     events: Option<Events>,
@@ -149,6 +151,13 @@ impl<'a> Run<'a> {
         let part = Part { index: collective.rank(), count: ranks };
         let loader = loader_config(&settings, network.model.input(), network.has_aux, part);
         let step = saved.map_or(0, |saved| saved.position.step);
+        let setting = validation::setting(&settings, &scheme)?;
+        let tell = |text: &str| {
+            if collective.leads() {
+                progress.note(text)
+            }
+        };
+        let scored = validation::measurable(validation, &setting, tell)?;
         let writes = collective.leads();
         Ok(Self {
             optimizer: Optimizer::new(&settings.optimizer, network.trainable.clone())?,
@@ -167,7 +176,8 @@ impl<'a> Run<'a> {
                 None
             },
             position: Position { sums: vec![0.0; TERMS.len()], ..Default::default() },
-            setting: validation::setting(&settings, &scheme)?,
+            setting,
+            scored,
             settings,
             out,
             scheme,

@@ -1,8 +1,8 @@
 //! The end of an epoch: scores, checkpoints, curves, state.
 
 use anyhow::Result;
-use star_data::Scheme;
 use star_data::loader::Part;
+use star_data::{Dataset, Scheme};
 use star_eval::{Evaluation, Report, Setting};
 use star_predict::Ellipse;
 
@@ -34,6 +34,44 @@ pub(super) fn setting(settings: &Settings, scheme: &Scheme) -> Result<Setting> {
         groups: Vec::new(),
         notes: Vec::new(),
     })
+}
+
+/// Which validation samples can be scored: those whose normalizer has a length. Looked at before the first step, so that nobody learns it
+/// after an epoch.
+///
+/// # Errors
+/// Where none can, naming the first and why.
+pub(super) fn measurable(
+    samples: &dyn Dataset,
+    setting: &Setting,
+    note: impl FnOnce(&str),
+) -> Result<Vec<bool>> {
+    let mut measurable = vec![true; samples.len()];
+    let mut first = None;
+    for (row, measurable) in measurable.iter_mut().enumerate() {
+        let points = samples.annotation(row)?.points;
+        let weights: Vec<f32> =
+            points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
+        if let Err(error) = setting.normalizer.length_weighted(&points, Some(&weights)) {
+            *measurable = false;
+            first.get_or_insert((row, error));
+        }
+    }
+    let Some((row, error)) = first else { return Ok(measurable) };
+    let place = format!("{} (row {row})", samples.source(row).display());
+    let without = measurable.iter().filter(|measurable| !**measurable).count();
+    if without == samples.len() {
+        return Err(anyhow::Error::from(error).context(format!(
+            "no validation sample has a {} length to divide errors by, the first {place}; name a normalizer in the scheme that has one",
+            setting.normalizer_name
+        )));
+    }
+    note(&format!(
+        "{without} of {} validation samples have no {} length and are not scored, the first {place}",
+        samples.len(),
+        setting.normalizer_name
+    ));
+    Ok(measurable)
 }
 
 impl Run<'_> {
@@ -110,7 +148,7 @@ impl Run<'_> {
         self.collective.all_reduce(&mut spread)?;
         self.collective.all_reduce(&mut table.values)?;
         let mut evaluation = Evaluation::new(self.setting.clone())?;
-        for row in 0..self.validation.len() {
+        for row in (0..self.validation.len()).filter(|&row| self.scored[row]) {
             let (points, truth, weights) = table.row(row);
             evaluation.add(format!("row {row}"), Some(&points), &truth, Some(&weights))?;
         }

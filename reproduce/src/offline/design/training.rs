@@ -39,6 +39,7 @@ impl Design {
             save_minutes: 1.0,
             workers: 1,
             data: DataSection {
+                more: Vec::new(),
                 train: SourceSection::Synthetic(self.images(job, train, regime.sets.train + job.seed)),
                 validation: Some(SourceSection::Synthetic(self.images(
                     job,

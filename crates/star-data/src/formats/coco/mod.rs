@@ -2,15 +2,19 @@
 //!
 //! `images` (id, file_name, width, height), `annotations` (image_id, category_id, `keypoints` = x, y, v triples, `bbox` = x, y, width,
 //! height) and `categories` (id, name, names of keypoints, skeleton as pairs counted from 1). v is 0 for a point that is absent, 1 for
-//! one that is hidden, 2 for a visible one; absent points become NaN. Coordinates are taken as they are. Crowds and annotations
-//! without a single point are passed over. `center` and `scale` (in units of 200 pixels), which some converters add, go before `bbox`.
+//! one that is hidden, 2 for a visible one; absent points become NaN, as do `-1, -1`. Coordinates are taken as they are. Crowds and
+//! annotations without a single point are passed over. `center` and `scale` (in units of 200 pixels), which some converters add, go
+//! before `bbox`; a `bbox` of zeros is none. Ids may be numbers, numbers as text, or names.
 //!
-//! Where no scheme is given, the category makes one: its names, an edge a bone of its skeleton, mirror pairs from `left` and `right`
-//! in the names.
+//! Where no scheme is given, the category makes one: its names, and an edge a bone of its skeleton, which may be counted from 0.
 //!
 //! Crop: [`CropRule::Stated`](crate::crop::CropRule), which is `center` and `scale` or `bbox`, and the landmark-tight square where an
 //! annotation has neither.
 
+mod diagnose;
+mod id;
+mod keep;
+mod lenient;
 mod read;
 mod write;
 
@@ -18,6 +22,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use self::id::Id;
+pub use keep::to_json_keeping;
 pub use read::{read, scheme};
 pub use write::to_json;
 
@@ -57,24 +63,7 @@ impl Definition for Coco {
 
     fn read(&self, request: &Request) -> Result<Found> {
         let (images, scheme) = (request.images_or_beside(), request.scheme.cloned());
-        Ok(read(request.path, &images, request.category, scheme)?.into())
-    }
-}
-
-/// An id: most are numbers, some are names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Number(i64),
-    Name(String),
-}
-
-impl std::fmt::Display for Id {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Name(name) => name.fmt(f),
-        }
+        read::found(request.path, &images, request.category, scheme, request.paths)
     }
 }
 
@@ -89,9 +78,9 @@ struct Document {
 struct Image {
     id: Id,
     file_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     width: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     height: Option<u32>,
 }
 
@@ -99,10 +88,10 @@ struct Image {
 struct Category {
     id: Id,
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::null_is_none")]
     keypoints: Vec<String>,
-    #[serde(default)]
-    skeleton: Vec<[usize; 2]>,
+    #[serde(default, deserialize_with = "lenient::null_is_none")]
+    skeleton: Vec<[i64; 2]>,
 }
 
 /// Side or sides of a `scale`.
@@ -115,24 +104,25 @@ enum Scale {
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
-    id: Id,
+    #[serde(default)]
+    id: Option<Id>,
     image_id: Id,
     category_id: Id,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::numbers")]
     keypoints: Vec<f32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     num_keypoints: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    bbox: Option<[f32; 4]>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::numbers")]
+    bbox: Vec<f32>,
+    #[serde(default, skip_deserializing)]
     area: Option<f32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::flag")]
     iscrowd: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     center: Option<[f32; 2]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scale: Option<Scale>,
     /// Ours: subset names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::words")]
     tags: Vec<String>,
 }

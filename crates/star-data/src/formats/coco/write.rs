@@ -11,6 +11,11 @@ use crate::{Annotation, Error, FaceBox, Result, Scheme};
 /// # Errors
 /// [`Error::Content`] for a path that is not UTF-8.
 pub fn to_json(faces: &[(Annotation, [u32; 2])], scheme: &Scheme) -> Result<String> {
+    serde_json::to_string(&document(faces, scheme)?)
+        .map_err(|error| Error::content("", "COCO document", "numbers that JSON has", error.to_string()))
+}
+
+pub(super) fn document(faces: &[(Annotation, [u32; 2])], scheme: &Scheme) -> Result<Document> {
     let (mut images, mut ids, mut annotations) = (Vec::new(), HashMap::new(), Vec::new());
     for (face, [width, height]) in faces {
         let next = ids.len() as i64 + 1;
@@ -26,8 +31,9 @@ pub fn to_json(faces: &[(Annotation, [u32; 2])], scheme: &Scheme) -> Result<Stri
         annotations.push(entry(face, annotations.len() as i64 + 1, id));
     }
     let bones = |edge: &crate::scheme::Edge| {
-        let close = edge.closed.then(|| [edge.points[edge.points.len() - 1] + 1, edge.points[0] + 1]);
-        edge.points.windows(2).map(|pair| [pair[0] + 1, pair[1] + 1]).chain(close).collect::<Vec<_>>()
+        let bone = |from: usize, to: usize| [from as i64 + 1, to as i64 + 1];
+        let close = edge.closed.then(|| bone(edge.points[edge.points.len() - 1], edge.points[0]));
+        edge.points.windows(2).map(|pair| bone(pair[0], pair[1])).chain(close).collect::<Vec<_>>()
     };
     let numbers = || (0..scheme.keypoints).map(|k| k.to_string()).collect();
     let category = Category {
@@ -36,9 +42,7 @@ pub fn to_json(faces: &[(Annotation, [u32; 2])], scheme: &Scheme) -> Result<Stri
         keypoints: if scheme.names.is_empty() { numbers() } else { scheme.names.clone() },
         skeleton: scheme.edges.iter().flat_map(bones).collect(),
     };
-    let document = Document { images, annotations, categories: vec![category] };
-    serde_json::to_string(&document)
-        .map_err(|error| Error::content("", "COCO document", "numbers that JSON has", error.to_string()))
+    Ok(Document { images, annotations, categories: vec![category] })
 }
 
 fn entry(face: &Annotation, id: i64, image: i64) -> Entry {
@@ -54,12 +58,12 @@ fn entry(face: &Annotation, id: i64, image: i64) -> Entry {
         face.stated.map_or_else(|| bounds(&face.points), |b| [b.x, b.y, b.width, b.height]);
     let sides = [face.face.width, face.face.height].map(|side| side / FaceBox::PIXELS_PER_SCALE);
     Entry {
-        id: Id::Number(id),
+        id: Some(Id::Number(id)),
         image_id: Id::Number(image),
         category_id: Id::Number(1),
         num_keypoints: Some(keypoints.chunks_exact(3).filter(|point| point[2] > 0.0).count() as u32),
         keypoints,
-        bbox: Some([x, y, width, height]),
+        bbox: vec![x, y, width, height],
         area: Some(width * height),
         iscrowd: 0,
         center: Some(face.face.centre()),

@@ -17,6 +17,7 @@
 //!
 //! Crop: [`CropRule::LandmarkTight`](crate::crop::CropRule), which the published rows follow exactly; `stated` takes the box instead.
 
+mod bounds;
 mod variables;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use self::variables::Variables;
 use super::definition::{Compat, Definition, Found, Request, Split};
 use super::layout;
 use crate::crop::CropRule;
+use crate::sample::{ABSENT, is_labelled, or_absent};
 use crate::{Annotation, Dataset, Error, FaceBox, Result, Sample, Scheme};
 
 /// The scheme of the points.
@@ -51,6 +53,8 @@ pub struct Cofw(Arc<Faces>);
 struct Faces {
     annotations: Vec<Annotation>,
     images: Vec<hdf5_pure::Dataset>,
+    /// Bytes of the file.
+    length: u64,
     scheme: Scheme,
 }
 
@@ -93,7 +97,7 @@ pub fn read(path: &Path, split: Split, base: Base) -> Result<(Cofw, Vec<Error>)>
             Err(problem) => problems.push(problem),
         }
     }
-    let faces = Faces { annotations, images: kept, scheme: Scheme::named(SCHEME)? };
+    let faces = Faces { annotations, images: kept, length: file.length(), scheme: Scheme::named(SCHEME)? };
     Ok((Cofw(Arc::new(faces)), problems))
 }
 
@@ -150,11 +154,17 @@ fn annotation(
     let wrong = |field: &str, expected: &str, got: String| {
         Err(Error::content(&**file, format!("face {}: {field}", i + 1), expected, got))
     };
-    let points: Vec<[f32; 2]> =
-        (0..POINTS).map(|k| [(phis(k) - first) as f32, (phis(POINTS + k) - first) as f32]).collect();
-    if let Some(point) = points.iter().find(|p| !p.iter().all(|v| v.is_finite())) {
-        return wrong("points", "finite numbers", format!("{point:?}"));
+    let point = |k: usize| {
+        let written = [phis(k), phis(POINTS + k)];
+        let absent =
+            written.iter().all(|v| v.is_finite()) && !is_labelled(&or_absent(written.map(|v| v as f32)));
+        if absent { ABSENT } else { written.map(|v| (v - first) as f32) }
+    };
+    let finite = |k: &usize| phis(*k).is_finite() && phis(POINTS + *k).is_finite();
+    if let Some(k) = (0..POINTS).find(|k| !finite(k)) {
+        return wrong("points", "finite numbers", format!("{:?}", [phis(k), phis(POINTS + k)]));
     }
+    let points: Vec<[f32; 2]> = (0..POINTS).map(point).collect();
     let flags: Vec<f64> = (0..POINTS).map(|k| phis(2 * POINTS + k)).collect();
     if let Some(flag) = flags.iter().find(|flag| ![0.0, 1.0].contains(*flag)) {
         return wrong("occlusion", "0 or 1", flag.to_string());
@@ -192,12 +202,30 @@ impl Dataset for Cofw {
 
     fn get(&self, index: usize) -> Result<Sample> {
         let annotation = self.annotation(index)?;
-        let image = variables::image(&self.0.images[index], &annotation)?;
+        let image = variables::image(&self.0.images[index], self.0.length, &annotation)?;
         Ok(annotation.with_image(image))
     }
 
     fn annotation(&self, index: usize) -> Result<Annotation> {
         let len = self.0.annotations.len();
         self.0.annotations.get(index).cloned().ok_or(Error::Index { index, len })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_of_minus_one_is_not_labelled_and_the_others_are_made_zero_based() {
+        let file: Arc<Path> = Path::new("a.mat").into();
+        let phis = |k: usize| match k % POINTS {
+            _ if k >= 2 * POINTS => 0.0,
+            3 => -1.0,
+            k => 10.5 + k as f64,
+        };
+        let face = annotation(&file, 0, Split::Test, Base::Zero, phis, |_| 5.0).unwrap();
+        assert!(face.points[3].iter().all(|v| v.is_nan()));
+        assert_eq!((face.points[0], face.face.side()), ([9.5, 9.5], 29.0));
     }
 }

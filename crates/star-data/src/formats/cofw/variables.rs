@@ -5,15 +5,17 @@ use std::path::Path;
 use hdf5_pure::{File, Object};
 use image::{Rgb, RgbImage};
 
+use super::bounds;
 use crate::decode::{MAX_BYTES, MAX_SIDE};
 use crate::{Annotation, Error, Result};
 
-/// Most faces that a file is believed to hold.
-const MAX_FACES: u64 = 1_000_000;
+/// Fewest bytes that an image takes in a file, of which its header has more.
+const BYTES_OF_A_FACE: u64 = 64;
 
 /// The variables of a file.
 pub(super) struct Variables<'a> {
     file: File,
+    length: u64,
     path: &'a Path,
 }
 
@@ -21,9 +23,14 @@ impl<'a> Variables<'a> {
     /// Opens a file, whose HDF5 is read as it is asked for.
     pub(super) fn open(path: &'a Path) -> Result<Self> {
         // Tells a missing file from one that is not HDF5.
-        std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
+        let length = std::fs::metadata(path).map_err(|source| Error::io(path, source))?.len();
         let file = File::open_streaming(path).map_err(|e| unreadable(path, "file", &e))?;
-        Ok(Self { file, path })
+        Ok(Self { file, length, path })
+    }
+
+    /// Bytes of the file.
+    pub(super) fn length(&self) -> u64 {
+        self.length
     }
 
     /// Whether there is a variable of that name.
@@ -42,10 +49,12 @@ impl<'a> Variables<'a> {
     pub(super) fn images(&self, name: &str) -> Result<Vec<hdf5_pure::Dataset>> {
         let (cells, shape) = self.dataset(name)?;
         let count = shape.iter().try_fold(1u64, |n, side| n.checked_mul(*side));
-        if !count.is_some_and(|n| n > 0 && n <= MAX_FACES) {
-            let expected = format!("[1, N] references, N up to {MAX_FACES}");
+        let most = self.length / BYTES_OF_A_FACE;
+        if !count.is_some_and(|n| n > 0 && n <= most) {
+            let expected = format!("[1, N] references, N up to {most} in a file of {} bytes", self.length);
             return Err(Error::content(self.path, name, expected, format!("{shape:?}")));
         }
+        bounds::check(&cells, self.length, self.path, name)?;
         let objects = cells.dereference().map_err(|error| unreadable(self.path, name, &error))?;
         let image = |(i, object)| match object {
             Object::Dataset(image) => Ok(*image),
@@ -61,6 +70,7 @@ impl<'a> Variables<'a> {
             let expected = format!("[{rows}, {faces}] numbers, a column a face");
             return Err(Error::content(self.path, name, expected, format!("{shape:?}")));
         }
+        bounds::check(&table, self.length, self.path, name)?;
         let numbers = table.read_f64().map_err(|error| unreadable(self.path, name, &error))?;
         if numbers.len() != rows * faces {
             return Err(Error::content(
@@ -75,7 +85,7 @@ impl<'a> Variables<'a> {
 }
 
 /// An image out of the file, its axes put right: pixel `(x, y)` of channel `c` is at `(c * width + x) * height + y`.
-pub(super) fn image(data: &hdf5_pure::Dataset, annotation: &Annotation) -> Result<RgbImage> {
+pub(super) fn image(data: &hdf5_pure::Dataset, length: u64, annotation: &Annotation) -> Result<RgbImage> {
     let field = format!("image {}", annotation.line);
     let fail = |error: hdf5_pure::Error| unreadable(&annotation.file, &field, &error);
     let wrong = |expected: &str, got: String| Error::content(&*annotation.file, &field, expected, got);
@@ -95,6 +105,7 @@ pub(super) fn image(data: &hdf5_pure::Dataset, annotation: &Annotation) -> Resul
     if data.element_size().map_err(fail)? != 1 {
         return Err(wrong("bytes", format!("{:?}", data.dtype().map_err(fail)?)));
     }
+    bounds::check(data, length, &annotation.file, &field)?;
     let bytes = data.read_u8().map_err(fail)?;
     let (w, h) = (width as usize, height as usize);
     if bytes.len() != channels as usize * w * h {
@@ -107,6 +118,6 @@ pub(super) fn image(data: &hdf5_pure::Dataset, annotation: &Annotation) -> Resul
     }))
 }
 
-fn unreadable(path: &Path, field: &str, error: &hdf5_pure::Error) -> Error {
+pub(super) fn unreadable(path: &Path, field: &str, error: &hdf5_pure::Error) -> Error {
     Error::content(path, field, "MATLAB v7.3, which is HDF5", error.to_string())
 }

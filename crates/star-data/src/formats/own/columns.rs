@@ -4,9 +4,34 @@ use std::collections::HashMap;
 
 use csv::ByteRecord;
 
-use super::super::place::{Place, quoted};
+use super::super::paths::Paths;
+use super::super::place::{Place, quoted, separator};
 use crate::crop::CropRule;
+use crate::sample::{ABSENT, is_labelled};
 use crate::{Annotation, FaceBox, Result, Scheme};
+
+/// What a column of visibility says; tables with gaps write whole numbers as fractions.
+#[derive(Clone, Copy, PartialEq)]
+enum Visible {
+    Absent,
+    Hidden,
+    Seen,
+    Unsaid,
+}
+
+impl Visible {
+    fn of(text: &str) -> Option<Self> {
+        if text.is_empty() || text.eq_ignore_ascii_case("nan") {
+            return Some(Self::Unsaid);
+        }
+        match text.parse::<f32>().ok()? {
+            0.0 => Some(Self::Absent),
+            1.0 => Some(Self::Hidden),
+            2.0 => Some(Self::Seen),
+            _ => None,
+        }
+    }
+}
 
 /// Columns that say where the box is.
 pub(super) const BOX: [&str; 4] = ["box_x", "box_y", "box_width", "box_height"];
@@ -38,8 +63,11 @@ impl Columns {
             }
         }
         let count = at.len();
+        separated(place, &at)?;
+        let names = header.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(",");
         let needed = |found: Option<usize>, name: &str| {
-            found.ok_or_else(|| place.error("header", format!("a column `{name}`"), "none of that name"))
+            let got = || format!("none of that name in {}", quoted(&names));
+            found.ok_or_else(|| place.error("header", format!("a column `{name}`"), got()))
         };
         let image = needed(at.remove("image"), "image")?;
         let mut points = Vec::with_capacity(scheme.keypoints);
@@ -82,6 +110,7 @@ impl Columns {
         place: &Place,
         record: &ByteRecord,
         crop: Option<CropRule>,
+        paths: &Paths,
     ) -> Result<(Option<String>, Annotation)> {
         if record.len() != self.count {
             let expected = format!("{}, as the header has", self.count);
@@ -92,10 +121,15 @@ impl Columns {
         for point in &self.points {
             let v = point.v.map_or(Ok("2"), field)?;
             let (x, y) = (field(point.x)?, field(point.y)?);
-            let (place_of, seen) = match (v, x.is_empty() && y.is_empty()) {
-                ("0", _) | ("", true) => ([f32::NAN; 2], false),
-                (_, true) if point.v.is_none() => ([f32::NAN; 2], false),
-                ("1" | "2", false) => ([place.number("point", x)?, place.number("point", y)?], v == "2"),
+            let empty =
+                (x.is_empty() && y.is_empty()) || [x, y].iter().all(|t| t.eq_ignore_ascii_case("nan"));
+            let (place_of, seen) = match (Visible::of(v), empty) {
+                (Some(Visible::Absent), _) | (Some(Visible::Unsaid), true) => (ABSENT, false),
+                (_, true) if point.v.is_none() => (ABSENT, false),
+                (Some(visible @ (Visible::Hidden | Visible::Seen)), false) => {
+                    let place_of = place.point("point", [x, y])?;
+                    (place_of, visible == Visible::Seen && is_labelled(&place_of))
+                }
                 _ => {
                     return Err(place.error(
                         "point",
@@ -124,7 +158,7 @@ impl Columns {
         let annotation = Annotation {
             file: place.file.clone(),
             line: place.line,
-            image: place.image(field(self.image)?)?,
+            image: place.image_by(paths, field(self.image)?)?,
             points,
             visibility: known.then_some(visible),
             stated,
@@ -135,14 +169,25 @@ impl Columns {
     }
 
     fn stated_box(&self, place: &Place, texts: [&str; 4]) -> Result<Option<FaceBox>> {
-        if texts.iter().all(|text| text.is_empty()) {
+        if texts.iter().all(|text| text.is_empty() || text.eq_ignore_ascii_case("nan")) {
             return Ok(None);
         }
         let mut sides = [0.0; 4];
         for (side, text) in sides.iter_mut().zip(texts) {
             *side = place.number("box", text)?;
         }
-        let [x, y, width, height] = sides;
-        Ok(Some(FaceBox { x, y, width, height }))
+        Ok(FaceBox::stated(sides))
+    }
+}
+
+/// A header whose columns another sign divides is named by that sign.
+fn separated(place: &Place, header: &HashMap<&str, usize>) -> Result<()> {
+    let whole = header.keys().find(|name| name.contains([';', '\t', '|']));
+    match whole.filter(|_| !header.contains_key("image")) {
+        Some(name) => {
+            let sign = separator(name).unwrap_or("other signs");
+            Err(place.error("header", "commas between columns", format!("{sign}: {}", quoted(name))))
+        }
+        None => Ok(()),
     }
 }

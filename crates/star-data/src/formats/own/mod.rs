@@ -8,14 +8,14 @@
 //! name = "paw"
 //! keypoints = 3
 //! names = ["left_toe", "right_toe", "heel"]
-//! flip_pairs = [[0, 1]]
+//! flip_pairs = [[0, 1]]        # names with left and right say it too; [] where nothing swaps
 //! inter_ocular = [[0], [1]]    # the ends of the normalizer; they need not be eyes
 //! normalizer = "inter-ocular"
 //! edges = [{ name = "sole", closed = false, points = [0, 2, 1] }]
 //! ```
 //!
 //! The CSV file has a header. `image` is needed, and for each keypoint two columns, `NAME_x` and `NAME_y` by the scheme's names or
-//! `x0`, `y0`, `x1`, ... by number: 0-based pixels, both empty where the point is absent. A column `NAME_v` or `v0` of 0, 1 or 2 says
+//! `x0`, `y0`, `x1`, ... by number: 0-based pixels, both empty, `nan` or `-1` where the point is absent. A column `NAME_v` or `v0` of 0, 1 or 2 says
 //! absent, hidden or visible, as in COCO. `box_x`, `box_y`, `box_width`, `box_height` state the box; `split` is any word; `tags` are
 //! words between spaces.
 //!
@@ -33,8 +33,9 @@ use serde::{Deserialize, Serialize};
 use self::columns::Columns;
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Definition, Found, Request};
-use super::layout;
-use super::place::{self, Place};
+use super::paths::Paths;
+use super::place::Place;
+use super::{layout, sniff};
 use crate::crop::CropRule;
 use crate::{Error, Result, Scheme};
 
@@ -77,7 +78,7 @@ impl Definition for Own {
     fn read(&self, request: &Request) -> Result<Found> {
         let path = request.path;
         let path = if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() };
-        Ok(read(&path, request.images, request.own_split)?.into())
+        Ok(read_by(&path, request.images, request.own_split, request.paths)?.into())
     }
 }
 
@@ -87,11 +88,15 @@ impl Definition for Own {
 /// # Errors
 /// [`Error::Io`]; [`Error::Content`] for the TOML file, [`Error::Row`] where the CSV file has no or a wrong header.
 pub fn read(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<Read> {
+    read_by(path, images, split, &Paths::default())
+}
+
+fn read_by(path: &Path, images: Option<&Path>, split: Option<&str>, paths: &Paths) -> Result<Read> {
     let (head, scheme) = head(path)?;
     let folder = layout::folder_of(path);
     let below = folder.join(head.images.as_deref().unwrap_or(Path::new(".")));
     let table = head.points.map_or_else(|| path.with_extension("csv"), |points| folder.join(points));
-    let bytes = place::read(&table)?;
+    let bytes = sniff::read_rows(&table, "CSV with a header: image, x0, y0, x1, ...")?;
     let file: Arc<Path> = table.as_path().into();
     let mut reader =
         csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(bytes.as_slice());
@@ -99,15 +104,18 @@ pub fn read(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<R
     let mut record = csv::ByteRecord::new();
     loop {
         let more = reader.read_byte_record(&mut record);
-        let at = Place { file: file.clone(), line: record.position().map_or(0, |p| p.line() as usize) };
+        let at = Place { file: file.clone(), line: record.position().map_or(0, |p| line_of(&bytes, p)) };
         if !more.map_err(|error| at.error("row", "CSV", error.to_string()))? {
             break;
+        }
+        if record.iter().all(|field| field.iter().all(u8::is_ascii_whitespace)) {
+            continue;
         }
         let Some(columns) = &columns else {
             columns = Some(Columns::of(&at, &record, &scheme)?);
             continue;
         };
-        match columns.face(&at, &record, head.crop) {
+        match columns.face(&at, &record, head.crop, paths) {
             Ok((of, face)) if split.is_none_or(|split| of.as_deref() == Some(split)) => faces.push(face),
             Ok(_) => {}
             Err(problem) => problems.push(problem),
@@ -122,6 +130,13 @@ pub fn read(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<R
     Ok((AnnotatedImages::new(faces, images.unwrap_or(&below), scheme), problems))
 }
 
+/// The line that a record begins on: its position is that of blank lines before it.
+pub(crate) fn line_of(bytes: &[u8], position: &csv::Position) -> usize {
+    let rest = bytes.get(position.byte() as usize..).unwrap_or_default();
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() as usize + blank.filter(|byte| **byte == b'\n').count()
+}
+
 /// The scheme that the TOML file gives or names.
 ///
 /// # Errors
@@ -134,7 +149,7 @@ fn head(path: &Path) -> Result<(Head, Scheme)> {
     let wrong = |error: toml::de::Error| {
         Error::content(path, "description", "points, images, crop, scheme", error.to_string())
     };
-    let bytes = place::read(path)?;
+    let bytes = sniff::read_rows(path, "TOML: points, images, crop, scheme")?;
     let text = Place { file: path.into(), line: 1 }.text(&bytes)?.to_string();
     let head: Head = toml::from_str(&text).map_err(wrong)?;
     let scheme = match &head.scheme {

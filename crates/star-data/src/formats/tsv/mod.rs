@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Compat, Definition, Found, Request};
+use super::paths::Paths;
 use super::place::{self, Place, quoted};
-use super::wflw;
+use super::{sniff, wflw};
 use crate::crop::CropRule;
 use crate::{Annotation, Dataset, Error, FaceBox, Result, Scheme};
 
@@ -59,7 +60,7 @@ impl Definition for Tsv {
 
     fn read(&self, request: &Request) -> Result<Found> {
         let images = request.images_or_beside();
-        let (mut faces, problems) = read(request.path, &images, request.needed_scheme()?)?;
+        let (mut faces, problems) = read_by(request.path, &images, request.needed_scheme()?, request.paths)?;
         if faces.annotations().is_empty() && problems.is_empty() {
             return Err(Error::Empty { path: request.path.to_path_buf(), expected: EXPECTED.into() });
         }
@@ -79,14 +80,18 @@ impl Definition for Tsv {
 /// # Errors
 /// [`Error::Io`].
 pub fn read(path: &Path, images: &Path, scheme: Scheme) -> Result<Read> {
-    let bytes = place::read(path)?;
+    read_by(path, images, scheme, &Paths::default())
+}
+
+fn read_by(path: &Path, images: &Path, scheme: Scheme, paths: &Paths) -> Result<Read> {
+    let bytes = sniff::read_rows(path, EXPECTED)?;
     let file: Arc<Path> = path.into();
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for (i, (line, bytes)) in place::lines(&bytes).enumerate() {
         if i == 0 && is_header(bytes) {
             continue;
         }
-        match row(&Place { file: file.clone(), line }, bytes, &scheme) {
+        match row(&Place { file: file.clone(), line }, bytes, &scheme, paths) {
             Ok(row) => rows.push(row),
             Err(problem) => problems.push(problem),
         }
@@ -101,11 +106,13 @@ fn is_header(line: &[u8]) -> bool {
         && columns.all(|column| column[0].is_ascii_alphabetic() && !column.contains(&b','))
 }
 
-fn row(place: &Place, line: &[u8], scheme: &Scheme) -> Result<Annotation> {
+fn row(place: &Place, line: &[u8], scheme: &Scheme, paths: &Paths) -> Result<Annotation> {
     let columns: Vec<&str> = place.text(line)?.split('\t').map(str::trim).collect();
     if !(6..=7).contains(&columns.len()) {
         let expected = "6 or 7 tab-separated: image, 5 points, all points, scale, center_w, center_h[, tags]";
-        return Err(place.error("columns", expected, columns.len().to_string()));
+        let instead = (columns.len() == 1).then(|| place::separator(columns[0])).flatten();
+        let instead = instead.map(|name| format!(", with {name}")).unwrap_or_default();
+        return Err(place.error("columns", expected, format!("{}{instead}", columns.len())));
     }
     points(place, "landmarks_5pts", columns[1], 5)?;
     let points = points(place, "landmarks", columns[2], scheme.keypoints)?;
@@ -118,7 +125,7 @@ fn row(place: &Place, line: &[u8], scheme: &Scheme) -> Result<Annotation> {
     Ok(Annotation {
         file: place.file.clone(),
         line: place.line,
-        image: image(place, columns[0])?,
+        image: image(place, columns[0], paths)?,
         points,
         visibility: None,
         stated: Some(face),
@@ -147,10 +154,10 @@ fn tags(text: &str) -> Vec<String> {
     }
 }
 
-fn image(place: &Place, text: &str) -> Result<PathBuf> {
+fn image(place: &Place, text: &str, paths: &Paths) -> Result<PathBuf> {
     let path = text.replace('\\', "/");
     let path = path.rfind(FOREIGN_ROOT).map_or(path.as_str(), |at| &path[at + FOREIGN_ROOT.len()..]);
-    place::inside(path).ok_or_else(|| place.error("image", "a path below the image folder", quoted(text)))
+    place.image_by(paths, path)
 }
 
 #[cfg(test)]
@@ -158,11 +165,7 @@ mod tests {
     use super::*;
 
     fn scheme() -> Scheme {
-        Scheme { keypoints: 3, edges: Vec::new(), flip_pairs: Vec::new(), ..plain() }
-    }
-
-    fn plain() -> Scheme {
-        toml::from_str("name = \"three\"\nkeypoints = 3").unwrap()
+        Scheme::new("three", 3)
     }
 
     const FIVE: &str = "1,2,3,4,5,6,7,8,9,10";

@@ -24,9 +24,10 @@ pub enum Encoding {
 pub struct PackConfig {
     /// Samples a shard.
     pub per_shard: usize,
-    /// Keep only the part of each image about its face; `None` copies whole files as they are, byte for byte.
+    /// Keep only the part of each image about its face; `None` copies whole files of JPEG, PNG and PNM as they are, byte for byte,
+    /// unless they were annotated turned.
     pub region: Option<Region>,
-    /// How images without files, or cut out of theirs, are written.
+    /// How images are written that have no files, are cut out of theirs, or are not copied.
     pub encoding: Encoding,
     /// Seed to shuffle the set by before it is packed: neighbours, such as the frames of a video, then lie in different shards.
     pub shuffle: Option<u64>,

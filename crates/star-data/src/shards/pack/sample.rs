@@ -1,13 +1,15 @@
 //! One sample as the bytes that a shard holds of it.
 
+use std::path::Path;
+
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, RgbImage};
 
 use super::super::record::Record;
 use super::files::json;
 use super::{Encoding, PackConfig};
-use crate::decode::decode_bytes;
+use crate::decode::{decode_bytes, says_to_turn};
 use crate::{Dataset, Error, Result};
 
 /// A sample ready to be written.
@@ -20,14 +22,8 @@ pub(super) struct Ready {
 /// Reads and encodes one sample.
 pub(super) fn ready(dataset: &dyn Dataset, config: &PackConfig, index: usize) -> Result<Ready> {
     let file = dataset.image_path(index).filter(|_| config.region.is_none());
-    let (sample, image) = match file {
-        Some(file) => {
-            let bytes = std::fs::read(&file).map_err(|source| Error::io(&file, source))?;
-            let image = decode_bytes(&bytes, &file)?;
-            (dataset.annotation(index)?.with_image(image), Some(bytes))
-        }
-        None => (dataset.get(index)?, None),
-    };
+    let sample = dataset.get(index)?;
+    let image = file.map(|file| same_bytes(&file, &sample.image)).transpose()?.flatten();
     let (sample, place) = match config.region {
         Some(region) => {
             let (sample, place) = region.cut(sample);
@@ -37,20 +33,25 @@ pub(super) fn ready(dataset: &dyn Dataset, config: &PackConfig, index: usize) ->
     };
     let annotation = json(&Record::new(&sample, place))?;
     let (ending, image) = match image {
-        Some(bytes) => (ending(&bytes), bytes),
+        Some(found) => found,
         None => encode(&sample.image, config.encoding)
             .map_err(|error| Error::Decode { path: sample.source.clone(), reason: error.to_string() })?,
     };
     Ok(Ready { ending, image, annotation })
 }
 
-/// What an image's bytes are, whatever its file was called.
-fn ending(bytes: &[u8]) -> &'static str {
-    match image::guess_format(bytes) {
-        Ok(image::ImageFormat::Jpeg) => "jpg",
-        Ok(image::ImageFormat::Png) => "png",
-        _ => "ppm",
-    }
+/// The bytes of an image's file with the ending that they have in a shard, where every reader of shards makes `image` of them: they are
+/// JPEG, PNG or PNM, and not to be turned first.
+fn same_bytes(file: &Path, image: &RgbImage) -> Result<Option<(&'static str, Vec<u8>)>> {
+    let bytes = std::fs::read(file).map_err(|source| Error::io(file, source))?;
+    let ending = match image::guess_format(&bytes) {
+        Ok(ImageFormat::Jpeg) => "jpg",
+        Ok(ImageFormat::Png) => "png",
+        Ok(ImageFormat::Pnm) => "ppm",
+        _ => return Ok(None),
+    };
+    let same = !says_to_turn(&bytes) || decode_bytes(&bytes, file)? == *image;
+    Ok(same.then_some((ending, bytes)))
 }
 
 fn encode(image: &RgbImage, encoding: Encoding) -> image::ImageResult<(&'static str, Vec<u8>)> {

@@ -1,18 +1,25 @@
 //! Keypoint schemes: how many points, which lie on one edge, which swap under a mirror, what errors are divided by.
 
+mod sides;
+
 use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::sides::{Sides, sides};
 use crate::target::Ends;
 use crate::{Error, Result};
 
 /// The built-in schemes; facts of the reference (see the table's head).
-const TABLES: &str = include_str!("tables/schemes.toml");
+const TABLES: &str = include_str!("../tables/schemes.toml");
 
 /// The scheme of synthetic hands, which no data set of photographs here has.
-const HANDS: &str = include_str!("tables/hand21.toml");
+const HANDS: &str = include_str!("../tables/hand21.toml");
+
+/// What a scheme must say before images are mirrored.
+const FLIPS: &str = "what swaps under a mirror: `names` with left and right, or `flip_pairs` (`[]` where nothing swaps), or a flip \
+                     probability of 0";
 
 /// A curve through keypoints, in drawing order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +53,18 @@ pub enum DefaultNormalizer {
     BoxDiagonal,
 }
 
+/// What becomes of the keypoints under a mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flips {
+    /// These pairs swap and the others stay; none where nothing swaps.
+    Known(Vec<[usize; 2]>),
+    /// Neither `flip_pairs` nor the names say it: images must not be mirrored.
+    Unknown {
+        /// What there is instead, for messages.
+        got: String,
+    },
+}
+
 /// A keypoint scheme.
 ///
 /// ```
@@ -53,7 +72,7 @@ pub enum DefaultNormalizer {
 ///
 /// let scheme = Scheme::named("wflw").unwrap();
 /// assert_eq!((scheme.keypoints, scheme.edges.len()), (98, 9));
-/// assert_eq!(scheme.flip_permutation()[60], 72);
+/// assert_eq!(scheme.flip_permutation().unwrap()[60], 72);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,9 +103,10 @@ pub struct Scheme {
     /// NME above which an image usually counts as failed, a fraction.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
-    /// Pairs of keypoints that swap under a mirror.
-    #[serde(default)]
-    pub flip_pairs: Vec<[usize; 2]>,
+    /// Pairs of keypoints that swap under a mirror; an empty list where nothing swaps. Without a word the names tell, by left and
+    /// right in the usual spellings: [`Scheme::flips`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flip_pairs: Option<Vec<[usize; 2]>>,
     /// Curves through the keypoints.
     #[serde(default)]
     pub edges: Vec<Edge>,
@@ -102,8 +122,8 @@ struct Tables {
 }
 
 impl Scheme {
-    /// A scheme of `keypoints` points and nothing else: no edges, nothing to swap under a mirror, errors divided by the diagonal of the
-    /// box around the true points.
+    /// A scheme of `keypoints` points and nothing else: no edges, no word about what swaps under a mirror, errors divided by the
+    /// diagonal of the box around the true points.
     ///
     /// ```
     /// let scheme = star_data::Scheme::new("rectangle", 4);
@@ -120,7 +140,7 @@ impl Scheme {
             inter_pupil: None,
             normalizer: DefaultNormalizer::default(),
             threshold: default_threshold(),
-            flip_pairs: Vec::new(),
+            flip_pairs: None,
             edges: Vec::new(),
         }
     }
@@ -190,7 +210,7 @@ impl Scheme {
             .chain(groups(&self.inter_ocular).into_iter().map(|group| ("inter_ocular".into(), group)))
             .chain(groups(&self.inter_pupil).into_iter().map(|group| ("inter_pupil".into(), group)))
             .chain(self.five_points.iter().flatten().map(|group| ("five_points".into(), group.clone())))
-            .chain(self.flip_pairs.iter().map(|pair| ("flip_pairs".into(), pair.to_vec())));
+            .chain(self.flip_pairs.iter().flatten().map(|pair| ("flip_pairs".into(), pair.to_vec())));
         for (field, points) in lists {
             if points.is_empty() {
                 return fail(&field, "at least one keypoint".into(), "none".into());
@@ -200,7 +220,7 @@ impl Scheme {
             }
         }
         let mut seen = HashSet::new();
-        for &[a, b] in &self.flip_pairs {
+        for &[a, b] in self.flip_pairs.iter().flatten() {
             if a == b || !seen.insert(a) || !seen.insert(b) {
                 return fail("flip_pairs", "each keypoint in one pair at most".into(), format!("[{a}, {b}]"));
             }
@@ -239,13 +259,38 @@ impl Scheme {
         Some([mean(a)?, mean(b)?, mean(c)?, mean(d)?, mean(e)?])
     }
 
+    /// What swaps under a mirror: `flip_pairs` where they are given, else what the names say. A lone keypoint has nothing to swap with.
+    pub fn flips(&self) -> Flips {
+        if let Some(pairs) = &self.flip_pairs {
+            return Flips::Known(pairs.clone());
+        }
+        match sides(&self.names) {
+            Sides::Pairs(pairs) => Flips::Known(pairs),
+            Sides::Lone(k) => Flips::Unknown { got: format!("`{}` without its other side", self.names[k]) },
+            Sides::None if self.keypoints == 1 => Flips::Known(Vec::new()),
+            Sides::None if self.names.is_empty() => Flips::Unknown { got: "neither pairs nor names".into() },
+            Sides::None => Flips::Unknown { got: "no pairs, and names without left and right".into() },
+        }
+    }
+
     /// Index of the keypoint that each keypoint becomes under a mirror.
-    pub fn flip_permutation(&self) -> Vec<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Scheme`] with the ways out where [`Scheme::flips`] does not know.
+    pub fn flip_permutation(&self) -> Result<Vec<usize>> {
+        let pairs = match self.flips() {
+            Flips::Known(pairs) => pairs,
+            Flips::Unknown { got } => {
+                let (name, field, expected) =
+                    (self.name.clone(), "flip_pairs".to_string(), FLIPS.to_string());
+                return Err(Error::Scheme { name, field, expected, got });
+            }
+        };
         let mut permutation: Vec<usize> = (0..self.keypoints).collect();
-        for &[a, b] in &self.flip_pairs {
+        for [a, b] in pairs.into_iter().filter(|pair| pair.iter().all(|&k| k < self.keypoints)) {
             permutation.swap(a, b);
         }
-        permutation
+        Ok(permutation)
     }
 }
 
@@ -274,7 +319,7 @@ mod tests {
     #[test]
     fn mirroring_twice_is_no_change() {
         for scheme in Scheme::built_in() {
-            let permutation = scheme.flip_permutation();
+            let permutation = scheme.flip_permutation().unwrap();
             assert!((0..scheme.keypoints).all(|k| permutation[permutation[k]] == k));
         }
     }
@@ -284,7 +329,7 @@ mod tests {
         let good = Scheme::named("cofw29").unwrap();
         let cases = [
             (Scheme { keypoints: 0, ..good.clone() }, "keypoints"),
-            (Scheme { flip_pairs: vec![[0, 1], [1, 2]], ..good.clone() }, "flip_pairs"),
+            (Scheme { flip_pairs: Some(vec![[0, 1], [1, 2]]), ..good.clone() }, "flip_pairs"),
             (Scheme { keypoints: 20, ..good.clone() }, "edge"),
             (Scheme { inter_pupil: None, ..good.clone() }, "normalizer"),
             (Scheme { threshold: 0.0, ..good.clone() }, "threshold"),
@@ -294,6 +339,38 @@ mod tests {
         for (scheme, field) in cases {
             let message = scheme.validate().unwrap_err().to_string();
             assert!(message.contains(field), "{field} missing in: {message}");
+        }
+    }
+    #[test]
+    fn what_swaps_is_what_is_written_else_what_the_names_say_else_unknown() {
+        let scheme = |text: &str| toml::from_str::<Scheme>(&format!("name = \"s\"\n{text}")).unwrap();
+        let derived = scheme("keypoints = 3\nnames = [\"nose\", \"eye_r\", \"eye_l\"]");
+        assert_eq!(derived.flips(), Flips::Known(vec![[1, 2]]));
+        assert_eq!(derived.flip_permutation().unwrap(), [0, 2, 1]);
+        let written = scheme("keypoints = 2\nnames = [\"left\", \"right\"]\nflip_pairs = []");
+        assert_eq!(
+            (written.flips(), written.flip_permutation().unwrap()),
+            (Flips::Known(vec![]), vec![0, 1])
+        );
+        assert_eq!(scheme("keypoints = 1").flips(), Flips::Known(vec![]));
+        for (text, got) in [
+            ("keypoints = 2", "neither pairs nor names"),
+            ("keypoints = 2\nnames = [\"nose\", \"chin\"]", "names without left and right"),
+            ("keypoints = 2\nnames = [\"nose\", \"left_eye\"]", "`left_eye` without its other side"),
+            ("keypoints = 1\nnames = [\"left_eye\"]", "`left_eye` without its other side"),
+        ] {
+            let message = scheme(text).flip_permutation().unwrap_err().to_string();
+            assert!(message.contains("scheme `s`: flip_pairs: expected what swaps"), "{message}");
+            assert!(message.contains("flip probability of 0") && message.contains(got), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_says_nothing_about_mirrors_still_says_nothing_when_it_is_written() {
+        for pairs in [None, Some(vec![]), Some(vec![[0, 1]])] {
+            let scheme = Scheme { flip_pairs: pairs, ..Scheme::new("s", 2) };
+            let text = toml::to_string(&scheme).unwrap();
+            assert_eq!(toml::from_str::<Scheme>(&text).unwrap(), scheme, "{text}");
         }
     }
 }

@@ -1,0 +1,68 @@
+//! The weights in this crate on a portrait of public domain (Eileen Collins, NASA, by way of scikit-image).
+
+#![cfg(feature = "builtin-model")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::path::Path;
+
+use star_data::decode;
+use star_predict::{Predictor, records};
+
+/// Other instruction sets add up in another order; this is a hundredth of the distance between the eyes.
+const TOLERANCE: f32 = 0.5;
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+#[test]
+fn the_astronauts_landmarks_are_where_they_were_looked_at() {
+    let image = decode::decode_oriented(&data("astronaut.png")).unwrap();
+    let faces = Predictor::builtin().unwrap().predict(&image).unwrap();
+    assert_eq!(faces.len(), 1);
+    let points = &faces[0].landmarks.points;
+    // What `star predict astronaut.png` wrote when the weights were packed, and was looked at.
+    let reference = records::read(&data("astronaut.json"), 68, "face300w68").unwrap().remove(0);
+    for (k, (found, expected)) in points.iter().zip(&reference.points).enumerate() {
+        let off = (found[0] - expected[0]).hypot(found[1] - expected[1]);
+        assert!(off < TOLERANCE, "landmark {k}: {found:?} instead of {expected:?}");
+    }
+    // Ellipses are calibrated: a landmark's spread is a few hundredths of the distance between the eyes, not half the face.
+    let eyes = (points[36][0] - points[45][0]).hypot(points[36][1] - points[45][1]);
+    for [xx, _, yy] in &faces[0].landmarks.covariances {
+        assert!((xx + yy).sqrt() < 0.15 * eyes, "{xx} {yy}");
+    }
+}
+
+#[test]
+fn a_box_that_is_moved_and_scaled_gives_the_same_landmarks_to_a_tenth_of_the_distance_between_the_eyes() {
+    let image = decode::decode_oriented(&data("astronaut.png")).unwrap();
+    let predictor = Predictor::builtin().unwrap();
+    let face = predictor.predict(&image).unwrap().remove(0);
+    let eyes = (face.landmarks.points[36][0] - face.landmarks.points[45][0]).abs();
+    let side = face.face_box.side();
+    for (dx, dy, scale) in [(0.1, 0.0, 1.0), (0.0, -0.1, 1.0), (0.0, 0.0, 1.2), (-0.05, 0.05, 0.9)] {
+        let [x, y] = face.face_box.centre();
+        let (x, y, side) = (x + dx * side, y + dy * side, scale * side);
+        let moved = star_data::FaceBox { x: x - side / 2.0, y: y - side / 2.0, width: side, height: side };
+        let found = predictor.predict_in(&image, &[moved]).unwrap().remove(0);
+        let off = found.landmarks.points.iter().zip(&face.landmarks.points);
+        let mean = off.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum::<f32>() / 68.0;
+        assert!(mean < 0.1 * eyes, "{dx} {dy} {scale}: {mean} of {eyes}");
+    }
+}
+
+#[test]
+fn a_portrait_on_its_side_or_head_gives_the_landmarks_of_the_upright_one() {
+    let image = decode::decode_oriented(&data("astronaut.png")).unwrap();
+    let predictor = Predictor::builtin().unwrap().with_turned(true);
+    let upright = predictor.predict(&image).unwrap().remove(0).landmarks.points;
+    let height = image.height() as f32;
+    let turned = image::imageops::rotate90(&image);
+    let found = predictor.predict(&turned).unwrap().remove(0).landmarks.points;
+    for ([x, y], [u, v]) in upright.iter().zip(&found) {
+        let [x, y] = [height - 1.0 - y, *x];
+        assert!((x - u).hypot(y - v) < 1.0, "{x},{y} {u},{v}");
+    }
+    assert!(Predictor::builtin().unwrap().predict(&turned).unwrap().is_empty(), "not unless it is asked for");
+}

@@ -1,0 +1,60 @@
+//! The weights in the program: what they are trained by, packed from, measured on.
+
+mod ablations;
+mod boxes;
+mod heads;
+mod measured;
+mod pack;
+mod picture;
+mod sets;
+mod shrunk;
+mod speed;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args as ClapArgs, Subcommand};
+
+/// Measure the default model and write docs/results/default-model; or train its ablations, draw heads to train on, pack weights
+#[derive(ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    measure: measured::Args,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train the recipe's ablations, two seeds each, and write their table into docs/results/default-model
+    Ablations(ablations::Args),
+    /// Compare the detector's squares with landmark-tight boxes
+    Boxes(boxes::Args),
+    /// Draw heads with exact landmarks and poses, for faces turned further than a detector can label
+    Heads(heads::Args),
+    /// Make crates/star-predict/models/default-68 of what the recipe has trained
+    Pack(pack::Args),
+    /// Draw the picture of the front page
+    Picture(picture::Args),
+}
+
+/// Does what is asked for.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        None => measured::run(&args.measure),
+        Some(Command::Ablations(args)) => ablations::run(args),
+        Some(Command::Boxes(args)) => boxes::run(args),
+        Some(Command::Heads(args)) => heads::run(args),
+        Some(Command::Pack(args)) => pack::run(args),
+        Some(Command::Picture(args)) => picture::run(args),
+    }
+}
+
+/// Where the results are committed.
+fn results() -> PathBuf {
+    crate::place::root().join("docs/results/default-model")
+}
