@@ -222,6 +222,7 @@ fn photographs_with_landmarks_pass_the_check_where_they_are_at_hand() {
         let source = ["--scheme", "300w", "--annotations", &path];
         let text = ok(dir.path(), &[&["data", "check"], &source[..]].concat());
         assert_contains(&text, &[&format!("{faces} faces, 0 problems")]);
-        ok(dir.path(), &[&["data", "view", "--out", "sheet.png"], &source[..]].concat());
+        let sheet = format!("{faces}.png");
+        ok(dir.path(), &[&["data", "view", "--out", &sheet], &source[..]].concat());
     }
 }
