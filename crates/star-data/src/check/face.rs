@@ -63,7 +63,7 @@ fn points(place: &Place, scheme: &Scheme, [width, height]: [u32; 2]) -> Option<E
         let got = format!("normalised coordinates: none is beyond {SHARES}, the first point is ({x}, {y})");
         return Some(place.problem("landmarks", expected, got));
     }
-    ruler(place, scheme)
+    no_length(place, scheme)
 }
 
 /// Whether all coordinates are within those of normalised ones.
@@ -72,7 +72,7 @@ fn are_shares(points: &[[f32; 2]]) -> bool {
 }
 
 /// The length that the scheme divides errors by, where it is 0.
-fn ruler(place: &Place, scheme: &Scheme) -> Option<Error> {
+fn no_length(place: &Place, scheme: &Scheme) -> Option<Error> {
     let (name, groups) = match scheme.normalizer {
         DefaultNormalizer::InterOcular => ("inter-ocular", scheme.inter_ocular.as_ref()?),
         DefaultNormalizer::InterPupil => ("inter-pupil", scheme.inter_pupil.as_ref()?),

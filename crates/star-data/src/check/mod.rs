@@ -201,7 +201,6 @@ fn look(dataset: &dyn Dataset, faces: &[Face]) -> Looked {
         }
     };
     (looked.hash, looked.size) = (Some(digest), Some(size));
-    looked.problems.extend(other_size(&first, size));
     for (_, face, written) in faces {
         looked.outside += usize::from(face::is_outside(face, size));
         looked.problems.extend(face::problem(&Place { face, written }, dataset.scheme(), size));
@@ -210,18 +209,6 @@ fn look(dataset: &dyn Dataset, faces: &[Face]) -> Looked {
         }
     }
     looked
-}
-
-/// An image that is not as wide and high as the file says.
-fn other_size(place: &Place, [width, height]: [u32; 2]) -> Option<Error> {
-    let [w, h] = place.written.size.filter(|size| *size != [width, height])?;
-    let turned =
-        if [h, w] == [width, height] { ": width and height swapped, as in a turned photograph" } else { "" };
-    Some(place.problem(
-        "size",
-        format!("an image of {w}x{h}, as the file says"),
-        format!("{width}x{height}{turned}"),
-    ))
 }
 
 /// Width and height, and the hash of the image's file, or of its pixels where it has none.

@@ -79,6 +79,11 @@ pub(super) trait Definition: Sync {
         CropRule::LandmarkTight
     }
 
+    /// Whether it reads images' paths by [`Request::paths`].
+    fn cuts_paths(&self) -> bool {
+        false
+    }
+
     /// Reads what is asked for.
     fn read(&self, request: &Request) -> Result<Found>;
 }

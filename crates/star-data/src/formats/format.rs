@@ -92,6 +92,10 @@ impl Format {
     }
 
     /// Whether some split has published subsets; elsewhere a subset is a tag.
+    pub(super) fn cuts_paths(self) -> bool {
+        self.definition().cuts_paths()
+    }
+
     pub(super) fn has_subsets(self) -> bool {
         self.splits().iter().any(|split| !self.subsets(*split).is_empty())
     }

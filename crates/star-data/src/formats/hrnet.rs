@@ -15,6 +15,7 @@ use csv::StringRecord;
 
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Definition, Found, Request};
+use super::paths::Paths;
 use super::place::{self, Place, quoted};
 use crate::crop::CropRule;
 use crate::{Annotation, Error, FaceBox, Result, Scheme};
@@ -43,6 +44,10 @@ pub fn open(
 /// # Errors
 /// [`Error::Io`]; [`Error::Empty`] for a file without a header, [`Error::Row`] where the header is not that of the scheme's points.
 pub fn read(path: &Path, images: &Path, scheme: Scheme) -> Result<Read> {
+    read_by(path, images, scheme, &Paths::default())
+}
+
+fn read_by(path: &Path, images: &Path, scheme: Scheme, paths: &Paths) -> Result<Read> {
     let bytes = place::read(path)?;
     let file: Arc<Path> = path.into();
     let mut lines = place::lines(&bytes).map(|(line, bytes)| (Place { file: file.clone(), line }, bytes));
@@ -52,7 +57,7 @@ pub fn read(path: &Path, images: &Path, scheme: Scheme) -> Result<Read> {
     check_header(&at, &fields(&at, first)?, &scheme)?;
     let (mut faces, mut problems) = (Vec::new(), Vec::new());
     for (at, line) in lines {
-        match face(&at, line, &scheme) {
+        match face(&at, line, &scheme, paths) {
             Ok(face) => faces.push(face),
             Err(problem) => problems.push(problem),
         }
@@ -76,8 +81,13 @@ impl Definition for Hrnet {
         CropRule::Stated
     }
 
+    fn cuts_paths(&self) -> bool {
+        true
+    }
+
     fn read(&self, request: &Request) -> Result<Found> {
-        Ok(read(request.path, &request.images_or_beside(), request.needed_scheme()?)?.into())
+        let images = request.images_or_beside();
+        Ok(read_by(request.path, &images, request.needed_scheme()?, request.paths)?.into())
     }
 }
 
@@ -120,7 +130,7 @@ fn count(place: &Place, field: &'static str, record: &StringRecord, scheme: &Sch
     Err(place.error(field, expected, record.len().to_string()))
 }
 
-fn face(place: &Place, line: &[u8], scheme: &Scheme) -> Result<Annotation> {
+fn face(place: &Place, line: &[u8], scheme: &Scheme, paths: &Paths) -> Result<Annotation> {
     let record = fields(place, line)?;
     count(place, "columns", &record, scheme)?;
     let fields: Vec<&str> = record.iter().collect();
@@ -136,7 +146,7 @@ fn face(place: &Place, line: &[u8], scheme: &Scheme) -> Result<Annotation> {
     Ok(Annotation {
         file: place.file.clone(),
         line: place.line,
-        image: place.image(fields[0])?,
+        image: place.image_by(paths, fields[0])?,
         points,
         visibility: None,
         stated,

@@ -19,8 +19,10 @@ use quick_xml::reader::Reader;
 
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Definition, Found, Request};
+use super::paths::Paths;
 use super::place::{self, Place, quoted};
 use crate::crop::CropRule;
+use crate::sample::or_absent;
 use crate::{Annotation, Error, FaceBox, Result, Scheme};
 
 /// What an empty file should have held.
@@ -44,8 +46,12 @@ pub fn open(
 /// # Errors
 /// [`Error::Io`]; [`Error::Row`] where the file is no such XML.
 pub fn read(path: &Path, images: &Path, scheme: Scheme) -> Result<Read> {
+    read_by(path, images, scheme, &Paths::default())
+}
+
+fn read_by(path: &Path, images: &Path, scheme: Scheme, paths: &Paths) -> Result<Read> {
     let bytes = place::read(path)?;
-    let document = Document::parse(&text(&bytes), path)?;
+    let document = Document::parse(&text(&bytes), path, paths)?;
     let indices = document.indices(&scheme);
     let (mut faces, mut sizes, mut problems) = (Vec::new(), Vec::new(), document.problems);
     for marked in document.boxes {
@@ -77,8 +83,13 @@ impl Definition for Imglab {
         CropRule::Stated
     }
 
+    fn cuts_paths(&self) -> bool {
+        true
+    }
+
     fn read(&self, request: &Request) -> Result<Found> {
-        Ok(read(request.path, &request.images_or_beside(), request.needed_scheme()?)?.into())
+        let images = request.images_or_beside();
+        Ok(read_by(request.path, &images, request.needed_scheme()?, request.paths)?.into())
     }
 }
 
@@ -117,7 +128,7 @@ struct Open {
 }
 
 impl Document {
-    fn parse(text: &str, path: &Path) -> Result<Self> {
+    fn parse(text: &str, path: &Path, paths: &Paths) -> Result<Self> {
         let mut document = Self::default();
         let (mut open, mut lines) = (Open::default(), Lines { text, at: 0, line: 1 });
         let (mut reader, file) = (Reader::from_str(text), Arc::<Path>::from(path));
@@ -128,10 +139,10 @@ impl Document {
                 Event::Start(tag) => {
                     root |= tag.name().as_ref() == b"dataset";
                     depth += 1;
-                    document.begin(&tag, &place, &mut open);
+                    document.begin(&tag, &place, &mut open, paths);
                 }
                 Event::Empty(tag) => {
-                    document.begin(&tag, &place, &mut open);
+                    document.begin(&tag, &place, &mut open, paths);
                     document.end(tag.name().as_ref(), &mut open);
                 }
                 Event::End(tag) => {
@@ -156,19 +167,19 @@ impl Document {
     }
 
     /// Takes an element in; one that is wrong is a problem, and its box is left out.
-    fn begin(&mut self, tag: &BytesStart, place: &Place, open: &mut Open) {
-        if let Err(problem) = self.take(tag, place, open) {
+    fn begin(&mut self, tag: &BytesStart, place: &Place, open: &mut Open, paths: &Paths) {
+        if let Err(problem) = self.take(tag, place, open, paths) {
             self.problems.push(problem);
             open.marked = None;
         }
     }
 
-    fn take(&mut self, tag: &BytesStart, place: &Place, open: &mut Open) -> Result<()> {
+    fn take(&mut self, tag: &BytesStart, place: &Place, open: &mut Open, paths: &Paths) -> Result<()> {
         match tag.name().as_ref() {
             b"image" => {
                 open.image = None;
                 let tag = Attributes::of(tag, place)?;
-                let path = place.image(tag.get("file")?)?;
+                let path = place.image_by(paths, tag.get("file")?)?;
                 let size = tag.side("width")?.zip(tag.side("height")?).map(|(width, height)| [width, height]);
                 open.image = Some(Image { path, size });
             }
@@ -289,7 +300,7 @@ impl<'a> Attributes<'a> {
     }
 
     fn part(&self) -> Result<(String, [f32; 2])> {
-        Ok((self.get("name")?.to_string(), [self.number("x")?, self.number("y")?]))
+        Ok((self.get("name")?.to_string(), or_absent([self.number("x")?, self.number("y")?])))
     }
 }
 

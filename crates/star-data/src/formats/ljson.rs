@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::annotated::{self, AnnotatedImages, Read};
 use super::definition::{Definition, Found, Request};
 use super::{layout, place, pts};
+use crate::sample::or_absent;
 use crate::{Annotation, Error, Result, Scheme};
 
 /// What an empty folder should have held.
@@ -176,7 +177,7 @@ fn of_groups(groups: BTreeMap<String, Group>, path: &Path, wanted: usize) -> Res
 fn pixel(point: &Point, k: usize, path: &Path) -> Result<[f32; 2]> {
     match point.as_deref() {
         None => Ok([f32::NAN; 2]),
-        Some([Some(y), Some(x)]) if x.is_finite() && y.is_finite() => Ok([*x, *y]),
+        Some([Some(y), Some(x)]) if x.is_finite() && y.is_finite() => Ok(or_absent([*x, *y])),
         Some([_, _]) => Ok([f32::NAN; 2]),
         Some(other) => {
             let got = format!("{} numbers", other.len());

@@ -126,6 +126,13 @@ impl Source {
 
     fn read(&self, split: Split) -> Result<Found> {
         let mapped = self.map.map(|_| Scheme::named(wflw::SCHEME)).transpose()?;
+        if (self.strip_prefix.is_some() || self.basename) && !self.format.cuts_paths() {
+            let known: Vec<&str> =
+                Format::ALL.iter().filter(|format| format.cuts_paths()).map(|format| format.name()).collect();
+            let expected = format!("neither but for format {}", known.join(", "));
+            let got = format!("one of them for format {}", self.format);
+            return Err(Error::content(&self.annotations, "strip_prefix, basename", expected, got));
+        }
         let paths = Paths::new(self.strip_prefix.as_deref(), self.basename);
         let mut found = self.format.read(&Request {
             format: self.format.name(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use star_data::formats::{AnnotatedImages, Format, Source, own, pts, tsv};
+use star_data::formats::{AnnotatedImages, Format, Source, imglab, ljson, own, pts, tsv};
 use star_data::{Dataset, Error, FaceBox, Scheme};
 
 use super::{assert_contains, image, wflw, write};
@@ -98,6 +98,19 @@ fn points_of_minus_one_nan_or_nothing_are_not_labelled_in_any_format() {
         assert!(third(&set).iter().all(|v| v.is_nan()), "{pair}");
         assert_eq!(set.annotations()[0].points[0], [0.0, 1.0]);
     }
+    let scheme = Scheme::new("three", 3);
+    let parts = "<part name='0' x='1' y='2'/><part name='1' x='3' y='4'/><part name='2' x='-1' y='-1'/>";
+    let boxed = format!(
+        "<dataset><images><image file='a.png'><box top='1' left='1' width='9' height='9'>{parts}</box></image></images></dataset>"
+    );
+    write(&dir.path().join("d.xml"), boxed);
+    let set = imglab::open(dir.path().join("d.xml"), dir.path(), scheme.clone()).unwrap();
+    assert!(third(&set).iter().all(|v| v.is_nan()));
+    write(
+        &dir.path().join("f.ljson"),
+        r#"{"landmarks": {"points": [[2, 1], [4, 3], [-1, -1]]}, "version": 2}"#,
+    );
+    assert!(third(&ljson::open(dir.path().join("f.ljson"), scheme).unwrap()).iter().all(|v| v.is_nan()));
     let line = wflw::line(1.0, [0; 6], "a.png").replacen("1.000000 1.000000", "-1 -1", 1);
     write(&dir.path().join("list.txt"), line);
     let set = Source::new(Format::Wflw, dir.path().join("list.txt")).open().unwrap().strict().unwrap();

@@ -61,6 +61,10 @@ impl Definition for Coco {
         CropRule::Stated
     }
 
+    fn cuts_paths(&self) -> bool {
+        true
+    }
+
     fn read(&self, request: &Request) -> Result<Found> {
         let (images, scheme) = (request.images_or_beside(), request.scheme.cloned());
         read::found(request.path, &images, request.category, scheme, request.paths)

@@ -75,6 +75,10 @@ impl Definition for Own {
         "A TOML file with a scheme of your own, and a CSV file"
     }
 
+    fn cuts_paths(&self) -> bool {
+        true
+    }
+
     fn read(&self, request: &Request) -> Result<Found> {
         let path = request.path;
         let path = if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() };

@@ -58,6 +58,10 @@ impl Definition for Tsv {
         CropRule::Stated
     }
 
+    fn cuts_paths(&self) -> bool {
+        true
+    }
+
     fn read(&self, request: &Request) -> Result<Found> {
         let images = request.images_or_beside();
         let (mut faces, problems) = read_by(request.path, &images, request.needed_scheme()?, request.paths)?;
