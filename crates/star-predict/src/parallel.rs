@@ -79,11 +79,15 @@ pub fn map_ordered<I: Send, T: Send>(
 
 /// What `work` returns; its panic as an error.
 fn or_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
-    // Nothing that the panic leaves half done is used again: the error ends the work.
+    unwound(work).map_err(|text| anyhow!("a worker panicked, a fault of the program: {text}"))
+}
+
+/// What `work` returns, or the message of its panic. Nothing that the panic leaves half done may be used again.
+pub(crate) fn unwound<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        anyhow!("a worker panicked, a fault of the program: {text}")
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("no message").to_string()
     })
 }
 

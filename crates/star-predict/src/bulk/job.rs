@@ -1,6 +1,5 @@
 //! One shard: its images through detector and network, its faces into a file.
 
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +12,7 @@ use super::place::Place;
 use super::rows::Rows;
 use super::{About, BoxSource, BulkConfig, BulkProgress, Counts, table, tar};
 use crate::detector::FrontalDetector;
-use crate::parallel::map_ordered;
+use crate::parallel::{map_ordered, unwound};
 use crate::{Face, Predictor, failure};
 
 /// What all shards have in common.
@@ -101,7 +100,7 @@ impl<'a> Job<'a> {
 
     /// Faces of one image. A panic becomes an error: one image of millions must not end the job.
     fn one(&self, from: &dyn Place, item: &Item) -> Result<Vec<Face>> {
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.faces(from, item)))
+        unwound(|| self.faces(from, item))
             .unwrap_or_else(|_| bail!("{}: a fault of this program while it worked on the image", item.name))
     }
 

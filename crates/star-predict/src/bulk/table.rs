@@ -1,7 +1,6 @@
 //! Images listed in a Parquet file: bytes or paths, with or without boxes.
 
 use std::fs::File;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,6 +14,7 @@ use star_data::FaceBox;
 
 use super::cells::{binary, list, number, text};
 use super::item::{ImageSource, Item, Items};
+use crate::parallel::unwound;
 
 /// Rows decoded at a time: images of a megabyte, and it is still not much.
 const ROWS: usize = 32;
@@ -40,17 +40,17 @@ const BOXES: &str = "boxes";
 pub(super) fn open(path: &Path, label: &str, column: Option<&str>) -> Result<Items> {
     let file = File::open(path).with_context(|| label.to_string())?;
     let damaged = || format!("{label}: expected a whole Parquet file");
-    let builder = unwound(|| ParquetRecordBatchReaderBuilder::try_new(file)).with_context(damaged)?;
+    let builder = whole(|| ParquetRecordBatchReaderBuilder::try_new(file)).with_context(damaged)?;
     let builder = builder.with_context(damaged)?;
     let columns = Columns::of(builder.schema(), column).with_context(|| label.to_string())?;
     readable(builder.metadata()).with_context(|| label.to_string())?;
     let wanted: Vec<usize> = columns.all().filter_map(|name| builder.schema().index_of(name).ok()).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let reader =
-        unwound(|| builder.with_projection(mask).with_batch_size(ROWS).build()).with_context(damaged)?;
+        whole(|| builder.with_projection(mask).with_batch_size(ROWS).build()).with_context(damaged)?;
     let mut reader = Some(reader.with_context(damaged)?);
     let batches = std::iter::from_fn(move || {
-        let next = unwound(|| reader.as_mut()?.next());
+        let next = whole(|| reader.as_mut()?.next());
         if next.is_err() {
             reader = None;
         }
@@ -71,10 +71,9 @@ pub(super) fn open(path: &Path, label: &str, column: Option<&str>) -> Result<Ite
     Ok(Box::new(items))
 }
 
-/// What `read` returns; where the Parquet reader panics, as it does on some damaged files, an error.
-fn unwound<T>(read: impl FnOnce() -> T) -> Result<T> {
-    std::panic::catch_unwind(AssertUnwindSafe(read))
-        .map_err(|_| anyhow!("damaged: the reader of Parquet files panicked"))
+/// What `read` returns; where the reader of Parquet files panics, as it does on some damaged ones, an error.
+fn whole<T>(read: impl FnOnce() -> T) -> Result<T> {
+    unwound(read).map_err(|text| anyhow!("its reader panicked: {text}"))
 }
 
 /// Refuses a file packed in a way that this build does not know, before its first row.
