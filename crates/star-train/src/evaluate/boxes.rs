@@ -27,11 +27,18 @@ pub fn measure(
     mut each: impl FnMut(usize),
 ) -> Result<BoxSensitivity> {
     ensure!(faces > 0, "box sensitivity: expected at least 1 face, got 0");
-    let count = faces.min(dataset.len());
+    // Those without a length to divide errors by are left out, as they are of every figure.
+    let mut measurable = Vec::with_capacity(dataset.len());
+    for index in 0..dataset.len() {
+        if super::length(&setting.normalizer, &dataset.annotation(index)?.points).is_ok() {
+            measurable.push(index);
+        }
+    }
+    let count = faces.min(measurable.len());
     let detector = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
     let mut errors: Vec<Vec<f64>> = vec![Vec::with_capacity(count); 3 + SHIFTS.len() * SCALES.len()];
     for n in 0..count {
-        let index = n * dataset.len() / count;
+        let index = measurable[n * measurable.len() / count];
         let sample = dataset.get(index)?;
         let found = one(predictor, &sample, n, &detector, setting)
             .with_context(|| format!("{} (row {index})", sample.source.display()))?;
@@ -88,9 +95,8 @@ fn one(
     boxes.extend(detected);
     let grid = SCALES.iter().flat_map(|scale| SHIFTS.iter().map(move |shift| (*scale, *shift)));
     boxes.extend(grid.map(|(scale, shift)| perturbed(&tight, scale, shift, n)));
-    let weights: Vec<f32> =
-        sample.points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
-    let length = setting.normalizer.length_weighted(&sample.points, Some(&weights))?;
+    let weights = super::weights(&sample.points);
+    let length = super::length(&setting.normalizer, &sample.points)?;
     let mut errors = Vec::with_capacity(boxes.len() + 1);
     for face in predictor.predict_in(&sample.image, &boxes)? {
         errors.push(nme(&face.landmarks.points, &sample.points, Some(&weights), length)?);

@@ -1,7 +1,7 @@
 //! Samples with truth and prediction as star-eval measures them.
 
 use star_data::Annotation;
-use star_eval::{Case, Covariance};
+use star_eval::{Case, Covariance, Normalizer};
 use star_predict::Decoded;
 
 /// One sample of a data set: the truth and what the network made of it, in pixels of its image.
@@ -16,6 +16,16 @@ pub struct Scored {
     pub landmarks: Decoded,
     /// Pixels that half the network's input spans in the image.
     pub unit: f64,
+}
+
+/// 1 for each landmark that is annotated, 0 for the others.
+pub(crate) fn weights(points: &[[f32; 2]]) -> Vec<f32> {
+    points.iter().map(|point| if point.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect()
+}
+
+/// What errors on a sample with these landmarks are divided by.
+pub(crate) fn length(normalizer: &Normalizer, points: &[[f32; 2]]) -> star_eval::Result<f64> {
+    normalizer.length_weighted(points, Some(&weights(points)))
 }
 
 /// Covariances `xx, xy, yy` as star-eval takes them.

@@ -16,6 +16,7 @@ use star_data::loader::{Loader, LoaderConfig};
 use star_predict::Predictor;
 
 pub use self::cases::{Scored, case, covariances};
+pub(crate) use self::cases::{length, weights};
 pub use self::report::write as write_report;
 pub(crate) use self::slice::Slice;
 

@@ -49,10 +49,7 @@ pub(super) fn measurable(
     let mut measurable = vec![true; samples.len()];
     let mut first = None;
     for (row, measurable) in measurable.iter_mut().enumerate() {
-        let points = samples.annotation(row)?.points;
-        let weights: Vec<f32> =
-            points.iter().map(|p| if p.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect();
-        if let Err(error) = setting.normalizer.length_weighted(&points, Some(&weights)) {
+        if let Err(error) = evaluate::length(&setting.normalizer, &samples.annotation(row)?.points) {
             *measurable = false;
             first.get_or_insert((row, error));
         }
