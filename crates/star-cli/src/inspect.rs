@@ -34,7 +34,7 @@ fn report(folder: &Folder, scheme: &str, source: &str, stored: &Tensors) -> Resu
     };
     let size = input.image_size;
     let mut lines = vec![
-        format!("file          {}", source),
+        format!("file          {source}"),
         format!("architecture  {}", config.architecture),
         format!("scheme        {scheme}, {} keypoints", config.architecture.keypoints()),
         format!(

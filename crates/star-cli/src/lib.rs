@@ -74,6 +74,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             output::write_text(Path::new("-"), &String::from_utf8(script)?)?;
         }
         Command::Man { dir } => {
+            // The first page stands for all.
+            output::claim(&dir.join("star.1"), &[] as &[&Path])?;
             files::make_dir(&dir)?;
             clap_mangen::generate_to(Cli::command(), &dir)
                 .with_context(|| format!("writing manual pages into {}", dir.display()))?;

@@ -30,7 +30,7 @@ pub(crate) fn say(text: impl Display) {
 pub(crate) fn claim<P: AsRef<Path>>(path: &Path, inputs: &[P]) -> Result<()> {
     let Ok(found) = std::fs::metadata(path) else { return Ok(()) };
     ensure!(!found.is_dir(), "{}: expected the name of a file, this is a folder", path.display());
-    if path == Path::new("-") || !found.is_file() || path.starts_with("/dev") || path.starts_with("/proc") {
+    if path == Path::new("-") || atomic::is_stream(path) {
         return Ok(());
     }
     let here = std::fs::canonicalize(path).ok();

@@ -89,7 +89,9 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
                 // What cannot be drawn ends the work: a full disk is full for the next image too.
                 let Found { mut faces, image } = found?;
                 let tracks = smoother.as_mut().map(|smoother| smoother.frame(&mut faces));
-                report(&bar, &paths[i], &faces);
+                if faces.is_empty() || !matches!(results, Printed::Summary) {
+                    report(&bar, &paths[i], &faces);
+                }
                 if let Some(image) = image {
                     draw(&image, &faces, i)?;
                 }

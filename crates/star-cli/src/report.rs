@@ -44,10 +44,18 @@ impl Wanted<'_> {
         boxes: Option<BoxSensitivity>,
         open: impl Fn(usize) -> Result<RgbImage>,
     ) -> Result<()> {
-        let (kept, cases) = self.measurable(cases);
-        let cases = cases.as_slice();
+        let (kept, note) = self.measurable(cases);
+        let left: Vec<Case>;
+        let cases = if kept.len() == cases.len() {
+            cases
+        } else {
+            left = kept.iter().map(|&row| cases[row].clone()).collect();
+            &left
+        };
         let open = |i: usize| open(kept[i]);
-        let mut evaluation = Evaluation::new(self.setting.clone())?;
+        let mut setting = self.setting.clone();
+        setting.notes.extend(note);
+        let mut evaluation = Evaluation::new(setting.clone())?;
         for (row, case) in cases.iter().enumerate() {
             evaluation.add_case(case).with_context(|| format!("{} (row {})", case.name, kept[row]))?;
         }
@@ -55,7 +63,7 @@ impl Wanted<'_> {
         if self.args.report.is_none() && !self.args.video && boxes.is_none() {
             return self.print(&report, &report.to_markdown());
         }
-        let mut results = Results::new(&metric_set::metric_set(self.scheme, self.setting), cases)?;
+        let mut results = Results::new(&metric_set::metric_set(self.scheme, &setting), cases)?;
         results.boxes = boxes;
         if self.args.video {
             results.videos = videos::measure(cases)?;
@@ -72,28 +80,28 @@ impl Wanted<'_> {
         self.print(&report, &results.to_markdown()?)
     }
 
-    /// The cases whose normalizer has a length, and their rows; it is said how many are left out, such as profiles whose eye corners
-    /// coincide. Where none has a length all are kept, so that the error names the first.
-    fn measurable(&self, cases: &[Case]) -> (Vec<usize>, Vec<Case>) {
-        let measurable = |case: &Case| {
+    /// The rows whose normalizer has a length, and a note of the others, such as profiles whose eye corners coincide. Where none has a
+    /// length all are kept, so that the error names the first.
+    fn measurable(&self, cases: &[Case]) -> (Vec<usize>, Option<String>) {
+        let measurable = |row: &usize| {
+            let case = &cases[*row];
             self.setting.normalizer.length_weighted(&case.truth, case.weights.as_deref()).is_ok()
         };
-        let (kept, without): (Vec<usize>, Vec<usize>) =
-            (0..cases.len()).partition(|&row| measurable(&cases[row]));
-        if kept.is_empty() {
-            return (without, cases.to_vec());
+        let (kept, without): (Vec<usize>, Vec<usize>) = (0..cases.len()).partition(measurable);
+        match without.first() {
+            None => (kept, None),
+            Some(_) if kept.is_empty() => (without, None),
+            Some(&first) => {
+                let note = format!(
+                    "{} of {} faces have no {} length and are left out, the first {} (row {first})",
+                    without.len(),
+                    cases.len(),
+                    self.setting.normalizer_name,
+                    cases[first].name
+                );
+                (kept, Some(note))
+            }
         }
-        if let Some(&first) = without.first() {
-            say!(
-                "{} of {} faces have no {} length and are left out, the first {} (row {first})",
-                without.len(),
-                cases.len(),
-                self.setting.normalizer_name,
-                cases[first].name
-            );
-        }
-        let cases = kept.iter().map(|&row| cases[row].clone()).collect();
-        (kept, cases)
     }
 
     fn print(&self, report: &Report, markdown: &str) -> Result<()> {

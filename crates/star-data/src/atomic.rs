@@ -65,11 +65,19 @@ enum Target {
     Stream,
 }
 
-fn target(path: &Path) -> Target {
-    // A process's own streams, whatever they lead to: a shell's `> file` among them, which must stay the file that the shell opened.
+/// Whether `path` is written into instead of replaced: a device, a pipe, a socket, or one of a process's own streams, whatever that leads
+/// to; a shell's `> file` is among them, which must stay the file that the shell opened.
+#[must_use]
+pub fn is_stream(path: &Path) -> bool {
     let own = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
+    std::fs::metadata(path).is_ok_and(|found| own || !(found.is_file() || found.is_dir()))
+}
+
+fn target(path: &Path) -> Target {
+    if is_stream(path) {
+        return Target::Stream;
+    }
     match std::fs::metadata(path) {
-        Ok(found) if own || !(found.is_file() || found.is_dir()) => Target::Stream,
         Ok(_) => Target::File(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())),
         // A link to what is not there yet.
         Err(_) => Target::File(
@@ -186,6 +194,8 @@ mod tests {
             assert_eq!(std::fs::read(at(to)).unwrap(), b"after");
         }
         write(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(is_stream(&at("pipe")) && is_stream(Path::new("/dev/null")));
+        assert!(!is_stream(&at("link")) && !is_stream(dir.path()) && !is_stream(&at("missing")));
         assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
     }

@@ -25,15 +25,15 @@ const TIGHT: f32 = 1e-2;
 /// # Errors
 /// When rows cannot be read or said in the other format, or files cannot be written.
 pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
-    let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
-    let dataset = opened.dataset;
-    for note in &opened.notes {
-        say!("note: {note}");
-    }
     let inputs = [&args.faces.source.annotations];
     output::claim(&args.out, &inputs)?;
     if matches!(args.to, Target::Own) {
         output::claim(&args.out.with_extension("csv"), &inputs)?;
+    }
+    let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
+    let dataset = opened.dataset;
+    for note in &opened.notes {
+        say!("note: {note}");
     }
     let folder = star_data::formats::folder_of(&args.out);
     files::make_dir(&folder)?;
