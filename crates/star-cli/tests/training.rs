@@ -356,7 +356,7 @@ fn a_full_or_read_only_disk_is_an_error_and_leaves_earlier_states_whole() {
 }
 
 #[test]
-fn a_scheme_of_ones_own_is_taken_from_the_data_and_kept_with_the_weights() {
+fn a_scheme_of_ones_own_is_taken_from_the_data_and_kept_with_the_weights_and_starts_from_the_built_in_ones() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let faces_of =
@@ -387,6 +387,13 @@ fn a_scheme_of_ones_own_is_taken_from_the_data_and_kept_with_the_weights() {
     ok(dir, &["convert", "out/best/model.safetensors", "half", "--dtype", "f16"]);
     assert_contains(&ok(dir, &["inspect", "half"]), &["mine, 3 keypoints", "32x32", "f16"]);
     ok(dir, &["eval", "--weights", "half", "--format", "own", "--annotations", "mine.toml"]);
+    let from = run.replace("channels = 32\nimage_size = 32", "channels = 128\nstem = 32\nimage_size = 64");
+    let from = format!("init_from = 'builtin'\n{}", from.replace("levels = 1", "levels = 4"));
+    std::fs::write(dir.join("from.toml"), from).unwrap();
+    let output = common::star(dir, &["train", "--config", "from.toml", "--out", "from"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_contains(&said, &["init_from: builtin", "tensors taken"]);
     // A format without a scheme of its own needs a name.
     std::fs::write(dir.join("none.toml"), run.replace("'own'", "'tsv'").replace("mine.toml", "mine.tsv"))
         .unwrap();
