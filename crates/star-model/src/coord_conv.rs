@@ -26,19 +26,19 @@ pub(crate) fn coordinates(h: usize, w: usize, dtype: DType, device: &Device) -> 
     Tensor::from_vec(values, (1, 3, h, w), device)?.to_dtype(dtype)
 }
 
-/// Appends the coordinate channels to `x`: `[B, C, H, W] -> [B, C + 3, H, W]`.
+/// The coordinate channels of maps like `x`, `[B, C, H, W] -> [B, 3, H, W]`.
 ///
-/// With `boundary` (`[B, 1, H, W]`, an earlier stack's last heatmap) two more follow: the row and column channels,
-/// zero where the boundary map, clamped to `[0, 1]`, is not above [`BOUNDARY`]. No gradient flows through the mask.
-pub(crate) fn append(x: &Tensor, boundary: Option<&Tensor>) -> Result<Tensor> {
+/// With `boundary` (`[B, K, H, W]`, an earlier stack's heatmaps, of which the last counts) two more follow: the row and column
+/// channels, zero where the boundary map, clamped to `[0, 1]`, is not above [`BOUNDARY`]. No gradient flows through the mask.
+pub(crate) fn channels(x: &Tensor, boundary: Option<&Tensor>) -> Result<Tensor> {
     let (b, _, h, w) = x.dims4()?;
     let grid = coordinates(h, w, x.dtype(), x.device())?.broadcast_as((b, 3, h, w))?;
     match boundary {
-        None => Tensor::cat(&[x, &grid], 1),
-        Some(boundary) => {
-            let mask = boundary.detach().gt(BOUNDARY)?.to_dtype(x.dtype())?;
-            let masked = grid.narrow(1, 0, 2)?.broadcast_mul(&mask)?;
-            Tensor::cat(&[x, &grid, &masked], 1)
+        None => Ok(grid),
+        Some(maps) => {
+            let last = maps.narrow(1, maps.dim(1)?.saturating_sub(1), 1)?;
+            let mask = last.detach().gt(BOUNDARY)?.to_dtype(x.dtype())?;
+            Tensor::cat(&[&grid, &grid.narrow(1, 0, 2)?.broadcast_mul(&mask)?], 1)
         }
     }
 }
@@ -62,10 +62,10 @@ mod tests {
     fn masked_copies_are_zero_off_the_boundary() {
         let x = Tensor::zeros((1, 1, 2, 2), DType::F64, &Device::Cpu).unwrap();
         let boundary = Tensor::new(&[[[[0.0f64, 0.05], [0.06, 3.0]]]], &Device::Cpu).unwrap();
-        let y = append(&x, Some(&boundary)).unwrap();
-        assert_eq!(y.dims(), [1, 6, 2, 2]);
+        let y = channels(&x, Some(&boundary)).unwrap();
+        assert_eq!(y.dims(), [1, 5, 2, 2]);
         let y = y.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        assert_eq!(&y[16..20], &[0.0, 0.0, 1.0, 1.0]);
-        assert_eq!(&y[20..24], &[0.0, 0.0, -1.0, 1.0]);
+        assert_eq!(&y[12..16], &[0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(&y[16..20], &[0.0, 0.0, -1.0, 1.0]);
     }
 }

@@ -92,7 +92,7 @@ impl Parameters {
 
     /// The variables that a gradient moves, sorted by name: all but the running statistics.
     pub fn trainable(&self) -> Vec<(String, Var)> {
-        self.all().into_iter().filter(|(name, _)| !STATISTICS.iter().any(|s| name.ends_with(s))).collect()
+        self.all().into_iter().filter(|(name, _)| !is_statistic(name)).collect()
     }
 
     /// The values of every variable, detached, sharing storage with the variables.
@@ -130,6 +130,11 @@ impl SimpleBackend for Parameters {
     fn contains_tensor(&self, name: &str) -> bool {
         self.lock().contains_key(name)
     }
+}
+
+/// Whether `name` is that of a running statistic, which no gradient moves.
+pub(crate) fn is_statistic(name: &str) -> bool {
+    STATISTICS.iter().any(|statistic| name.ends_with(statistic))
 }
 
 /// FNV-1a: a stable hash, so that a seed means the same weights on every machine and release.

@@ -1,12 +1,10 @@
-//! Convolution, and convolution with batch norm: the bricks that every network here is built of.
+//! Convolution: the brick that every network here is built of.
 
 use candle_core::{Result, Tensor};
 use candle_nn::Init;
 
-use crate::activation::Activation;
 use crate::builder::Builder;
 use crate::cpu::{conv::Conv2dOp, slices_supported};
-use crate::norm::BatchNorm;
 
 /// A convolution with bias, square kernel and "same" padding of `kernel / 2`.
 pub(crate) struct Conv2d {
@@ -72,69 +70,6 @@ impl Conv2d {
 fn uniform(input: usize, kernel: usize) -> Init {
     let bound = 1.0 / ((input * kernel * kernel) as f64).sqrt();
     Init::Uniform { lo: -bound, up: bound }
-}
-
-/// Convolution, batch norm, ReLU; parameters under `conv` and `bn`.
-pub(crate) struct ConvNormRelu {
-    pub(crate) conv: Conv2d,
-    pub(crate) bn: BatchNorm,
-}
-
-impl ConvNormRelu {
-    pub(crate) fn new(
-        input: usize,
-        output: usize,
-        kernel: usize,
-        stride: usize,
-        vb: Builder,
-    ) -> Result<Self> {
-        Ok(Self {
-            conv: Conv2d::new(input, output, kernel, stride, vb.pp("conv"))?,
-            bn: BatchNorm::new(output, vb.pp("bn"))?,
-        })
-    }
-
-    pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.bn.forward_t(&self.conv.forward(x)?, train, Activation::Relu)
-    }
-}
-
-/// Convolution and batch norm, with an activation behind them; each has its own place among the parameters.
-pub(crate) struct ConvNorm {
-    pub(crate) conv: Conv2d,
-    pub(crate) bn: BatchNorm,
-}
-
-impl ConvNorm {
-    /// Without a bias, which the batch norm would take away again.
-    pub(crate) fn new(
-        input: usize,
-        output: usize,
-        kernel: usize,
-        stride: usize,
-        conv: Builder,
-        bn: Builder,
-    ) -> Result<Self> {
-        let conv = Conv2d::without_bias(input, output, kernel, stride, conv)?;
-        Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
-    }
-
-    /// With a bias all the same, where checkpoints hold one.
-    pub(crate) fn with_bias(
-        input: usize,
-        output: usize,
-        kernel: usize,
-        stride: usize,
-        conv: Builder,
-        bn: Builder,
-    ) -> Result<Self> {
-        let conv = Conv2d::new(input, output, kernel, stride, conv)?;
-        Ok(Self { conv, bn: BatchNorm::new(output, bn)? })
-    }
-
-    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, activation: Activation) -> Result<Tensor> {
-        self.bn.forward_t(&self.conv.forward(x)?, train, activation)
-    }
 }
 
 #[cfg(test)]

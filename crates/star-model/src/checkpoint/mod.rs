@@ -3,17 +3,14 @@
 //! An external file (`.safetensors`, or PyTorch's zip format or the one before it, whatever the ending) goes through [`read`],
 //! [`Architecture::infer`] and [`Architecture::check`]; [`Folder`] is `model.safetensors` beside a `config.json` that describes it.
 
-mod architecture;
 mod atomic;
-mod external_keys;
-mod fit;
+pub(crate) mod fit;
 mod folder;
 mod pickle;
 mod pickle_legacy;
 mod pickle_scan;
 mod pickle_tensor;
 mod safetensors;
-mod shape;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -21,10 +18,10 @@ use std::path::Path;
 
 use candle_core::{Result, Tensor, bail};
 
-pub use architecture::Architecture;
+pub use crate::networks::Architecture;
+pub use crate::networks::hourglass::names::{check, expected, infer};
 pub use folder::{CONFIG_FILE, Folder, FolderConfig, Provenance, SpreadCalibration, WEIGHTS_FILE};
 pub use safetensors::save as save_safetensors;
-pub use shape::{check, expected, infer};
 
 /// Tensors by name, sorted.
 pub type Tensors = BTreeMap<String, Tensor>;

@@ -1,20 +1,18 @@
 //! Networks as ONNX files, for other runtimes: images in, landmarks and heatmaps out, any number of images.
 //!
-//! The graph is written from a checkpoint's names and shapes, not from the layers that run here, so a test that runs it
-//! elsewhere checks both. Opset 17.
+//! Opset 17; a test runs the files elsewhere, beside the network that runs here.
 //!
 //! OpenVINO computes in bf16 on CPUs that have it unless told otherwise, which moved landmarks of a small network by up to 0.09 of
 //! `[-1, 1]`: compile with `INFERENCE_PRECISION_HINT` `f32`.
 
-mod graph;
-mod hourglass;
-mod hrnet;
 mod model;
+mod walk;
+mod writer;
 
 use candle_core::{Error, Result, bail};
 
-use crate::checkpoint::{Architecture, Folder};
-use graph::Graph;
+use crate::checkpoint::Folder;
+use writer::Writer;
 
 /// Version of the operators: the first with everything that is needed and old enough for every runtime in use.
 const OPSET: i64 = 17;
@@ -49,12 +47,8 @@ pub fn export_for(folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>> {
     }
     let architecture = &folder.config.architecture;
     architecture.check(&folder.tensors)?;
-    let mut graph = Graph::new(&folder.tensors);
-    let maps = match architecture {
-        Architecture::StackedHourglass(config) => hourglass::build(&mut graph, config, INPUT)?,
-        Architecture::SlimHourglass(config) => hourglass::build(&mut graph, &config.hourglass, INPUT)?,
-        Architecture::HrNet(config) => hrnet::build(&mut graph, config, INPUT)?,
-    };
+    let mut graph = Writer::new(&folder.tensors);
+    let maps = walk::write(&mut graph, &architecture.graph()?, INPUT)?;
     let size = architecture.input().map_size;
     let maps = graph.named("Identity", &[&maps], HEATMAPS);
     decode(&mut graph, &maps, size);
@@ -62,7 +56,7 @@ pub fn export_for(folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>> {
 }
 
 /// Centres of mass over a grid whose ends are the outer pixel centres.
-fn decode(graph: &mut Graph, maps: &str, size: usize) {
+fn decode(graph: &mut Writer, maps: &str, size: usize) {
     let axis = |i: usize| (2.0 * i as f64 / (size.max(2) - 1) as f64 - 1.0) as f32;
     let grid = (0..size * size).flat_map(|i| [axis(i % size), axis(i / size)]).collect();
     let grid = graph.constant("decoder.grid", &[size * size, 2], grid);
@@ -71,7 +65,7 @@ fn decode(graph: &mut Graph, maps: &str, size: usize) {
     let axes = graph.integers("decoder.axes", &[2]);
     let flat = graph.node("Reshape", &[maps, &shape]);
     let moments = graph.node("MatMul", &[&flat, &grid]);
-    let mass = graph.node_with("ReduceSum", &[&flat, &axes], vec![graph::int("keepdims", 1)]);
+    let mass = graph.node_with("ReduceSum", &[&flat, &axes], vec![writer::int("keepdims", 1)]);
     let mass = graph.node("Max", &[&mass, &least]);
     graph.named("Div", &[&moments, &mass], LANDMARKS);
 }

@@ -8,7 +8,7 @@ use rten_onnx::onnx::{
 };
 use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWriter, WriteValue};
 
-use super::graph::Graph;
+use super::writer::Writer;
 use super::{HEATMAPS, INPUT, LANDMARKS, OPSET};
 use crate::ChannelOrder;
 use crate::checkpoint::Folder;
@@ -87,7 +87,7 @@ fn metadata(folder: &Folder) -> Vec<StringStringEntryProto> {
 }
 
 /// The bytes of the file.
-pub(super) fn encode(graph: Graph, folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>, ProtobufError> {
+pub(super) fn encode(graph: Writer, folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>, ProtobufError> {
     let (input, keypoints) = (&folder.config.input, folder.config.architecture.keypoints());
     let (side, maps) = (input.image_size, input.map_size);
     let file = File {

@@ -3,7 +3,6 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::ops::panels::Panels;
-use super::ops::pointwise::ScaleRelu;
 use crate::layers::Conv2d;
 use crate::norm::{BatchNorm, EPS};
 
@@ -32,17 +31,24 @@ impl Linear {
         self.inputs * self.kernel * self.kernel
     }
 
-    /// This convolution, then a batch norm on its running statistics.
-    pub(super) fn then(mut self, norm: &BatchNorm) -> Result<Self> {
-        let row = self.row().max(1);
-        let (scale, shift) = scale_shift(norm)?;
+    /// `scale x` a channel, as a 1x1 convolution.
+    pub(super) fn diagonal(scale: &[f64]) -> Self {
+        let n = scale.len();
+        let mut weights = vec![0.0; n * n];
+        scale.iter().enumerate().for_each(|(i, &scale)| weights[i * n + i] = scale);
+        Self { weights, bias: vec![0.0; n], inputs: n, kernel: 1 }
+    }
+
+    /// This convolution, then `scale x + shift` a channel.
+    pub(super) fn then(&self, scale: &[f64], shift: &[f64]) -> Self {
+        let (mut out, row) = (self.clone(), self.row().max(1));
         for ((weights, bias), (scale, shift)) in
-            self.weights.chunks_exact_mut(row).zip(&mut self.bias).zip(scale.iter().zip(&shift))
+            out.weights.chunks_exact_mut(row).zip(&mut out.bias).zip(scale.iter().zip(shift))
         {
             weights.iter_mut().for_each(|weight| *weight *= scale);
             *bias = *bias * scale + shift;
         }
-        Ok(self)
+        out
     }
 
     /// This 1x1 convolution on another's output: `self(first(x))` as one convolution of `x`.
@@ -127,19 +133,8 @@ impl Linear {
     }
 }
 
-/// A batch norm with its ReLU, padded with zeros to `padded` channels.
-pub(super) fn scale_relu(norm: &BatchNorm, padded: usize) -> Result<ScaleRelu> {
-    let (scale, shift) = scale_shift(norm)?;
-    let pad = |values: Vec<f64>| {
-        let mut values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        values.resize(padded, 0.0);
-        values
-    };
-    Ok(ScaleRelu { scale: pad(scale), shift: pad(shift) })
-}
-
 /// What a batch norm on its running statistics multiplies by and adds.
-fn scale_shift(norm: &BatchNorm) -> Result<(Vec<f64>, Vec<f64>)> {
+pub(super) fn scale_shift(norm: &BatchNorm) -> Result<(Vec<f64>, Vec<f64>)> {
     let (mean, variance) = (values(norm.running_mean.as_tensor())?, values(norm.running_var.as_tensor())?);
     let scale: Vec<f64> = values(&norm.weight)?
         .iter()

@@ -1,22 +1,21 @@
 //! A network compiled for inference on a CPU: weights folded, joined and packed once, memory planned and reused.
 //!
-//! [`StackedHourglass::compile`](crate::StackedHourglass::compile) makes one. `hourglass` and `hrnet` write a network as
-//! a `program` of steps by way of `builder` and `fold`; `run` walks through it; `ops` are the steps, shared out over
-//! threads; `kernels` are their inner loops, one set for each instruction set.
+//! [`StackedHourglass::compile`](crate::StackedHourglass::compile) makes one. `lowered` is the network's graph with weights as numbers
+//! (`fold`), which `passes` rewrite; `schedule` makes a `program` of steps of it; `run` walks through that; `ops` are the steps, shared
+//! out over threads; `kernels` are their inner loops, one set for each instruction set.
 
 mod batch;
-mod builder;
 mod fold;
-mod hourglass;
-mod hrnet;
 pub(crate) mod kernels;
+mod lowered;
 pub(crate) mod memory;
 mod open;
 pub(crate) mod ops;
+mod passes;
 mod peak;
 mod program;
-mod residual;
 mod run;
+mod schedule;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -25,11 +24,13 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 pub use kernels::Isa;
 use kernels::Kernels;
+use lowered::Lowered;
 pub use peak::gemm_peak;
 use program::Program;
 use run::Arena;
 
-use crate::{HrNet, InputSpec, LandmarkModel, StackedHourglass, Stage};
+use crate::networks::Network;
+use crate::{InputSpec, LandmarkModel, Stage};
 
 /// How a network is compiled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,52 +94,14 @@ pub struct StepTime {
     pub multiplications: u64,
 }
 
-impl StackedHourglass {
-    /// Compiles the network for inference on this CPU. Later changes of its weights do not reach the result.
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
-    pub fn compile(&self) -> Result<CompiledModel> {
-        self.compile_with(&CompileOptions::default())
-    }
-
-    /// Compiles the network as `options` say.
-    ///
-    /// # Errors
-    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
-    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        CompiledModel::new(self.input(), options, |lanes| Program::hourglass(&self.layers, lanes))
-    }
-}
-
-impl HrNet {
-    /// As [`StackedHourglass::compile`].
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
-    pub fn compile(&self) -> Result<CompiledModel> {
-        self.compile_with(&CompileOptions::default())
-    }
-
-    /// As [`StackedHourglass::compile_with`].
-    ///
-    /// # Errors
-    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
-    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        CompiledModel::new(self.input(), options, |lanes| Program::hrnet(self, lanes))
-    }
-}
-
 impl CompiledModel {
-    /// Writes a program for the registers of the instruction set that `options` ask for.
-    fn new(
-        input: &InputSpec,
-        options: &CompileOptions,
-        write: impl FnOnce(usize) -> Result<Program>,
-    ) -> Result<Self> {
+    /// Rewrites `network` for the registers of the instruction set that `options` ask for.
+    pub(crate) fn new(network: &Network, options: &CompileOptions) -> Result<Self> {
         let isa = options.isa.unwrap_or_else(Isa::best);
         let kernels = isa.kernels()?;
-        let (program, input) = (write(kernels.lanes())?, input.clone());
+        let mut lowered = Lowered::new(network, kernels.lanes())?;
+        lowered.rewrite()?;
+        let (program, input) = (Program::of(&lowered, kernels.lanes())?, network.input.clone());
         Ok(Self { program, input, isa, kernels, threads: options.threads, idle: Mutex::default() })
     }
 

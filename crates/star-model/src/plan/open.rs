@@ -7,7 +7,6 @@ use candle_nn::VarBuilder;
 
 use super::{CompileOptions, CompiledModel};
 use crate::checkpoint::{Architecture, CONFIG_FILE, Folder, FolderConfig, WEIGHTS_FILE};
-use crate::{HrNet, StackedHourglass};
 
 impl CompiledModel {
     /// Compiles the network of a checkpoint in memory.
@@ -46,9 +45,5 @@ impl CompiledModel {
 }
 
 fn build(architecture: &Architecture, vb: VarBuilder, options: &CompileOptions) -> Result<CompiledModel> {
-    match architecture {
-        Architecture::StackedHourglass(config) => StackedHourglass::new(config, vb)?.compile_with(options),
-        Architecture::SlimHourglass(config) => StackedHourglass::slim(config, vb)?.compile_with(options),
-        Architecture::HrNet(config) => HrNet::new(config, vb)?.compile_with(options),
-    }
+    CompiledModel::new(&architecture.network(vb)?, options)
 }

@@ -9,7 +9,7 @@ use crate::activation::Activation;
 
 /// What a step does. Inputs and outputs are channels-last; numbers of slots come first.
 pub(super) enum Op {
-    /// The first convolution, with a ReLU, of an image that is padded already.
+    /// The first convolution, of an image that is padded already.
     Stem {
         image: usize,
         padded: usize,
@@ -17,6 +17,7 @@ pub(super) enum Op {
         stride: usize,
         panels: Panels,
         constant: Option<Buffer>,
+        activation: Activation,
     },
     /// 1x1 convolution of one or several inputs.
     Pointwise {

@@ -69,11 +69,12 @@ impl Program {
 
     fn step(&self, step: &Step, slots: &[Buffer], out: &mut [f32], machine: &mut Machine, on_stage: OnStage) {
         match &step.op {
-            Op::Stem { image, padded, kernel, stride, panels, constant } => {
+            Op::Stem { image, padded, kernel, stride, panels, constant, activation } => {
                 let input = slots[*image].get(padded * padded * 3);
                 let constant = constant.as_ref().map(|constant| constant.get(out.len()));
-                let (padded, kernel, stride) = (*padded, *kernel, *stride);
-                Stem { input, padded, channels: 3, kernel, stride, panels, constant }.run(machine, out);
+                let (padded, kernel, stride, activation) = (*padded, *kernel, *stride, *activation);
+                Stem { input, padded, channels: 3, kernel, stride, panels, constant, activation }
+                    .run(machine, out);
             }
             Op::Pointwise { sources, prepare, panels, residual, activation, pixels } => {
                 let sources: Vec<Source> = sources

@@ -12,36 +12,38 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
 };
 
+use super::LANES;
 use super::network::Network;
 use super::parameters::Collector;
 use super::step::Step;
-use super::{LANES, Settings};
 use crate::cpu::with_slice;
-use crate::hourglass::layers::Layers;
 use crate::plan::kernels::Isa;
-use crate::{AuxMaps, Stage};
+use crate::{AuxMaps, StackedHourglass, Stage};
 
-/// Whether the passes can train `layers` on the stem's activations `x`: in `f32` on the CPU, all widths whole registers.
-fn fits(layers: &Layers, x: &Tensor) -> Result<bool> {
-    let config = &layers.config;
+/// Whether the passes can train `model` on images of this type: in `f32` on the CPU, all widths whole registers.
+fn fits(model: &StackedHourglass, images: &Tensor) -> bool {
+    let config = model.config();
     // blocks are half as wide inside
-    let channels = [config.channels, layers.stem_channels()?];
+    let channels = [config.channels, model.stem_channels()];
     let wide = channels.iter().all(|channels| channels.is_multiple_of(2 * LANES));
     let halves = config.map_size().is_multiple_of(1 << config.levels);
-    Ok(x.device().is_cpu() && x.dtype() == DType::F32 && wide && halves)
+    images.device().is_cpu() && images.dtype() == DType::F32 && wide && halves
 }
 
-/// The stages of `layers` in training on the activations `x` of its stem; `None` where it has to go layer by layer.
-pub(crate) fn forward(layers: &Layers, settings: &Settings, x: &Tensor) -> Result<Option<Vec<Stage>>> {
-    if !fits(layers, x)? { Ok(None) } else { forward_on(Isa::best(), layers, settings, x).map(Some) }
+/// The stages of `model` in training on `images`; `None` where it has to go layer by layer.
+pub(crate) fn forward(model: &StackedHourglass, images: &Tensor) -> Result<Option<Vec<Stage>>> {
+    if !fits(model, images) {
+        return Ok(None);
+    }
+    forward_on(Isa::best(), model, &model.stem(images, true)?).map(Some)
 }
 
-pub(super) fn forward_on(isa: Isa, layers: &Layers, settings: &Settings, x: &Tensor) -> Result<Vec<Stage>> {
-    let kernels = isa.kernels()?;
+pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
+    let (kernels, settings) = (isa.kernels()?, &model.training);
     let mut collector = Collector::default();
     let (b, c, h, w) = x.dims4()?;
     settings.memory.prepare(b);
-    let network = Network::new(layers, settings, b, kernels.lanes(), &mut collector)?;
+    let network = Network::new(model, b, kernels.lanes(), &mut collector)?;
     let Collector { tensors: parameters, norms } = collector;
     let count = norms.len();
     let step = Arc::new(Step {
@@ -61,14 +63,14 @@ pub(super) fn forward_on(isa: Isa, layers: &Layers, settings: &Settings, x: &Ten
     }
     let take = |index: usize| token.apply_op1(Take { step: Arc::clone(&step), index });
     let stage = |i: usize| {
-        let aux = if layers.config.attention {
+        let aux = if model.config().attention {
             Some(AuxMaps { pointmaps: take(3 * i + 1)?, edgemaps: take(3 * i + 2)? })
         } else {
             None
         };
         Ok(Stage { heatmaps: take(3 * i)?, aux })
     };
-    (0..layers.config.stacks).map(stage).collect()
+    (0..model.config().stacks).map(stage).collect()
 }
 
 /// A token behind all parameters: a tree, three branches a node.

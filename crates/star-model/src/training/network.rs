@@ -1,15 +1,19 @@
 //! The network behind its stem, from the stem's activations to the maps of every stage and back.
 
+use std::collections::BTreeMap;
+
 use candle_core::Result;
 
 use super::block::{Block, Kept};
 use super::heads::{Gates, KeptMaps, MapConvs, Stage};
 use super::level::{Inner, Level, max_pool, max_pool_back};
 use super::memory::Floats;
-use super::parameters::{Collector, Gradients};
+use super::parameters::{Collector, ConvAt, Gradients, NormAt};
 use super::stack::{KeptStack, Merge, Shape, Stack, StackInput};
-use super::{Maps, Passes, Settings};
-use crate::hourglass::{attention, layers::Layers, residual, stack};
+use super::{Maps, Passes};
+use crate::StackedHourglass;
+use crate::gate::edge_to_point;
+use crate::graph::NodeId;
 use crate::plan::ops::coordinates;
 use crate::plan::ops::heads::Layout;
 use crate::plan::ops::pointwise::ScaleRelu;
@@ -42,69 +46,91 @@ enum Left {
     Inputs(StackInput),
 }
 
-fn block<'a>(block: &'a residual::Residual, c: &mut Collector<'a>) -> Result<Block> {
-    Ok(Block {
-        norms: [c.norm(&block.bn1)?, c.norm(&block.bn2)?, c.norm(&block.bn3)?],
-        convs: [c.conv(&block.conv1)?, c.conv(&block.conv2)?, c.conv(&block.conv3)?],
-        skip: block.skip.as_ref().map(|skip| c.conv(skip)).transpose()?,
-    })
+/// Finds a network's parameters by their places.
+struct Finder<'a, 'b> {
+    layers: BTreeMap<&'a str, NodeId>,
+    network: &'a crate::networks::Network,
+    collector: &'b mut Collector<'a>,
 }
 
-fn level<'a>(from: &'a stack::Hourglass, c: &mut Collector<'a>) -> Result<Level> {
-    Ok(Level {
-        up1: block(&from.up1, c)?,
-        low1: block(&from.low1, c)?,
-        low2: match &from.low2 {
-            stack::Inner::Level(inner) => Inner::Level(Box::new(level(inner, c)?)),
-            stack::Inner::Bottom(bottom) => Inner::Bottom(Box::new(block(bottom, c)?)),
-        },
-        low3: block(&from.low3, c)?,
-    })
-}
+impl<'a> Finder<'a, '_> {
+    fn node(&self, place: &str) -> Result<NodeId> {
+        self.layers.get(place).copied().map_or_else(|| candle_core::bail!("{place}: no such layer"), Ok)
+    }
 
-fn stack<'a>(from: &'a stack::Stack, c: &mut Collector<'a>) -> Result<Stack> {
-    let aux =
-        |points, edges, c: &mut Collector<'a>| Ok::<_, candle_core::Error>([c.conv(points)?, c.conv(edges)?]);
-    Ok(Stack {
-        entry: from.entry.as_ref().map(|entry| c.conv(entry)).transpose()?,
-        hourglass: level(&from.hourglass, c)?,
-        feature_block: block(&from.feature_block, c)?,
-        feature_conv: c.conv(&from.feature_conv.conv)?,
-        feature_norm: c.norm(&from.feature_conv.bn)?,
-        heads: MapConvs {
-            heatmaps: c.conv(&from.heads.heatmaps)?,
-            aux: match &from.heads.aux {
-                Some(heads) => Some(aux(&heads.pointmaps, &heads.edgemaps, c)?),
-                None => None,
+    fn conv(&mut self, place: &str) -> Result<ConvAt> {
+        let node = self.node(place)?;
+        self.collector.conv(self.network.layers.conv(node)?)
+    }
+
+    fn norm(&mut self, place: &str) -> Result<NormAt> {
+        let node = self.node(place)?;
+        self.collector.norm(self.network.layers.norm(node)?)
+    }
+
+    /// The convolution at `place`, where there is one.
+    fn conv_if(&mut self, place: &str) -> Result<Option<ConvAt>> {
+        self.layers.contains_key(place).then(|| self.conv(place)).transpose()
+    }
+
+    fn block(&mut self, place: &str) -> Result<Block> {
+        let mut norm = |n: usize| self.norm(&format!("{place}.bn{n}"));
+        let norms = [norm(1)?, norm(2)?, norm(3)?];
+        let mut conv = |n: usize| self.conv(&format!("{place}.conv{n}.conv"));
+        let convs = [conv(1)?, conv(2)?, conv(3)?];
+        Ok(Block { norms, convs, skip: self.conv_if(&format!("{place}.skip_layer.conv"))? })
+    }
+
+    fn level(&mut self, place: &str, levels: usize) -> Result<Level> {
+        let inner = format!("{place}.low2");
+        Ok(Level {
+            up1: self.block(&format!("{place}.up1"))?,
+            low1: self.block(&format!("{place}.low1"))?,
+            low2: if levels > 1 {
+                Inner::Level(Box::new(self.level(&inner, levels - 1)?))
+            } else {
+                Inner::Bottom(Box::new(self.block(&inner)?))
             },
-        },
-        merge: match &from.merge {
-            Some(merge) => Some(Merge {
-                features: c.conv(&merge.features)?,
-                maps: MapConvs {
-                    heatmaps: c.conv(&merge.heatmaps)?,
-                    aux: match &merge.aux {
-                        Some((points, edges)) => Some(aux(points, edges, c)?),
-                        None => None,
-                    },
-                },
-            }),
+            low3: self.block(&format!("{place}.low3"))?,
+        })
+    }
+
+    /// A convolution for each kind of map, `out` or `merge`.
+    fn maps(&mut self, which: &str, stack: usize) -> Result<MapConvs> {
+        let place = |kind: &str| format!("{which}_{kind}.{stack}.conv");
+        let points = self.conv_if(&place("pointmaps"))?;
+        let edges = self.conv_if(&place("edgemaps"))?;
+        let aux = points.zip(edges).map(|(points, edges)| [points, edges]);
+        Ok(MapConvs { heatmaps: self.conv(&place("heatmaps"))?, aux })
+    }
+
+    fn stack(&mut self, stack: usize, levels: usize) -> Result<Stack> {
+        let merge = match self.conv_if(&format!("merge_features.{stack}.conv"))? {
+            Some(features) => Some(Merge { features, maps: self.maps("merge", stack)? }),
             None => None,
-        },
-    })
+        };
+        Ok(Stack {
+            entry: self.conv_if(&format!("hgs.{stack}.coordconv.conv"))?,
+            hourglass: self.level(&format!("hgs.{stack}"), levels)?,
+            feature_block: self.block(&format!("features.{stack}.0"))?,
+            feature_conv: self.conv(&format!("features.{stack}.1.conv"))?,
+            feature_norm: self.norm(&format!("features.{stack}.1.bn"))?,
+            heads: self.maps("out", stack)?,
+            merge,
+        })
+    }
 }
 
 impl Network {
-    /// Finds the parameters of `layers`, for batches of `images` images and registers of `lanes` values.
+    /// Finds the parameters of `model`, for batches of `images` images and registers of `lanes` values.
     pub(super) fn new<'a>(
-        layers: &'a Layers,
-        settings: &Settings,
+        model: &'a StackedHourglass,
         images: usize,
         lanes: usize,
-        c: &mut Collector<'a>,
+        collector: &mut Collector<'a>,
     ) -> Result<Self> {
-        let config = &layers.config;
-        for channels in [config.channels, layers.stem_channels()?] {
+        let config = model.config();
+        for channels in [config.channels, model.stem_channels()] {
             if !channels.is_multiple_of(2 * lanes) {
                 // Kernels read and write whole registers.
                 candle_core::bail!("training: expected channels a multiple of {}, got {channels}", 2 * lanes)
@@ -116,18 +142,24 @@ impl Network {
         let shape = Shape {
             size: Maps { images, height: side, width: side },
             channels: config.channels,
-            gates: config.attention.then(|| Gates::new(&attention::edge_to_point(config), edges, lanes)),
+            gates: config
+                .attention
+                .then(|| Gates::new(&edge_to_point(config.keypoints, &config.edges), edges, lanes)),
             table: coordinates::table(side)?,
             relu: ScaleRelu { scale: vec![1.0; layout.channels], shift: vec![0.0; layout.channels] },
             layout,
         };
-        let [first, second, third] = &layers.pre;
+        let network = &model.network;
+        let nodes = network.graph.nodes.iter().enumerate();
+        let layers = nodes.filter(|(_, node)| !node.place.is_empty());
+        let layers = layers.map(|(id, node)| (node.place.as_str(), id)).collect();
+        let mut find = Finder { layers, network, collector };
         Ok(Self {
-            pre: [block(first, c)?, block(second, c)?, block(third, c)?],
-            stacks: layers.stacks.iter().map(|from| stack(from, c)).collect::<Result<_>>()?,
+            pre: [find.block("pre.1")?, find.block("pre.3")?, find.block("pre.4")?],
+            stacks: (0..config.stacks).map(|s| find.stack(s, config.levels)).collect::<Result<_>>()?,
             stem: Maps { images, height: 2 * side, width: 2 * side },
             shape,
-            recompute: settings.recompute,
+            recompute: model.training.recompute,
         })
     }
 

@@ -98,9 +98,7 @@ impl Net {
         let vb = parameters.var_builder(dtype, &Device::Cpu);
         let model = match group {
             None => StackedHourglass::slim(&case.config(), vb).unwrap(),
-            Some(group) => {
-                StackedHourglass::build_slim(&case.config(), &Builder::new(vb, Some(group))).unwrap()
-            }
+            Some(group) => StackedHourglass::build(&case.config(), &Builder::new(vb, Some(group))).unwrap(),
         };
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {
@@ -112,17 +110,12 @@ impl Net {
         Self { model, parameters, images, part }
     }
 
-    /// The stem's activations.
-    fn stem(&self) -> Tensor {
-        self.model.layers.stem(&self.images, true).unwrap()
-    }
-
-    /// Loss, maps, gradients and statistics of a step whose network behind the stem is `run`.
+    /// Loss, maps, gradients and statistics of a step by `run` on the images.
     fn step(
         &self,
         run: impl Fn(&StackedHourglass, &Tensor) -> Result<Vec<Stage>>,
     ) -> BTreeMap<String, Vec<f64>> {
-        let stages = run(&self.model, &self.stem()).unwrap();
+        let stages = run(&self.model, &self.images).unwrap();
         let mut results = BTreeMap::new();
         let gradients = loss(&stages, self.part).backward().unwrap();
         for (name, var) in self.parameters.trainable() {
@@ -199,13 +192,13 @@ fn worst_gradient(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, V
     gradients().map(error).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
-fn layers(model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
-    model.layers.forward_t(x, true)
+fn layers(model: &StackedHourglass, images: &Tensor) -> Result<Vec<Stage>> {
+    model.network.graph.stages(&model.network.layers, images, true)
 }
 
 /// By the passes of the best instruction set.
-fn passes(model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
-    forward_on(Isa::best(), &model.layers, &model.training, x)
+fn passes(model: &StackedHourglass, images: &Tensor) -> Result<Vec<Stage>> {
+    forward_on(Isa::best(), model, &model.stem(images, true)?)
 }
 
 #[test]
@@ -214,7 +207,7 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
         let expected = Net::new(&case, DType::F64).step(layers);
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let ours = Net::new(&case, DType::F32)
-                .step(|model, x| forward_on(isa, &model.layers, &model.training, x));
+                .step(|model, images| forward_on(isa, model, &model.stem(images, true)?));
             let ([maps, statistics], (gradient, name)) =
                 (errors(&ours, &expected), worst_gradient(&ours, &expected));
             println!("{case:?}: {maps:e} {statistics:e} {gradient:e} {name}");
@@ -241,7 +234,7 @@ fn the_number_of_threads_changes_no_bit() {
 fn a_second_backward_pass_and_a_stage_without_a_gradient_are_as_they_should_be() {
     let net = Net::new(&CASES[0], DType::F32);
     let first = net.parameters.get("pre.1.conv1.conv.weight").unwrap();
-    let stages = passes(&net.model, &net.stem()).unwrap();
+    let stages = passes(&net.model, &net.images).unwrap();
     let whole = loss(&stages, net.part);
     let gradient = |loss: &Tensor| flat(loss.backward().unwrap().get(&first).unwrap());
     let once = gradient(&whole);
@@ -264,11 +257,7 @@ fn networks_that_do_not_fit_go_layer_by_layer() {
         [(CASES[0], DType::F32, true), (CASES[0], DType::F64, false), (narrow, DType::F32, false)]
     {
         let net = Net::new(&case, dtype);
-        assert_eq!(
-            super::forward(&net.model.layers, &net.model.training, &net.stem()).unwrap().is_some(),
-            fits,
-            "{case:?} {dtype:?}"
-        );
+        assert_eq!(super::forward(&net.model, &net.images).unwrap().is_some(), fits, "{case:?} {dtype:?}");
     }
 }
 
@@ -309,7 +298,7 @@ fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
 fn memory_of_a_larger_batch_is_not_kept_for_a_smaller_one() {
     let net = Net::new(&CASES[0], DType::F32);
     let step = |images: usize| {
-        let x = net.model.layers.stem(&net.images.narrow(0, 0, images).unwrap(), true).unwrap();
+        let x = net.images.narrow(0, 0, images).unwrap();
         let part = [0, CASES[0].images];
         drop(loss(&passes(&net.model, &x).unwrap(), part).backward().unwrap());
         net.model.training.memory.spare()

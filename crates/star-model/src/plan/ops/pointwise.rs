@@ -9,6 +9,9 @@ use crate::activation::Activation;
 /// Pixels a task: with 256 channels they and a panel of weights fill a tenth of a second-level cache.
 pub(super) const BLOCK: usize = 96;
 
+/// Most values that one product reads.
+pub(crate) const MOST_SOURCES: usize = 6;
+
 /// What one stretch of the inner loop reads: the first `len` channels of pixels that are `stride` floats apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
@@ -70,7 +73,7 @@ impl Pointwise<'_> {
             if pixels.is_empty() || count == 0 {
                 return;
             }
-            let mut runs = [Run { x: std::ptr::null(), stride: 0, len: 0 }; 4];
+            let mut runs = [Run { x: std::ptr::null(), stride: 0, len: 0 }; MOST_SOURCES];
             let runs = &mut runs[..self.sources.len()];
             for (run, source) in runs.iter_mut().zip(self.sources) {
                 let span = (pixels.len() - 1) * source.stride + source.len;

@@ -18,8 +18,9 @@ pub(crate) struct Stem<'a> {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     pub(crate) panels: &'a Panels,
-    /// Added before the ReLU, as large as the output: what constant input channels contribute.
+    /// Added before the activation, as large as the output: what constant input channels contribute.
     pub(crate) constant: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
 }
 
 impl Stem<'_> {
@@ -28,7 +29,7 @@ impl Stem<'_> {
         (self.padded - self.kernel) / self.stride + 1
     }
 
-    /// Runs it, with a ReLU, into `out`, `[side, side, panels.channels]`.
+    /// Runs it into `out`, `[side, side, panels.channels]`.
     pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
         let (kernels, panels, side) = (machine.kernels, self.panels, self.output_side());
         let (row, line) = (self.padded * self.channels, self.kernel * self.channels);
@@ -60,7 +61,7 @@ impl Stem<'_> {
                     out_stride: width,
                     residual: self.constant.map_or(std::ptr::null(), |constant| part(constant, at, span)),
                     residual_stride: width,
-                    activation: Activation::Relu,
+                    activation: self.activation,
                 };
                 #[expect(unsafe_code, reason = "call of a kernel")]
                 // SAFETY: every run, the panels, the output and the constant were checked to hold what the strip

@@ -159,6 +159,7 @@ fn the_stem_agrees_with_candles_convolution_and_adds_its_constant() {
             stride,
             panels: &panels,
             constant: Some(&constant),
+            activation: Activation::Relu,
         };
         let expected = channels_last(&y, to);
         let mut out = vec![f32::NAN; expected.len()];

@@ -3,8 +3,8 @@
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ChannelOrder, InputSpec, MAP_STRIDE, check_face_scale, tight};
-use crate::heatmap_activation::HeatmapActivation;
+use crate::HeatmapActivation;
+use crate::input::{ChannelOrder, InputSpec, MAP_STRIDE, check_face_scale, tight};
 
 /// Resolutions that run side by side in the last stage.
 pub(crate) const BRANCHES: usize = 4;

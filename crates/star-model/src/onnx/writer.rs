@@ -1,4 +1,4 @@
-//! A graph under construction: nodes in order, and the weights they name.
+//! The graph of a file under construction: nodes in order, and the weights they name.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::checkpoint::Tensors;
 const EPS: f32 = 1e-5;
 
 /// Nodes and weights so far. Every method that adds a node returns the name of its output.
-pub(super) struct Graph<'a> {
+pub(super) struct Writer<'a> {
     tensors: &'a Tensors,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) weights: Vec<TensorProto>,
@@ -64,7 +64,7 @@ fn text(name: &str, value: &str) -> AttributeProto {
     }
 }
 
-impl<'a> Graph<'a> {
+impl<'a> Writer<'a> {
     pub(super) fn new(tensors: &'a Tensors) -> Self {
         Self { tensors, nodes: Vec::new(), weights: Vec::new(), added: BTreeSet::new() }
     }
@@ -147,9 +147,14 @@ impl<'a> Graph<'a> {
     pub(super) fn conv(&mut self, x: &str, name: &str, stride: usize) -> Result<String> {
         let weight = self.weight(&format!("{name}.weight"))?;
         let kernel = self.tensor(&weight)?.dim(2)?;
-        let bias = format!("{name}.bias");
-        let bias = if self.tensors.contains_key(&bias) { Some(self.weight(&bias)?) } else { None };
+        let bias = self.bias(name)?;
         Ok(self.conv_by(x, &weight, bias.as_deref(), (kernel, stride)))
+    }
+
+    /// The bias under `name`, where there is one.
+    pub(super) fn bias(&mut self, name: &str) -> Result<Option<String>> {
+        let bias = format!("{name}.bias");
+        self.tensors.contains_key(&bias).then(|| self.weight(&bias)).transpose()
     }
 
     /// A convolution by weights that have been added.

@@ -1,19 +1,20 @@
 //! The stacked hourglass with coordinate channels and attention maps (ADNet, ICCV 2021), the network of the paper.
 
-pub(crate) mod attention;
-pub(crate) mod layers;
-pub(crate) mod residual;
-pub(crate) mod stack;
+pub(crate) mod config;
+pub(crate) mod graph;
+pub(crate) mod names;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::network::Network;
 use crate::builder::Builder;
-use crate::config::{InputSpec, PUBLISHED_STEM, SlimHourglassConfig, StackedHourglassConfig};
-use crate::model::{LandmarkModel, Stage};
+use crate::graph::{NodeId, Op};
+use crate::plan::{CompileOptions, CompiledModel};
 use crate::training;
+use crate::{InputSpec, LandmarkModel, Stage};
 
-use layers::Layers;
+use config::{SlimHourglassConfig, StackedHourglassConfig};
 
 /// A stacked hourglass; parameter names are the published checkpoints'.
 ///
@@ -32,8 +33,8 @@ use layers::Layers;
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub struct StackedHourglass {
-    input: InputSpec,
-    pub(crate) layers: Layers,
+    config: StackedHourglassConfig,
+    pub(crate) network: Network,
     pub(crate) training: training::Settings,
 }
 
@@ -44,7 +45,7 @@ impl StackedHourglass {
     /// When `config` is out of range or a tensor is missing or misshapen; to see all such tensors at once, ask
     /// [`crate::checkpoint::check`] first.
     pub fn new(config: &StackedHourglassConfig, vb: VarBuilder) -> Result<Self> {
-        Self::build(config, &vb.into())
+        Self::build(&config.clone().into(), &vb.into())
     }
 
     /// Builds a network of another stem and input than the published.
@@ -52,21 +53,16 @@ impl StackedHourglass {
     /// # Errors
     /// As [`StackedHourglass::new`].
     pub fn slim(config: &SlimHourglassConfig, vb: VarBuilder) -> Result<Self> {
-        Self::build_slim(config, &vb.into())
+        Self::build(config, &vb.into())
     }
 
-    pub(crate) fn build(config: &StackedHourglassConfig, vb: &Builder) -> Result<Self> {
-        Self::with(config, PUBLISHED_STEM, InputSpec::reference(config.image_size), vb)
-    }
-
-    pub(crate) fn build_slim(config: &SlimHourglassConfig, vb: &Builder) -> Result<Self> {
+    pub(crate) fn build(config: &SlimHourglassConfig, vb: &Builder) -> Result<Self> {
         config.validate()?;
-        Self::with(&config.hourglass, config.stem, config.input(), vb)
-    }
-
-    fn with(config: &StackedHourglassConfig, stem: usize, input: InputSpec, vb: &Builder) -> Result<Self> {
-        let layers = Layers::new(config, stem, vb)?;
-        Ok(Self { layers, input, training: training::Settings::new(vb.group().cloned()) })
+        Ok(Self {
+            config: config.hourglass.clone(),
+            network: Network::new(graph::graph(config), config.input(), vb)?,
+            training: training::Settings::new(vb.group().cloned()),
+        })
     }
 
     /// With `recompute`, a training step keeps of each stack only its input and recomputes the rest in the backward pass: less
@@ -78,30 +74,53 @@ impl StackedHourglass {
         self
     }
 
+    /// Image to `[B, stem, S / 2, S / 2]`.
+    pub(crate) fn stem(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        self.network.check(images)?;
+        self.network.value(self.stem_node(), images, train)
+    }
+
+    /// The node of the stem's activations: the first ReLU.
+    fn stem_node(&self) -> NodeId {
+        self.network.graph.nodes.iter().position(|node| node.op == Op::Relu).unwrap_or(0)
+    }
+
+    /// Channels of the stem.
+    pub(crate) fn stem_channels(&self) -> usize {
+        self.network.graph.nodes[self.stem_node()].channels
+    }
+
     /// What the network behind its stem was built from.
     pub fn config(&self) -> &StackedHourglassConfig {
-        &self.layers.config
+        &self.config
+    }
+
+    /// Compiles the network for inference on this CPU. Later changes of its weights do not reach the result.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn compile(&self) -> Result<CompiledModel> {
+        self.compile_with(&CompileOptions::default())
+    }
+
+    /// Compiles the network as `options` say.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
+    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
+        self.network.compile(options)
     }
 }
 
 impl LandmarkModel for StackedHourglass {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
-        let size = self.input.image_size;
-        match images.dims() {
-            [_, 3, h, w] if *h == size && *w == size => {}
-            _ => bail!("images: expected [B, 3, {size}, {size}], got {:?}", images.dims()),
-        }
-        if images.dim(0)? == 0 {
-            bail!("images: expected at least one, got {:?}", images.dims())
-        }
-        let x = self.layers.stem(images, train)?;
-        if train && let Some(stages) = training::forward(&self.layers, &self.training, &x)? {
+        if train && let Some(stages) = training::forward(self, images)? {
             return Ok(stages);
         }
-        self.layers.forward_t(&x, train)
+        self.network.stages(images, train)
     }
 
     fn input(&self) -> &InputSpec {
-        &self.input
+        &self.network.input
     }
 }

@@ -4,10 +4,18 @@
 //! calls the head `keypoint_head.final_layer` (0.x) or `head.conv_layers` and `head.final_layer` (1.x). Classifiers (the
 //! public ImageNet files and timm's) share the trunk's names and carry a classification head, which is left out.
 
+use std::fmt;
+
 use candle_core::{Result, bail};
 
-use super::Tensors;
-use crate::{HeatmapActivation, HrNetConfig};
+use super::HrNet;
+use super::config::HrNetConfig;
+use super::graph::graph;
+use crate::builder::Builder;
+use crate::checkpoint::Tensors;
+use crate::graph::Graph;
+use crate::networks::architecture::Definition;
+use crate::{HeatmapActivation, InputSpec, LandmarkModel};
 
 /// A tensor that every HRNet has, whatever its shape.
 const SIGNATURE_KEY: &str = "stage2.0.branches.0.0.conv1.weight";
@@ -31,17 +39,12 @@ const MMPOSE_HEAD: [(&str, &str); 5] = [
 ];
 
 /// Whether tensors are those of an HRNet, whatever scheme its keys follow.
-pub(super) fn is_hrnet(tensors: &Tensors) -> bool {
+pub(crate) fn is_hrnet(tensors: &Tensors) -> bool {
     tensors.contains_key(SIGNATURE_KEY) || tensors.contains_key(&format!("backbone.{SIGNATURE_KEY}"))
 }
 
-/// Whether the internal key `name` lies behind the trunk and so depends on the keypoints.
-pub(super) fn is_head_key(name: &str) -> bool {
-    name.starts_with(HEAD)
-}
-
 /// The same tensors under the keys used here, without classification heads and counters.
-pub(super) fn to_internal_keys(tensors: Tensors) -> Tensors {
+pub(crate) fn to_internal_keys(tensors: Tensors) -> Tensors {
     let mmpose = tensors.contains_key(&format!("backbone.{SIGNATURE_KEY}"));
     let wanted = |name: &String| {
         !name.ends_with(".num_batches_tracked") && !CLASSIFIER.iter().any(|head| name.starts_with(head))
@@ -68,7 +71,7 @@ fn from_mmpose(name: String) -> String {
 ///
 /// # Errors
 /// Names the first tensor that is not there.
-pub(super) fn infer(tensors: &Tensors, image_size: usize) -> Result<HrNetConfig> {
+pub(crate) fn infer(tensors: &Tensors, image_size: usize) -> Result<HrNetConfig> {
     let first_dim = |name: &str| match tensors.get(name).and_then(|tensor| tensor.dims().first().copied()) {
         Some(size) => Ok(size),
         None if name.starts_with(HEAD) => bail!(
@@ -92,6 +95,43 @@ pub(super) fn infer(tensors: &Tensors, image_size: usize) -> Result<HrNetConfig>
     };
     config.validate()?;
     Ok(config)
+}
+
+impl Definition for HrNetConfig {
+    fn validate(&self) -> Result<()> {
+        Self::validate(self)
+    }
+
+    fn keypoints(&self) -> usize {
+        self.keypoints
+    }
+
+    fn input(&self) -> InputSpec {
+        Self::input(self)
+    }
+
+    fn graph(&self) -> Graph {
+        graph(self)
+    }
+
+    fn build(&self, vb: &Builder, _: bool) -> Result<Box<dyn LandmarkModel>> {
+        Ok(Box::new(HrNet::build(self, vb)?))
+    }
+
+    fn may_be_surplus(&self, name: &str) -> bool {
+        name.ends_with(".num_batches_tracked")
+    }
+
+    /// Those behind the trunk.
+    fn is_head_key(&self, name: &str) -> bool {
+        name.starts_with(HEAD)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { width, modules: [second, third, fourth], blocks, image_size, .. } = self;
+        write!(f, "HRNet-W{width}, {second}/{third}/{fourth} modules of {blocks} blocks a stage, ")?;
+        write!(f, "image {image_size} px")
+    }
 }
 
 #[cfg(test)]

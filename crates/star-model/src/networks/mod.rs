@@ -1,0 +1,13 @@
+//! The networks: each a folder that writes its graph, names its tensors and reads its shape off a checkpoint.
+
+mod architecture;
+pub(crate) mod hourglass;
+pub(crate) mod hrnet;
+mod network;
+
+pub use architecture::Architecture;
+pub use hourglass::StackedHourglass;
+pub use hourglass::config::{SlimHourglassConfig, StackedHourglassConfig};
+pub use hrnet::HrNet;
+pub use hrnet::config::HrNetConfig;
+pub(crate) use network::Network;

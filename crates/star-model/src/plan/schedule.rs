@@ -1,0 +1,320 @@
+//! From rewritten values to steps over slots of memory: each value gets a slot when it is made, which is free again when it was read
+//! for the last time; a sum is written over its addend where nothing reads that later.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use super::fold::Linear;
+use super::lowered::{Conv, Kind, Lowered, ValueId};
+use super::memory::{Buffer, aligned};
+use super::ops::coordinates;
+use super::ops::panels::Panels;
+use super::ops::pointwise::ScaleRelu;
+use super::program::{Addend, Input, Op, Program, Step};
+use crate::coord_conv;
+use crate::gate::edge_to_point;
+
+/// Channels of an image.
+const COLOURS: usize = 3;
+
+/// Maps lower or narrower than this go the direct way: a Winograd tile would be mostly border, and its weights, four
+/// times as many, would be read for a handful of tiles.
+const WINOGRAD_SIDE: usize = 12;
+
+/// Slots of memory, and which are free.
+#[derive(Default)]
+struct Slots {
+    sizes: Vec<usize>,
+    free: Vec<usize>,
+}
+
+impl Slots {
+    /// A slot for `floats`: the smallest free one that is large enough, or the largest one grown.
+    fn take(&mut self, floats: usize) -> usize {
+        let fits = |slot: &usize| self.sizes[*slot] >= floats;
+        let free = || self.free.iter().copied();
+        let best = free().filter(fits).min_by_key(|&slot| self.sizes[slot]);
+        let slot = best.or_else(|| free().max_by_key(|&slot| self.sizes[slot])).unwrap_or(self.sizes.len());
+        if slot == self.sizes.len() {
+            self.sizes.push(floats);
+        }
+        self.sizes[slot] = self.sizes[slot].max(floats);
+        self.free.retain(|&other| other != slot);
+        slot
+    }
+}
+
+/// Where a value lies: channels-last, `stride` floats from pixel to pixel.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: usize,
+    side: usize,
+    stride: usize,
+}
+
+impl Place {
+    fn pixels(self) -> usize {
+        self.side * self.side
+    }
+
+    fn floats(self) -> usize {
+        self.pixels() * self.stride
+    }
+}
+
+struct Scheduler<'a> {
+    lowered: &'a Lowered,
+    lanes: usize,
+    steps: Vec<Step>,
+    slots: Slots,
+    places: Vec<Option<Place>>,
+    /// The last other value that reads each value.
+    last: Vec<Option<ValueId>>,
+    /// Side of the image with its border.
+    padded: usize,
+}
+
+impl Program {
+    /// The steps of a rewritten network, for registers of `lanes` values.
+    pub(super) fn of(lowered: &Lowered, lanes: usize) -> Result<Self> {
+        let Some(image) = lowered.order.first().map(|&id| &lowered.values[id]) else {
+            bail!("a network without nodes")
+        };
+        let first = lowered.convs().into_iter().filter_map(|id| lowered.conv(id)).next();
+        let border = first.map_or(0, |conv| conv.linear.kernel / 2);
+        // A stage's maps are shown to the caller as soon as they are made.
+        let others = |(id, readers): (ValueId, &Vec<ValueId>)| {
+            readers.iter().rev().copied().find(|&reader| reader != id)
+        };
+        let last = lowered.readers().iter().enumerate().map(others).collect();
+        let places = vec![None; lowered.values.len()];
+        let padded = image.side + 2 * border;
+        let (steps, slots) = (Vec::new(), Slots::default());
+        let mut scheduler = Scheduler { lowered, lanes, steps, slots, places, last, padded };
+        for &id in &lowered.order {
+            scheduler.value(id)?;
+        }
+        let image_slot = scheduler.place(lowered.order[0])?.slot;
+        let map_size = lowered.stages.first().map_or(0, |&stage| lowered.values[stage].side);
+        let gates = lowered.edges.as_ref().map(|edges| {
+            let (matrix, bias) = edge_to_point(lowered.layout.points, edges);
+            Panels::pack(&matrix, &bias, edges.len(), lanes)
+        });
+        Ok(Self {
+            steps: scheduler.steps,
+            slots: scheduler.slots.sizes,
+            image: image_slot,
+            border,
+            image_size: image.side,
+            map_size,
+            stages: lowered.stages.len(),
+            layout: lowered.layout.clone(),
+            gates,
+            coordinates: coordinates::table(map_size)?,
+        })
+    }
+}
+
+impl Scheduler<'_> {
+    fn place(&self, id: ValueId) -> Result<Place> {
+        self.places[id].map_or_else(|| bail!("{}: read before it was made", self.lowered.values[id].name), Ok)
+    }
+
+    /// Memory for value `id` with `stride` floats a pixel.
+    fn make(&mut self, id: ValueId, stride: usize) -> Place {
+        let side = self.lowered.values[id].side;
+        let place = Place { slot: self.slots.take(side * side * stride), side, stride };
+        self.places[id] = Some(place);
+        place
+    }
+
+    /// As [`Scheduler::make`], channels padded to whole registers.
+    fn make_padded(&mut self, id: ValueId) -> Place {
+        self.make(id, self.lowered.values[id].channels.next_multiple_of(self.lanes))
+    }
+
+    /// Memory for value `id`, which is `addend` and something: that of the addend where nobody reads it later, not even `id` itself
+    /// as an input.
+    fn make_onto(&mut self, id: ValueId, addend: Option<ValueId>) -> Result<(Place, Addend)> {
+        let Some(addend) = addend else { return Ok((self.make_padded(id), Addend::None)) };
+        let from = self.place(addend)?;
+        let inputs = self.lowered.values[id].kind.inputs();
+        let once = inputs.iter().filter(|&&input| input == addend).count() == 1;
+        if self.last[addend] == Some(id) && once {
+            self.places[id] = Some(from);
+            return Ok((from, Addend::InPlace));
+        }
+        Ok((self.make_padded(id), Addend::Slot(from.slot)))
+    }
+
+    /// Frees what value `id` was the last to read, and `id` itself where nobody reads it; not memory that `id` has taken over.
+    fn free(&mut self, id: ValueId) {
+        let own = self.places[id].map(|place| place.slot);
+        let mut inputs = self.lowered.values[id].kind.inputs();
+        inputs.sort_unstable();
+        inputs.dedup();
+        for input in inputs.into_iter().filter(|&input| self.last[input] == Some(id)) {
+            let slot = self.places[input].map(|place| place.slot);
+            self.slots.free.extend(slot.filter(|_| slot != own));
+        }
+        if self.last[id].is_none() {
+            self.slots.free.extend(own);
+        }
+    }
+
+    fn push(&mut self, name: String, op: Op, output: Place, multiplications: u64) {
+        let (output, floats) = (output.slot, output.floats());
+        self.steps.push(Step { name, op, output, floats, multiplications });
+    }
+
+    /// Adds the steps that make a value.
+    fn value(&mut self, id: ValueId) -> Result<()> {
+        let value = &self.lowered.values[id];
+        let name = value.name.clone();
+        match &value.kind {
+            Kind::Gone => return Ok(()),
+            Kind::Image => {
+                let slot = self.slots.take(self.padded * self.padded * COLOURS);
+                self.places[id] = Some(Place { slot, side: self.padded, stride: COLOURS });
+                return Ok(());
+            }
+            Kind::Conv(conv) => self.conv(id, name, conv)?,
+            Kind::MaxPool(x) => {
+                let x = self.place(*x)?;
+                let out = self.make(id, x.stride);
+                let (height, width) = (out.side, out.side);
+                let op = Op::MaxPool { input: x.slot, height, width, channels: x.stride };
+                self.push("pool".to_string(), op, out, 0);
+            }
+            Kind::UpsampleAdd { base, low } => {
+                let (low, (out, Addend::InPlace)) = (self.place(*low)?, self.make_onto(id, Some(*base))?)
+                else {
+                    bail!("maps that something is upsampled onto are read again later")
+                };
+                let (height, width) = (low.side, low.side);
+                let op = Op::UpsampleAdd { low: low.slot, height, width, channels: low.stride };
+                self.push("upsample".to_string(), op, out, 0);
+            }
+            &Kind::Bilinear { low, factor, base, activation } => {
+                let (out, base) = self.make_onto(id, base)?;
+                let low = self.place(low)?;
+                let (height, width, channels) = (low.side, low.side, low.stride);
+                let op = Op::Bilinear { low: low.slot, height, width, channels, factor, base, activation };
+                self.push("bilinear".to_string(), op, out, 0);
+            }
+            Kind::Coordinates { boundary } => {
+                let out = self.make(id, coordinates::CHANNELS);
+                let maps = boundary.map(|maps| self.place(maps)).transpose()?.map(|maps| maps.slot);
+                self.push("coordinates".to_string(), Op::Coordinates { maps }, out, 0);
+            }
+            Kind::Maps { raw, activation, stage } => {
+                let out = self.make(id, self.lowered.layout.channels);
+                self.pointwise(name.clone(), raw, out, Addend::None)?;
+                self.push(format!("{name}.activate"), Op::Activate { heatmaps: *activation }, out, 0);
+                self.push(format!("{name}.stage"), Op::Stage { stage: *stage }, out, 0);
+            }
+            _ => bail!("{name}: no step makes this"),
+        }
+        self.free(id);
+        Ok(())
+    }
+
+    fn conv(&mut self, id: ValueId, name: String, conv: &Conv) -> Result<()> {
+        let Some(source) = conv.sources.first() else { bail!("{name}: reads nothing") };
+        if matches!(self.lowered.values[source.x].kind, Kind::Image) {
+            return self.stem(id, name, conv);
+        }
+        let (out, residual) = self.make_onto(id, conv.addend)?;
+        if conv.is_pointwise() {
+            return self.pointwise(name, conv, out, residual);
+        }
+        let x = self.place(source.x)?;
+        if conv.sources.len() > 1 || conv.prepare.is_some() || conv.constant.is_some() {
+            bail!("{name}: a convolution with a window that reads more than one value")
+        }
+        let (input, height, width, channels) = (x.slot, x.side, x.side, x.stride);
+        let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
+        let op = if kernel == 3 && stride == 1 && x.side >= WINOGRAD_SIDE {
+            let panels = conv.linear.pack_winograd(x.stride, self.lanes);
+            Op::Winograd { input, height, width, panels, residual, activation }
+        } else {
+            let panels = conv.linear.pack(x.stride, self.lanes);
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation }
+        };
+        self.push(name, op, out, conv.multiplications);
+        Ok(())
+    }
+
+    fn pointwise(&mut self, name: String, conv: &Conv, out: Place, residual: Addend) -> Result<()> {
+        let sources = conv.sources.iter().map(|source| {
+            let x = self.place(source.x)?;
+            Ok(Input { slot: x.slot, floats: x.floats(), stride: x.stride, len: source.len })
+        });
+        let sources: Vec<Input> = sources.collect::<Result<_>>()?;
+        let stride = sources.first().map_or(0, |first| first.stride);
+        let prepare = conv.prepare.as_ref().map(|prepare| {
+            let padded = |values: &[f64]| {
+                let mut values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+                values.resize(stride, 0.0);
+                values
+            };
+            ScaleRelu { scale: padded(&prepare.scale), shift: padded(&prepare.shift) }
+        });
+        let (panels, activation) = (conv.linear.pack(conv.linear.inputs, self.lanes), conv.activation);
+        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels: out.pixels() };
+        self.push(name, op, out, conv.multiplications);
+        Ok(())
+    }
+
+    /// The first convolution, of the image with its border.
+    fn stem(&mut self, id: ValueId, name: String, conv: &Conv) -> Result<()> {
+        let image = self.place(conv.sources[0].x)?;
+        if conv.sources.len() > 1 || conv.addend.is_some() {
+            bail!("{name}: a convolution of the image and something else")
+        }
+        let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
+        let out = self.make_padded(id);
+        let size = self.padded - 2 * (kernel / 2);
+        let constant =
+            conv.constant.as_ref().map(|constant| constant_map(constant, size, stride, out.stride));
+        let (panels, constant) = (conv.linear.pack(COLOURS, self.lanes), constant.transpose()?);
+        let op =
+            Op::Stem { image: image.slot, padded: self.padded, kernel, stride, panels, constant, activation };
+        self.push(name, op, out, conv.multiplications);
+        Ok(())
+    }
+}
+
+/// What constant coordinate channels contribute to a convolution of a `size`-pixel image: `[side, side, stride]`.
+fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Result<Buffer> {
+    let grid = coord_conv::coordinates(size, size, DType::F32, &Device::Cpu)?.narrow(1, 0, conv.inputs)?;
+    let weights: Vec<f32> = conv.weights.iter().map(|&weight| weight as f32).collect();
+    let weights =
+        Tensor::from_vec(weights, (conv.outputs(), conv.inputs, conv.kernel, conv.kernel), &Device::Cpu)?;
+    let map = grid.contiguous()?.conv2d(&weights, conv.kernel / 2, step, 1, 1)?;
+    let (_, outputs, h, w) = map.dims4()?;
+    let planes = map.flatten_all()?.to_vec1::<f32>()?;
+    let mut pixels = vec![0.0; h * w * stride];
+    for (c, plane) in planes.chunks_exact((h * w).max(1)).enumerate().take(outputs) {
+        for (pixel, &value) in pixels.chunks_exact_mut(stride).zip(plane) {
+            pixel[c] = value;
+        }
+    }
+    Ok(aligned(&pixels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freed_memory_is_used_again_and_live_memory_is_not() {
+        let mut slots = Slots::default();
+        let (large, small) = (slots.take(1024), slots.take(128));
+        assert_ne!(large, small);
+        slots.free.extend([large, small]);
+        // fits the small one; the next fits neither what is left nor less, so the large one grows
+        assert_eq!(slots.take(32), small);
+        assert_eq!(slots.take(4096), large);
+        assert_eq!(slots.sizes, [4096, 128]);
+    }
+}
