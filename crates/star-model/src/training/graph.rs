@@ -12,44 +12,51 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
 };
 
-use super::LANES;
-use super::network::Network;
-use super::parameters::Collector;
+use super::forward::Shared;
+use super::plan::{LayerAt, Plan};
 use super::step::Step;
 use crate::cpu::with_slice;
+use crate::networks::Network;
 use crate::plan::kernels::Isa;
-use crate::{AuxMaps, StackedHourglass, Stage};
+use crate::{AuxMaps, Stage};
 
-/// Whether the passes can train `model` on images of this type: in `f32` on the CPU, all widths whole registers.
-fn fits(model: &StackedHourglass, images: &Tensor) -> bool {
-    let config = model.config();
-    // blocks are half as wide inside
-    let channels = [config.channels, model.stem_channels()];
-    let wide = channels.iter().all(|channels| channels.is_multiple_of(2 * LANES));
-    let halves = config.map_size().is_multiple_of(1 << config.levels);
-    images.device().is_cpu() && images.dtype() == DType::F32 && wide && halves
-}
-
-/// The stages of `model` in training on `images`; `None` where it has to go layer by layer.
-pub(crate) fn forward(model: &StackedHourglass, images: &Tensor) -> Result<Option<Vec<Stage>>> {
-    if !fits(model, images) {
-        return Ok(None);
+/// The stages of `network` in training on `images`; `None` where it has to go node by node.
+pub(crate) fn forward(network: &Network, images: &Tensor) -> Result<Option<Vec<Stage>>> {
+    let fits = images.device().is_cpu() && images.dtype() == DType::F32;
+    match network.training.plan.as_ref().filter(|_| fits) {
+        Some(plan) => forward_on(Isa::best(), network, plan, images).map(Some),
+        None => Ok(None),
     }
-    forward_on(Isa::best(), model, &model.stem(images, true)?).map(Some)
 }
 
-pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Result<Vec<Stage>> {
-    let (kernels, settings) = (isa.kernels()?, &model.training);
-    let mut collector = Collector::default();
+pub(super) fn forward_on(
+    isa: Isa,
+    network: &Network,
+    plan: &Arc<Plan>,
+    images: &Tensor,
+) -> Result<Vec<Stage>> {
+    let (kernels, settings, layers) = (isa.kernels()?, &network.training, &network.layers);
+    let x = network.value(plan.given, images, true)?;
     let (b, c, h, w) = x.dims4()?;
     settings.memory.prepare(b);
-    let network = Network::new(model, b, kernels.lanes(), &mut collector)?;
-    let Collector { tensors: parameters, norms } = collector;
-    let count = norms.len();
+    let (mut parameters, mut norms) = (Vec::new(), Vec::new());
+    for layer in &plan.layers {
+        let pair = match *layer {
+            LayerAt::Conv(node) => layers.conv(node)?.parameters(),
+            LayerAt::Norm(node) => {
+                norms.push(layers.norm(node)?);
+                layers.norm(node)?.parameters()
+            }
+        };
+        for tensor in pair {
+            parameters.push(tensor.contiguous()?);
+        }
+    }
     let step = Arc::new(Step {
-        network,
+        plan: Arc::clone(plan),
+        shared: Shared::new(plan, kernels.lanes()),
+        recompute: settings.recompute,
         parameters,
-        norms: count,
         memory: settings.memory.clone(),
         group: settings.group.clone(),
         kernels,
@@ -63,14 +70,14 @@ pub(super) fn forward_on(isa: Isa, model: &StackedHourglass, x: &Tensor) -> Resu
     }
     let take = |index: usize| token.apply_op1(Take { step: Arc::clone(&step), index });
     let stage = |i: usize| {
-        let aux = if model.config().attention {
+        let aux = if plan.edges.is_some() {
             Some(AuxMaps { pointmaps: take(3 * i + 1)?, edgemaps: take(3 * i + 2)? })
         } else {
             None
         };
         Ok(Stage { heatmaps: take(3 * i)?, aux })
     };
-    (0..model.config().stacks).map(stage).collect()
+    (0..plan.stages).map(stage).collect()
 }
 
 /// A token behind all parameters: a tree, three branches a node.
@@ -214,7 +221,7 @@ impl CustomOp1 for Take {
         let Some(maps) = self.step.state().maps.get_mut(self.index).map(std::mem::take) else {
             candle_core::bail!("training: there are no maps {}", self.index)
         };
-        let side = self.step.network.shape.size.height;
+        let side = self.step.plan.map_side();
         let count = maps.len() / (self.step.x[0] * side * side);
         Ok((CpuStorage::F32(maps), (self.step.x[0], count, side, side).into()))
     }

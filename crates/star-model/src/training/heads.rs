@@ -4,18 +4,10 @@
 //! `h = max(0, z)`, `g = M e + b`, and what the network returns is `h p g`. Kept are `z`, `p` and `e`.
 
 use super::memory::Floats;
-use super::parameters::ConvAt;
 use super::{Maps, Passes};
 use crate::plan::ops::heads::{Layout, Planes, planes, statistics};
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::shared::Shared;
-
-/// A convolution for each kind of map: the heads, or those of a merge.
-pub(super) struct MapConvs {
-    pub(super) heatmaps: ConvAt,
-    /// Point maps and edge maps.
-    pub(super) aux: Option<[ConvAt; 2]>,
-}
 
 /// The edge-to-point matrix, packed for both directions.
 pub(super) struct Gates {
@@ -44,38 +36,6 @@ impl Gates {
                 matrix[point * edges + edge]
             }),
         }
-    }
-}
-
-impl MapConvs {
-    /// Each with the first channel of its maps.
-    pub(super) fn parts(&self, layout: &Layout) -> Vec<(ConvAt, usize)> {
-        let mut parts = vec![(self.heatmaps, 0)];
-        parts.extend(self.aux.iter().flat_map(|[p, e]| [(*p, layout.heat), (*e, layout.first_edge())]));
-        parts
-    }
-
-    /// Heads as one matrix `[layout.channels, inputs]` and its bias.
-    pub(super) fn heads(&self, passes: &Passes, layout: &Layout) -> (Vec<f32>, Vec<f32>) {
-        let inputs = self.heatmaps.inputs;
-        let (mut weights, mut biases) = (vec![0.0; layout.channels * inputs], vec![0.0; layout.channels]);
-        for (conv, first) in self.parts(layout) {
-            weights[first * inputs..][..conv.outputs * inputs].copy_from_slice(passes.values[conv.weight]);
-            biases[first..][..conv.outputs].copy_from_slice(passes.values[conv.bias]);
-        }
-        (weights, biases)
-    }
-
-    /// Convolutions of maps as one matrix `[outputs, layout.channels]`.
-    pub(super) fn merge(&self, passes: &Passes, layout: &Layout) -> Vec<f32> {
-        let mut weights = vec![0.0; self.heatmaps.outputs * layout.channels];
-        for (conv, first) in self.parts(layout) {
-            let rows = passes.values[conv.weight].chunks_exact(conv.inputs);
-            for (to, from) in weights.chunks_exact_mut(layout.channels).zip(rows) {
-                to[first..][..conv.inputs].copy_from_slice(from);
-            }
-        }
-        weights
     }
 }
 

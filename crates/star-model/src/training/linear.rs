@@ -10,7 +10,7 @@ use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::plan::ops::shared::{Shared, part};
 
 /// Most inputs of one product.
-const INPUTS: usize = 2;
+const INPUTS: usize = 6;
 
 /// The first `len` channels of pixels that are `stride` floats apart, normed first where there is a norm.
 #[derive(Clone, Copy)]

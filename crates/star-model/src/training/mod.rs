@@ -1,46 +1,45 @@
-//! The stacked hourglass in training on a CPU: forward and backward passes by the kernels of the inference plan.
+//! Networks in training on a CPU: forward and backward passes by the kernels of the inference plan.
 //!
 //! Everything behind the stem is one operation of candle's graph (`graph`). Inside, activations are channels-last and all pixels of a
-//! batch one long list, so that a 1x1 convolution is one product; each layer's backward pass mirrors its forward pass (`block`,
-//! `level`, `stack`, `network`), and memory comes back as soon as it was read for the last time (`memory`). What is cheap to
-//! recompute is not kept: activations behind norms, features, gated heatmaps.
+//! batch one long list, so that a 1x1 convolution is one product. `plan` says what the values of the network's graph are and how they
+//! are made, `forward` makes them, `backward` goes the other way, and memory comes back as soon as it was read for the last time
+//! (`memory`). What is cheap to recompute is not kept: activations behind norms, gated heatmaps.
 //!
 //! Results do not depend on the number of threads: sums over pixels are taken in blocks of fixed size.
 
-mod block;
+mod backward;
+mod forward;
 mod graph;
 mod head_gradients;
 mod heads;
-mod level;
 mod linear;
+mod maps;
 mod memory;
-mod network;
 mod norm;
 mod parameters;
+mod plan;
 mod spatial;
-mod stack;
 mod step;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Error, Result};
-use linear::{Finish, Input, Linear};
 use norm::{Norm, Sums};
-use parameters::{ConvAt, NormAt};
+use parameters::NormAt;
 
 use crate::cpu::batch_norm::Statistics;
+use crate::graph::Graph;
 use crate::plan::kernels::Kernels;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::Machine;
-use crate::plan::ops::panels::Panels;
-use crate::plan::ops::pointwise::Residual;
 use crate::process_group::ProcessGroup;
 
 pub(crate) use graph::forward;
 use memory::Memory;
+use plan::Plan;
 
 /// Channels are padded to whole registers nowhere here: networks whose channels are no multiple of this go layer by layer.
 const LANES: usize = 16;
@@ -54,11 +53,14 @@ pub(crate) struct Settings {
     group: Option<ProcessGroup>,
     /// Whether the backward pass recomputes the stacks instead of keeping their activations.
     pub(crate) recompute: bool,
+    /// Where these passes can train the network.
+    plan: Option<Arc<Plan>>,
 }
 
 impl Settings {
-    pub(crate) fn new(group: Option<ProcessGroup>) -> Self {
-        Self { memory: Memory::default(), group, recompute: false }
+    pub(crate) fn new(graph: &Graph, group: Option<ProcessGroup>) -> Self {
+        let plan = Plan::new(graph).map(Arc::new);
+        Self { memory: Memory::default(), group, recompute: false, plan }
     }
 }
 
@@ -142,16 +144,6 @@ impl Passes<'_> {
         let result = if self.group.is_some() { pass() } else { rayon::scope(|_| pass()) };
         let outcome = std::mem::take(&mut *self.outcome.lock().unwrap_or_else(PoisonError::into_inner));
         outcome.failure.map_or(Ok((result, outcome.statistics)), Err)
-    }
-
-    /// From the gradient `d` at the output of a 1x1 convolution to that at its input.
-    fn back(&self, conv: ConvAt, d: &[f32], finish: Finish, add: Residual, out: &mut [f32]) -> Sums {
-        let (weights, inputs) = (self.values[conv.weight], conv.inputs);
-        let lanes = self.kernels.lanes();
-        let panels =
-            &Panels::gathered(&vec![0.0; inputs], conv.outputs, lanes, |c, k| weights[k * inputs + c]);
-        let pixels = d.len() / conv.outputs;
-        Linear { pixels, inputs: &[Input::all(d, conv.outputs)], panels, add, finish }.run(self, out)
     }
 
     /// Calls `work` with each image: one a thread where there are enough of them, otherwise one after the other on all threads.

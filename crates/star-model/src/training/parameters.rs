@@ -5,8 +5,6 @@ use candle_core::{Result, Storage, Tensor, bail};
 use super::Passes;
 use super::memory::Floats;
 use super::norm::{InputGradient, Norm, Sums};
-use crate::layers::Conv2d;
-use crate::norm::BatchNorm;
 
 /// A convolution's place in the list, and its sizes.
 #[derive(Clone, Copy)]
@@ -23,33 +21,6 @@ pub(super) struct NormAt {
     pub(super) weight: usize,
     pub(super) bias: usize,
     pub(super) statistics: usize,
-}
-
-/// Writes down the parameters that it is shown.
-#[derive(Default)]
-pub(super) struct Collector<'a> {
-    pub(super) tensors: Vec<Tensor>,
-    pub(super) norms: Vec<&'a BatchNorm>,
-}
-
-impl<'a> Collector<'a> {
-    fn pair(&mut self, [weight, bias]: [&Tensor; 2]) -> Result<[usize; 2]> {
-        self.tensors.push(weight.contiguous()?);
-        self.tensors.push(bias.contiguous()?);
-        Ok([self.tensors.len() - 2, self.tensors.len() - 1])
-    }
-
-    pub(super) fn conv(&mut self, conv: &Conv2d) -> Result<ConvAt> {
-        let (outputs, inputs, ..) = conv.parameters()[0].dims4()?;
-        let [weight, bias] = self.pair(conv.parameters())?;
-        Ok(ConvAt { weight, bias, inputs, outputs })
-    }
-
-    pub(super) fn norm(&mut self, norm: &'a BatchNorm) -> Result<NormAt> {
-        let [weight, bias] = self.pair(norm.parameters())?;
-        self.norms.push(norm);
-        Ok(NormAt { weight, bias, statistics: self.norms.len() - 1 })
-    }
 }
 
 /// Calls `f` with the values of `tensors`, all contiguous `f32` on the CPU.
@@ -78,6 +49,23 @@ impl Gradients {
     pub(super) fn conv(&mut self, at: ConvAt, (weight, bias): (Vec<f32>, Vec<f32>)) {
         self.0[at.weight] = Some(weight);
         self.0[at.bias] = Some(bias);
+    }
+
+    pub(super) fn bias(&mut self, at: ConvAt, bias: Vec<f32>) {
+        self.0[at.bias] = Some(bias);
+    }
+
+    /// Of the weights of a 1x1 convolution for its inputs `from` on: `[outputs, some]`.
+    pub(super) fn columns(&mut self, at: ConvAt, from: usize, some: Vec<f32>) {
+        let len = some.len() / at.outputs;
+        if len == at.inputs {
+            self.0[at.weight] = Some(some);
+            return;
+        }
+        let all = self.0[at.weight].get_or_insert_with(|| vec![0.0; at.outputs * at.inputs]);
+        for (row, some) in all.chunks_exact_mut(at.inputs).zip(some.chunks_exact(len)) {
+            row[from..from + len].copy_from_slice(some);
+        }
     }
 
     /// Of a convolution in front of a norm, which takes its bias away again.

@@ -1,13 +1,14 @@
 //! One training step of the network: its forward pass, and what the backward pass needs of it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::forward::{Kept, Pass, Shared};
 use super::heads::Stage as Planes;
-use super::network::{KeptNetwork, Network};
 use super::parameters::{Gradients, with_values};
+use super::plan::Plan;
 use super::{Memory, Outcome, Passes};
 use crate::cpu::batch_norm::Statistics;
 use crate::plan::kernels::Kernels;
@@ -15,9 +16,10 @@ use crate::process_group::ProcessGroup;
 
 /// One forward pass and what its backward pass has gathered so far.
 pub(super) struct Step {
-    pub(super) network: Network,
+    pub(super) plan: Arc<Plan>,
+    pub(super) shared: Shared,
+    pub(super) recompute: bool,
     pub(super) parameters: Vec<Tensor>,
-    pub(super) norms: usize,
     pub(super) memory: Memory,
     pub(super) group: Option<ProcessGroup>,
     pub(super) kernels: &'static dyn Kernels,
@@ -29,7 +31,7 @@ pub(super) struct Step {
 #[derive(Default)]
 pub(super) struct State {
     /// Emptied by the backward pass; a second one recomputes it.
-    pub(super) kept: Option<KeptNetwork>,
+    pub(super) kept: Option<Kept>,
     pub(super) statistics: Vec<Option<Statistics>>,
     /// Maps that nobody took yet, three a stage.
     pub(super) maps: Vec<Vec<f32>>,
@@ -45,18 +47,22 @@ impl Step {
     }
 
     fn passes<'a>(&'a self, values: &'a [&'a [f32]]) -> Passes<'a> {
-        let outcome = Mutex::new(Outcome { statistics: vec![None; self.norms], failure: None });
+        let outcome = Mutex::new(Outcome { statistics: vec![None; self.plan.norms], failure: None });
         Passes { kernels: self.kernels, memory: &self.memory, values, group: self.group.as_ref(), outcome }
     }
 
+    fn pass<'a>(&'a self, passes: &'a Passes<'a>) -> Pass<'a> {
+        Pass { plan: &self.plan, shared: &self.shared, passes, images: self.x[0] }
+    }
+
     /// A forward pass on the stem's activations, planes.
-    pub(super) fn run(&self, x: &[f32]) -> Result<(Vec<Planes>, KeptNetwork, Vec<Option<Statistics>>)> {
+    pub(super) fn run(&self, x: &[f32]) -> Result<(Vec<Planes>, Kept, Vec<Option<Statistics>>)> {
         with_values(&self.parameters, |values| {
             let passes = self.passes(values);
             let ((stages, kept), statistics) = passes.run(|| {
                 let mut pixels = self.memory.take(x.len());
                 interleave(x, self.x, &mut pixels);
-                self.network.forward(&passes, pixels)
+                self.pass(&passes).forward(pixels, self.recompute)
             })?;
             Ok((stages, kept, statistics))
         })
@@ -65,7 +71,7 @@ impl Step {
     /// A backward pass; the gradient by the stem's activations.
     pub(super) fn run_back(
         &self,
-        kept: KeptNetwork,
+        kept: Kept,
         map_gradients: &[Option<Tensor>],
     ) -> Result<(Vec<f32>, Gradients)> {
         let map_gradients: Vec<Option<Tensor>> = map_gradients
@@ -84,7 +90,7 @@ impl Step {
                 let mut gradients = Gradients::new(values.len());
                 let mut dx = vec![0.0; self.x.iter().product()];
                 passes.run(|| {
-                    if let Some(d) = self.network.backward(&passes, kept, &stages, &mut gradients) {
+                    if let Some(d) = self.pass(&passes).backward(kept, &stages, &mut gradients) {
                         deinterleave(&d, self.x, &mut dx);
                     }
                 })?;

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::Plan;
 use super::graph::forward_on;
 use crate::builder::Builder;
 use crate::gradient_check::noise;
@@ -196,9 +198,13 @@ fn layers(model: &StackedHourglass, images: &Tensor) -> Result<Vec<Stage>> {
     model.network.graph.stages(&model.network.layers, images, true)
 }
 
+fn plan(model: &StackedHourglass) -> &Arc<Plan> {
+    model.network.training.plan.as_ref().unwrap()
+}
+
 /// By the passes of the best instruction set.
 fn passes(model: &StackedHourglass, images: &Tensor) -> Result<Vec<Stage>> {
-    forward_on(Isa::best(), model, &model.stem(images, true)?)
+    forward_on(Isa::best(), &model.network, plan(model), images)
 }
 
 #[test]
@@ -207,7 +213,7 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
         let expected = Net::new(&case, DType::F64).step(layers);
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let ours = Net::new(&case, DType::F32)
-                .step(|model, images| forward_on(isa, model, &model.stem(images, true)?));
+                .step(|model, images| forward_on(isa, &model.network, plan(model), images));
             let ([maps, statistics], (gradient, name)) =
                 (errors(&ours, &expected), worst_gradient(&ours, &expected));
             println!("{case:?}: {maps:e} {statistics:e} {gradient:e} {name}");
@@ -257,7 +263,11 @@ fn networks_that_do_not_fit_go_layer_by_layer() {
         [(CASES[0], DType::F32, true), (CASES[0], DType::F64, false), (narrow, DType::F32, false)]
     {
         let net = Net::new(&case, dtype);
-        assert_eq!(super::forward(&net.model, &net.images).unwrap().is_some(), fits, "{case:?} {dtype:?}");
+        assert_eq!(
+            super::forward(&net.model.network, &net.images).unwrap().is_some(),
+            fits,
+            "{case:?} {dtype:?}"
+        );
     }
 }
 
@@ -301,7 +311,7 @@ fn memory_of_a_larger_batch_is_not_kept_for_a_smaller_one() {
         let x = net.images.narrow(0, 0, images).unwrap();
         let part = [0, CASES[0].images];
         drop(loss(&passes(&net.model, &x).unwrap(), part).backward().unwrap());
-        net.model.training.memory.spare()
+        net.model.network.training.memory.spare()
     };
     let one = step(1);
     assert!(step(2) > one);

@@ -24,7 +24,6 @@ pub(super) struct WeightGradient {
     /// `[outputs, stride]`, the input's channels first.
     pub(super) weight: Floats,
     stride: usize,
-    inputs: usize,
     pub(super) bias: Vec<f32>,
 }
 
@@ -74,7 +73,7 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
         });
     }
     let bias = totals(&sums, outputs).into_iter().map(|sum| sum as f32).collect();
-    WeightGradient { weight: added(passes, parts, size), stride, inputs: input.len, bias }
+    WeightGradient { weight: added(passes, parts, size), stride, bias }
 }
 
 /// The sum of parts of `size` floats, in their order.
@@ -100,10 +99,5 @@ impl WeightGradient {
     /// Gradients of the weights of some outputs and inputs, and of the biases of those outputs.
     pub(super) fn part(&self, outputs: Range<usize>, inputs: Range<usize>) -> (Vec<f32>, Vec<f32>) {
         (cut(&self.weight, self.stride, outputs.clone(), inputs), self.bias[outputs].to_vec())
-    }
-
-    /// Of all of them.
-    pub(super) fn whole(&self) -> (Vec<f32>, Vec<f32>) {
-        self.part(0..self.bias.len(), 0..self.inputs)
     }
 }

@@ -9,9 +9,7 @@ use candle_nn::VarBuilder;
 
 use super::network::Network;
 use crate::builder::Builder;
-use crate::graph::{NodeId, Op};
 use crate::plan::{CompileOptions, CompiledModel};
-use crate::training;
 use crate::{InputSpec, LandmarkModel, Stage};
 
 use config::{SlimHourglassConfig, StackedHourglassConfig};
@@ -35,7 +33,6 @@ use config::{SlimHourglassConfig, StackedHourglassConfig};
 pub struct StackedHourglass {
     config: StackedHourglassConfig,
     pub(crate) network: Network,
-    pub(crate) training: training::Settings,
 }
 
 impl StackedHourglass {
@@ -61,7 +58,6 @@ impl StackedHourglass {
         Ok(Self {
             config: config.hourglass.clone(),
             network: Network::new(graph::graph(config), config.input(), vb)?,
-            training: training::Settings::new(vb.group().cloned()),
         })
     }
 
@@ -70,24 +66,8 @@ impl StackedHourglass {
     /// that are no multiple of 32, it changes nothing.
     #[must_use]
     pub fn recompute(mut self, recompute: bool) -> Self {
-        self.training.recompute = recompute;
+        self.network.training.recompute = recompute;
         self
-    }
-
-    /// Image to `[B, stem, S / 2, S / 2]`.
-    pub(crate) fn stem(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        self.network.check(images)?;
-        self.network.value(self.stem_node(), images, train)
-    }
-
-    /// The node of the stem's activations: the first ReLU.
-    fn stem_node(&self) -> NodeId {
-        self.network.graph.nodes.iter().position(|node| node.op == Op::Relu).unwrap_or(0)
-    }
-
-    /// Channels of the stem.
-    pub(crate) fn stem_channels(&self) -> usize {
-        self.network.graph.nodes[self.stem_node()].channels
     }
 
     /// What the network behind its stem was built from.
@@ -114,9 +94,6 @@ impl StackedHourglass {
 
 impl LandmarkModel for StackedHourglass {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
-        if train && let Some(stages) = training::forward(self, images)? {
-            return Ok(stages);
-        }
         self.network.stages(images, train)
     }
 

@@ -1,0 +1,341 @@
+//! The forward pass: the plan's values one after the other, each kept as long as anybody reads it.
+
+use std::collections::BTreeSet;
+
+use super::heads::{self, Gates, KeptMaps, Stage};
+use super::linear::{Finish, Input, Linear};
+use super::maps::{max_pool, upsample_add};
+use super::memory::Floats;
+use super::norm::{Norm, Sums};
+use super::plan::{Kind, Part, Plan, Slice, WhichMaps};
+use super::spatial::Spatial;
+use super::{Maps, Passes};
+use crate::coord_conv::BOUNDARY;
+use crate::gate::edge_to_point;
+use crate::graph::NodeId;
+use crate::plan::ops::coordinates;
+use crate::plan::ops::heads::Layout;
+use crate::plan::ops::panels::Panels;
+use crate::plan::ops::pointwise::{Residual, ScaleRelu};
+
+/// Floats a pixel of a buffer of coordinates: padded to the widest register.
+const COORDINATES: usize = 16;
+
+/// What all stages of a network share, for one instruction set.
+pub(super) struct Shared {
+    pub(super) layout: Layout,
+    pub(super) gates: Option<Gates>,
+    /// Applied to maps on their way into a product: the heatmaps' ReLU, which changes no other map.
+    relu: ScaleRelu,
+}
+
+/// Values that the backward pass reads, and those that a value still to come reads.
+pub(super) struct Kept {
+    pub(super) values: Vec<Option<Floats>>,
+    pub(super) norms: Vec<Option<Norm>>,
+    pub(super) maps: Vec<Option<KeptMaps>>,
+    /// The parts of the network whose values were dropped.
+    forgotten: Vec<bool>,
+}
+
+/// As many times nothing.
+pub(super) fn nothing<T>(count: usize) -> Vec<Option<T>> {
+    std::iter::repeat_with(|| None).take(count).collect()
+}
+
+/// A pass over a batch.
+pub(super) struct Pass<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) shared: &'a Shared,
+    pub(super) passes: &'a Passes<'a>,
+    pub(super) images: usize,
+}
+
+impl Shared {
+    /// For registers of `lanes` values.
+    pub(super) fn new(plan: &Plan, lanes: usize) -> Self {
+        let layout = Layout::new(plan.points, plan.edges.as_ref().map(Vec::len), lanes);
+        let gates = plan
+            .edges
+            .as_ref()
+            .map(|edges| Gates::new(&edge_to_point(plan.points, edges), edges.len(), lanes));
+        let relu = ScaleRelu { scale: vec![1.0; layout.channels], shift: vec![0.0; layout.channels] };
+        Self { layout, gates, relu }
+    }
+
+    /// Where maps lie among the channels of a stage's.
+    fn place(&self, which: WhichMaps) -> usize {
+        match which {
+            WhichMaps::Heat => 0,
+            WhichMaps::Points => self.layout.heat,
+            WhichMaps::Edges => self.layout.first_edge(),
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn size(&self, id: NodeId) -> Maps {
+        let side = self.plan.sides[id];
+        Maps { images: self.images, height: side, width: side }
+    }
+
+    /// The whole pass from the stem's activations; with `recompute`, what only a part of the network itself reads again is dropped at
+    /// its end. Returns the maps of every stage.
+    pub(super) fn forward(&self, x: Floats, recompute: bool) -> (Vec<Stage>, Kept) {
+        let count = self.plan.kinds.len();
+        let mut kept = Kept {
+            values: nothing(count),
+            norms: nothing(count),
+            maps: nothing(count),
+            forgotten: vec![false; self.plan.sections.len()],
+        };
+        kept.values[self.plan.given] = Some(x);
+        let mut stages = Vec::with_capacity(self.plan.stages);
+        for section in 0..self.plan.sections.len() {
+            self.section(section, &mut kept, &mut |planes| stages.push(planes));
+            if recompute && section > 0 {
+                self.forget(section, &mut kept);
+            }
+        }
+        (stages, kept)
+    }
+
+    /// Works out the values of one part of the network again, where they were dropped.
+    pub(super) fn again(&self, section: usize, kept: &mut Kept) {
+        if std::mem::take(&mut kept.forgotten[section]) {
+            self.section(section, kept, &mut |_| {});
+        }
+    }
+
+    /// The values of one part of the network that are not there yet; `on_stage` gets the maps of its stages.
+    fn section(&self, section: usize, kept: &mut Kept, on_stage: &mut dyn FnMut(Stage)) {
+        let mut waiting = self.plan.readers.clone();
+        for id in self.plan.sections[section].clone() {
+            if kept.values[id].is_none() {
+                self.value(id, kept, on_stage);
+            }
+            for (x, _) in self.plan.kinds[id].reads() {
+                waiting[x] = waiting[x].saturating_sub(1);
+                if waiting[x] == 0 && !self.plan.kept[x] {
+                    kept.values[x] = None;
+                }
+            }
+        }
+    }
+
+    /// Drops all values of a part that nothing behind it reads; coordinates stay, since the maps that they come from do not.
+    fn forget(&self, section: usize, kept: &mut Kept) {
+        kept.forgotten[section] = true;
+        let range = self.plan.sections[section].clone();
+        let later = self.plan.kinds[range.end..].iter().flat_map(Kind::reads).map(|(x, _)| x);
+        let later: BTreeSet<NodeId> = later.collect();
+        for id in range.filter(|id| !later.contains(id)) {
+            if !matches!(self.plan.kinds[id], Kind::Coordinates { .. }) {
+                kept.values[id] = None;
+                kept.norms[id] = None;
+                kept.maps[id] = None;
+            }
+        }
+    }
+
+    fn value(&self, id: NodeId, kept: &mut Kept, on_stage: &mut dyn FnMut(Stage)) {
+        let (passes, size) = (self.passes, self.size(id));
+        match &self.plan.kinds[id] {
+            Kind::Gone | Kind::Given => {}
+            Kind::Linear { parts, addend, .. } => {
+                let y = self.linear(id, parts, *addend, kept);
+                kept.values[id] = Some(y);
+            }
+            Kind::Spatial { conv, norm } => {
+                let Some((x, norm)) = self.normed(*norm, kept) else { return };
+                let spatial =
+                    Spatial { maps: size, channels: conv.outputs, weight: passes.values[conv.weight] };
+                let y = spatial.forward(passes, x, &norm.affine, passes.values[conv.bias]);
+                kept.values[id] = Some(y);
+            }
+            Kind::Norm { x, at } => {
+                // Where the product in front of it has not summed it yet.
+                if kept.norms[id].is_none()
+                    && let Some(x) = &kept.values[*x]
+                {
+                    let sums = Sums::of(passes, x, self.plan.channels[id]);
+                    kept.norms[id] = Some(passes.norm(*at, x, &sums));
+                }
+            }
+            Kind::MaxPool { x } => {
+                let pooled = kept.values[*x].as_ref().map(|values| max_pool(passes, self.size(*x), values));
+                kept.values[id] = pooled;
+            }
+            Kind::UpsampleAdd { base, low } => {
+                let Some(mut y) = self.taken(*base, kept) else { return };
+                if let Some(values) = &kept.values[*low] {
+                    upsample_add(passes, self.size(*low), values, &mut y);
+                }
+                kept.values[id] = Some(y);
+            }
+            Kind::Coordinates { boundary } => {
+                let maps = boundary.and_then(|maps| kept.maps[maps].as_ref());
+                kept.values[id] = Some(self.coordinates(id, maps));
+            }
+            Kind::Maps { heads, .. } => {
+                let maps = self.head_products(id, heads, kept);
+                let (planes, maps) =
+                    heads::forward(passes, &self.shared.layout, self.shared.gates.as_ref(), size, maps);
+                kept.maps[id] = Some(maps);
+                on_stage(planes);
+            }
+        }
+    }
+
+    /// A value to change: itself where nothing else reads it, a copy otherwise.
+    fn taken(&self, id: NodeId, kept: &mut Kept) -> Option<Floats> {
+        if self.plan.readers[id] == 1 && !self.plan.kept[id] {
+            return kept.values[id].take();
+        }
+        let values = kept.values[id].as_ref()?;
+        let mut copy = self.passes.memory.take(values.len());
+        copy.copy_from_slice(values);
+        Some(copy)
+    }
+
+    /// The input of norm `id`, and the norm.
+    pub(super) fn normed<'k>(&self, id: NodeId, kept: &'k Kept) -> Option<(&'k [f32], &'k Norm)> {
+        let Kind::Norm { x, .. } = self.plan.kinds[id] else { return None };
+        Some((kept.values[x].as_deref()?, kept.norms[id].as_ref()?))
+    }
+
+    /// What a product reads of value `id`.
+    pub(super) fn input<'k>(&'k self, id: NodeId, kept: &'k Kept) -> Input<'k> {
+        let channels = self.plan.channels[id];
+        if let Some((x, norm)) = self.normed(id, kept) {
+            return Input::normed(x, &norm.affine);
+        }
+        if let Some(maps) = &kept.maps[id] {
+            return Input::normed(&maps.maps, &self.shared.relu);
+        }
+        let values = kept.values[id].as_deref().unwrap_or_default();
+        match self.plan.kinds[id] {
+            Kind::Coordinates { .. } => Input { len: channels, ..Input::all(values, COORDINATES) },
+            _ => Input::all(values, channels),
+        }
+    }
+
+    /// Channels of value `id` as a product reads it.
+    pub(super) fn width(&self, id: NodeId) -> usize {
+        match self.plan.kinds[id] {
+            Kind::Maps { .. } => self.shared.layout.channels,
+            _ => self.plan.channels[id],
+        }
+    }
+
+    /// Where among the channels of value `x` a slice lies.
+    pub(super) fn place(&self, x: NodeId, slice: &Slice) -> usize {
+        match self.plan.kinds[x] {
+            Kind::Maps { .. } => self.shared.place(slice.maps),
+            _ => 0,
+        }
+    }
+
+    /// The weights of a product's part, `[outputs, width]`.
+    pub(super) fn weights(&self, part: &Part, outputs: usize) -> Vec<f32> {
+        let width = self.width(part.x);
+        let mut weights = vec![0.0; outputs * width];
+        for slice in &part.slices {
+            let rows = self.passes.values[slice.conv.weight].chunks_exact(slice.conv.inputs);
+            let at = self.place(part.x, slice);
+            for (to, row) in weights.chunks_exact_mut(width).zip(rows) {
+                to[at..at + slice.len].copy_from_slice(&row[slice.from..slice.from + slice.len]);
+            }
+        }
+        weights
+    }
+
+    fn linear(&self, id: NodeId, parts: &[Part], addend: Option<NodeId>, kept: &mut Kept) -> Floats {
+        let (passes, outputs) = (self.passes, self.plan.channels[id]);
+        let pixels = self.size(id).pixels();
+        let weights: Vec<(Vec<f32>, usize)> =
+            parts.iter().map(|part| (self.weights(part, outputs), self.width(part.x))).collect();
+        let depth = weights.iter().map(|(_, width)| width).sum();
+        let mut rows = Vec::with_capacity(outputs * depth);
+        for output in 0..outputs {
+            weights
+                .iter()
+                .for_each(|(part, width)| rows.extend_from_slice(&part[output * width..][..*width]));
+        }
+        let Kind::Linear { convs, .. } = &self.plan.kinds[id] else { unreachable!("a product") };
+        let mut bias = vec![0.0; outputs];
+        for conv in convs {
+            bias.iter_mut().zip(passes.values[conv.bias]).for_each(|(sum, value)| *sum += value);
+        }
+        // A norm right behind it, which alone reads it, gets its sums while they are at hand.
+        let norm = self.plan.kinds.get(id + 1..).and_then(|kinds| {
+            let reads = |kind: &Kind| matches!(kind, Kind::Norm { x, .. } if *x == id);
+            (self.plan.readers[id] == 1).then(|| kinds.iter().position(reads)).flatten()
+        });
+        let mut y = passes.memory.take(pixels * outputs);
+        let sums = {
+            let inputs: Vec<Input> = parts.iter().map(|part| self.input(part.x, kept)).collect();
+            let panels = &Panels::pack(&rows, &bias, depth, passes.kernels.lanes());
+            let add = addend.and_then(|x| kept.values[x].as_deref()).map_or(Residual::None, Residual::Other);
+            let finish = if norm.is_some() { Finish::Sums } else { Finish::Nothing };
+            Linear { pixels, inputs: &inputs, panels, add, finish }.run(passes, &mut y)
+        };
+        if let Some(norm) = norm.map(|offset| id + 1 + offset)
+            && let Kind::Norm { at, .. } = self.plan.kinds[norm]
+        {
+            kept.norms[norm] = Some(passes.norm(at, &y, &sums));
+        }
+        y
+    }
+
+    /// Heads as one matrix `[layout.channels, inputs]` and its bias.
+    pub(super) fn head_weights(&self, heads: &Part) -> (Vec<f32>, Vec<f32>) {
+        let (inputs, channels) = (self.plan.channels[heads.x], self.shared.layout.channels);
+        let (mut weights, mut biases) = (vec![0.0; channels * inputs], vec![0.0; channels]);
+        for slice in &heads.slices {
+            let (conv, first) = (slice.conv, self.shared.place(slice.maps));
+            weights[first * inputs..][..conv.outputs * inputs]
+                .copy_from_slice(self.passes.values[conv.weight]);
+            biases[first..][..conv.outputs].copy_from_slice(self.passes.values[conv.bias]);
+        }
+        (weights, biases)
+    }
+
+    /// Where the maps of a head begin.
+    pub(super) fn head_place(&self, slice: &Slice) -> usize {
+        self.shared.place(slice.maps)
+    }
+
+    fn head_products(&self, id: NodeId, heads: &Part, kept: &Kept) -> Floats {
+        let pixels = self.size(id).pixels();
+        let (weights, biases) = self.head_weights(heads);
+        let mut maps = self.passes.memory.take(pixels * biases.len());
+        let input = self.input(heads.x, kept);
+        let panels = &Panels::pack(&weights, &biases, input.len, self.passes.kernels.lanes());
+        let (add, finish) = (Residual::None, Finish::Nothing);
+        Linear { pixels, inputs: &[input], panels, add, finish }.run(self.passes, &mut maps);
+        maps
+    }
+
+    /// Coordinate channels of every pixel; with the maps of the stage before, also those on its boundary.
+    fn coordinates(&self, id: NodeId, before: Option<&KeptMaps>) -> Floats {
+        let mut out = self.passes.memory.zeros(self.size(id).pixels() * COORDINATES);
+        // Numbers that do not depend on any image cannot fail to be made.
+        let table = coordinates::table(self.plan.sides[id]).unwrap_or_default();
+        for (out, from) in
+            out.chunks_exact_mut(COORDINATES).zip(table.chunks_exact(coordinates::CHANNELS).cycle())
+        {
+            out[..coordinates::CHANNELS].copy_from_slice(from);
+        }
+        if let Some(before) = before {
+            let (layout, pixels) =
+                (&self.shared.layout, before.maps.chunks_exact(self.shared.layout.channels));
+            for (out, maps) in out.chunks_exact_mut(COORDINATES).zip(pixels) {
+                if f64::from(maps[layout.points - 1]) > BOUNDARY {
+                    out.copy_within(..2, 3);
+                }
+            }
+        }
+        out
+    }
+}
