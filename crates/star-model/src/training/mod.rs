@@ -1,6 +1,6 @@
 //! Networks in training on a CPU: forward and backward passes by the kernels of the inference plan.
 //!
-//! Everything behind the stem is one operation of candle's graph (`graph`). Inside, activations are channels-last and all pixels of a
+//! Everything behind the stem is one operation of candle's graph (`token`). Inside, activations are channels-last and all pixels of a
 //! batch one long list, so that a 1x1 convolution is one product. `plan` says what the values of the network's graph are and how they
 //! are made, `forward` makes them, `backward` goes the other way, and memory comes back as soon as it was read for the last time
 //! (`memory`). What is cheap to recompute is not kept: activations behind norms, gated heatmaps.
@@ -9,7 +9,6 @@
 
 mod backward;
 mod forward;
-mod graph;
 mod head_gradients;
 mod heads;
 mod linear;
@@ -22,6 +21,7 @@ mod spatial;
 mod step;
 #[cfg(test)]
 mod tests;
+mod token;
 mod weight_gradient;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,9 +37,9 @@ use crate::plan::memory::Buffer;
 use crate::plan::ops::Machine;
 use crate::process_group::ProcessGroup;
 
-pub(crate) use graph::forward;
 use memory::Memory;
 use plan::Plan;
+pub(crate) use token::forward;
 
 /// Channels are padded to whole registers nowhere here: networks whose channels are no multiple of this go layer by layer.
 const LANES: usize = 16;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::Plan;
-use super::graph::forward_on;
+use super::token::forward_on;
 use crate::builder::Builder;
 use crate::gradient_check::noise;
 use crate::plan::Isa;
