@@ -16,6 +16,15 @@ fn axis(n: usize) -> Vec<f64> {
 /// The first channel varies along the *rows* and the second along the columns; the reference calls the first "x" and
 /// its weights are trained so. The radius is divided by its largest value.
 pub(crate) fn coordinates(h: usize, w: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    Tensor::from_vec(values(h, w), (1, 3, h, w), device)?.to_dtype(dtype)
+}
+
+/// [`coordinates`] in `f32`, one plane after the other.
+pub(crate) fn planes(h: usize, w: usize) -> Vec<f32> {
+    values(h, w).into_iter().map(|value| value as f32).collect()
+}
+
+fn values(h: usize, w: usize) -> Vec<f64> {
     let (rows, columns) = (axis(h), axis(w));
     let mut values = Vec::with_capacity(3 * h * w);
     values.extend(rows.iter().flat_map(|&y| columns.iter().map(move |_| y)));
@@ -23,7 +32,7 @@ pub(crate) fn coordinates(h: usize, w: usize, dtype: DType, device: &Device) -> 
     let radius: Vec<f64> = (0..h * w).map(|i| values[i].hypot(values[h * w + i])).collect();
     let largest = radius.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     values.extend(radius.iter().map(|r| r / largest));
-    Tensor::from_vec(values, (1, 3, h, w), device)?.to_dtype(dtype)
+    values
 }
 
 /// The coordinate channels of maps like `x`, `[B, C, H, W] -> [B, 3, H, W]`.

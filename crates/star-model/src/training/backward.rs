@@ -1,18 +1,24 @@
 //! The backward pass: the plan's values in reverse, each with the gradient that its readers have left for it.
 
+use rayon::prelude::*;
+
 use super::forward::{Kept, Pass, nothing};
 use super::head_gradients;
 use super::linear::{Finish, Input, Linear};
 use super::maps::{max_pool_back, upsample_back};
 use super::memory::Floats;
 use super::norm::Sums;
+use super::norm::totals;
 use super::parameters::Gradients;
-use super::plan::{Kind, Part};
-use super::spatial::Spatial;
+use super::plan::{Kind, Part, Term};
+use super::sums::{copied, mask, norm_sums, upsample_back as bilinear_back};
 use super::weight_gradient::weight_gradient;
 use crate::graph::NodeId;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::Residual;
+
+/// Floats a task.
+const CHUNK: usize = 16 * 1024;
 
 /// Gradients by values, as far as their readers have been seen.
 struct Back<'a, 'p> {
@@ -26,13 +32,8 @@ struct Back<'a, 'p> {
 }
 
 impl Pass<'_> {
-    /// From the gradients by the maps of each stage, as planes, to that by the stem's activations; parameters' go to `gradients`.
-    pub(super) fn backward(
-        &self,
-        kept: Kept,
-        stages: &[[Option<&[f32]>; 3]],
-        gradients: &mut Gradients,
-    ) -> Option<Floats> {
+    /// From the gradients by the maps of each stage, as planes, to those of the parameters.
+    pub(super) fn backward(&self, kept: Kept, stages: &[[Option<&[f32]>; 3]], gradients: &mut Gradients) {
         let count = self.plan.kinds.len();
         let mut back = Back {
             pass: self,
@@ -43,14 +44,12 @@ impl Pass<'_> {
         };
         for section in (0..self.plan.sections.len()).rev() {
             self.again(section, &mut back.kept);
-            for id in self.plan.sections[section].clone().rev().filter(|&id| id > self.plan.given) {
+            for id in self.plan.sections[section].clone().rev() {
                 back.value(id, stages, gradients);
                 back.kept.values[id] = None;
-                back.kept.norms[id] = None;
                 back.kept.maps[id] = None;
             }
         }
-        back.values[self.plan.given].take()
     }
 }
 
@@ -65,29 +64,39 @@ impl Back<'_, '_> {
             }
             (Kind::Linear { parts, addend, convs }, Some(d)) => {
                 // Biases in front of a norm change nothing: their gradients are exactly 0.
-                let normed = |kind: &Kind| matches!(kind, Kind::Norm { x, .. } if *x == id);
-                let unbiased = pass.plan.readers[id] == 1 && pass.plan.kinds[id..].iter().any(normed);
-                for (i, part) in parts.iter().enumerate() {
-                    self.weights(part, &d, i == 0 && !unbiased, gradients);
+                let biased = pass.plan.norm_behind[id].is_none();
+                for part in parts {
+                    self.weights(id, part, &d, gradients);
                     let weights = pass.weights(part, pass.plan.channels[id]);
-                    self.pass_on(part.x, &d, &weights);
+                    self.pass_on(part.x, &d, pass.stride(id), &weights);
                 }
-                if unbiased {
-                    convs.iter().for_each(|&conv| gradients.bias(conv, vec![0.0; conv.outputs]));
-                } else if let Some(bias) = convs.first().and_then(|conv| gradients.0[conv.bias].clone()) {
-                    convs[1..].iter().for_each(|&conv| gradients.bias(conv, bias.clone()));
+                for &conv in convs {
+                    let bias = if biased {
+                        bias_gradient(&d, pass.stride(id), conv.outputs)
+                    } else {
+                        vec![0.0; conv.outputs]
+                    };
+                    gradients.bias(conv, bias);
                 }
                 if let Some(addend) = addend {
                     self.give(*addend, d);
                 }
             }
-            (Kind::Spatial { conv, norm }, Some(d)) => {
-                let weight = passes.values[conv.weight];
-                let spatial = Spatial { maps: pass.size(id), channels: conv.outputs, weight };
-                if let Some((x, of)) = pass.normed(*norm, &self.kept) {
-                    gradients.unbiased(*conv, spatial.weight_gradient(passes, x, &of.affine, &d));
+            (&Kind::Window { conv, kernel, stride, x }, Some(d)) => {
+                let window = pass.window(id, conv, kernel, stride, x);
+                let biased = pass.plan.norm_behind[id].is_none();
+                let bias = if biased {
+                    bias_gradient(&d, pass.stride(id), conv.outputs)
+                } else {
+                    vec![0.0; conv.outputs]
+                };
+                let weight = window.weight_gradient(passes, &pass.input(x, &self.kept), &d);
+                gradients.conv(conv, (weight, bias));
+                if matches!(pass.plan.kinds[x], Kind::Image { .. }) {
+                    self.waiting[x] -= 1;
+                } else {
+                    self.give(x, window.input_gradient(passes, &d, pass.stride(x)));
                 }
-                self.give(*norm, spatial.input_gradient(passes, &d));
             }
             (Kind::Norm { x, at }, Some(mut d)) => {
                 let around = self.values[*x].take();
@@ -96,8 +105,15 @@ impl Back<'_, '_> {
                     let sums = sums.unwrap_or_else(|| norm.mask(passes, values, &mut d));
                     gradients.norm(passes, *at, norm, &sums).apply(passes, values, &mut d, around.as_deref());
                 }
+                self.kept.norms[at.statistics] = None;
                 self.waiting[*x] -= 1;
                 self.values[*x] = Some(d);
+            }
+            (Kind::Sum { terms, relu }, Some(mut d)) => {
+                if *relu && let Some(y) = &self.kept.values[id] {
+                    mask(passes, y, &mut d, pass.stride(id));
+                }
+                self.terms(id, terms, d, gradients);
             }
             (Kind::MaxPool { x }, Some(d)) => {
                 if let Some(values) = &self.kept.values[*x] {
@@ -115,36 +131,70 @@ impl Back<'_, '_> {
         }
     }
 
+    /// Hands the gradient `d` by a sum to what it is a sum of.
+    fn terms(&mut self, id: NodeId, terms: &[Term], d: Floats, gradients: &mut Gradients) {
+        let (pass, passes) = (self.pass, self.pass.passes);
+        let (size, channels) = (pass.size(id), pass.stride(id));
+        for term in terms.iter().filter(|term| term.factor > 1) {
+            let low = bilinear_back(passes, size, term.factor, &d, channels);
+            self.term(term, low, gradients);
+        }
+        let same: Vec<&Term> = terms.iter().filter(|term| term.factor == 1).collect();
+        let mut d = Some(d);
+        for (i, term) in same.iter().enumerate() {
+            let last = i + 1 == same.len();
+            let own = if last { d.take() } else { d.as_deref().map(|d| copied(passes, d)) };
+            if let Some(own) = own {
+                self.term(term, own, gradients);
+            }
+        }
+    }
+
+    /// The gradient `d` by one term, of the term's size.
+    fn term(&mut self, term: &Term, mut d: Floats, gradients: &mut Gradients) {
+        let passes = self.pass.passes;
+        if let Some(at) = term.norm
+            && let (Some(norm), Some(x)) = (self.kept.norms[at.statistics].take(), &self.kept.values[term.x])
+        {
+            let sums = norm_sums(passes, &norm, x, &d);
+            gradients.norm(passes, at, &norm, &sums).apply(passes, x, &mut d, None);
+        }
+        self.give(term.x, d);
+    }
+
     /// Adds `d` to the gradient by value `x`.
     fn give(&mut self, x: NodeId, d: Floats) {
         self.waiting[x] -= 1;
         match &mut self.values[x] {
-            Some(sum) => sum.iter_mut().zip(d.iter()).for_each(|(sum, d)| *sum += d),
+            Some(sum) => {
+                let chunks = sum.par_chunks_mut(CHUNK).zip(d.par_chunks(CHUNK));
+                chunks.for_each(|(sum, d)| sum.iter_mut().zip(d).for_each(|(sum, d)| *sum += d));
+            }
             empty => *empty = Some(d),
         }
     }
 
-    /// Adds to the gradient by value `x` that of a product by `weights` `[outputs, width]` whose output's is `d`.
-    fn pass_on(&mut self, x: NodeId, d: &[f32], weights: &[f32]) {
+    /// Adds to the gradient by value `x` that of a product by `weights` `[outputs, width]` whose output's is `d`, with `stride` floats
+    /// a pixel.
+    fn pass_on(&mut self, x: NodeId, d: &[f32], stride: usize, weights: &[f32]) {
         let (pass, passes) = (self.pass, self.pass.passes);
         self.waiting[x] -= 1;
-        if matches!(pass.plan.kinds[x], Kind::Coordinates { .. }) {
+        if matches!(pass.plan.kinds[x], Kind::Coordinates { .. } | Kind::Image { .. }) {
             return;
         }
         let width = pass.width(x);
-        let outputs = weights.len() / width;
-        let pixels = d.len() / outputs;
+        let (outputs, pixels) = (weights.len() / width, d.len() / stride);
         let panels = &Panels::gathered(&vec![0.0; width], outputs, passes.kernels.lanes(), |c, k| {
             weights[k * width + c]
         });
         let (mut dx, add) = match self.values[x].take() {
             Some(sum) => (sum, Residual::InPlace),
-            None => (passes.memory.take(pixels * width), Residual::None),
+            None => (passes.memory.take(pixels * panels.channels), Residual::None),
         };
         // The last one to add to a norm's activations cuts and sums while the values are at hand.
         let norm = pass.normed(x, &self.kept).filter(|_| self.waiting[x] == 0);
         let finish = norm.map_or(Finish::Nothing, |(x, norm)| Finish::Mask { x, norm });
-        let inputs = &[Input::all(d, outputs)];
+        let inputs = &[Input { len: outputs, ..Input::all(d, stride) }];
         let sums = Linear { pixels, inputs, panels, add, finish }.run(passes, &mut dx);
         if norm.is_some() {
             self.sums[x] = Some(sums);
@@ -152,18 +202,13 @@ impl Back<'_, '_> {
         self.values[x] = Some(dx);
     }
 
-    /// The gradients of a part's weights, and with `bias` those of the first convolution's.
-    fn weights(&self, part: &Part, d: &[f32], bias: bool, gradients: &mut Gradients) {
-        let outputs = part.slices.first().map_or(0, |slice| slice.conv.outputs);
-        let input = self.pass.input(part.x, &self.kept);
-        let gradient = weight_gradient(self.pass.passes, d, outputs, &input);
-        for (i, slice) in part.slices.iter().enumerate() {
-            let at = self.pass.place(part.x, slice);
-            let (weight, sums) = gradient.part(0..outputs, at..at + slice.len);
-            gradients.columns(slice.conv, slice.from, weight);
-            if bias && i == 0 {
-                gradients.bias(slice.conv, sums);
-            }
+    /// The gradients of a part's weights, from that by value `id`.
+    fn weights(&self, id: NodeId, part: &Part, d: &[f32], gradients: &mut Gradients) {
+        let (pass, outputs) = (self.pass, self.pass.plan.channels[id]);
+        let gradient = weight_gradient(pass.passes, d, pass.stride(id), &pass.input(part.x, &self.kept));
+        for slice in &part.slices {
+            let at = pass.place(part.x, slice);
+            gradients.columns(slice.conv, slice.from, gradient.part(0..outputs, at..at + slice.len).0);
         }
     }
 
@@ -189,6 +234,11 @@ impl Back<'_, '_> {
             gradients.conv(slice.conv, gradient.part(first..first + slice.conv.outputs, 0..inputs));
         }
         let (weights, _) = pass.head_weights(heads);
-        self.pass_on(heads.x, &d, &weights);
+        self.pass_on(heads.x, &d, layout.channels, &weights);
     }
+}
+
+/// The sums over all pixels of the gradient `d`, with `stride` floats a pixel.
+fn bias_gradient(d: &[f32], stride: usize, outputs: usize) -> Vec<f32> {
+    totals(d, stride).into_iter().take(outputs).map(|sum| sum as f32).collect()
 }

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use super::heads::{self, Gates, KeptMaps, Stage};
 use super::linear::{Finish, Input, Linear};
 use super::maps::{max_pool, upsample_add};
 use super::memory::Floats;
 use super::norm::{Norm, Sums};
-use super::plan::{Kind, Part, Plan, Slice, WhichMaps};
-use super::spatial::Spatial;
+use super::parameters::{ConvAt, NormAt};
+use super::plan::{Kind, Part, Plan, Slice, Term, WhichMaps};
+use super::sums::{self, Addend};
+use super::window::Window;
 use super::{Maps, Passes};
-use crate::coord_conv::BOUNDARY;
+use crate::coord_conv::{self, BOUNDARY};
 use crate::gate::edge_to_point;
-use crate::graph::NodeId;
+use crate::graph::{self, NodeId};
 use crate::plan::ops::coordinates;
 use crate::plan::ops::heads::Layout;
 use crate::plan::ops::panels::Panels;
@@ -32,6 +36,7 @@ pub(super) struct Shared {
 /// Values that the backward pass reads, and those that a value still to come reads.
 pub(super) struct Kept {
     pub(super) values: Vec<Option<Floats>>,
+    /// In the order of the plan's.
     pub(super) norms: Vec<Option<Norm>>,
     pub(super) maps: Vec<Option<KeptMaps>>,
     /// The parts of the network whose values were dropped.
@@ -79,17 +84,27 @@ impl<'a> Pass<'a> {
         Maps { images: self.images, height: side, width: side }
     }
 
-    /// The whole pass from the stem's activations; with `recompute`, what only a part of the network itself reads again is dropped at
-    /// its end. Returns the maps of every stage.
-    pub(super) fn forward(&self, x: Floats, recompute: bool) -> (Vec<Stage>, Kept) {
+    /// Floats from pixel to pixel of value `id`: its channels padded to whole registers.
+    pub(super) fn stride(&self, id: NodeId) -> usize {
+        let channels = match self.plan.kinds[id] {
+            Kind::Maps { .. } => self.shared.layout.channels,
+            Kind::Coordinates { .. } => COORDINATES,
+            _ => self.width(id),
+        };
+        channels.next_multiple_of(self.passes.kernels.lanes())
+    }
+
+    /// The whole pass from images, planes; with `recompute`, what only a part of the network itself reads again is dropped at its end.
+    /// Returns the maps of every stage.
+    pub(super) fn forward(&self, images: &[f32], recompute: bool) -> (Vec<Stage>, Kept) {
         let count = self.plan.kinds.len();
         let mut kept = Kept {
             values: nothing(count),
-            norms: nothing(count),
+            norms: nothing(self.plan.norms),
             maps: nothing(count),
             forgotten: vec![false; self.plan.sections.len()],
         };
-        kept.values[self.plan.given] = Some(x);
+        kept.values[0] = Some(self.image(images));
         let mut stages = Vec::with_capacity(self.plan.stages);
         for section in 0..self.plan.sections.len() {
             self.section(section, &mut kept, &mut |planes| stages.push(planes));
@@ -98,6 +113,28 @@ impl<'a> Pass<'a> {
             }
         }
         (stages, kept)
+    }
+
+    /// Planes to channels-last pixels, coordinates behind the colours where the network sees them.
+    fn image(&self, planes: &[f32]) -> Floats {
+        let (size, stride) = (self.size(0), self.stride(0));
+        let mut out = self.passes.memory.zeros(size.pixels() * stride);
+        let coordinates = match self.plan.kinds[0] {
+            Kind::Image { coordinates: true } => coord_conv::planes(size.height, size.width),
+            _ => Vec::new(),
+        };
+        let (plane, row) = (size.image(), size.width);
+        let colours = self.plan.channels[0];
+        out.par_chunks_exact_mut(row * stride).enumerate().for_each(|(y, out)| {
+            let (n, first) = (y / size.height, y % size.height * row);
+            let image = planes[n * colours * plane..][..colours * plane].chunks_exact(plane);
+            for (c, values) in image.chain(coordinates.chunks_exact(plane)).enumerate() {
+                for (pixel, &value) in out.chunks_exact_mut(stride).zip(&values[first..first + row]) {
+                    pixel[c] = value;
+                }
+            }
+        });
+        out
     }
 
     /// Works out the values of one part of the network again, where they were dropped.
@@ -132,8 +169,8 @@ impl<'a> Pass<'a> {
         for id in range.filter(|id| !later.contains(id)) {
             if !matches!(self.plan.kinds[id], Kind::Coordinates { .. }) {
                 kept.values[id] = None;
-                kept.norms[id] = None;
                 kept.maps[id] = None;
+                self.plan.kinds[id].norms().iter().for_each(|(_, at)| kept.norms[at.statistics] = None);
             }
         }
     }
@@ -141,26 +178,31 @@ impl<'a> Pass<'a> {
     fn value(&self, id: NodeId, kept: &mut Kept, on_stage: &mut dyn FnMut(Stage)) {
         let (passes, size) = (self.passes, self.size(id));
         match &self.plan.kinds[id] {
-            Kind::Gone | Kind::Given => {}
+            Kind::Gone | Kind::Image { .. } => {}
             Kind::Linear { parts, addend, .. } => {
                 let y = self.linear(id, parts, *addend, kept);
                 kept.values[id] = Some(y);
             }
-            Kind::Spatial { conv, norm } => {
-                let Some((x, norm)) = self.normed(*norm, kept) else { return };
-                let spatial =
-                    Spatial { maps: size, channels: conv.outputs, weight: passes.values[conv.weight] };
-                let y = spatial.forward(passes, x, &norm.affine, passes.values[conv.bias]);
+            &Kind::Window { conv, kernel, stride, x } => {
+                let window = self.window(id, conv, kernel, stride, x);
+                let y = window.forward(passes, &self.input(x, kept), passes.values[conv.bias]);
                 kept.values[id] = Some(y);
             }
-            Kind::Norm { x, at } => {
-                // Where the product in front of it has not summed it yet.
-                if kept.norms[id].is_none()
-                    && let Some(x) = &kept.values[*x]
-                {
-                    let sums = Sums::of(passes, x, self.plan.channels[id]);
-                    kept.norms[id] = Some(passes.norm(*at, x, &sums));
+            Kind::Norm { x, at } => self.ensure_norm(*x, *at, kept),
+            Kind::Sum { terms, relu } => {
+                for term in terms {
+                    if let Some(at) = term.norm {
+                        self.ensure_norm(term.x, at, kept);
+                    }
                 }
+                let addend = |term: &Term| Addend {
+                    x: kept.values[term.x].as_deref().unwrap_or_default(),
+                    norm: term.norm.and_then(|at| kept.norms[at.statistics].as_ref()),
+                    factor: term.factor,
+                };
+                let addends: Vec<Addend> = terms.iter().map(addend).collect();
+                let y = sums::forward(passes, size, self.stride(id), &addends, *relu);
+                kept.values[id] = Some(y);
             }
             Kind::MaxPool { x } => {
                 let pooled = kept.values[*x].as_ref().map(|values| max_pool(passes, self.size(*x), values));
@@ -198,32 +240,59 @@ impl<'a> Pass<'a> {
         Some(copy)
     }
 
-    /// The input of norm `id`, and the norm.
-    pub(super) fn normed<'k>(&self, id: NodeId, kept: &'k Kept) -> Option<(&'k [f32], &'k Norm)> {
-        let Kind::Norm { x, .. } = self.plan.kinds[id] else { return None };
-        Some((kept.values[x].as_deref()?, kept.norms[id].as_ref()?))
+    /// The norm of `x`, where the product that made `x` has not summed it yet.
+    fn ensure_norm(&self, x: NodeId, at: NormAt, kept: &mut Kept) {
+        if kept.norms[at.statistics].is_none()
+            && let Some(values) = &kept.values[x]
+        {
+            let sums = Sums::of(self.passes, values, self.stride(x));
+            kept.norms[at.statistics] = Some(self.passes.norm(at, values, self.stride(x), &sums));
+        }
     }
 
-    /// What a product reads of value `id`.
+    /// The convolution that makes value `id` of `x`.
+    pub(super) fn window(
+        &self,
+        id: NodeId,
+        conv: ConvAt,
+        kernel: usize,
+        stride: usize,
+        x: NodeId,
+    ) -> Window<'a> {
+        Window {
+            from: self.size(x),
+            to: self.size(id),
+            inputs: conv.inputs,
+            outputs: conv.outputs,
+            kernel,
+            stride,
+            weight: self.passes.values[conv.weight],
+        }
+    }
+
+    /// The input of norm `id`, and the norm.
+    pub(super) fn normed<'k>(&self, id: NodeId, kept: &'k Kept) -> Option<(&'k [f32], &'k Norm)> {
+        let Kind::Norm { x, at } = self.plan.kinds[id] else { return None };
+        Some((kept.values[x].as_deref()?, kept.norms[at.statistics].as_ref()?))
+    }
+
+    /// What a convolution reads of value `id`.
     pub(super) fn input<'k>(&'k self, id: NodeId, kept: &'k Kept) -> Input<'k> {
-        let channels = self.plan.channels[id];
-        if let Some((x, norm)) = self.normed(id, kept) {
-            return Input::normed(x, &norm.affine);
+        let (stride, len) = (self.stride(id), self.width(id));
+        if let Some((values, norm)) = self.normed(id, kept) {
+            return Input { values, stride, len, norm: Some(&norm.affine) };
         }
         if let Some(maps) = &kept.maps[id] {
-            return Input::normed(&maps.maps, &self.shared.relu);
+            return Input { values: &maps.maps, stride, len, norm: Some(&self.shared.relu) };
         }
-        let values = kept.values[id].as_deref().unwrap_or_default();
-        match self.plan.kinds[id] {
-            Kind::Coordinates { .. } => Input { len: channels, ..Input::all(values, COORDINATES) },
-            _ => Input::all(values, channels),
-        }
+        Input { values: kept.values[id].as_deref().unwrap_or_default(), stride, len, norm: None }
     }
 
     /// Channels of value `id` as a product reads it.
     pub(super) fn width(&self, id: NodeId) -> usize {
         match self.plan.kinds[id] {
             Kind::Maps { .. } => self.shared.layout.channels,
+            Kind::Image { coordinates: true } => self.plan.channels[id] + graph::COORDINATES,
             _ => self.plan.channels[id],
         }
     }
@@ -267,12 +336,8 @@ impl<'a> Pass<'a> {
         for conv in convs {
             bias.iter_mut().zip(passes.values[conv.bias]).for_each(|(sum, value)| *sum += value);
         }
-        // A norm right behind it, which alone reads it, gets its sums while they are at hand.
-        let norm = self.plan.kinds.get(id + 1..).and_then(|kinds| {
-            let reads = |kind: &Kind| matches!(kind, Kind::Norm { x, .. } if *x == id);
-            (self.plan.readers[id] == 1).then(|| kinds.iter().position(reads)).flatten()
-        });
-        let mut y = passes.memory.take(pixels * outputs);
+        let (stride, norm) = (self.stride(id), self.plan.norm_behind[id]);
+        let mut y = passes.memory.take(pixels * stride);
         let sums = {
             let inputs: Vec<Input> = parts.iter().map(|part| self.input(part.x, kept)).collect();
             let panels = &Panels::pack(&rows, &bias, depth, passes.kernels.lanes());
@@ -280,10 +345,8 @@ impl<'a> Pass<'a> {
             let finish = if norm.is_some() { Finish::Sums } else { Finish::Nothing };
             Linear { pixels, inputs: &inputs, panels, add, finish }.run(passes, &mut y)
         };
-        if let Some(norm) = norm.map(|offset| id + 1 + offset)
-            && let Kind::Norm { at, .. } = self.plan.kinds[norm]
-        {
-            kept.norms[norm] = Some(passes.norm(at, &y, &sums));
+        if let Some(at) = norm {
+            kept.norms[at.statistics] = Some(passes.norm(at, &y, stride, &sums));
         }
         y
     }

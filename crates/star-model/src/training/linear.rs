@@ -27,10 +27,6 @@ impl<'a> Input<'a> {
         Self { values, stride: channels, len: channels, norm: None }
     }
 
-    pub(super) fn normed(values: &'a [f32], norm: &'a ScaleRelu) -> Self {
-        Self { norm: Some(norm), ..Self::all(values, norm.scale.len()) }
-    }
-
     /// Scratch floats for `pixels` pixels.
     pub(super) fn scratch(&self, pixels: usize) -> usize {
         if self.norm.is_some() { pixels * self.stride } else { 0 }

@@ -1,6 +1,6 @@
 //! Networks in training on a CPU: forward and backward passes by the kernels of the inference plan.
 //!
-//! Everything behind the stem is one operation of candle's graph (`token`). Inside, activations are channels-last and all pixels of a
+//! The whole network is one operation of candle's graph (`token`). Inside, activations are channels-last and all pixels of a
 //! batch one long list, so that a 1x1 convolution is one product. `plan` says what the values of the network's graph are and how they
 //! are made, `forward` makes them, `backward` goes the other way, and memory comes back as soon as it was read for the last time
 //! (`memory`). What is cheap to recompute is not kept: activations behind norms, gated heatmaps.
@@ -17,12 +17,13 @@ mod memory;
 mod norm;
 mod parameters;
 mod plan;
-mod spatial;
 mod step;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod token;
 mod weight_gradient;
+mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,9 +41,6 @@ use crate::process_group::ProcessGroup;
 use memory::Memory;
 use plan::Plan;
 pub(crate) use token::forward;
-
-/// Channels are padded to whole registers nowhere here: networks whose channels are no multiple of this go layer by layer.
-const LANES: usize = 16;
 
 /// What a network trains with besides its layers.
 #[derive(Clone)]
@@ -97,23 +95,29 @@ impl Maps {
         self.images * self.height * self.width
     }
 
+    /// Of one image.
+    fn image(self) -> usize {
+        self.height * self.width
+    }
+
     fn halved(self) -> Self {
         Self { height: self.height / 2, width: self.width / 2, ..self }
     }
 }
 
 impl Passes<'_> {
-    /// A norm of `x`, whose statistics go to the list.
-    fn norm(&self, at: NormAt, x: &[f32], sums: &Sums) -> Norm {
-        let weight = self.values[at.weight];
-        let mut statistics = sums.statistics(x, weight.len());
+    /// A norm of `x` with `channels` floats a pixel, whose statistics go to the list.
+    fn norm(&self, at: NormAt, x: &[f32], channels: usize, sums: &Sums) -> Norm {
+        let mut statistics = sums.statistics(x, channels);
         if let Some(group) = self.group.filter(|_| !self.has_failed()) {
             match statistics.clone().all_reduce(group) {
                 Ok(all) => statistics = all,
                 Err(error) => self.fail(error),
             }
         }
-        let norm = Norm::new(&statistics, weight, self.values[at.bias]);
+        let norm = Norm::new(&statistics, self.values[at.weight], self.values[at.bias]);
+        statistics.mean.truncate(at.channels);
+        statistics.variance.truncate(at.channels);
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = outcome.statistics.get_mut(at.statistics) {
             *slot = Some(statistics);

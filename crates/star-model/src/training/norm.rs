@@ -104,14 +104,15 @@ fn floats(values: impl IntoIterator<Item = f64>) -> Vec<f32> {
 }
 
 impl Norm {
-    /// With the learned `weight` and `bias`.
+    /// With the learned `weight` and `bias`, which are 0 for the channels that fill the last register.
     pub(super) fn new(statistics: &Statistics, weight: &[f32], bias: &[f32]) -> Self {
+        let learned = |values: &[f32], channel: usize| values.get(channel).map_or(0.0, |&v| f64::from(v));
         let inverse_std: Vec<f64> = statistics.variance.iter().map(|v| 1.0 / (v + EPS).sqrt()).collect();
-        let scale: Vec<f64> = weight.iter().zip(&inverse_std).map(|(&w, s)| f64::from(w) * s).collect();
-        let shift =
-            bias.iter().zip(&scale).zip(&statistics.mean).map(|((&b, s), mean)| f64::from(b) - s * mean);
+        let scale: Vec<f64> = inverse_std.iter().enumerate().map(|(c, s)| learned(weight, c) * s).collect();
+        let shift = scale.iter().zip(&statistics.mean).enumerate();
+        let shift = shift.map(|(c, (s, mean))| learned(bias, c) - s * mean);
         Self {
-            affine: ScaleRelu { shift: floats(shift), scale: floats(scale) },
+            affine: ScaleRelu { shift: floats(shift), scale: floats(scale.iter().copied()) },
             mean: floats(statistics.mean.iter().copied()),
             inverse_std,
             count: statistics.count,

@@ -21,6 +21,7 @@ pub(super) struct NormAt {
     pub(super) weight: usize,
     pub(super) bias: usize,
     pub(super) statistics: usize,
+    pub(super) channels: usize,
 }
 
 /// Calls `f` with the values of `tensors`, all contiguous `f32` on the CPU.
@@ -68,14 +69,12 @@ impl Gradients {
         }
     }
 
-    /// Of a convolution in front of a norm, which takes its bias away again.
-    pub(super) fn unbiased(&mut self, at: ConvAt, weight: Vec<f32>) {
-        self.conv(at, (weight, vec![0.0; at.outputs]));
-    }
-
     /// The gradients of a norm, and what is left to do about its input.
     pub(super) fn norm(&mut self, passes: &Passes, at: NormAt, norm: &Norm, sums: &Sums) -> InputGradient {
-        let (weight, bias, input) = norm.gradients(passes, sums);
+        let (mut weight, mut bias, input) = norm.gradients(passes, sums);
+        // Behind the channels lie those that fill the last register.
+        weight.truncate(at.channels);
+        bias.truncate(at.channels);
         self.0[at.weight] = Some(weight);
         self.0[at.bias] = Some(bias);
         input

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 
 use super::forward::{Kept, Pass, Shared};
 use super::heads::Stage as Planes;
@@ -23,8 +22,7 @@ pub(super) struct Step {
     pub(super) memory: Memory,
     pub(super) group: Option<ProcessGroup>,
     pub(super) kernels: &'static dyn Kernels,
-    /// Shape of the stem's activations.
-    pub(super) x: [usize; 4],
+    pub(super) images: usize,
     pub(super) state: Mutex<State>,
 }
 
@@ -52,28 +50,21 @@ impl Step {
     }
 
     fn pass<'a>(&'a self, passes: &'a Passes<'a>) -> Pass<'a> {
-        Pass { plan: &self.plan, shared: &self.shared, passes, images: self.x[0] }
+        Pass { plan: &self.plan, shared: &self.shared, passes, images: self.images }
     }
 
-    /// A forward pass on the stem's activations, planes.
-    pub(super) fn run(&self, x: &[f32]) -> Result<(Vec<Planes>, Kept, Vec<Option<Statistics>>)> {
+    /// A forward pass on images, planes.
+    pub(super) fn run(&self, images: &[f32]) -> Result<(Vec<Planes>, Kept, Vec<Option<Statistics>>)> {
         with_values(&self.parameters, |values| {
             let passes = self.passes(values);
-            let ((stages, kept), statistics) = passes.run(|| {
-                let mut pixels = self.memory.take(x.len());
-                interleave(x, self.x, &mut pixels);
-                self.pass(&passes).forward(pixels, self.recompute)
-            })?;
+            let ((stages, kept), statistics) =
+                passes.run(|| self.pass(&passes).forward(images, self.recompute))?;
             Ok((stages, kept, statistics))
         })
     }
 
-    /// A backward pass; the gradient by the stem's activations.
-    pub(super) fn run_back(
-        &self,
-        kept: Kept,
-        map_gradients: &[Option<Tensor>],
-    ) -> Result<(Vec<f32>, Gradients)> {
+    /// A backward pass.
+    pub(super) fn run_back(&self, kept: Kept, map_gradients: &[Option<Tensor>]) -> Result<Gradients> {
         let map_gradients: Vec<Option<Tensor>> = map_gradients
             .iter()
             .map(|d| d.as_ref().map(Tensor::contiguous).transpose())
@@ -88,38 +79,9 @@ impl Step {
                     map_gradients.chunks_exact(3).map(|stage| [stage[0], stage[1], stage[2]]).collect();
                 let passes = self.passes(values);
                 let mut gradients = Gradients::new(values.len());
-                let mut dx = vec![0.0; self.x.iter().product()];
-                passes.run(|| {
-                    if let Some(d) = self.pass(&passes).backward(kept, &stages, &mut gradients) {
-                        deinterleave(&d, self.x, &mut dx);
-                    }
-                })?;
-                Ok((dx, gradients))
+                passes.run(|| self.pass(&passes).backward(kept, &stages, &mut gradients))?;
+                Ok(gradients)
             })
         })
     }
-}
-
-/// Planes `[N, C, H, W]` to channels-last pixels.
-fn interleave(planes: &[f32], [_, channels, h, w]: [usize; 4], out: &mut [f32]) {
-    let pixels = h * w;
-    let image = channels * pixels;
-    out.par_chunks_exact_mut(w * channels).enumerate().for_each(|(row, out)| {
-        let (n, first) = (row / h, row % h * w);
-        for (c, plane) in planes[n * image..][..image].chunks_exact(pixels).enumerate() {
-            for (out, &value) in out.chunks_exact_mut(channels).zip(&plane[first..first + w]) {
-                out[c] = value;
-            }
-        }
-    });
-}
-
-/// The other way round.
-fn deinterleave(rows: &[f32], [_, channels, h, w]: [usize; 4], out: &mut [f32]) {
-    let pixels = h * w;
-    out.par_chunks_exact_mut(pixels).enumerate().for_each(|(plane, out)| {
-        let (n, c) = (plane / channels, plane % channels);
-        let rows = rows[n * pixels * channels..][..pixels * channels].chunks_exact(channels);
-        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[c]);
-    });
 }

@@ -11,10 +11,12 @@ use super::Plan;
 use super::token::forward_on;
 use crate::builder::Builder;
 use crate::gradient_check::noise;
+use crate::graph::Graph;
+use crate::networks::{Network, hourglass, hrnet};
 use crate::plan::Isa;
 use crate::process_group::{ProcessGroup, tests::pair};
 use crate::{
-    LandmarkModel, Parameters, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig, Stage,
+    HeatmapActivation, HrNetConfig, InputSpec, Parameters, SlimHourglassConfig, StackedHourglassConfig, Stage,
 };
 
 /// What a network is tried on.
@@ -42,28 +44,34 @@ const SMALL: Case = Case {
     keypoints: 5,
     attention: true,
     coord_conv: true,
-    tolerance: 2e-3,
+    tolerance: 3e-3,
 };
 
 /// Window by window and in tiles, one keypoint and whole registers of them, odd maps and maps of one pixel, with and without each
 /// part of the network, pixels for several blocks and slices. In `f32` a value near 0 falls on the other side of a ReLU now and
 /// then, which the smaller cases are too small for.
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     SMALL,
     Case { attention: false, images: 1, ..SMALL },
     Case { coord_conv: false, images: 3, ..SMALL },
     Case { attention: false, coord_conv: false, images: 3, ..SMALL },
     Case { keypoints: 3, images: 3, ..SMALL },
-    Case { stem: 32, images: 3, ..SMALL },
+    Case { stem: 32, images: 5, ..SMALL },
     Case { keypoints: 16, ..SMALL },
     Case { keypoints: 98, size: 24, images: 1, ..SMALL },
     Case { channels: 64, size: 40, images: 1, ..SMALL },
-    Case { levels: 2, images: 8, tolerance: 1e-2, ..SMALL },
+    Case { levels: 2, images: 8, tolerance: 3e-2, ..SMALL },
     Case { channels: 64, levels: 3, size: 64, images: 3, tolerance: 0.2, ..SMALL },
+    // no whole registers
+    Case { channels: 20, stem: 6, ..SMALL },
 ];
 
 /// Norm of the difference of maps and of statistics over their norm.
 const TOLERANCE: f64 = 2e-4;
+
+/// Numbers of images for which no value of an HRNet falls on the other side of a ReLU, and [`Case::tolerance`] for them.
+const HRNETS: [usize; 2] = [1, 4];
+const HRNET: f64 = 2e-3;
 
 impl Case {
     fn config(&self) -> SlimHourglassConfig {
@@ -81,7 +89,7 @@ impl Case {
 }
 
 struct Net {
-    model: StackedHourglass,
+    network: Network,
     parameters: Parameters,
     images: Tensor,
     /// The first of its images among those of the whole batch, and how many those are.
@@ -95,13 +103,21 @@ impl Net {
     }
 
     fn on(case: &Case, images: Tensor, part: [usize; 2], group: Option<ProcessGroup>) -> Self {
+        let config = case.config();
+        Self::of(hourglass::graph::graph(&config), config.input(), images, part, group)
+    }
+
+    fn of(
+        graph: Graph,
+        input: InputSpec,
+        images: Tensor,
+        part: [usize; 2],
+        group: Option<ProcessGroup>,
+    ) -> Self {
         let dtype = images.dtype();
         let parameters = Parameters::new(1);
         let vb = parameters.var_builder(dtype, &Device::Cpu);
-        let model = match group {
-            None => StackedHourglass::slim(&case.config(), vb).unwrap(),
-            Some(group) => StackedHourglass::build(&case.config(), &Builder::new(vb, Some(group))).unwrap(),
-        };
+        let network = Network::new(graph, input, &Builder::new(vb, group)).unwrap();
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {
             if name.contains("bn") && !name.contains("running") {
@@ -109,15 +125,12 @@ impl Net {
                 var.set(&(var.as_tensor() + values).unwrap()).unwrap();
             }
         }
-        Self { model, parameters, images, part }
+        Self { network, parameters, images, part }
     }
 
     /// Loss, maps, gradients and statistics of a step by `run` on the images.
-    fn step(
-        &self,
-        run: impl Fn(&StackedHourglass, &Tensor) -> Result<Vec<Stage>>,
-    ) -> BTreeMap<String, Vec<f64>> {
-        let stages = run(&self.model, &self.images).unwrap();
+    fn step(&self, run: impl Fn(&Network, &Tensor) -> Result<Vec<Stage>>) -> BTreeMap<String, Vec<f64>> {
+        let stages = run(&self.network, &self.images).unwrap();
         let mut results = BTreeMap::new();
         let gradients = loss(&stages, self.part).backward().unwrap();
         for (name, var) in self.parameters.trainable() {
@@ -194,17 +207,17 @@ fn worst_gradient(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, V
     gradients().map(error).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
-fn layers(model: &StackedHourglass, images: &Tensor) -> Result<Vec<Stage>> {
-    model.network.graph.stages(&model.network.layers, images, true)
+fn layers(network: &Network, images: &Tensor) -> Result<Vec<Stage>> {
+    network.graph.stages(&network.layers, images, true)
 }
 
-fn plan(model: &StackedHourglass) -> &Arc<Plan> {
-    model.network.training.plan.as_ref().unwrap()
+fn plan(network: &Network) -> &Arc<Plan> {
+    network.training.plan.as_ref().unwrap()
 }
 
 /// By the passes of the best instruction set.
-fn passes(model: &StackedHourglass, images: &Tensor) -> Result<Vec<Stage>> {
-    forward_on(Isa::best(), &model.network, plan(model), images)
+fn passes(network: &Network, images: &Tensor) -> Result<Vec<Stage>> {
+    forward_on(Isa::best(), network, plan(network), images)
 }
 
 #[test]
@@ -213,7 +226,7 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
         let expected = Net::new(&case, DType::F64).step(layers);
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let ours = Net::new(&case, DType::F32)
-                .step(|model, images| forward_on(isa, &model.network, plan(model), images));
+                .step(|network, images| forward_on(isa, network, plan(network), images));
             let ([maps, statistics], (gradient, name)) =
                 (errors(&ours, &expected), worst_gradient(&ours, &expected));
             println!("{case:?}: {maps:e} {statistics:e} {gradient:e} {name}");
@@ -240,7 +253,7 @@ fn the_number_of_threads_changes_no_bit() {
 fn a_second_backward_pass_and_a_stage_without_a_gradient_are_as_they_should_be() {
     let net = Net::new(&CASES[0], DType::F32);
     let first = net.parameters.get("pre.1.conv1.conv.weight").unwrap();
-    let stages = passes(&net.model, &net.images).unwrap();
+    let stages = passes(&net.network, &net.images).unwrap();
     let whole = loss(&stages, net.part);
     let gradient = |loss: &Tensor| flat(loss.backward().unwrap().get(&first).unwrap());
     let once = gradient(&whole);
@@ -256,18 +269,58 @@ fn a_second_backward_pass_and_a_stage_without_a_gradient_are_as_they_should_be()
     assert!(error <= 1e-8 * norm, "{error:e} of {norm:e}");
 }
 
+/// An HRNet whose widths are no whole registers.
+fn hrnet(dtype: DType, images: usize, activation: HeatmapActivation) -> Net {
+    let config = HrNetConfig {
+        width: 6,
+        modules: [1, 2, 1],
+        blocks: 2,
+        stem: 12,
+        image_size: 64,
+        activation,
+        ..HrNetConfig::w18(5)
+    };
+    let pixels = noise(&[images, 3, 64, 64], 7).to_dtype(dtype).unwrap();
+    Net::of(hrnet::graph::graph(&config), config.input(), pixels, [0, images], None)
+}
+
 #[test]
-fn networks_that_do_not_fit_go_layer_by_layer() {
-    let narrow = Case { channels: 16, ..CASES[0] };
+fn an_hrnets_maps_gradients_and_statistics_are_those_of_the_layers() {
+    for images in HRNETS {
+        let net = |dtype: DType| hrnet(dtype, images, HeatmapActivation::InstanceNormRelu);
+        let expected = net(DType::F64).step(layers);
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let ours =
+                net(DType::F32).step(|network, images| forward_on(isa, network, plan(network), images));
+            let ([maps, statistics], (gradient, name)) =
+                (errors(&ours, &expected), worst_gradient(&ours, &expected));
+            println!("{images}: {maps:e} {statistics:e} {gradient:e} {name}");
+            assert!(gradient <= HRNET, "{}, {images} images: {name} off by {gradient:e}", isa.name());
+            assert!(maps.max(statistics) <= TOLERANCE, "{}, {images}: {maps:e}, {statistics:e}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn parts_of_an_hrnet_worked_out_again_give_the_same_bits() {
+    let (kept, mut again) = (
+        hrnet(DType::F32, 2, HeatmapActivation::InstanceNormRelu),
+        hrnet(DType::F32, 2, HeatmapActivation::InstanceNormRelu),
+    );
+    again.network.training.recompute = true;
+    assert!(kept.step(passes) == again.step(passes));
+}
+
+#[test]
+fn networks_that_do_not_fit_go_node_by_node() {
+    let peaks = hrnet(DType::F32, 1, HeatmapActivation::Peak);
+    assert!(super::forward(&peaks.network, &peaks.images).unwrap().is_none());
+    let narrow = Case { channels: 20, ..CASES[0] };
     for (case, dtype, fits) in
-        [(CASES[0], DType::F32, true), (CASES[0], DType::F64, false), (narrow, DType::F32, false)]
+        [(CASES[0], DType::F32, true), (CASES[0], DType::F64, false), (narrow, DType::F32, true)]
     {
         let net = Net::new(&case, dtype);
-        assert_eq!(
-            super::forward(&net.model.network, &net.images).unwrap().is_some(),
-            fits,
-            "{case:?} {dtype:?}"
-        );
+        assert_eq!(super::forward(&net.network, &net.images).unwrap().is_some(), fits, "{case:?} {dtype:?}");
     }
 }
 
@@ -275,7 +328,7 @@ fn networks_that_do_not_fit_go_layer_by_layer() {
 fn stacks_worked_out_again_give_the_same_bits() {
     let kept = Net::new(&CASES[7], DType::F32);
     let mut again = Net::new(&CASES[7], DType::F32);
-    again.model = again.model.recompute(true);
+    again.network.training.recompute = true;
     assert!(kept.step(passes) == again.step(passes));
 }
 
@@ -310,11 +363,10 @@ fn memory_of_a_larger_batch_is_not_kept_for_a_smaller_one() {
     let step = |images: usize| {
         let x = net.images.narrow(0, 0, images).unwrap();
         let part = [0, CASES[0].images];
-        drop(loss(&passes(&net.model, &x).unwrap(), part).backward().unwrap());
-        net.model.network.training.memory.spare()
+        drop(loss(&passes(&net.network, &x).unwrap(), part).backward().unwrap());
+        net.network.training.memory.spare()
     };
     let one = step(1);
     assert!(step(2) > one);
     assert_eq!(step(1), one);
-    assert!(net.model.forward_t(&net.images.narrow(0, 0, 0).unwrap(), true).is_err());
 }

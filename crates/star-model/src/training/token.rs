@@ -2,7 +2,7 @@
 //! have three and one.
 //!
 //! Inputs and outputs lie beside the graph, in a [`Step`]; what goes through the graph are tensors of one element that only order
-//! things. `Lend` joins parameters to such a token, `Run` turns activations and token into another token, `Take` turns that into one
+//! things. `Lend` joins parameters to such a token, `Run` turns images and token into another token, `Take` turns that into one
 //! of the outputs. On the way back `Take` leaves its gradient in the step, `Run` finds them all there, and `Lend` hands each
 //! parameter its own.
 
@@ -36,8 +36,7 @@ pub(super) fn forward_on(
     images: &Tensor,
 ) -> Result<Vec<Stage>> {
     let (kernels, settings, layers) = (isa.kernels()?, &network.training, &network.layers);
-    let x = network.value(plan.given, images, true)?;
-    let (b, c, h, w) = x.dims4()?;
+    let b = images.dim(0)?;
     settings.memory.prepare(b);
     let (mut parameters, mut norms) = (Vec::new(), Vec::new());
     for layer in &plan.layers {
@@ -60,10 +59,10 @@ pub(super) fn forward_on(
         memory: settings.memory.clone(),
         group: settings.group.clone(),
         kernels,
-        x: [b, c, h, w],
+        images: b,
         state: Mutex::default(),
     });
-    let token = x.contiguous()?.apply_op2(&lend(&step)?, Run(Arc::clone(&step)))?;
+    let token = images.contiguous()?.apply_op2(&lend(&step)?, Run(Arc::clone(&step)))?;
     let statistics = std::mem::take(&mut step.state().statistics);
     for (norm, statistics) in norms.into_iter().zip(statistics) {
         statistics.map_or(Ok(()), |statistics| norm.update_running_stats(&statistics))?;
@@ -174,7 +173,7 @@ impl CustomOp2 for Run {
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let Some((start, end)) = lx.contiguous_offsets() else {
-            candle_core::bail!("training: expected contiguous activations, got strides {:?}", lx.stride())
+            candle_core::bail!("training: expected contiguous images, got strides {:?}", lx.stride())
         };
         let (stages, kept, statistics) = self.0.run(&x.as_slice::<f32>()?[start..end])?;
         let mut state = self.0.state();
@@ -201,9 +200,9 @@ impl CustomOp2 for Run {
             Some(kept) => kept,
             None => with_slice::<f32, _>(x, |x| self.0.run(x))?.1,
         };
-        let (dx, gradients) = self.0.run_back(kept, &map_gradients)?;
+        let gradients = self.0.run_back(kept, &map_gradients)?;
         self.0.state().parameter_gradients = gradients.0;
-        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), Some(token()?)))
+        Ok((None, Some(token()?)))
     }
 }
 
@@ -222,8 +221,8 @@ impl CustomOp1 for Take {
             candle_core::bail!("training: there are no maps {}", self.index)
         };
         let side = self.step.plan.map_side();
-        let count = maps.len() / (self.step.x[0] * side * side);
-        Ok((CpuStorage::F32(maps), (self.step.x[0], count, side, side).into()))
+        let count = maps.len() / (self.step.images * side * side);
+        Ok((CpuStorage::F32(maps), (self.step.images, count, side, side).into()))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
