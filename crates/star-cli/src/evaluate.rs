@@ -50,7 +50,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let Some(path) = &args.predictions {
         let mut predicted = Vec::with_capacity(scored.len());
         for (face, case) in scored.iter().zip(&cases) {
-            let tight = FaceBox::around(&face.truth)?;
+            // Points without an extent, such as a single one, have no box but the annotation's.
+            let tight = match FaceBox::around(&face.truth) {
+                Ok(tight) => tight,
+                Err(_) => dataset.annotation(face.index)?.face,
+            };
             let landmarks = face.landmarks.clone().into();
             let found = Face { face_box: tight, score: None, landmarks, pose: None };
             let record = FaceRecord::new(Path::new(&case.name), &scheme.name, &found);
