@@ -1,17 +1,18 @@
 //! `star data convert`: a data set written down in another format.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use image::ImageEncoder;
+use image::{ImageEncoder, RgbImage};
 use star_data::atomic;
 use star_data::crop::CropRule;
+use star_data::decode::{self, Upright};
 use star_data::formats::{Format, coco, own, tsv};
 use star_data::{Annotation, Dataset, FaceBox};
 use star_predict::files;
 
-use crate::args::{ConvertDataArgs, Target};
+use crate::args::{ConvertDataArgs, SourceArgs, Target};
 use crate::{output, progress, source};
 
 /// Folder for the images of data sets whose images have no files of their own.
@@ -25,11 +26,13 @@ const TIGHT: f32 = 1e-2;
 /// # Errors
 /// When rows cannot be read or said in the other format, or files cannot be written.
 pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
-    let inputs = [&args.faces.source.annotations];
-    output::claim(&args.out, &inputs)?;
+    let mut written = vec![args.out.clone()];
     if matches!(args.to, Target::Own) {
-        output::claim(&args.out.with_extension("csv"), &inputs)?;
+        written.push(args.out.with_extension("csv"));
     }
+    let inputs = inputs(&args.faces.source)?;
+    written.iter().try_for_each(|path| output::claim(path, &inputs))?;
+    written.iter().try_for_each(|path| beside_inputs(path, &args.faces.source.annotations, args.to))?;
     let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
     let dataset = opened.dataset;
     for note in &opened.notes {
@@ -39,9 +42,15 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     files::make_dir(&folder)?;
     let without_files = (0..dataset.len()).any(|i| dataset.image_path(i).is_none());
     let copies = args.copy_images.clone().or_else(|| without_files.then(|| folder.join(IMAGES)));
-    let faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(copies) = &copies {
-        copy_images(dataset.as_ref(), &faces, copies)?;
+    let mut faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
+    if written.iter().any(|path| path.exists()) {
+        let images: Vec<PathBuf> = (0..dataset.len()).filter_map(|i| dataset.image_path(i)).collect();
+        written.iter().try_for_each(|path| output::claim(path, &images))?;
+    }
+    match &copies {
+        Some(copies) => copy_images(dataset.as_ref(), &mut faces, copies)?,
+        None if matches!(args.to, Target::Coco) => {}
+        None => none_turned(dataset.as_ref(), args.to)?,
     }
     let images = copies.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
     match args.to {
@@ -108,11 +117,97 @@ fn write_own(
     Ok(atomic::write(&args.out, head.as_bytes())?)
 }
 
+/// The files that are not written over: the annotations, and what they name beside images.
+fn inputs(source: &SourceArgs) -> Result<Vec<PathBuf>> {
+    let annotations = &source.annotations;
+    let mut inputs = match source.format {
+        Format::Own => own::files(annotations)?,
+        _ => Vec::new(),
+    };
+    inputs.push(annotations.clone());
+    Ok(inputs)
+}
+
+/// # Errors
+/// Where `path` is there already, in the folder of a data set, and its ending is not one that conversions write.
+fn beside_inputs(path: &Path, annotations: &Path, target: Target) -> Result<()> {
+    let written: &[&str] = match target {
+        Target::Tsv => &["tsv"],
+        Target::Coco => &["json"],
+        Target::Own => &["toml", "csv"],
+    };
+    let (Ok(here), Ok(folder)) = (std::fs::canonicalize(path), std::fs::canonicalize(annotations)) else {
+        return Ok(());
+    };
+    let ending = here.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    ensure!(
+        !folder.is_dir()
+            || !here.starts_with(&folder)
+            || ending.is_some_and(|e| written.contains(&e.as_str())),
+        "{}: may be an input, since it is in the folder {}, and is not written over",
+        path.display(),
+        annotations.display()
+    );
+    Ok(())
+}
+
+/// The image of a face that was annotated as its EXIF block turns it, the way that its points count; `None` where they count along the
+/// pixels of its file.
+fn turned(dataset: &dyn Dataset, i: usize) -> Result<Option<RgbImage>> {
+    let Some((size, file)) = dataset.written(i).size.zip(dataset.image_path(i)) else { return Ok(None) };
+    Ok(decode::decode_turned(&file, Upright::Stated(size))?)
+}
+
+/// # Errors
+/// Names the first image that is turned, which rows of `target` cannot say.
+fn none_turned(dataset: &dyn Dataset, target: Target) -> Result<()> {
+    for i in 0..dataset.len() {
+        ensure!(
+            turned(dataset, i)?.is_none(),
+            "{}: was annotated turned as its EXIF block says, which files of format {} cannot tell: --copy-images DIR writes images \
+             that need no turning",
+            dataset.source(i).display(),
+            if matches!(target, Target::Own) { "own" } else { "tsv" }
+        );
+    }
+    Ok(())
+}
+
 /// Writes every image below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
-/// goes on where it was.
-fn copy_images(dataset: &dyn Dataset, faces: &[Annotation], folder: &Path) -> Result<()> {
+/// goes on where it was. One that was annotated turned is written as PNG with its pixels turned, and the faces on it name that.
+fn copy_images(dataset: &dyn Dataset, faces: &mut [Annotation], folder: &Path) -> Result<()> {
+    let taken: HashSet<PathBuf> = faces.iter().map(|face| face.image.clone()).collect();
+    let mut upright: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
     let bar = progress::bar(faces.len(), "images");
-    for (i, face) in faces.iter().enumerate() {
+    for (i, face) in faces.iter_mut().enumerate() {
+        if !upright.contains_key(&face.image) {
+            let name = match turned(dataset, i)? {
+                Some(image) => {
+                    let name = png_name(&face.image, &taken);
+                    let path = folder.join(&name);
+                    files::make_dir(&star_data::formats::folder_of(&path))?;
+                    let bytes = png(&image)?;
+                    if path.exists() {
+                        let same = std::fs::read(&path).is_ok_and(|there| there == bytes);
+                        ensure!(
+                            same,
+                            "{}: another image is there already; name another --copy-images",
+                            path.display()
+                        );
+                    } else {
+                        atomic::write(&path, &bytes)?;
+                    }
+                    Some(name)
+                }
+                None => None,
+            };
+            upright.insert(face.image.clone(), name);
+        }
+        if let Some(Some(name)) = upright.get(&face.image) {
+            face.image = name.clone();
+            bar.inc(1);
+            continue;
+        }
         let path = folder.join(&face.image);
         if !path.is_file() {
             files::make_dir(&star_data::formats::folder_of(&path))?;
@@ -131,7 +226,18 @@ fn copy_images(dataset: &dyn Dataset, faces: &[Annotation], folder: &Path) -> Re
     Ok(())
 }
 
-fn png(image: &image::RgbImage) -> Result<Vec<u8>> {
+/// The name of an image as PNG, which none of `taken` is.
+fn png_name(image: &Path, taken: &HashSet<PathBuf>) -> PathBuf {
+    let name = image.with_extension("png");
+    if !taken.contains(&name) {
+        return name;
+    }
+    let mut longer = image.as_os_str().to_owned();
+    longer.push(".png");
+    PathBuf::from(longer)
+}
+
+fn png(image: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     encoder
