@@ -122,6 +122,25 @@ fn a_training_file_that_is_wrong_is_named_with_its_line() {
     std::fs::write(dir.path().join("bad.toml"), CONFIG.replace("levels = 1", "levels = 9")).unwrap();
     let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
     assert_contains(&error, &["image_size", "multiple"]);
+    let large = CONFIG.replace("[model]", "[model]\nstem = 4096");
+    std::fs::write(dir.path().join("bad.toml"), large.replace("stacks = 1", "stacks = 64")).unwrap();
+    let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
+    assert_contains(
+        &error,
+        &["model", "channels, stacks, levels, stem: expected a network of at most", "parameters"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_training_whose_messages_cannot_be_written_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("run.toml"), CONFIG).unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_star"));
+    command.current_dir(dir.path()).args(["train", "--config", "run.toml", "--out", "out"]);
+    let status = command.stderr(full).status().unwrap();
+    assert!(status.success() && dir.path().join("out/best/config.json").is_file(), "{status}");
 }
 
 /// Everything that a trainer is asked for beside the published recipe.

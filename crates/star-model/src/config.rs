@@ -9,6 +9,9 @@ pub const MAP_STRIDE: usize = 4;
 /// Sizes beyond every network there is: a description of one that would fill the memory is a mistake.
 const LARGEST: usize = 1 << 12;
 
+/// Numbers in the maps of one layer, or of all heads, beyond the same: 512 MiB in f32, 64 times what the published network has.
+const MOST_IN_MAPS: usize = 1 << 27;
+
 /// Stacks beyond the same.
 const MOST_STACKS: usize = 64;
 
@@ -103,6 +106,13 @@ impl StackedHourglassConfig {
                 "edges: the attention branch needs at least one edge, got none (set attention = false to go without)"
             )
         }
+        if self.edges.len() > LARGEST {
+            bail!("edges: expected at most {LARGEST}, got {}", self.edges.len())
+        }
+        let heads = self.stacks * (self.keypoints + self.edges.len());
+        check_maps("image_size, stacks, keypoints, edges", heads, self.map_size())?;
+        check_maps("image_size, channels", self.channels, self.map_size())?;
+        check_maps("image_size", 2 * PUBLISHED_STEM, self.image_size / 2)?;
         for (e, edge) in self.edges.iter().enumerate() {
             if let Some(&point) = edge.iter().find(|&&point| point >= self.keypoints) {
                 bail!("edges[{e}]: expected keypoints below {}, got {point}", self.keypoints)
@@ -157,6 +167,7 @@ impl SlimHourglassConfig {
     pub fn validate(&self) -> Result<()> {
         self.hourglass.validate()?;
         even_channels("stem", self.stem)?;
+        check_maps("image_size, stem", 2 * self.stem, self.hourglass.image_size / 2)?;
         check_face_scale(self.face_scale)
     }
 }
@@ -164,6 +175,16 @@ impl SlimHourglassConfig {
 pub(crate) fn check_face_scale(share: f32) -> Result<()> {
     if !(share > 0.0 && share <= 1.0) {
         bail!("face_scale: expected a share above 0 and at most 1, got {share}")
+    }
+    Ok(())
+}
+
+/// Checks that so many maps of `side` pixels fit the memory; `fields` are what their number follows from.
+pub(crate) fn check_maps(fields: &str, maps: usize, side: usize) -> Result<()> {
+    if maps.saturating_mul(side).saturating_mul(side) > MOST_IN_MAPS {
+        bail!(
+            "{fields}: expected at most {MOST_IN_MAPS} numbers in the maps of a layer, got {maps} maps of {side}x{side} pixels"
+        )
     }
     Ok(())
 }
@@ -246,6 +267,22 @@ mod tests {
             (StackedHourglassConfig { levels: 9, ..good.clone() }, "image_size"),
             (StackedHourglassConfig { edges: vec![], ..good.clone() }, "edges"),
             (StackedHourglassConfig { edges: vec![vec![29]], ..good.clone() }, "edges[0]"),
+            (
+                StackedHourglassConfig { edges: vec![vec![0]; 5000], ..good.clone() },
+                "edges: expected at most 4096",
+            ),
+            (
+                StackedHourglassConfig { image_size: 4096, ..good.clone() },
+                "image_size, channels: expected at most 134217728",
+            ),
+            (
+                StackedHourglassConfig { image_size: 4096, channels: 64, ..good.clone() },
+                "image_size: expected at most",
+            ),
+            (
+                StackedHourglassConfig { keypoints: 4096, stacks: 64, ..good.clone() },
+                "image_size, stacks, keypoints, edges: expected at most",
+            ),
         ];
         for (config, field) in cases {
             let message = config.validate().unwrap_err().to_string();
@@ -253,7 +290,11 @@ mod tests {
         }
         let slim = |stem, face_scale| SlimHourglassConfig { hourglass: good.clone(), stem, face_scale };
         slim(32, 0.8).validate().unwrap();
-        for (config, field) in [(slim(33, 0.8), "stem"), (slim(32, 0.0), "face_scale")] {
+        let hourglass = StackedHourglassConfig { image_size: 512, ..good.clone() };
+        let wide = SlimHourglassConfig { hourglass, ..slim(4096, 0.8) };
+        for (config, field) in
+            [(slim(33, 0.8), "stem"), (slim(32, 0.0), "face_scale"), (wide, "image_size, stem: ")]
+        {
             assert!(config.validate().unwrap_err().to_string().contains(field));
         }
     }

@@ -18,6 +18,9 @@ use crate::{
 /// The stem's convolution.
 const STEM_KEY: &str = "pre.0.conv.weight";
 
+/// Parameters beyond every network there is, 1 GiB in f32; the published hourglass has 13 million.
+const MOST_PARAMETERS: u64 = 1 << 28;
+
 /// A network's kind and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -88,16 +91,25 @@ impl Architecture {
         }
     }
 
-    /// Checks that the numbers describe a network that can be built.
+    /// Checks that the numbers describe a network that can be built, before anything is sized by them.
     ///
     /// # Errors
-    /// Names the first field that is out of range.
+    /// Names the first field that is out of range, or the fields that together make too large a network.
     pub fn validate(&self) -> Result<()> {
-        match self {
-            Self::StackedHourglass(config) => config.validate(),
-            Self::SlimHourglass(config) => config.validate(),
-            Self::HrNet(config) => config.validate(),
+        let fields = match self {
+            Self::StackedHourglass(config) => config.validate().map(|()| "channels, stacks, levels")?,
+            Self::SlimHourglass(config) => config.validate().map(|()| "channels, stacks, levels, stem")?,
+            Self::HrNet(config) => config.validate().map(|()| "width, modules, blocks, stem")?,
+        };
+        // Names and shapes alone, which take no memory.
+        let elements = |shape: &Vec<usize>| shape.iter().map(|&side| side as u64).product::<u64>();
+        let parameters: u64 = self.expected()?.values().map(elements).sum();
+        if parameters > MOST_PARAMETERS {
+            bail!(
+                "{fields}: expected a network of at most {MOST_PARAMETERS} parameters, got one of {parameters}"
+            )
         }
+        Ok(())
     }
 
     /// Number of keypoints.
@@ -245,5 +257,36 @@ impl fmt::Display for Hourglasses<'_> {
             f,
             "{stacks} stacks of {levels} levels, {channels} channels, {edges} edges, image {image_size} px"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_whose_fields_are_in_range_each_and_too_large_together_is_refused_by_their_names() {
+        let hourglass = |stacks, channels| StackedHourglassConfig {
+            stacks,
+            channels,
+            ..StackedHourglassConfig::reference(98, vec![vec![0]; 9])
+        };
+        let slim = |stem| SlimHourglassConfig { stem, ..hourglass(4, 256).into() };
+        let hrnet = HrNetConfig { modules: [64; 3], ..HrNetConfig::w48(98) };
+        let cases = [
+            (Architecture::StackedHourglass(hourglass(64, 2048)), "channels, stacks, levels: "),
+            (Architecture::SlimHourglass(slim(4096)), "channels, stacks, levels, stem: "),
+            (Architecture::HrNet(hrnet), "width, modules, blocks, stem: "),
+        ];
+        for (architecture, fields) in cases {
+            let message = architecture.validate().unwrap_err().to_string();
+            let limit = "at most 268435456 parameters, got one of ";
+            assert!(message.contains(fields) && message.contains(limit), "{message}");
+        }
+        for fine in
+            [Architecture::StackedHourglass(hourglass(8, 512)), Architecture::HrNet(HrNetConfig::w48(98))]
+        {
+            fine.validate().unwrap();
+        }
     }
 }
