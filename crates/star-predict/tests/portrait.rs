@@ -75,8 +75,8 @@ fn a_portrait_tilted_by_45_or_60_degrees_gives_the_landmarks_of_the_upright_one(
     let upright = predictor.predict(&image).unwrap().remove(0);
     let eyes = (upright.landmarks.points[36][0] - upright.landmarks.points[45][0]).abs();
     let centre = [image.width(), image.height()].map(|side| (f64::from(side) - 1.0) / 2.0);
-    // As for any box that is a little off.
-    const TOLERANCE: f32 = 0.1;
+    // The warp, and a box that the detector puts elsewhere by a hair.
+    const TOLERANCE: f32 = 0.03;
     for degrees in [45.0, -45.0, 60.0, -60.0, 135.0] {
         // The face stays whole: the image turns about its middle on a square that holds it.
         let side = 732;
