@@ -88,7 +88,7 @@ pub fn normalizer(scheme: &Scheme, name: Option<NormalizerName>) -> Result<(Norm
         Some([a, b]) => Ok((Normalizer::Between(a.clone(), b.clone()), what)),
         None => {
             bail!(
-                "scheme `{}` has no {what} normalizer: choose --normalize-by box-diagonal or box-mean",
+                "scheme `{}` has no {what} normalizer: choose --normalize-by box-diagonal, box-mean or stated-box-diagonal",
                 scheme.name
             )
         }
