@@ -122,6 +122,46 @@ fn no_input_is_overwritten_whatever_its_path_is_spelled_like() {
         let after: Vec<Vec<u8>> = inputs.iter().map(|path| std::fs::read(dir.join(path)).unwrap()).collect();
         assert!(after == before, "{to} {out}");
     }
+    let view = [
+        "data",
+        "view",
+        "--format",
+        "own",
+        "--annotations",
+        "mine.toml",
+        "--overwrite",
+        "--out",
+        "photos/a.png",
+    ];
+    assert_contains(&refused(dir, &view), &["photos/a.png: is an input"]);
+    let eval = [
+        "eval",
+        "--format",
+        "own",
+        "--annotations",
+        "mine.toml",
+        "--overwrite",
+        "--json",
+        "again/points.csv",
+    ];
+    assert_contains(&refused(dir, &eval), &["again/points.csv: is an input"]);
+    let small = common::golden("hourglass_cofw_small.pkl");
+    std::fs::write(dir.join("faces.tsv"), one_row()).unwrap();
+    let eval = [
+        "eval",
+        "--annotations",
+        "faces.tsv",
+        "--images",
+        "photos",
+        "--weights",
+        &small,
+        "--image-size",
+        "64",
+    ];
+    for written in ["--json", "--predictions"] {
+        let error = refused(dir, &[&eval[..], &[written, "again/photos/a.png", "--overwrite"]].concat());
+        assert_contains(&error, &["again/photos/a.png: is an input"]);
+    }
     // Of a folder of points any file may be one.
     std::fs::create_dir_all(dir.join("pts")).unwrap();
     std::fs::write(dir.join("pts/a.pts"), "version: 1\nn_points: 2\n{\n5 6\n40 50\n}\n").unwrap();
@@ -143,6 +183,12 @@ fn no_input_is_overwritten_whatever_its_path_is_spelled_like() {
         ok(dir, &[&folder[..], &["--out", "pts/rows.tsv"]].concat());
     }
     assert!(std::fs::read_to_string(dir.join("pts/a.pts")).unwrap().contains("n_points"));
+}
+
+/// A face of 29 points.
+fn one_row() -> String {
+    let points: Vec<[f32; 2]> = (0..29).map(|k| [5.0 + k as f32, 8.0 + (k * k % 40) as f32]).collect();
+    star_data::formats::tsv::format_row(Path::new("a.png"), &[[0.0; 2]; 5], &points, &[]).unwrap() + "\n"
 }
 
 #[test]

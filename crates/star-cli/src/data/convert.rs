@@ -1,19 +1,18 @@
 //! `star data convert`: a data set written down in another format.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use image::{ImageEncoder, RgbImage};
 use star_data::atomic;
 use star_data::crop::CropRule;
-use star_data::decode::{self, Upright};
 use star_data::formats::{Format, coco, own, tsv};
 use star_data::{Annotation, Dataset, FaceBox};
 use star_predict::files;
 
-use crate::args::{ConvertDataArgs, SourceArgs, Target};
-use crate::{output, progress, source};
+use super::{copies, inputs};
+use crate::args::{ConvertDataArgs, Target};
+use crate::{progress, source};
 
 /// Folder for the images of data sets whose images have no files of their own.
 const IMAGES: &str = "images";
@@ -30,9 +29,12 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     if matches!(args.to, Target::Own) {
         written.push(args.out.with_extension("csv"));
     }
-    let inputs = inputs(&args.faces.source)?;
-    written.iter().try_for_each(|path| output::claim(path, &inputs))?;
-    written.iter().try_for_each(|path| beside_inputs(path, &args.faces.source.annotations, args.to))?;
+    let endings: &[&str] = match args.to {
+        Target::Tsv => &["tsv"],
+        Target::Coco => &["json"],
+        Target::Own => &["toml", "csv"],
+    };
+    inputs::claim(&written, &args.faces.source, endings)?;
     let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
     let dataset = opened.dataset;
     for note in &opened.notes {
@@ -41,18 +43,15 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     let folder = star_data::formats::folder_of(&args.out);
     files::make_dir(&folder)?;
     let without_files = (0..dataset.len()).any(|i| dataset.image_path(i).is_none());
-    let copies = args.copy_images.clone().or_else(|| without_files.then(|| folder.join(IMAGES)));
+    let folder_of_copies = args.copy_images.clone().or_else(|| without_files.then(|| folder.join(IMAGES)));
     let mut faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
-    if written.iter().any(|path| path.exists()) {
-        let images: Vec<PathBuf> = (0..dataset.len()).filter_map(|i| dataset.image_path(i)).collect();
-        written.iter().try_for_each(|path| output::claim(path, &images))?;
-    }
-    match &copies {
-        Some(copies) => copy_images(dataset.as_ref(), &mut faces, copies)?,
+    inputs::claim_images(&written, dataset.as_ref())?;
+    match &folder_of_copies {
+        Some(folder) => copies::write(dataset.as_ref(), &mut faces, folder)?,
         None if matches!(args.to, Target::Coco) => {}
-        None => none_turned(dataset.as_ref(), args.to)?,
+        None => copies::none_turned(dataset.as_ref(), args.to)?,
     }
-    let images = copies.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
+    let images = folder_of_copies.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
     match args.to {
         Target::Tsv => write_rows(args, dataset.as_ref(), &faces)?,
         Target::Coco => {
@@ -115,135 +114,6 @@ fn write_own(
     let (head, rows) = own::to_files(faces, dataset.scheme(), split, &name, &images)?;
     atomic::write(&table, rows.as_bytes())?;
     Ok(atomic::write(&args.out, head.as_bytes())?)
-}
-
-/// The files that are not written over: the annotations, and what they name beside images.
-fn inputs(source: &SourceArgs) -> Result<Vec<PathBuf>> {
-    let annotations = &source.annotations;
-    let mut inputs = match source.format {
-        Format::Own => own::files(annotations)?,
-        _ => Vec::new(),
-    };
-    inputs.push(annotations.clone());
-    Ok(inputs)
-}
-
-/// # Errors
-/// Where `path` is there already, in the folder of a data set, and its ending is not one that conversions write.
-fn beside_inputs(path: &Path, annotations: &Path, target: Target) -> Result<()> {
-    let written: &[&str] = match target {
-        Target::Tsv => &["tsv"],
-        Target::Coco => &["json"],
-        Target::Own => &["toml", "csv"],
-    };
-    let (Ok(here), Ok(folder)) = (std::fs::canonicalize(path), std::fs::canonicalize(annotations)) else {
-        return Ok(());
-    };
-    let ending = here.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    ensure!(
-        !folder.is_dir()
-            || !here.starts_with(&folder)
-            || ending.is_some_and(|e| written.contains(&e.as_str())),
-        "{}: may be an input, since it is in the folder {}, and is not written over",
-        path.display(),
-        annotations.display()
-    );
-    Ok(())
-}
-
-/// The image of a face that was annotated as its EXIF block turns it, the way that its points count; `None` where they count along the
-/// pixels of its file.
-fn turned(dataset: &dyn Dataset, i: usize) -> Result<Option<RgbImage>> {
-    let Some((size, file)) = dataset.written(i).size.zip(dataset.image_path(i)) else { return Ok(None) };
-    Ok(decode::decode_turned(&file, Upright::Stated(size))?)
-}
-
-/// # Errors
-/// Names the first image that is turned, which rows of `target` cannot say.
-fn none_turned(dataset: &dyn Dataset, target: Target) -> Result<()> {
-    for i in 0..dataset.len() {
-        ensure!(
-            turned(dataset, i)?.is_none(),
-            "{}: was annotated turned as its EXIF block says, which files of format {} cannot tell: --copy-images DIR writes images \
-             that need no turning",
-            dataset.source(i).display(),
-            if matches!(target, Target::Own) { "own" } else { "tsv" }
-        );
-    }
-    Ok(())
-}
-
-/// Writes every image below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
-/// goes on where it was. One that was annotated turned is written as PNG with its pixels turned, and the faces on it name that.
-fn copy_images(dataset: &dyn Dataset, faces: &mut [Annotation], folder: &Path) -> Result<()> {
-    let taken: HashSet<PathBuf> = faces.iter().map(|face| face.image.clone()).collect();
-    let mut upright: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
-    let bar = progress::bar(faces.len(), "images");
-    for (i, face) in faces.iter_mut().enumerate() {
-        if !upright.contains_key(&face.image) {
-            let name = match turned(dataset, i)? {
-                Some(image) => {
-                    let name = png_name(&face.image, &taken);
-                    let path = folder.join(&name);
-                    files::make_dir(&star_data::formats::folder_of(&path))?;
-                    let bytes = png(&image)?;
-                    if path.exists() {
-                        let same = std::fs::read(&path).is_ok_and(|there| there == bytes);
-                        ensure!(
-                            same,
-                            "{}: another image is there already; name another --copy-images",
-                            path.display()
-                        );
-                    } else {
-                        atomic::write(&path, &bytes)?;
-                    }
-                    Some(name)
-                }
-                None => None,
-            };
-            upright.insert(face.image.clone(), name);
-        }
-        if let Some(Some(name)) = upright.get(&face.image) {
-            face.image = name.clone();
-            bar.inc(1);
-            continue;
-        }
-        let path = folder.join(&face.image);
-        if !path.is_file() {
-            files::make_dir(&star_data::formats::folder_of(&path))?;
-            let sample = dataset.get(i)?;
-            match dataset.image_path(i) {
-                Some(file) => {
-                    let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-                    atomic::write(&path, &bytes)?;
-                }
-                None => atomic::write(&path, &png(&sample.image)?)?,
-            }
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(())
-}
-
-/// The name of an image as PNG, which none of `taken` is.
-fn png_name(image: &Path, taken: &HashSet<PathBuf>) -> PathBuf {
-    let name = image.with_extension("png");
-    if !taken.contains(&name) {
-        return name;
-    }
-    let mut longer = image.as_os_str().to_owned();
-    longer.push(".png");
-    PathBuf::from(longer)
-}
-
-fn png(image: &RgbImage) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-    encoder
-        .write_image(image.as_raw(), image.width(), image.height(), image::ExtendedColorType::Rgb8)
-        .context("encoding an image as PNG")?;
-    Ok(bytes)
 }
 
 /// The folder that the paths of images start from.
