@@ -25,7 +25,8 @@ fn turned(dataset: &dyn Dataset, i: usize) -> Result<Option<RgbImage>> {
 /// # Errors
 /// Names the first that was.
 pub(super) fn none_turned(dataset: &dyn Dataset, target: Target) -> Result<()> {
-    for i in 0..dataset.len() {
+    let mut seen = HashSet::new();
+    for i in (0..dataset.len()).filter(|i| seen.insert(dataset.source(*i))) {
         ensure!(
             turned(dataset, i)?.is_none(),
             "{}: was annotated turned as its EXIF block says, which files of format {} cannot tell: --copy-images DIR writes images \
