@@ -1,6 +1,6 @@
 //! `star eval`: a network over a data set, and what is written of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use star_data::FaceBox;
@@ -11,7 +11,7 @@ use star_predict::{Face, Predictor, files};
 use star_train::evaluate::{self, Labels, Scored, boxes};
 
 use crate::args::EvalArgs;
-use crate::{output, progress, report, setting, source, weights};
+use crate::{data, output, progress, report, setting, source, weights};
 
 /// Name of the subset that is none.
 const WHOLE: &str = "full";
@@ -21,13 +21,17 @@ const WHOLE: &str = "full";
 /// # Errors
 /// When weights or data cannot be read, or the results not written.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
-    let inputs = [args.source.annotations.as_path(), args.weights.weights.as_path()];
+    let files = data::inputs::files(&args.source)?;
+    let inputs: Vec<&Path> =
+        files.iter().map(PathBuf::as_path).chain([args.weights.weights.as_path()]).collect();
     report::claim(&args.report, &args.metrics, &inputs)?;
     args.predictions.iter().try_for_each(|path| output::claim(path, &inputs))?;
     let (folder, scheme) = weights::open(&args.weights)?;
     let subset = Some(args.metrics.subset.as_str()).filter(|name| *name != WHOLE);
     let opened = source::open_subset(&args.source, &scheme, subset)?;
     let dataset = opened.dataset;
+    let written: Vec<PathBuf> = args.metrics.json.iter().chain(&args.predictions).cloned().collect();
+    data::inputs::claim_images(&written, dataset.as_ref())?;
     let device = args.weights.device.open()?;
     let predictor = Predictor::from_folder(&folder, &device, &CompileOptions::default())?
         .with_batch_size(args.weights.batch_size);
@@ -50,7 +54,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let Some(path) = &args.predictions {
         let mut predicted = Vec::with_capacity(scored.len());
         for (face, case) in scored.iter().zip(&cases) {
-            let tight = FaceBox::around(&face.truth)?;
+            // Points without an extent, such as a single one, have no box but the annotation's.
+            let tight = match FaceBox::around(&face.truth) {
+                Ok(tight) => tight,
+                Err(_) => dataset.annotation(face.index)?.face,
+            };
             let landmarks = face.landmarks.clone().into();
             let found = Face { face_box: tight, score: None, landmarks, pose: None };
             let record = FaceRecord::new(Path::new(&case.name), &scheme.name, &found);

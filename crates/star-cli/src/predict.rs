@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use image::RgbImage;
 use indicatif::ProgressBar;
 use star_data::FaceBox;
 use star_data::atomic;
+use star_data::decode::Decoded;
 use star_data::images::{self, Depth};
+use star_data::scheme_map::SchemeMap;
 use star_model::CompileOptions;
 use star_predict::detector::FrontalDetector;
 use star_predict::images::predict_images;
@@ -29,6 +31,8 @@ struct Found {
     faces: Vec<Face>,
     /// The image, where its faces are yet to be smoothed, from image to image, before they are drawn.
     image: Option<RgbImage>,
+    /// What is wrong with its file.
+    warning: Option<String>,
 }
 
 /// Runs `star predict`. Images that cannot be read are reported and the others still done; the exit code then says so.
@@ -44,16 +48,28 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         say!("{} other files in the folders are left out", found.others);
     }
     let paths = found.images;
-    let (folder, scheme) = weights::open(&args.weights)?;
+    let (folder, mut scheme) = weights::open(&args.weights)?;
     let device = args.weights.device.open()?;
     let threads = rayon::current_num_threads().max(1);
     let workers = if device.is_cpu() { threads.min(paths.len()).max(1) } else { 1 };
     let options = CompileOptions { threads: Some(threads / workers), ..CompileOptions::default() };
-    let predictor = Predictor::from_folder(&folder, &device, &options)?
+    let mut predictor = Predictor::from_folder(&folder, &device, &options)?
         .with_batch_size(args.weights.batch_size)
         .with_turned(args.turned)
         .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
     drop(folder);
+    if let Some(map) = args.map {
+        let map = SchemeMap::wflw_to_300w(map.detail())?;
+        ensure!(
+            scheme.name == map.from().name,
+            "--map-98-to-68: expected weights of scheme `{}`, got `{}` with {} keypoints",
+            map.from().name,
+            scheme.name,
+            scheme.keypoints
+        );
+        scheme = map.to().clone();
+        predictor = predictor.with_map(map);
+    }
     let boxes: Vec<FaceBox> =
         args.boxes.iter().map(|&[x, y, width, height]| FaceBox { x, y, width, height }).collect();
     let boxes = (!boxes.is_empty()).then_some(boxes.as_slice());
@@ -72,12 +88,13 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         let Some(dir) = &args.out else { return Ok(()) };
         Ok(atomic::write(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)?)
     };
-    let finish = |i: usize, image: RgbImage, faces: Vec<Face>| -> Result<Found> {
+    let finish = |i: usize, decoded: Decoded, faces: Vec<Face>| -> Result<Found> {
+        let Decoded { image, warning } = decoded;
         if args.smooth {
-            return Ok(Found { faces, image: Some(image) });
+            return Ok(Found { faces, image: Some(image), warning });
         }
         draw(&image, &faces, i)?;
-        Ok(Found { faces, image: None })
+        Ok(Found { faces, image: None, warning })
     };
     let mut smoother = smoother(args)?;
     let bar = progress::bar(paths.len(), "images");
@@ -87,7 +104,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         match outcome {
             Ok(found) => {
                 // What cannot be drawn ends the work: a full disk is full for the next image too.
-                let Found { mut faces, image } = found?;
+                let Found { mut faces, image, warning } = found?;
+                if let Some(warning) = warning {
+                    bar.suspend(|| say!("warning: {}: {warning}", paths[i].display()));
+                }
                 let tracks = smoother.as_mut().map(|smoother| smoother.frame(&mut faces));
                 if faces.is_empty() || !matches!(results, Printed::Summary) {
                     report(&bar, &paths[i], &faces);

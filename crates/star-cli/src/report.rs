@@ -83,10 +83,7 @@ impl Wanted<'_> {
     /// The rows whose normalizer has a length, and a note of the others, such as profiles whose eye corners coincide. Where none has a
     /// length all are kept, so that the error names the first.
     fn measurable(&self, cases: &[Case]) -> (Vec<usize>, Option<String>) {
-        let measurable = |row: &usize| {
-            let case = &cases[*row];
-            self.setting.normalizer.length_weighted(&case.truth, case.weights.as_deref()).is_ok()
-        };
+        let measurable = |row: &usize| self.setting.normalizer.length_of(&cases[*row]).is_ok();
         let (kept, without): (Vec<usize>, Vec<usize>) = (0..cases.len()).partition(measurable);
         match without.first() {
             None => (kept, None),

@@ -319,3 +319,23 @@ fn arguments_that_do_not_fit_are_refused_with_what_to_do() {
     let error = refused(dir.path(), &BASE);
     assert_contains(&error, &["t.parquet", "no column of images", "label", "--image-column"]);
 }
+
+#[test]
+fn damaged_parquet_files_are_shards_that_cannot_be_read_whatever_their_reader_makes_of_them() {
+    // Found by changing valid files at random: footers whose numbers made the reader of Parquet files panic.
+    let damaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/damaged");
+    let dir = tempfile::tempdir().unwrap();
+    weights(dir.path());
+    let names =
+        ["parquet-panic-1.parquet", "parquet-panic-2.parquet", "parquet-negative-start-panic.parquet"];
+    std::fs::create_dir(dir.path().join("shards")).unwrap();
+    for name in names {
+        std::fs::copy(damaged.join(name), dir.path().join("shards").join(name)).unwrap();
+    }
+    // The reader's panics are said, and are shards that cannot be read.
+    let output = star(dir.path(), &BASE);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_contains(&error, &names);
+    assert_contains(&error, &["expected a whole Parquet file", "3 shards could not be read"]);
+}

@@ -307,6 +307,28 @@ fn weights_of_another_scheme_damaged_or_hostile_are_refused() {
     assert_contains(&predict("w", &["--scheme", "wflw98"]), &["29 keypoints", "wflw98", "98"]);
     assert_contains(&predict("w", &["--scheme", "wflw99"]), &["no scheme `wflw99`", "wflw98"]);
     assert_contains(&predict("nowhere", &[]), &["nowhere"]);
+    // Numbers in a description size nothing before they are found to fit each other and the tensors.
+    let text = std::fs::read(dir.path().join("w/config.json")).unwrap();
+    let described: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    for (fields, parts) in [
+        (
+            &[("channels", 4096), ("stacks", 64)][..],
+            ["config.json", "channels, stacks, levels", "parameters"],
+        ),
+        (&[("image_size", 4096)], ["config.json", "image_size", "numbers in the maps"]),
+        (&[("channels", 512)], ["model.safetensors", "misshapen: ", "expected ["]),
+    ] {
+        let mut large = described.clone();
+        for (field, value) in fields {
+            large["architecture"][field] = (*value).into();
+            if *field == "image_size" {
+                (large["input"]["image_size"], large["input"]["map_size"]) =
+                    ((*value).into(), (value / 4).into());
+            }
+        }
+        std::fs::write(dir.path().join("w/config.json"), large.to_string()).unwrap();
+        assert_contains(&predict("w", &[]), &parts);
+    }
     let whole = std::fs::read(golden("hourglass_cofw_small.weights.safetensors")).unwrap();
     std::fs::write(dir.path().join("cut.safetensors"), &whole[..whole.len() / 3]).unwrap();
     assert_contains(&predict("cut.safetensors", &[]), &["cut.safetensors", "truncated"]);
@@ -336,6 +358,7 @@ fn completions_manual_pages_and_the_example_are_written() {
     assert!(dir.path().join("man/star-predict.1").is_file());
     assert_contains(&ok(dir.path(), &["train", "--example"]), &["[data.train]", "batch_size = 16"]);
     assert_contains(&ok(dir.path(), &["predict", "--help"]), &["--weights", "--box", "--json"]);
+    assert_contains(&ok(dir.path(), &["export", "--help"]), &["OpenVINO", "set to f32"]);
 }
 
 #[test]

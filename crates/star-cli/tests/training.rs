@@ -122,6 +122,25 @@ fn a_training_file_that_is_wrong_is_named_with_its_line() {
     std::fs::write(dir.path().join("bad.toml"), CONFIG.replace("levels = 1", "levels = 9")).unwrap();
     let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
     assert_contains(&error, &["image_size", "multiple"]);
+    let large = CONFIG.replace("[model]", "[model]\nstem = 4096");
+    std::fs::write(dir.path().join("bad.toml"), large.replace("stacks = 1", "stacks = 64")).unwrap();
+    let error = refused(dir.path(), &["train", "--config", "bad.toml", "--out", "o"]);
+    assert_contains(
+        &error,
+        &["model", "channels, stacks, levels, stem: expected a network of at most", "parameters"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_training_whose_messages_cannot_be_written_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("run.toml"), CONFIG).unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_star"));
+    command.current_dir(dir.path()).args(["train", "--config", "run.toml", "--out", "out"]);
+    let status = command.stderr(full).status().unwrap();
+    assert!(status.success() && dir.path().join("out/best/config.json").is_file(), "{status}");
 }
 
 /// Everything that a trainer is asked for beside the published recipe.
@@ -373,7 +392,7 @@ fn a_scheme_of_ones_own_is_taken_from_the_data_and_kept_with_the_weights_and_sta
                   inter_ocular = [[0], [1]]\nnormalizer = 'inter-ocular'\n";
     std::fs::write(dir.join("mine.toml"), scheme).unwrap();
     let run = "epochs = 1\nbatch_size = 2\n[data]\nholdout = 0.34\n[data.train]\nformat = 'own'\nannotations = 'mine.toml'\n\
-               [model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\nattention = false\n";
+               [model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\n";
     std::fs::write(dir.join("run.toml"), run).unwrap();
     ok(dir, &["train", "--config", "run.toml", "--out", "out"]);
     for weights in ["out/best", "out/best/model.safetensors"] {
@@ -417,21 +436,17 @@ fn samples_without_a_length_to_divide_by_are_told_before_the_first_step() {
         .unwrap();
         let run = format!(
             "epochs = 1\nbatch_size = 1\n[data.train]\nformat = 'own'\nannotations = '{name}.toml'\n[data.validation]\n\
-             format = 'own'\nannotations = '{name}.toml'\n[model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\nattention = false\n"
+             format = 'own'\nannotations = '{name}.toml'\n[model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\n"
         );
         std::fs::write(dir.join(format!("{name}-run.toml")), run).unwrap();
     };
-    files("one", 1, "image,x0,y0,box_x,box_y,box_width,box_height", "a.png,20,20,5,5,40,40\n");
-    for extra in [&["--dry-run"][..], &["--out", "one"]] {
-        let error = refused(dir, &[&["train", "--config", "one-run.toml"], extra].concat());
+    let header = "image,x0,y0,x1,y1,box_x,box_y,box_width,box_height";
+    files("same", 2, header, "a.png,20,20,20,20,5,5,40,40\n");
+    for extra in [&["--dry-run"][..], &["--out", "same"]] {
+        let error = refused(dir, &[&["train", "--config", "same-run.toml"], extra].concat());
         assert_contains(&error, &["a.png", "row 0", "box diagonal"]);
     }
-    files(
-        "two",
-        2,
-        "image,x0,y0,x1,y1,box_x,box_y,box_width,box_height",
-        "a.png,20,20,40,44,5,5,50,50\na.png,20,20,,,5,5,50,50\n",
-    );
+    files("two", 2, header, "a.png,20,20,40,44,5,5,50,50\na.png,20,20,,,5,5,50,50\n");
     let output = common::star(dir, &["train", "--config", "two-run.toml", "--out", "two"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

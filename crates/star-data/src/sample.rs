@@ -112,6 +112,11 @@ impl FaceBox {
         (!missing && !empty).then_some(Self { x, y, width, height })
     }
 
+    /// The stated box of a sample whose source keeps the crop's box alone: a single point spans none that could be made of it.
+    pub(crate) fn of_a_single_point(keypoints: usize, face: Self) -> Option<Self> {
+        (keypoints == 1).then_some(face)
+    }
+
     /// The middle of the box, `(x, y)`.
     pub fn centre(&self) -> [f32; 2] {
         [self.x + self.width / 2.0, self.y + self.height / 2.0]

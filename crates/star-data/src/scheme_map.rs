@@ -104,6 +104,18 @@ impl SchemeMap {
         self.parts.iter().map(mean).collect()
     }
 
+    /// Covariances `xx, xy, yy`: weighted means too. A mean of points spreads no wider than that, however they depend on each other, and
+    /// as wide where they move as one.
+    pub fn covariances(&self, covariances: &[[f64; 3]]) -> Vec<[f64; 3]> {
+        let mean = |part: &Vec<(usize, f32)>| {
+            part.iter().fold([0.0; 3], |sum, &(k, weight)| {
+                let own = covariances.get(k).copied().unwrap_or([f64::NAN; 3]);
+                [0, 1, 2].map(|i| sum[i] + f64::from(weight) * own[i])
+            })
+        };
+        self.parts.iter().map(mean).collect()
+    }
+
     /// Which points are visible: those of which every part is.
     pub fn visibility(&self, visible: &[bool]) -> Vec<bool> {
         let seen =
@@ -200,6 +212,16 @@ mod tests {
         // two thirds of 61 and one of 62; of 63 and 62
         assert!((points[37] - 61.333).abs() < 1e-2 && (points[38] - 62.667).abs() < 1e-2);
         assert_eq!(points[39], 64.0);
+    }
+
+    #[test]
+    fn a_blended_spread_is_the_mean_of_those_it_is_made_of() {
+        let own: Vec<[f64; 3]> = (0..98).map(|k| [f64::from(k), 0.0, 1.0]).collect();
+        let pick = SchemeMap::wflw_to_300w(Detail::Pick).unwrap().covariances(&own);
+        let blend = SchemeMap::wflw_to_300w(Detail::Blend).unwrap().covariances(&own);
+        // 34; (34 + 41) / 2
+        assert_eq!((pick[18], blend[18]), ([34.0, 0.0, 1.0], [37.5, 0.0, 1.0]));
+        assert_eq!((pick.len(), blend.len()), (68, 68));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use star_data::loader::{Batch, Loader, LoaderConfig, Unreadable};
 use star_data::region::Region;
 use star_data::shards::{Encoding, LocalStore, PackConfig, Packed, ShardSet, ShardStore, pack};
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
-use star_data::{Dataset, Result, Scheme};
+use star_data::{Dataset, Result, Sample, Scheme};
 
 const COUNT: usize = 23;
 
@@ -329,4 +329,44 @@ fn a_sample_is_one_read_of_one_range_of_any_store() {
     (0..COUNT).for_each(|index| drop(set.get(index).unwrap()));
     // the manifest, a list a shard, a range a sample
     assert_eq!(reads.load(Ordering::SeqCst), 1 + 5 + COUNT);
+}
+
+#[test]
+fn the_box_of_a_single_point_is_still_a_stated_one_in_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    image::RgbImage::new(40, 40).save(at("a.png")).unwrap();
+    std::fs::write(at("one.toml"), "[scheme]\nname = 'one'\nkeypoints = 1\n").unwrap();
+    let rows = "image,x0,y0,box_x,box_y,box_width,box_height\na.png,9,8,2,3,30,20\n";
+    std::fs::write(at("one.csv"), rows).unwrap();
+    let set = star_data::formats::own::open(at("one.toml")).unwrap();
+    pack(&set, &at("packed"), &PackConfig::default(), &AtomicBool::new(false), &|_| ()).unwrap();
+    let packed = ShardSet::open(&at("packed"), set.scheme().clone()).unwrap();
+    let (there, here) = (packed.annotation(0).unwrap(), set.annotation(0).unwrap());
+    assert_eq!((there.stated, there.face), (here.stated, here.face));
+    assert!(there.stated.is_some());
+    let several = Sample::new(image::RgbImage::new(9, 9), vec![[1.0, 2.0], [3.0, 4.0]]);
+    assert_eq!(
+        InMemory(several).annotation(0).unwrap().stated,
+        None,
+        "those of several points may be made of them"
+    );
+}
+
+struct InMemory(Sample);
+
+static SCHEME: std::sync::OnceLock<Scheme> = std::sync::OnceLock::new();
+
+impl Dataset for InMemory {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn scheme(&self) -> &Scheme {
+        SCHEME.get_or_init(|| Scheme::new("two", 2))
+    }
+
+    fn get(&self, _: usize) -> Result<Sample> {
+        Ok(self.0.clone())
+    }
 }

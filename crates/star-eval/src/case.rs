@@ -22,6 +22,8 @@ pub struct Case {
     /// Pixels that one unit of the network's coordinates (half its input) spans in the image; `None` for half the longer side of
     /// the box around the true keypoints.
     pub unit: Option<f64>,
+    /// Width and height of the box that the annotations state, where they do.
+    pub stated_sides: Option<[f32; 2]>,
 }
 
 impl Case {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Case, Error, Result};
 
 /// A length taken from the true keypoints of one image; errors are reported as fractions of it.
 ///
@@ -23,6 +23,9 @@ pub enum Normalizer {
     /// Head size as MPII defines it for PCKh: 0.6 times the diagonal of the tight box around the listed keypoints; an empty list means
     /// all keypoints.
     HeadSize(Vec<usize>),
+    /// Diagonal of the box that the annotations state; of a [`Case`] alone, since points do not hold it. For one keypoint, which spans no
+    /// box.
+    StatedBoxDiagonal,
 }
 
 /// MPII's head size in units of the head box's diagonal.
@@ -43,6 +46,19 @@ impl Normalizer {
     /// normalizer reads is not finite, [`Error::Degenerate`] where the length is zero.
     pub fn length(&self, truth: &[[f32; 2]]) -> Result<f64> {
         self.length_weighted(truth, None)
+    }
+
+    /// Length on the truth of `case`, without its keypoints of weight 0.
+    ///
+    /// # Errors
+    /// As [`Normalizer::length_weighted`]; [`Error::Empty`] where a stated box is needed and there is none.
+    pub fn length_of(&self, case: &Case) -> Result<f64> {
+        match (self, case.stated_sides) {
+            (Self::StatedBoxDiagonal, Some([width, height])) => {
+                self.positive(f64::from(width).hypot(f64::from(height)))
+            }
+            _ => self.length_weighted(&case.truth, case.weights.as_deref()),
+        }
     }
 
     /// As [`Normalizer::length`], with keypoints of weight 0 left out: of boxes, and of the groups whose means are measured between.
@@ -68,7 +84,17 @@ impl Normalizer {
                 let [width, height] = self.sides(points, truth, weights)?;
                 HEAD_SHARE * width.hypot(height)
             }
+            Self::StatedBoxDiagonal => {
+                return Err(Error::Empty {
+                    what: "stated box",
+                    hint: "the normalizer is its diagonal; use another, or annotations with boxes",
+                });
+            }
         };
+        self.positive(length)
+    }
+
+    fn positive(&self, length: f64) -> Result<f64> {
         if length > 0.0 && length.is_finite() {
             Ok(length)
         } else {
@@ -83,6 +109,7 @@ impl Normalizer {
             Self::BoxDiagonal(points) => format!("box diagonal{}", around(points)),
             Self::BoxGeometricMean(points) => format!("box geometric mean{}", around(points)),
             Self::HeadSize(points) => format!("0.6 of the box diagonal{}", around(points)),
+            Self::StatedBoxDiagonal => "stated box diagonal".to_string(),
         }
     }
 
@@ -222,6 +249,20 @@ mod tests {
         let truth = [[0.0, 0.0], [1.0, 0.0]];
         assert!(matches!(Normalizer::Between(vec![], vec![1]).length(&truth), Err(Error::Empty { .. })));
         assert!(matches!(Normalizer::default().length(&[]), Err(Error::Empty { .. })));
+    }
+
+    #[test]
+    fn a_stated_box_has_a_diagonal_where_the_points_have_none() {
+        // 30 wide, 40 high: 50. The one point of it spans nothing.
+        let one = Case { truth: vec![[3.0, 4.0]], stated_sides: Some([30.0, 40.0]), ..Case::default() };
+        assert!((Normalizer::StatedBoxDiagonal.length_of(&one).unwrap() - 50.0).abs() < TOLERANCE);
+        assert!(matches!(Normalizer::default().length_of(&one), Err(Error::Degenerate { .. })));
+        let none = Case { stated_sides: None, ..one.clone() };
+        let message = Normalizer::StatedBoxDiagonal.length_of(&none).unwrap_err().to_string();
+        assert!(message.contains("stated box is empty") && message.contains("boxes"), "{message}");
+        let flat = Case { stated_sides: Some([0.0, f32::NAN]), ..one };
+        assert!(matches!(Normalizer::StatedBoxDiagonal.length_of(&flat), Err(Error::Degenerate { .. })));
+        assert_eq!(Normalizer::StatedBoxDiagonal.name(), "stated box diagonal");
     }
 
     #[test]

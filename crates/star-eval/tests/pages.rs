@@ -43,6 +43,7 @@ fn cases(noise: f32) -> Vec<Case> {
                 predicted: (i < 39).then_some(predicted),
                 covariances: (i < 39).then(|| vec![Covariance::from_axes(4.0, 2.0, 10.0); 4]),
                 unit: Some(60.0),
+                stated_sides: None,
             }
         })
         .collect()

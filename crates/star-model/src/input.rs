@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Image pixels from one heatmap pixel to the next: maps are `image_size / MAP_STRIDE` wide.
 pub const MAP_STRIDE: usize = 4;
 
+/// Numbers in the maps of one layer, or of all heads, beyond every network there is: 512 MiB in f32, 64 times what the published one has.
+const MOST_IN_MAPS: usize = 1 << 27;
+
 /// Order of the colour channels of a network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,6 +60,16 @@ impl InputSpec {
 pub(crate) fn check_face_scale(share: f32) -> Result<()> {
     if !(share > 0.0 && share <= 1.0) {
         bail!("face_scale: expected a share above 0 and at most 1, got {share}")
+    }
+    Ok(())
+}
+
+/// Checks that so many maps of `side` pixels fit the memory; `fields` are what their number follows from.
+pub(crate) fn check_maps(fields: &str, maps: usize, side: usize) -> Result<()> {
+    if maps.saturating_mul(side).saturating_mul(side) > MOST_IN_MAPS {
+        bail!(
+            "{fields}: expected at most {MOST_IN_MAPS} numbers in the maps of a layer, got {maps} maps of {side}x{side} pixels"
+        )
     }
     Ok(())
 }

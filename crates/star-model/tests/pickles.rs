@@ -91,3 +91,66 @@ fn an_old_file_that_would_call_the_shell_is_refused_and_nothing_runs() {
     assert!(message.contains("`posix.system`") && message.contains("nothing was executed"), "{message}");
     assert!(!witness.exists());
 }
+
+/// What `pickle.dumps(value, 2)` makes of things that training programs put beside weights.
+const BESIDE: [(&str, &[u8]); 6] = [
+    // argparse.Namespace(lr=1)
+    ("args", b"cargparse\nNamespace\n)\x81}X\x02\0\0\0lrK\x01sb"),
+    // numpy.float64(0.5): its type, with a state, and eight bytes, which protocol 2 says as text to encode
+    (
+        "best",
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\0\0\0f8\x89\x88\x87R(K\x03X\x01\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\
+          \xffK\0tbc_codecs\nencode\nX\x09\0\0\0\0\0\0\0\0\0\xc3\xa0?X\x06\0\0\0latin1\x86R\x86R",
+    ),
+    ("path", b"cpathlib\nPosixPath\n(X\x01\0\0\0/X\x03\0\0\0tmptR"),
+    ("dtype", b"ctorch\nfloat16\n"),
+    // A dictionary with attributes: an instance, its items, its state.
+    ("hparams", b"clightning.parsing\nAttributeDict\n)\x81(X\x01\0\0\0aK\x01X\x01\0\0\0bK\x02u}b"),
+    ("history", b"ccollections\ndeque\n]\x85R(K\x01K\x02e"),
+];
+
+/// `file` with things beside its weights.
+fn with_beside(file: &str) -> Vec<u8> {
+    let whole = std::fs::read(golden(file)).unwrap();
+    let first = b"X\x05\0\0\0epoch";
+    let at = whole.windows(first.len()).position(|part| part == first).unwrap();
+    let (head, rest) = whole.split_at(at);
+    let beside = BESIDE.iter().flat_map(|(name, value)| {
+        [&b"X"[..], &(name.len() as u32).to_le_bytes(), name.as_bytes(), value].concat()
+    });
+    [head.to_vec(), beside.collect(), rest.to_vec()].concat()
+}
+
+#[test]
+fn what_a_training_program_puts_beside_the_weights_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("beside.pth");
+    std::fs::write(&path, with_beside("legacy.pth")).unwrap();
+    let plain = checkpoint::read(&golden("legacy.pth"), Which::Net).unwrap();
+    let read = checkpoint::read(&path, Which::Net).unwrap();
+    assert_eq!(read.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    plain.keys().for_each(|name| assert_eq!(values(&read, name), values(&plain, name), "{name}"));
+    // The zip format has the same pickle in a file of its own.
+    let zipped = checkpoint::read(&golden("beside_zipped.pth"), Which::Net).unwrap();
+    plain.keys().for_each(|name| assert_eq!(values(&zipped, name), values(&plain, name), "{name}"));
+    // Without the weights there is nothing to pass over it for.
+    let message = checkpoint::read(&path, Which::Ema).unwrap_err().to_string();
+    assert!(message.contains("beside.pth") && message.contains("`argparse.Namespace`"), "{message}");
+    assert!(message.contains("nothing was executed"), "{message}");
+}
+
+#[test]
+fn a_call_beside_the_weights_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let witness = dir.path().join("ran");
+    let command = format!("touch {}", witness.display());
+    let length = (command.len() as u32).to_le_bytes();
+    let call = [&b"cposix\nsystem\nX"[..], &length, command.as_bytes(), b"\x85R"].concat();
+    let whole = with_beside("legacy.pth");
+    let value = b"ctorch\nfloat16\n";
+    let at = whole.windows(value.len()).position(|part| part == value).unwrap();
+    let path = dir.path().join("calls.pth");
+    std::fs::write(&path, [&whole[..at], &call, &whole[at + value.len()..]].concat()).unwrap();
+    assert_eq!(checkpoint::read(&path, Which::Net).unwrap().len(), 10);
+    assert!(!witness.exists());
+}

@@ -3,18 +3,22 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use image::RgbImage;
 use star_data::affine::Affine;
+use star_data::scheme_map::SchemeMap;
 use star_data::{FaceBox, Scheme, warp};
 use star_model::checkpoint::Folder;
 use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 
-use crate::detector::{Detector, FrontalDetector};
+use crate::detector::{Detection, Detector, FrontalDetector};
 use crate::landmarks::{self, Decoded, Face};
-use crate::turn::Turn;
+use crate::turn::{Turn, Turned};
 use crate::{tensors, weights};
+
+/// How many times the score of what was found upright a turned face must have to be taken instead: that may be several faces.
+const SURER: f32 = 2.0;
 
 /// Finds faces and their landmarks in images. One predictor serves many threads.
 pub struct Predictor {
@@ -22,9 +26,11 @@ pub struct Predictor {
     device: Device,
     dtype: DType,
     batch_size: usize,
-    /// Whether images without an upright face are turned by quarters.
+    /// Whether images without a sure upright face are turned.
     turned: bool,
     scheme: Option<Scheme>,
+    /// What becomes of the network's keypoints.
+    map: Option<SchemeMap>,
     /// What standard deviations are multiplied by, a factor a keypoint; empty where nothing is known of it.
     spread_scales: Vec<f32>,
     /// The embedded one is read when it is first needed: whoever gives boxes needs none.
@@ -70,6 +76,7 @@ impl Predictor {
             batch_size: Self::BATCH_SIZE,
             turned: false,
             scheme: None,
+            map: None,
             spread_scales: Vec::new(),
             detector: OnceLock::new(),
         }
@@ -96,6 +103,7 @@ impl Predictor {
             batch_size: Self::BATCH_SIZE,
             turned: false,
             scheme: None,
+            map: None,
             spread_scales,
             detector: OnceLock::new(),
         })
@@ -115,8 +123,9 @@ impl Predictor {
         self
     }
 
-    /// Looks for faces in an image turned by a quarter to either side, and by a half, where it has none upright: phones held sideways. An
-    /// image without any face takes the detector four times as long.
+    /// Looks for faces in an image turned by every eighth of a full turn where it has none upright that the detector is sure of
+    /// ([`Detector::sure_score`]): phones held sideways, heads on one side. The turn with the surest face is taken. Such an image takes the
+    /// detector twelve times as long, 0.45 s instead of 0.04 s for 640 x 480 pixels on one core.
     #[must_use]
     pub fn with_turned(mut self, turned: bool) -> Self {
         self.turned = turned;
@@ -127,6 +136,15 @@ impl Predictor {
     #[must_use]
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {
         self.scheme = Some(scheme);
+        self
+    }
+
+    /// Makes the keypoints of another scheme of the network's, such as 68 of 98: landmarks are those of `map`'s target then, and so is
+    /// [`Predictor::scheme`].
+    #[must_use]
+    pub fn with_map(mut self, map: SchemeMap) -> Self {
+        self.scheme = self.scheme.map(|_| map.to().clone());
+        self.map = Some(map);
         self
     }
 
@@ -153,25 +171,37 @@ impl Predictor {
     /// # Errors
     /// When the detector or the network fails.
     pub fn predict(&self, image: &RgbImage) -> Result<Vec<Face>> {
-        let upright = self.predict_upright(image)?;
-        if !upright.is_empty() || !self.turned {
-            return Ok(upright);
+        let detector = self.detector()?;
+        let upright = detector.detect(image)?;
+        let most = surest(&upright);
+        if !self.turned || most.is_some_and(|score| score >= detector.sure_score()) {
+            return self.detected(image, &Affine::IDENTITY, &upright);
         }
-        let size = [image.width(), image.height()].map(|side| side as f32);
+        let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * score);
+        let mut better: Option<(Turned, Vec<Detection>)> = None;
         for turn in Turn::ALL {
-            let found = self.predict_upright(&turn.image(image))?;
-            if !found.is_empty() {
-                return Ok(found.into_iter().map(|face| turn.back(face, size)).collect());
+            let turned = turn.of(image)?;
+            let found = detector.detect(&turned.image)?;
+            if let Some(score) = surest(&found).filter(|score| *score > least) {
+                least = score;
+                better = Some((turned, found));
             }
         }
-        Ok(upright)
+        let Some((turned, found)) = better else {
+            return self.detected(image, &Affine::IDENTITY, &upright);
+        };
+        let mut faces = self.detected(image, &turned.map, &found)?;
+        for face in &mut faces {
+            face.face_box = turned.back(&face.face_box)?;
+        }
+        Ok(faces)
     }
 
-    fn predict_upright(&self, image: &RgbImage) -> Result<Vec<Face>> {
-        let found = self.detector()?.detect(image)?;
+    /// The faces that the detector found in the image under `map`.
+    fn detected(&self, image: &RgbImage, map: &Affine, found: &[Detection]) -> Result<Vec<Face>> {
         let boxes: Vec<FaceBox> = found.iter().map(|found| found.face_box).collect();
-        let mut faces = self.predict_in(image, &boxes)?;
-        for (face, found) in faces.iter_mut().zip(&found) {
+        let mut faces = self.predict_under(image, map, &boxes)?;
+        for (face, found) in faces.iter_mut().zip(found) {
             face.score = Some(found.score);
         }
         Ok(faces)
@@ -182,7 +212,6 @@ impl Predictor {
     /// # Errors
     /// When a box is empty or lies beside the image, or the network fails.
     pub fn predict_in(&self, image: &RgbImage, boxes: &[FaceBox]) -> Result<Vec<Face>> {
-        let crop = tensors::crop(self.input());
         let [width, height] = [image.width(), image.height()].map(|side| side as f32);
         let beside =
             |b: &&FaceBox| b.x >= width || b.y >= height || b.x + b.width <= 0.0 || b.y + b.height <= 0.0;
@@ -191,10 +220,16 @@ impl Predictor {
                 "box {x},{y},{w},{h}: expected one that shows part of the image, which is {width} x {height} pixels"
             )
         }
+        self.predict_under(image, &Affine::IDENTITY, boxes)
+    }
+
+    /// Landmarks, in the image, of faces whose boxes are those of the image under `map`; one warp leads from it to the crop.
+    fn predict_under(&self, image: &RgbImage, map: &Affine, boxes: &[FaceBox]) -> Result<Vec<Face>> {
+        let crop = tensors::crop(self.input());
         let mut faces = Vec::with_capacity(boxes.len());
         for chunk in boxes.chunks(self.batch_size) {
             let transforms: Vec<Affine> =
-                chunk.iter().map(|face| crop.transform(face)).collect::<Result<_, _>>()?;
+                chunk.iter().map(|face| Ok(map.then(crop.transform(face)?))).collect::<Result<_>>()?;
             let mut pixels = Vec::with_capacity(chunk.len() * 3 * self.image_size().pow(2));
             for transform in &transforms {
                 pixels.extend_from_slice(warp::warp(image, transform, self.image_size())?.as_raw());
@@ -232,7 +267,10 @@ impl Predictor {
                 *covariance = covariance.map(|value| value * f64::from(*scale).powi(2));
             }
         }
-        Ok(faces)
+        match &self.map {
+            Some(map) => faces.into_iter().map(|face| mapped(&face, map)).collect(),
+            None => Ok(faces),
+        }
     }
 
     fn detector(&self) -> Result<&dyn Detector> {
@@ -243,4 +281,23 @@ impl Predictor {
         // Two threads may both have read it; one of the two is kept.
         Ok(&**self.detector.get_or_init(|| Box::new(embedded)))
     }
+}
+
+/// The largest score of some detections.
+fn surest(found: &[Detection]) -> Option<f32> {
+    found.iter().map(|found| found.score).max_by(f32::total_cmp)
+}
+
+/// A face with the keypoints that `map` makes of its own.
+fn mapped(face: &Decoded, map: &SchemeMap) -> Result<Decoded> {
+    let (from, got) = (map.from(), face.points.len());
+    ensure!(
+        got == from.keypoints,
+        "{} keypoints of `{}` are made of {} of `{}`: these weights have {got}",
+        map.to().keypoints,
+        map.to().name,
+        from.keypoints,
+        from.name
+    );
+    Ok(Decoded { points: map.points(&face.points), covariances: map.covariances(&face.covariances) })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use star_data::FaceBox;
+use star_data::scheme_map::SchemeMap;
 
 use crate::{Ellipse, Face};
 
@@ -105,8 +106,34 @@ pub fn to_json(faces: &[FaceRecord]) -> Result<String> {
 /// # Errors
 /// Names the file and the face or line that is wrong.
 pub fn read(path: &Path, keypoints: usize, scheme: &str) -> Result<Vec<FaceRecord>> {
+    checked(path, load(path)?, keypoints, scheme)
+}
+
+/// As [`read`], with the keypoints that `map` makes; faces that have these already stay as they are.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_mapped(path: &Path, map: &SchemeMap) -> Result<Vec<FaceRecord>> {
+    let (from, to) = (map.from(), map.to());
+    let mapped = |face: FaceRecord| {
+        let named = face.scheme.is_empty() || face.scheme == from.name;
+        if !named || face.points.len() != from.keypoints {
+            return face;
+        }
+        let covariances: Vec<[f64; 3]> = face.ellipses.iter().map(Ellipse::covariance).collect();
+        let ellipses = match covariances.is_empty() {
+            true => Vec::new(),
+            false => map.covariances(&covariances).into_iter().map(Ellipse::from_covariance).collect(),
+        };
+        let scheme = if face.scheme.is_empty() { String::new() } else { to.name.clone() };
+        FaceRecord { scheme, points: map.points(&face.points), ellipses, ..face }
+    };
+    checked(path, load(path)?.into_iter().map(mapped).collect(), to.keypoints, &to.name)
+}
+
+fn load(path: &Path) -> Result<Vec<FaceRecord>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut faces = match text.trim_start().chars().next() {
+    Ok(match text.trim_start().chars().next() {
         Some('{') => from_lines(path, &text)?,
         Some('[') | None => serde_json::from_str(&text).with_context(|| {
             format!(
@@ -115,12 +142,26 @@ pub fn read(path: &Path, keypoints: usize, scheme: &str) -> Result<Vec<FaceRecor
             )
         })?,
         Some(_) => from_csv(path, &text)?,
-    };
+    })
+}
+
+fn checked(
+    path: &Path,
+    mut faces: Vec<FaceRecord>,
+    keypoints: usize,
+    scheme: &str,
+) -> Result<Vec<FaceRecord>> {
     for (i, face) in faces.iter_mut().enumerate() {
         if face.face_box == no_box() {
-            let around = FaceBox::around(&face.points);
-            face.face_box =
-                around.with_context(|| format!("{}: face {i} ({})", path.display(), face.image))?;
+            face.face_box = match (FaceBox::around(&face.points), face.points.as_slice()) {
+                (Ok(around), _) => around,
+                // One landmark spans no box, and needs none.
+                (Err(_), &[[x, y]]) => FaceBox { x, y, width: 0.0, height: 0.0 },
+                (Err(error), _) => {
+                    return Err(error)
+                        .with_context(|| format!("{}: face {i} ({})", path.display(), face.image));
+                }
+            };
         }
         if !face.scheme.is_empty() && face.scheme != scheme {
             bail!(
@@ -187,6 +228,8 @@ fn from_csv(path: &Path, text: &str) -> Result<Vec<FaceRecord>> {
 
 #[cfg(test)]
 mod tests {
+    use star_data::scheme_map::Detail;
+
     use super::*;
     use crate::Landmarks;
 
@@ -211,6 +254,35 @@ mod tests {
         assert_eq!(read(&path, 2, "two").unwrap(), [written]);
         assert!(read(&path, 2, "three").unwrap_err().to_string().contains("expected `three`, got `two`"));
         assert!(read(&path, 3, "two").unwrap_err().to_string().contains("points: expected 3, got 2"));
+    }
+
+    #[test]
+    fn faces_of_98_points_are_read_as_68_and_those_of_68_stay() {
+        let map = SchemeMap::wflw_to_300w(Detail::Blend).unwrap();
+        let wide: Vec<[f32; 2]> = (0..98).map(|k| [k as f32, 2.0 * k as f32]).collect();
+        let narrow = map.points(&wide);
+        let face = |scheme: &str, points: &Vec<[f32; 2]>| FaceRecord {
+            image: "a.png".into(),
+            scheme: scheme.into(),
+            face_box: FaceBox { x: 0.0, y: 0.0, width: 8.0, height: 8.0 },
+            score: None,
+            row: None,
+            track: None,
+            ellipses: vec![Ellipse { major: 2.0, minor: 1.0, angle: 0.0 }; points.len()],
+            points: points.clone(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("found.json");
+        let write = |faces: &[FaceRecord]| std::fs::write(&path, to_json(faces).unwrap()).unwrap();
+        write(&[face("wflw98", &wide), face("face300w68", &narrow)]);
+        let read = read_mapped(&path, &map).unwrap();
+        assert_eq!((&read[0].points, &read[1].points), (&narrow, &narrow));
+        assert_eq!((read[0].scheme.as_str(), read[0].ellipses.len()), ("face300w68", 68));
+        // One keypoint of a mean of two alike spreads as they do.
+        assert!((read[0].ellipses[18].major - 2.0).abs() < 1e-5);
+        write(&[face("mine98", &wide)]);
+        let message = read_mapped(&path, &map).unwrap_err().to_string();
+        assert!(message.contains("expected `face300w68`, got `mine98`"), "{message}");
     }
 
     #[test]

@@ -1,86 +1,127 @@
-//! Images turned by quarters, and faces found in them turned back.
+//! Images turned by eighths of a full turn, in which to look for faces.
 
 use image::{RgbImage, imageops};
-use star_data::FaceBox;
+use star_data::affine::Affine;
+use star_data::{FaceBox, Result, warp};
 
-use crate::Face;
+/// Largest side in pixels of an image that is turned by an odd number of eighths; a larger one is made smaller, so that its corners cost
+/// no memory.
+const LARGEST: f64 = 4096.0;
 
-/// A quarter turn, or several, clockwise.
+/// Clockwise, by so many eighths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    Right,
-    Half,
-    Left,
+pub(crate) struct Turn(u8);
+
+/// An image turned.
+pub(crate) struct Turned {
+    pub(crate) image: RgbImage,
+    /// From the image to the turned one.
+    pub(crate) map: Affine,
+    turn: Turn,
 }
 
 impl Turn {
-    pub(crate) const ALL: [Self; 3] = [Self::Right, Self::Left, Self::Half];
+    /// Every turn but none: by quarters, then between them.
+    pub(crate) const ALL: [Self; 7] = [Self(2), Self(6), Self(4), Self(1), Self(7), Self(3), Self(5)];
 
-    /// The image turned.
-    pub(crate) fn image(self, image: &RgbImage) -> RgbImage {
-        match self {
-            Self::Right => imageops::rotate90(image),
-            Self::Half => imageops::rotate180(image),
-            Self::Left => imageops::rotate270(image),
-        }
+    /// The image turned; black where it shows nothing.
+    ///
+    /// # Errors
+    /// Never in practice: a turn has an inverse.
+    pub(crate) fn of(self, image: &RgbImage) -> Result<Turned> {
+        let [w, h] = [image.width(), image.height()].map(f64::from);
+        let (turned, matrix) = match self.0 {
+            2 => (imageops::rotate90(image), [[0.0, -1.0, h - 1.0], [1.0, 0.0, 0.0]]),
+            4 => (imageops::rotate180(image), [[-1.0, 0.0, w - 1.0], [0.0, -1.0, h - 1.0]]),
+            6 => (imageops::rotate270(image), [[0.0, 1.0, 0.0], [-1.0, 0.0, w - 1.0]]),
+            _ => return self.between(image, [w, h]),
+        };
+        Ok(Turned { image: turned, map: Affine::new(matrix), turn: self })
     }
 
-    /// Where a point of the turned image is in the image, which is `width` by `height` pixels.
-    fn point(self, [x, y]: [f32; 2], [width, height]: [f32; 2]) -> [f32; 2] {
-        match self {
-            Self::Right => [y, height - 1.0 - x],
-            Self::Half => [width - 1.0 - x, height - 1.0 - y],
-            Self::Left => [width - 1.0 - y, x],
-        }
+    /// The image on a square that holds all of it.
+    fn between(self, image: &RgbImage, [w, h]: [f64; 2]) -> Result<Turned> {
+        let whole = (w + h) * std::f64::consts::FRAC_1_SQRT_2;
+        let side = whole.min(LARGEST).ceil();
+        let (centre, middle) = ([(w - 1.0) / 2.0, (h - 1.0) / 2.0], (side - 1.0) / 2.0);
+        let angle = f64::from(self.0) * std::f64::consts::FRAC_PI_4;
+        let map = Affine::similarity((side / whole).min(1.0), angle, centre)
+            .then(Affine::translation(middle - centre[0], middle - centre[1]));
+        Ok(Turned { image: warp::warp(image, &map, side as usize)?, map, turn: self })
     }
+}
 
-    /// The face that was found in the turned image, in the image.
-    pub(crate) fn back(self, mut face: Face, size: [f32; 2]) -> Face {
-        for point in &mut face.landmarks.points {
-            *point = self.point(*point, size);
+impl Turned {
+    /// The box about the same middle in the image; between quarters, where it would be a diamond, the square of its longer side.
+    ///
+    /// # Errors
+    /// Never in practice: a turn has an inverse.
+    pub(crate) fn back(&self, turned: &FaceBox) -> Result<FaceBox> {
+        let back = self.map.inverse()?;
+        let [x, y] = back.apply(turned.centre());
+        let [[a, b, _], _] = back.matrix();
+        let scale = a.hypot(b) as f32;
+        let [width, height] = match self.turn.0 {
+            4 => [turned.width, turned.height],
+            2 | 6 => [turned.height, turned.width],
+            _ => [turned.side(); 2],
         }
-        let FaceBox { x, y, width, height } = face.face_box;
-        // A box is an area: its far corner is that of the pixels before it.
-        let [a, b] = [self.point([x, y], size), self.point([x + width - 1.0, y + height - 1.0], size)];
-        let quarter = self != Self::Half;
-        let [width, height] = if quarter { [height, width] } else { [width, height] };
-        face.face_box = FaceBox { x: a[0].min(b[0]), y: a[1].min(b[1]), width, height };
-        if quarter {
-            for [xx, xy, yy] in &mut face.landmarks.covariances {
-                (*xx, *xy, *yy) = (*yy, -*xy, *xx);
-            }
-        }
-        face
+        .map(|side| side * scale);
+        Ok(FaceBox { x: x - width / 2.0, y: y - height / 2.0, width, height })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Landmarks;
+
+    /// Twice the distance between neighbouring pixels: a turned pixel is spread over its neighbours.
+    const NEAR: f32 = 2.0;
 
     #[test]
-    fn a_pixel_comes_back_to_where_it_was() {
-        let mut image = RgbImage::new(7, 4);
-        image.put_pixel(5, 1, image::Rgb([255, 0, 0]));
+    fn a_pixel_is_where_the_map_says() {
+        let mut image = RgbImage::new(70, 40);
+        image.put_pixel(51, 13, image::Rgb([255, 0, 0]));
         for turn in Turn::ALL {
-            let turned = turn.image(&image);
-            let (x, y, _) = turned.enumerate_pixels().find(|(_, _, pixel)| pixel.0[0] == 255).unwrap();
-            let face = Face {
-                face_box: FaceBox { x: x as f32, y: y as f32, width: 1.0, height: 1.0 },
-                score: None,
-                landmarks: Landmarks {
-                    points: vec![[x as f32, y as f32]],
-                    covariances: vec![[4.0, 1.0, 9.0]],
-                    ..Default::default()
-                },
-                pose: None,
+            let turned = turn.of(&image).unwrap();
+            let (x, y, _) = turned.image.enumerate_pixels().max_by_key(|(_, _, pixel)| pixel.0[0]).unwrap();
+            let [u, v] = turned.map.apply([51.0, 13.0]);
+            let near = if turn.0 % 2 == 0 { 1e-3 } else { NEAR };
+            assert!((u - x as f32).hypot(v - y as f32) < near, "{turn:?}: {u},{v} {x},{y}");
+            // Up in the image is where it is turned to: clockwise, from (0, -1).
+            let [[_, b, _], [_, e, _]] = turned.map.matrix();
+            let angle = f64::from(turn.0) * std::f64::consts::FRAC_PI_4;
+            assert!((-b - angle.sin()).abs() < 1e-9 && (-e + angle.cos()).abs() < 1e-9, "{turn:?}: {b} {e}");
+        }
+    }
+
+    #[test]
+    fn a_box_comes_back_about_its_middle() {
+        let image = RgbImage::new(70, 40);
+        for turn in Turn::ALL {
+            let turned = turn.of(&image).unwrap();
+            let [x, y] = turned.map.apply([30.0, 20.0]);
+            let found = FaceBox { x: x - 4.0, y: y - 6.0, width: 8.0, height: 12.0 };
+            let back = turned.back(&found).unwrap();
+            let [x, y] = back.centre();
+            assert!((x - 30.0).abs() < 1e-3 && (y - 20.0).abs() < 1e-3, "{turn:?}: {back:?}");
+            let expected = match turn.0 {
+                2 | 6 => [12.0, 8.0],
+                4 => [8.0, 12.0],
+                _ => [12.0, 12.0],
             };
-            let back = turn.back(face, [7.0, 4.0]);
-            assert_eq!(back.landmarks.points, [[5.0, 1.0]], "{turn:?}");
-            assert_eq!((back.face_box.x, back.face_box.y), (5.0, 1.0), "{turn:?}");
-            let expected = if turn == Turn::Half { [4.0, 1.0, 9.0] } else { [9.0, -1.0, 4.0] };
-            assert_eq!(back.landmarks.covariances, [expected], "{turn:?}");
+            assert!((back.width - expected[0]).abs() < 1e-3 && (back.height - expected[1]).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn a_large_image_is_made_smaller_to_be_turned_between_quarters() {
+        let turned = Turn(1).of(&RgbImage::new(9000, 3000)).unwrap();
+        assert_eq!(turned.image.dimensions(), (4096, 4096));
+        // The corners stay on it.
+        for corner in [[0.0, 0.0], [8999.0, 0.0], [0.0, 2999.0], [8999.0, 2999.0]] {
+            let at = turned.map.apply(corner);
+            assert!(at.iter().all(|v| (-1.0..4096.0).contains(v)), "{at:?}");
         }
     }
 }

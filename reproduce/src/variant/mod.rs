@@ -153,7 +153,7 @@ impl Variant {
                 Change::Restriction(name, weight) => {
                     (config.loss.restriction, config.loss.restriction_weight) = (*name, *weight);
                 }
-                Change::Attention(on) => config.model.attention = *on,
+                Change::Attention(on) => config.model.attention = Some(*on),
                 Change::HrNet(width) => {
                     config.model = ModelSection {
                         backbone: Backbone::HrNet,

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{PackArgs, SourceArgs};
+use super::{OWN_DATA, PackArgs, SourceArgs};
 
 /// The subcommands of `star data`.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// Read a whole data set and report what is wrong with it: rows, images, points, counts
+    #[command(after_long_help = OWN_DATA)]
     Check(CheckArgs),
     /// Write a data set down in another format
     Convert(ConvertDataArgs),
@@ -28,7 +29,7 @@ pub struct FacesArgs {
     /// Subset of the split, such as blur, common, category1; for other formats a tag that faces must have
     #[arg(long, value_name = "NAME")]
     pub subset: Option<String>,
-    /// Keypoint scheme by name or TOML file [default: the format's; needed for tsv, pts, hrnet, imglab and ljson]
+    /// Keypoint scheme by name, or a TOML file with one or of own data [default: the format's; needed for tsv, pts, hrnet, imglab and ljson]
     #[arg(long)]
     pub scheme: Option<String>,
 }

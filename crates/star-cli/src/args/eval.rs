@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use star_train::evaluate::metric_set;
 
-use super::{ReportArgs, SourceArgs, WeightsArgs};
+use super::{MapName, ReportArgs, SourceArgs, WeightsArgs};
 
 /// Length that errors are divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -20,6 +20,8 @@ pub enum NormalizerName {
     BoxMean,
     /// 0.6 of that diagonal: the head's size as MPII defines it for PCKh
     HeadSize,
+    /// Diagonal of the box that the annotations state; the default for one keypoint
+    StatedBoxDiagonal,
 }
 
 impl From<NormalizerName> for metric_set::NormalizerName {
@@ -30,6 +32,7 @@ impl From<NormalizerName> for metric_set::NormalizerName {
             NormalizerName::BoxDiagonal => Self::BoxDiagonal,
             NormalizerName::BoxMean => Self::BoxMean,
             NormalizerName::HeadSize => Self::HeadSize,
+            NormalizerName::StatedBoxDiagonal => Self::StatedBoxDiagonal,
         }
     }
 }
@@ -107,6 +110,9 @@ pub struct ScoreArgs {
     /// Keypoint scheme by name or TOML file
     #[arg(long)]
     pub scheme: String,
+    /// Make 68 points of annotations and of predictions with 98
+    #[arg(long = "map-98-to-68", value_enum)]
+    pub map: Option<MapName>,
     /// Metrics to print.
     #[command(flatten)]
     pub metrics: MetricArgs,

@@ -32,6 +32,9 @@ pub use report::*;
 pub use train::*;
 pub use weights::*;
 
+/// How points of one's own are written down.
+pub(crate) const OWN_DATA: &str = include_str!("own_data.txt");
+
 /// Keypoint localisation around the STAR loss: convert weights, find landmarks, score, train.
 ///
 /// Landmarks from a photograph:
@@ -69,8 +72,10 @@ pub enum Command {
     /// Compare two or more results image by image: what got better, what got worse, and whether it could be chance
     Compare(CompareArgs),
     /// Train a network on annotated faces or any other keypoints
+    #[command(after_long_help = OWN_DATA)]
     Train(TrainArgs),
     /// Look at data sets
+    #[command(after_long_help = OWN_DATA)]
     Data {
         /// What to do with the data set.
         #[command(subcommand)]

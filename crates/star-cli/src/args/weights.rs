@@ -58,6 +58,9 @@ pub struct ExportArgs {
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
     /// ONNX file to write: images in, landmarks and heatmaps out, any number of images
+    ///
+    /// The landmarks are the network's own: 68 of 98 are made of them afterwards. OpenVINO computes in bf16 on CPUs that have it unless its
+    /// inference precision is set to f32.
     #[arg(long, value_name = "OUT")]
     pub onnx: PathBuf,
     /// Exactly so many images at a time, for runtimes that want a fixed shape [default: any number]

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use image::ImageEncoder;
 use star_data::atomic;
 use star_data::crop::CropRule;
 use star_data::formats::{Format, coco, own, tsv};
 use star_data::{Annotation, Dataset, FaceBox};
 use star_predict::files;
 
+use super::{copies, inputs};
 use crate::args::{ConvertDataArgs, Target};
-use crate::{output, progress, source};
+use crate::{progress, source};
 
 /// Folder for the images of data sets whose images have no files of their own.
 const IMAGES: &str = "images";
@@ -25,11 +25,16 @@ const TIGHT: f32 = 1e-2;
 /// # Errors
 /// When rows cannot be read or said in the other format, or files cannot be written.
 pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
-    let inputs = [&args.faces.source.annotations];
-    output::claim(&args.out, &inputs)?;
+    let mut written = vec![args.out.clone()];
     if matches!(args.to, Target::Own) {
-        output::claim(&args.out.with_extension("csv"), &inputs)?;
+        written.push(args.out.with_extension("csv"));
     }
+    let endings: &[&str] = match args.to {
+        Target::Tsv => &["tsv"],
+        Target::Coco => &["json"],
+        Target::Own => &["toml", "csv"],
+    };
+    inputs::claim(&written, &args.faces.source, endings)?;
     let opened = source::usable(source::open_faces(&args.faces)?, &args.faces.source)?;
     let dataset = opened.dataset;
     for note in &opened.notes {
@@ -38,12 +43,15 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
     let folder = star_data::formats::folder_of(&args.out);
     files::make_dir(&folder)?;
     let without_files = (0..dataset.len()).any(|i| dataset.image_path(i).is_none());
-    let copies = args.copy_images.clone().or_else(|| without_files.then(|| folder.join(IMAGES)));
-    let faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(copies) = &copies {
-        copy_images(dataset.as_ref(), &faces, copies)?;
+    let folder_of_copies = args.copy_images.clone().or_else(|| without_files.then(|| folder.join(IMAGES)));
+    let mut faces = (0..dataset.len()).map(|i| dataset.annotation(i)).collect::<Result<Vec<_>, _>>()?;
+    inputs::claim_images(&written, dataset.as_ref())?;
+    match &folder_of_copies {
+        Some(folder) => copies::write(dataset.as_ref(), &mut faces, folder)?,
+        None if matches!(args.to, Target::Coco) => {}
+        None => copies::none_turned(dataset.as_ref(), args.to)?,
     }
-    let images = copies.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
+    let images = folder_of_copies.map_or_else(|| common_root(dataset.as_ref(), &faces), Ok)?;
     match args.to {
         Target::Tsv => write_rows(args, dataset.as_ref(), &faces)?,
         Target::Coco => {
@@ -106,38 +114,6 @@ fn write_own(
     let (head, rows) = own::to_files(faces, dataset.scheme(), split, &name, &images)?;
     atomic::write(&table, rows.as_bytes())?;
     Ok(atomic::write(&args.out, head.as_bytes())?)
-}
-
-/// Writes every image below `folder`, under its own path; files that are there already are left, so that an interrupted conversion
-/// goes on where it was.
-fn copy_images(dataset: &dyn Dataset, faces: &[Annotation], folder: &Path) -> Result<()> {
-    let bar = progress::bar(faces.len(), "images");
-    for (i, face) in faces.iter().enumerate() {
-        let path = folder.join(&face.image);
-        if !path.is_file() {
-            files::make_dir(&star_data::formats::folder_of(&path))?;
-            let sample = dataset.get(i)?;
-            match dataset.image_path(i) {
-                Some(file) => {
-                    let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-                    atomic::write(&path, &bytes)?;
-                }
-                None => atomic::write(&path, &png(&sample.image)?)?,
-            }
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(())
-}
-
-fn png(image: &image::RgbImage) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-    encoder
-        .write_image(image.as_raw(), image.width(), image.height(), image::ExtendedColorType::Rgb8)
-        .context("encoding an image as PNG")?;
-    Ok(bytes)
 }
 
 /// The folder that the paths of images start from.

@@ -2,6 +2,8 @@
 
 mod check;
 mod convert;
+mod copies;
+pub(crate) mod inputs;
 mod sheet;
 mod view;
 

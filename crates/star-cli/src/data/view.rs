@@ -7,9 +7,10 @@ use star_data::Dataset;
 use star_data::atomic;
 use star_predict::files;
 
+use super::inputs;
 use super::sheet::{Layout, Sheet, Tile};
 use crate::args::ViewArgs;
-use crate::{output, progress, source};
+use crate::{progress, source};
 
 /// Runs `star data view`.
 ///
@@ -39,8 +40,9 @@ pub(super) fn run(args: &ViewArgs) -> Result<()> {
     let subset = args.faces.subset.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
     let name = source::name(&args.faces.source) + &subset;
     let path = |page| if args.all { numbered(&args.out, page, pages) } else { args.out.clone() };
-    let inputs = [&args.faces.source.annotations];
-    wanted.clone().try_for_each(|page| output::claim(&path(page), &inputs))?;
+    let written: Vec<_> = wanted.clone().map(&path).collect();
+    inputs::claim(&written, &args.faces.source, &["png"])?;
+    inputs::claim_images(&written, dataset)?;
     files::make_dir(&star_data::formats::folder_of(&args.out))?;
     let bar = progress::bar(wanted.clone().count(), "pages");
     for page in wanted.clone() {

@@ -76,7 +76,7 @@ fn no_length(place: &Place, scheme: &Scheme) -> Option<Error> {
     let (name, groups) = match scheme.normalizer {
         DefaultNormalizer::InterOcular => ("inter-ocular", scheme.inter_ocular.as_ref()?),
         DefaultNormalizer::InterPupil => ("inter-pupil", scheme.inter_pupil.as_ref()?),
-        DefaultNormalizer::BoxDiagonal => return None,
+        DefaultNormalizer::BoxDiagonal | DefaultNormalizer::StatedBoxDiagonal => return None,
     };
     let [a, b] = groups.each_ref().map(|group| mean(group, &place.face.points));
     let same = is_labelled(&a) && a == b;

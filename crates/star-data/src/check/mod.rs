@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use self::boxes::Boxes;
-use self::whole::Units;
+use self::whole::{Corners, Units};
 use crate::dataset::Written;
 use crate::{Annotation, Dataset, Error, Result};
 
@@ -129,6 +129,7 @@ fn sorted(dataset: &dyn Dataset, report: &mut Report, hash: &mut Sha256) -> Vec<
     let mut place_of: HashMap<PathBuf, usize> = HashMap::new();
     let mut seen: HashMap<Vec<u8>, String> = HashMap::new();
     let (mut boxes, mut far) = (Boxes::default(), Vec::new());
+    let (mut alone, mut corners) = (false, Corners::default());
     for i in 0..dataset.len() {
         let face = match dataset.annotation(i) {
             Ok(face) => face,
@@ -141,8 +142,13 @@ fn sorted(dataset: &dyn Dataset, report: &mut Report, hash: &mut Sha256) -> Vec<
         let place = Place { face: &face, written: &written };
         if place_of.is_empty() {
             report.problems.extend(whole::names(dataset.scheme(), &face.file));
-            report.problems.extend(lone(&place, dataset.scheme().keypoints));
         }
+        if !alone && dataset.scheme().keypoints == 1 && face.stated.is_none() {
+            alone = true;
+            let expected = "a box, since errors of a single point are divided by its diagonal";
+            report.problems.push(place.problem("box", expected, "none".into()));
+        }
+        corners.add(&place);
         hash.update(bytes(&face));
         for tag in &face.tags {
             *report.tags.entry(tag.clone()).or_default() += 1;
@@ -162,18 +168,13 @@ fn sorted(dataset: &dyn Dataset, report: &mut Report, hash: &mut Sha256) -> Vec<
         });
         by_image[at].1.push((i, face, written));
     }
+    report.notes.extend(corners.note());
     // Boxes of another convention may be far from their points too: one problem says it.
     match boxes.problem() {
         Some(problem) => report.problems.push(problem),
         None => report.problems.extend(far),
     }
     by_image
-}
-
-/// The problem of a scheme of one keypoint, said once.
-fn lone(place: &Place, keypoints: usize) -> Option<Error> {
-    let expected = "two keypoints or more, since errors are divided by a length between points";
-    (keypoints == 1).then(|| place.problem("landmarks", expected, "a scheme of one".into()))
 }
 
 /// What one image told.

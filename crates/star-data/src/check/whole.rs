@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Looked;
+use super::{Looked, Place};
 use crate::scheme::{Flips, Sides, sides};
 use crate::{Error, Scheme};
 
@@ -48,6 +48,38 @@ pub(super) fn notes(scheme: &Scheme) -> Vec<String> {
         notes.push(format!("scheme `{}`: {text}", scheme.name));
     }
     notes
+}
+
+/// Points in the very corner of their image.
+#[derive(Default)]
+pub(super) struct Corners {
+    count: usize,
+    first: Option<String>,
+}
+
+impl Corners {
+    pub(super) fn add(&mut self, place: &Place) {
+        let seen = |k: usize| {
+            let visibility = place.face.visibility.as_ref();
+            visibility.is_none_or(|visible| visible.get(k).copied().unwrap_or(true))
+        };
+        let points = place.face.points.iter().enumerate();
+        let count = points.filter(|(k, point)| **point == [0.0, 0.0] && seen(*k)).count();
+        if count > 0 {
+            self.count += count;
+            self.first.get_or_insert_with(|| place.name());
+        }
+    }
+
+    pub(super) fn note(&self) -> Option<String> {
+        self.first.as_ref().map(|first| {
+            format!(
+                "{} points at exactly (0, 0) labelled visible, the first {first}: many tools write that for points that are not labelled, \
+                 which have a v of 0 or no coordinates here",
+                self.count
+            )
+        })
+    }
 }
 
 /// Extremes of coordinates and images.

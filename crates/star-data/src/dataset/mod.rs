@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use self::cached::Cached;
 pub use self::joined::Joined;
 pub use self::subset::Subset;
-use crate::{Annotation, Result, Sample, Scheme};
+use crate::{Annotation, FaceBox, Result, Sample, Scheme};
 
 /// What the annotation file says about a sample beside its [`Annotation`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,8 @@ pub trait Dataset: Send + Sync {
     fn annotation(&self, index: usize) -> Result<Annotation> {
         let Sample { points, visibility, face, tags, source, .. } = self.get(index)?;
         let (file, line) = (Arc::from(source.as_path()), index + 1);
-        Ok(Annotation { file, line, image: source, points, visibility, stated: None, face, tags })
+        let stated = FaceBox::of_a_single_point(points.len(), face);
+        Ok(Annotation { file, line, image: source, points, visibility, stated, face, tags })
     }
 
     /// What else the annotation file says about sample `index`: for messages and checks.

@@ -116,6 +116,22 @@ pub fn decode_bytes_upright(bytes: &[u8], path: &Path, upright: Upright) -> Resu
     Ok(Decoded { image: image.into_rgb8(), warning })
 }
 
+/// The image `path` that way up, where its pixels are not stored so; `None` where they are. Its pixels are decoded in the first case alone.
+///
+/// # Errors
+/// As [`decode_upright`].
+pub fn decode_turned(path: &Path, upright: Upright) -> Result<Option<RgbImage>> {
+    if upright == Upright::Raw {
+        return Ok(None);
+    }
+    let bytes = read(path)?;
+    if !says_to_turn(&bytes) {
+        return Ok(None);
+    }
+    let (turned, stored) = (decode_bytes_upright(&bytes, path, upright)?.image, decode_bytes(&bytes, path)?);
+    Ok((turned != stored).then_some(turned))
+}
+
 /// Whether an image of `raw` size is turned as its EXIF says: the rule of the module.
 fn is_turned(raw: [u32; 2], orientation: Orientation, upright: Upright, path: &Path) -> Result<bool> {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};

@@ -1,9 +1,9 @@
 //! Keypoint schemes: how many points, which lie on one edge, which swap under a mirror, what errors are divided by.
 
+pub(crate) mod file;
 mod sides;
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ pub enum DefaultNormalizer {
     /// Diagonal of the box around the true points: fits any scheme.
     #[default]
     BoxDiagonal,
+    /// Diagonal of the box that the annotations state; also that of one keypoint, which spans no box, whatever its scheme says.
+    StatedBoxDiagonal,
 }
 
 /// What becomes of the keypoints under a mirror.
@@ -165,18 +167,6 @@ impl Scheme {
             .ok_or(Error::UnknownScheme { name: name.to_string(), known })
     }
 
-    /// A scheme of one's own from TOML: the fields of this struct, of which `name` and `keypoints` are needed.
-    ///
-    /// # Errors
-    /// [`Error::SchemeFile`] with line and field, or as [`Scheme::validate`].
-    pub fn from_toml_file(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
-        let scheme: Self = toml::from_str(&text)
-            .map_err(|error| Error::SchemeFile { path: path.to_path_buf(), reason: error.to_string() })?;
-        scheme.validate()?;
-        Ok(scheme)
-    }
-
     /// Checks that all parts fit each other.
     ///
     /// # Errors
@@ -228,7 +218,7 @@ impl Scheme {
         let missing = match self.normalizer {
             DefaultNormalizer::InterOcular => self.inter_ocular.is_none(),
             DefaultNormalizer::InterPupil => self.inter_pupil.is_none(),
-            DefaultNormalizer::BoxDiagonal => false,
+            DefaultNormalizer::BoxDiagonal | DefaultNormalizer::StatedBoxDiagonal => false,
         };
         if missing {
             return fail(

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::decode::decode_bytes;
-use crate::{Annotation, Dataset, Error, Result, Sample, Scheme};
+use crate::{Annotation, Dataset, Error, FaceBox, Result, Sample, Scheme};
 use index::{Manifest, Member, Shard};
 pub use pack::{Encoding, PackConfig, Packed, pack};
 use record::Record;
@@ -194,7 +194,7 @@ impl Dataset for ShardSet {
             points: record.landmarks(),
             image: name,
             visibility: record.visibility,
-            stated: None,
+            stated: FaceBox::of_a_single_point(self.scheme.keypoints, record.face),
             face: record.face,
             tags: record.tags,
         })

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use star_data::check::{Report, check};
-use star_data::formats::{Format, Source, coco, own, tsv};
-use star_data::{Dataset, Scheme};
+use star_data::formats::{AnnotatedImages, Format, Source, coco, own, tsv};
+use star_data::{Annotation, Dataset, FaceBox, Scheme};
 
 use super::{assert_contains, image, write};
 
@@ -77,13 +77,48 @@ fn faces_without_a_length_between_points_are_found_before_training() {
 }
 
 #[test]
-fn a_scheme_of_one_keypoint_is_said_once() {
+fn a_single_keypoint_without_a_box_is_said_once_and_with_one_is_well() {
     let dir = folder(2);
     write(&dir.path().join("d.toml"), "[scheme]\nname = \"one\"\nkeypoints = 1");
     write(&dir.path().join("d.csv"), format!("image,x0,y0{BOX}\n0.png,5,6,0,0,9,9\n1.png,7,6,0,0,9,9\n"));
     let (problems, _) = checked(&own::open(dir.path().join("d.toml")).unwrap());
+    assert!(problems.is_empty(), "{problems:?}");
+    // A set without boxes: the rows that say none cannot be read, shards of other programs can.
+    let row = |i: u32| {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0 };
+        let (file, image) = (dir.path().join("d.csv").as_path().into(), format!("{i}.png").into());
+        let (points, stated, tags) = (vec![[5.0, 6.0 + i as f32]], None, Vec::new());
+        Annotation { file, line: 2 + i as usize, image, points, visibility: None, stated, face, tags }
+    };
+    let (problems, _) =
+        checked(&AnnotatedImages::new(vec![row(0), row(1)], dir.path(), Scheme::new("one", 1)));
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert_contains(&problems[0], &["line 2: landmarks: expected two keypoints or more", "a scheme of one"]);
+    assert_contains(&problems[0], &["line 2: box: expected a box", "diagonal", "got none"]);
+}
+
+#[test]
+fn points_in_the_corner_of_the_image_are_asked_about() {
+    let dir = folder(2);
+    let annotation = |id: usize, keypoints: &str| {
+        format!("{{\"id\":{id},\"image_id\":{id},\"category_id\":1,\"keypoints\":{keypoints}}}")
+    };
+    let of = |first: &str| {
+        let text = format!(
+            "{{\"images\":[{{\"id\":0,\"file_name\":\"0.png\"}},{{\"id\":1,\"file_name\":\"1.png\"}}],\
+             \"categories\":[{{\"id\":1,\"name\":\"p\",\"keypoints\":[\"a\",\"b\",\"c\"]}}],\"annotations\":[{},{}]}}",
+            annotation(0, first),
+            annotation(1, "[0,0,2,5,6,2,9,9,2]")
+        );
+        write(&dir.path().join("c.json"), text);
+        checked(&coco::open(dir.path().join("c.json"), dir.path()).unwrap()).1.notes
+    };
+    // One that is said to be seen, one that is said not to be labelled, one that is hidden.
+    let corner = |notes: Vec<String>| notes.into_iter().find(|note| note.contains("(0, 0)")).unwrap();
+    assert_contains(
+        &corner(of("[5,6,2,0,0,0,9,9,2]")),
+        &["1 points at exactly (0, 0) labelled visible", "annotations[1]"],
+    );
+    assert_contains(&corner(of("[5,6,2,0,0,2,0,0,1]")), &["2 points at exactly (0, 0)", "annotations[0]"]);
 }
 
 #[test]

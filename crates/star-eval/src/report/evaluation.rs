@@ -114,7 +114,8 @@ impl Evaluation {
         truth: &[[f32; 2]],
         weights: Option<&[f32]>,
     ) -> Result<f64> {
-        self.add_image(name.into(), predicted, truth, weights, None)
+        let length = self.setting.normalizer.length_weighted(truth, weights);
+        self.add_image(name.into(), predicted, truth, weights, None, length)
     }
 
     /// Adds a case: as [`Evaluation::add`], with visible and occluded keypoints apart where the case holds visibilities.
@@ -123,7 +124,8 @@ impl Evaluation {
     /// As [`Evaluation::add`], and [`Error::Length`] for another number of visibilities.
     pub fn add_case(&mut self, case: &Case) -> Result<f64> {
         let (weights, visible) = (case.weights.as_deref(), case.visible.as_deref());
-        self.add_image(case.name.clone(), case.predicted.as_deref(), &case.truth, weights, visible)
+        let length = self.setting.normalizer.length_of(case);
+        self.add_image(case.name.clone(), case.predicted.as_deref(), &case.truth, weights, visible, length)
     }
 
     fn add_image(
@@ -133,6 +135,7 @@ impl Evaluation {
         truth: &[[f32; 2]],
         weights: Option<&[f32]>,
         visible: Option<&[bool]>,
+        length: Result<f64>,
     ) -> Result<f64> {
         if let Some(visible) = visible.filter(|v| v.len() != truth.len()) {
             return Err(Error::Length { what: "visibilities", expected: truth.len(), got: visible.len() });
@@ -147,7 +150,7 @@ impl Evaluation {
                 return Err(Error::Index { what, index, keypoints: truth.len() });
             }
         }
-        let length = self.setting.normalizer.length_weighted(truth, weights)?;
+        let length = length?;
         let absent;
         let predicted = match predicted {
             Some(points) => points,

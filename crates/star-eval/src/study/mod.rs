@@ -73,8 +73,7 @@ impl Results {
         }
         let mut reports: Vec<Report> = Vec::new();
         for normalizer in &metrics.normalizers {
-            let lengths =
-                |case: &Case| normalizer.1.length_weighted(&case.truth, case.weights.as_deref()).is_ok();
+            let lengths = |case: &Case| normalizer.1.length_of(case).is_ok();
             // Figures under a normalizer that does not fit every sample would be of another set than the first one's.
             if let (Some(main), Some(odd)) = (reports.first_mut(), cases.iter().find(|c| !lengths(c))) {
                 main.notes.push(format!("{} has no length on {}: not scored by it", normalizer.0, odd.name));
@@ -95,10 +94,7 @@ impl Results {
         for case in cases {
             let finite = |points: &&Vec<[f32; 2]>| points.iter().flatten().all(|v| v.is_finite());
             let points = case.predicted.as_ref().filter(finite).cloned();
-            samples.push(SamplePrediction {
-                length: first.1.length_weighted(&case.truth, case.weights.as_deref())?,
-                points,
-            });
+            samples.push(SamplePrediction { length: first.1.length_of(case)?, points });
         }
         Ok(Self {
             outline: Outline { points: mean_shape(&shapes), curves: metrics.curves.clone() },

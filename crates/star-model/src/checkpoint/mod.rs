@@ -7,6 +7,7 @@ mod atomic;
 pub(crate) mod fit;
 mod folder;
 mod pickle;
+mod pickle_build;
 mod pickle_legacy;
 mod pickle_scan;
 mod pickle_tensor;
@@ -48,7 +49,8 @@ impl Which {
 
 /// Reads the tensors of a weights file, whose format is recognised by its content: safetensors, or a PyTorch checkpoint.
 ///
-/// Nothing in a pickle is executed, and one that names anything but tensors and plain containers is refused.
+/// Nothing in a pickle is executed. What else than tensors and plain containers lies beside the tensors, such as a training program's
+/// arguments, is passed over; a file without tensors that names such things is refused.
 ///
 /// # Errors
 /// Names the file and what is wrong with it: not there, truncated, of another format, hostile.

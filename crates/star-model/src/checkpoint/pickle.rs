@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use candle_core::pickle::{Object, Stack};
+use candle_core::pickle::Object;
 use candle_core::{Result, bail};
 use zip::ZipArchive;
 
-use super::pickle_scan::scan;
+use super::pickle_build::build;
+use super::pickle_scan::{Scanned, scan};
 use super::pickle_tensor::{Allowance, entry};
 use super::{Tensors, Which};
 
@@ -23,10 +24,11 @@ pub(super) fn read(path: &Path, which: Which) -> Result<Tensors> {
     let file = std::io::BufReader::new(file);
     let mut archive = ZipArchive::new(file)
         .map_err(|e| candle_core::Error::msg(format!("not a whole zip file ({e}); truncated?")))?;
-    let (prefix, root) = root_object(&mut archive)?;
+    let (prefix, pickled) = root_object(&mut archive)?;
+    let Pickled { root, foreign, .. } = pickled;
     let mut tensors = Tensors::new();
     let mut cache: Option<(String, Vec<u8>)> = None;
-    for (name, value) in state_dict(root, which)? {
+    for (name, value) in state_dict(root, which).map_err(|error| or_refused(error, &foreign))? {
         let (Object::Unicode(name), Some(entry)) = (name, entry(&value)?) else { continue };
         if cache.as_ref().is_none_or(|(storage, _)| *storage != entry.storage) {
             let bytes = storage_bytes(&mut archive, &format!("{prefix}data/{}", entry.storage), &name)?;
@@ -36,14 +38,30 @@ pub(super) fn read(path: &Path, which: Which) -> Result<Tensors> {
         let bytes = cache.as_ref().map_or(&[][..], |(_, bytes)| bytes);
         tensors.insert(name.clone(), allowance.tensor(&name, &entry, bytes)?);
     }
-    if tensors.is_empty() {
-        bail!("no tensors under `{}`", which.key())
+    some(tensors, which, &foreign)
+}
+
+/// `tensors`, if there are any.
+pub(super) fn some(tensors: Tensors, which: Which, foreign: &Option<String>) -> Result<Tensors> {
+    match tensors.is_empty() {
+        true => {
+            Err(or_refused(candle_core::Error::msg(format!("no tensors under `{}`", which.key())), foreign))
+        }
+        false => Ok(tensors),
     }
-    Ok(tensors)
+}
+
+/// The refusal of a file that names something foreign in place of weights; `error` where it does not.
+pub(super) fn or_refused(error: candle_core::Error, foreign: &Option<String>) -> candle_core::Error {
+    let Some(name) = foreign else { return error };
+    candle_core::Error::msg(format!(
+        "refused: the pickle wants to import `{name}`, which no weights need; nothing was executed. If you trust the file, save its \
+         tensors as safetensors"
+    ))
 }
 
 /// The archive's folder (with a slash at its end) and the object that its `data.pkl` describes.
-fn root_object(archive: &mut Archive) -> Result<(String, Object)> {
+fn root_object(archive: &mut Archive) -> Result<(String, Pickled)> {
     // Names that are not text cannot be `data.pkl`.
     let names: Vec<String> = (0..archive.len())
         .filter_map(|i| archive.name_for_index(i)?.ok().map(|name| name.into_owned()))
@@ -58,16 +76,23 @@ fn root_object(archive: &mut Archive) -> Result<(String, Object)> {
     if data.len() as u64 > MAX_PICKLE {
         bail!("refused: `{name}` is larger than {MAX_PICKLE} bytes")
     }
-    let (root, _) = object(&data)?;
-    Ok((name.trim_end_matches("data.pkl").to_string(), root))
+    let pickled = object(&data)?;
+    Ok((name.trim_end_matches("data.pkl").to_string(), pickled))
 }
 
-/// The object that the first pickle of `data` describes, once it has been found harmless, and the pickle's length.
-pub(super) fn object(data: &[u8]) -> Result<(Object, usize)> {
-    let length = scan(data)?;
-    let mut stack = Stack::empty();
-    stack.read_loop(&mut &data[..length])?;
-    Ok((stack.finalize()?, length))
+/// What a pickle says.
+pub(super) struct Pickled {
+    pub(super) root: Object,
+    /// Its bytes.
+    pub(super) length: usize,
+    /// The first class or function it names that is neither of tensors nor of plain containers.
+    pub(super) foreign: Option<String>,
+}
+
+/// The first pickle of `data`, once it has been found bounded.
+pub(super) fn object(data: &[u8]) -> Result<Pickled> {
+    let Scanned { length, foreign } = scan(data)?;
+    Ok(Pickled { root: build(&data[..length])?, length, foreign })
 }
 
 /// Keys under which training programs other than the reference keep a network: the public HRNet code and mmpose, others.

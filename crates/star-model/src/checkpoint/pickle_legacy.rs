@@ -9,7 +9,7 @@ use std::path::Path;
 use candle_core::pickle::Object;
 use candle_core::{Result, bail};
 
-use super::pickle::{object, state_dict};
+use super::pickle::{Pickled, object, or_refused, some, state_dict};
 use super::pickle_tensor::{Allowance, entry, storage_type};
 use super::{Tensors, Which};
 
@@ -25,28 +25,33 @@ pub(super) fn read(path: &Path, which: Which) -> Result<Tensors> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
         bail!("a pickle, but not one that PyTorch's `torch.save` wrote")
     };
-    let (machine, length) = object(rest)?;
-    if !little_endian(&machine) {
+    let machine = plain(object(rest)?)?;
+    if !little_endian(&machine.root) {
         bail!("written on a big-endian machine, which is not supported")
     }
+    let rest = &rest[machine.length..];
+    let Pickled { root, length, foreign } = object(rest)?;
     let rest = &rest[length..];
-    let (root, length) = object(rest)?;
-    let rest = &rest[length..];
-    let (names, length) = object(rest)?;
-    let storages = storages(&root, names, &rest[length..])?;
+    let names = plain(object(rest)?)?;
+    let storages = storages(&root, names.root, &rest[names.length..])?;
     let mut allowance = Allowance::of(bytes.len() as u64);
     let mut tensors = Tensors::new();
-    for (name, value) in state_dict(root, which)? {
+    for (name, value) in state_dict(root, which).map_err(|error| or_refused(error, &foreign))? {
         let (Object::Unicode(name), Some(entry)) = (name, entry(&value)?) else { continue };
         let Some(bytes) = storages.get(&entry.storage) else {
             bail!("{name}: its storage `{}` is not in the file", entry.storage)
         };
         tensors.insert(name.clone(), allowance.tensor(&name, &entry, bytes)?);
     }
-    if tensors.is_empty() {
-        bail!("no tensors under `{}`", which.key())
+    some(tensors, which, &foreign)
+}
+
+/// A pickle in which nothing foreign has a place.
+fn plain(pickled: Pickled) -> Result<Pickled> {
+    match pickled.foreign {
+        Some(_) => Err(or_refused(candle_core::Error::msg("malformed file"), &pickled.foreign)),
+        None => Ok(pickled),
     }
-    Ok(tensors)
 }
 
 fn little_endian(machine: &Object) -> bool {

@@ -1,7 +1,7 @@
 //! A dry run over a pickle's instructions that builds nothing: what it would import, how deep and how large it gets.
 //!
-//! candle's reader executes nothing either, but it believes lengths, clones shared objects and nests without bound;
-//! this scan refuses first whatever could hurt. Instruction numbers: CPython's `pickletools`.
+//! Building executes nothing either, but it clones shared objects and nests as they do; this scan refuses first whatever could hurt.
+//! Instruction numbers: CPython's `pickletools`.
 
 use candle_core::{Result, bail};
 
@@ -51,22 +51,31 @@ struct Scan<'a> {
     memo: std::collections::HashMap<u32, Item>,
     /// Objects after sharing is undone.
     most: u64,
+    foreign: Option<String>,
 }
 
-/// Walks the instruction stream at the start of `data`; returns its length in bytes.
+/// What a scan found.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// Bytes of the pickle.
+    pub(super) length: usize,
+    /// The first import that is neither of tensors nor of plain containers.
+    pub(super) foreign: Option<String>,
+}
+
+/// Walks the instruction stream at the start of `data`.
 ///
 /// # Errors
-/// On an import that is not a tensor or plain container, on nesting or sizes out of all proportion, on an
-/// instruction that checkpoints do not use, and on a stream that ends early.
-pub(super) fn scan(data: &[u8]) -> Result<usize> {
+/// On nesting or sizes out of all proportion, on an instruction that checkpoints do not use, and on a stream that ends early.
+pub(super) fn scan(data: &[u8]) -> Result<Scanned> {
     let most = (OBJECTS_A_BYTE * data.len() as u64).max(FEW_OBJECTS);
-    let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default(), most };
+    let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default(), most, foreign: None };
     while scan.step()? {
         if scan.stack.len().max(scan.memo.len()) as u64 > most {
             bail!("refused: the pickle holds more than {most} objects")
         }
     }
-    Ok(data.len() - scan.rest.len())
+    Ok(Scanned { length: data.len() - scan.rest.len(), foreign: scan.foreign })
 }
 
 impl<'a> Scan<'a> {
@@ -155,11 +164,8 @@ impl<'a> Scan<'a> {
             0x80 => drop(self.take(1)?), // PROTO
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                if !harmless(&module, &name) {
-                    bail!(
-                        "refused: the pickle wants to import `{module}.{name}`, which no weights need; nothing was \
-                         executed. If you trust the file, save its tensors as safetensors"
-                    )
+                if self.foreign.is_none() && !harmless(&module, &name) {
+                    self.foreign = Some(format!("{module}.{name}"));
                 }
                 self.push(LEAF)?;
             }
@@ -235,10 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn a_call_to_the_shell_is_refused_by_name() {
+    fn a_call_to_the_shell_is_told_by_name_and_what_tensors_need_is_not() {
         // what `pickle.dumps` makes of an object whose __reduce__ is (os.system, ("true",))
         let data = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.";
-        assert!(refusal(data).contains("`posix.system`"), "{}", refusal(data));
+        assert_eq!(scan(data).unwrap().foreign.as_deref(), Some("posix.system"));
+        let plain = scan(b"\x80\x02ccollections\nOrderedDict\n)R.").unwrap();
+        assert_eq!((plain.foreign, plain.length), (None, 30));
     }
 
     #[test]

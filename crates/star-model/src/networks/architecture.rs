@@ -16,10 +16,15 @@ use crate::checkpoint::{Tensors, fit};
 use crate::graph::Graph;
 use crate::{InputSpec, LandmarkModel};
 
+/// Parameters beyond every network there is, 1 GiB in f32; the published hourglass has 13 million.
+const MOST_PARAMETERS: u64 = 1 << 28;
+
 /// What a kind of network says of itself; everything else follows from its graph.
 pub(super) trait Definition {
     /// Names the first field that is out of range.
     fn validate(&self) -> Result<()>;
+    /// The fields that its number of parameters follows from.
+    fn sizes(&self) -> &'static str;
     fn keypoints(&self) -> usize;
     fn input(&self) -> InputSpec;
     /// Of a shape that is valid.
@@ -112,12 +117,21 @@ impl Architecture {
         self.definition().build(&Builder::new(vb, options.process_group.clone()), options.recompute)
     }
 
-    /// Checks that the numbers describe a network that can be built.
+    /// Checks that the numbers describe a network that can be built, before anything is sized by them.
     ///
     /// # Errors
-    /// Names the first field that is out of range.
+    /// Names the first field that is out of range, or the fields that together make too large a network.
     pub fn validate(&self) -> Result<()> {
-        self.definition().validate()
+        // Names and shapes alone, which take no memory.
+        let elements = |shape: &Vec<usize>| shape.iter().map(|&side| side as u64).product::<u64>();
+        let parameters: u64 = self.expected()?.values().map(elements).sum();
+        if parameters > MOST_PARAMETERS {
+            let fields = self.definition().sizes();
+            bail!(
+                "{fields}: expected a network of at most {MOST_PARAMETERS} parameters, got one of {parameters}"
+            )
+        }
+        Ok(())
     }
 
     /// Number of keypoints.
@@ -199,5 +213,36 @@ impl Architecture {
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.definition().describe(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_whose_fields_are_in_range_each_and_too_large_together_is_refused_by_their_names() {
+        let hourglass = |stacks, channels| StackedHourglassConfig {
+            stacks,
+            channels,
+            ..StackedHourglassConfig::reference(98, vec![vec![0]; 9])
+        };
+        let slim = |stem| SlimHourglassConfig { stem, ..hourglass(4, 256).into() };
+        let hrnet = HrNetConfig { modules: [64; 3], ..HrNetConfig::w48(98) };
+        let cases = [
+            (Architecture::StackedHourglass(hourglass(64, 2048)), "channels, stacks, levels: "),
+            (Architecture::SlimHourglass(slim(4096)), "channels, stacks, levels, stem: "),
+            (Architecture::HrNet(hrnet), "width, modules, blocks, stem: "),
+        ];
+        for (architecture, fields) in cases {
+            let message = architecture.validate().unwrap_err().to_string();
+            let limit = "at most 268435456 parameters, got one of ";
+            assert!(message.contains(fields) && message.contains(limit), "{message}");
+        }
+        for fine in
+            [Architecture::StackedHourglass(hourglass(8, 512)), Architecture::HrNet(HrNetConfig::w48(98))]
+        {
+            fine.validate().unwrap();
+        }
     }
 }

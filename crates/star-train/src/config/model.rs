@@ -51,8 +51,9 @@ pub struct ModelSection {
     pub image_size: usize,
     /// Coordinate channels at the stem and at each hourglass.
     pub coord_conv: bool,
-    /// Point and edge maps that gate the heatmaps.
-    pub attention: bool,
+    /// Point and edge maps that gate the heatmaps; default: where the scheme has edges, which it needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<bool>,
     /// Channels of the hourglass's stem; default 64, as published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stem: Option<usize>,
@@ -84,7 +85,8 @@ impl From<StackedHourglassConfig> for ModelSection {
             channels,
             image_size,
             coord_conv,
-            attention,
+            // With it, as by default, where the scheme has edges.
+            attention: (!attention).then_some(false),
             stem: None,
             width: None,
             activation: None,
@@ -138,6 +140,8 @@ impl ModelSection {
                     width: self.width,
                     activation: self.activation,
                     face_scale: self.face_scale,
+                    // The hourglass's default, which training files kept by earlier runs state.
+                    attention: self.attention.filter(|on| *on),
                     ..Self::default()
                 };
                 ensure!(
@@ -158,6 +162,11 @@ impl ModelSection {
         Ok(architecture)
     }
 
+    /// Whether an hourglass for `scheme` has the attention branch.
+    pub(super) fn attends(&self, scheme: &Scheme) -> bool {
+        self.attention.unwrap_or(!scheme.edges.is_empty())
+    }
+
     fn hourglass(&self, scheme: &Scheme) -> StackedHourglassConfig {
         StackedHourglassConfig {
             keypoints: scheme.keypoints,
@@ -167,7 +176,7 @@ impl ModelSection {
             channels: self.channels,
             image_size: self.image_size,
             coord_conv: self.coord_conv,
-            attention: self.attention,
+            attention: self.attends(scheme),
         }
     }
 }
@@ -199,6 +208,21 @@ mod tests {
         assert_eq!(of("stem = 32\n"), (1, 32, 1.0));
         assert_eq!(of("face_scale = 0.8\n"), (1, 64, 0.8));
         assert!(section("stem = 7\n").unwrap_err().to_string().contains("stem"));
+    }
+
+    #[test]
+    fn a_scheme_without_edges_has_no_attention_unless_it_is_asked_for_which_is_an_error() {
+        let attends = |text: &str, scheme: &Scheme| {
+            let section: ModelSection = toml::from_str(text).unwrap();
+            section.architecture(scheme).map(|architecture| architecture.edges().is_some())
+        };
+        let (bare, face) = (Scheme::new("bare", 3), Scheme::named("cofw29").unwrap());
+        assert!(!attends("", &bare).unwrap() && attends("", &face).unwrap());
+        assert!(!attends("attention = false", &face).unwrap());
+        let message = attends("attention = true", &bare).unwrap_err().to_string();
+        assert!(message.contains("edges") && message.contains("attention = false"), "{message}");
+        assert!(section("backbone = \"hrnet\"\nattention = true\n").is_ok(), "a file kept by an earlier run");
+        assert!(section("backbone = \"hrnet\"\nattention = false\n").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use star_model::checkpoint::Tensors;
 use star_predict::failure;
 use star_predict::weights::{self, FetchProgress};
 
-use super::{SourceSection, TrainConfig};
+use super::{ModelSection, SourceSection, TrainConfig};
 use crate::collective::{Alone, Collective, SharedError};
 use crate::holdout::{Together, hold_out};
 use crate::progress::Progress;
@@ -95,7 +95,7 @@ impl TrainConfig {
     pub fn trainer(&self, scheme: &Scheme) -> Result<Trainer> {
         let architecture = self.model.architecture(scheme).context("model")?;
         let trainer = Trainer::from_architecture(architecture, self.loss.loss(scheme)?);
-        Ok(trainer.settings(self.settings()).description(self.description()?))
+        Ok(trainer.settings(self.settings()).description(self.description(scheme)?))
     }
 
     /// The trainer and its data; relative paths start from `base`.
@@ -189,12 +189,13 @@ impl TrainConfig {
     }
 
     /// What a resumed run must have in common beside its settings.
-    fn description(&self) -> Result<serde_json::Value> {
+    fn description(&self, scheme: &Scheme) -> Result<serde_json::Value> {
+        let model = ModelSection { attention: Some(self.model.attends(scheme)), ..self.model.clone() };
         Ok(serde_json::json!({
             "scheme": self.scheme,
             "init_from": self.init_from,
             "data": self.data,
-            "model": self.model,
+            "model": model,
             "loss": self.loss,
         }))
     }

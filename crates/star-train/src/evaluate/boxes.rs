@@ -27,10 +27,14 @@ pub fn measure(
     mut each: impl FnMut(usize),
 ) -> Result<BoxSensitivity> {
     ensure!(faces > 0, "box sensitivity: expected at least 1 face, got 0");
+    ensure!(
+        dataset.scheme().keypoints > 1,
+        "box sensitivity: expected keypoints that span a box, got one keypoint"
+    );
     // Those without a length to divide errors by are left out, as they are of every figure.
     let mut measurable = Vec::with_capacity(dataset.len());
     for index in 0..dataset.len() {
-        if super::length(&setting.normalizer, &dataset.annotation(index)?.points).is_ok() {
+        if super::length(&setting.normalizer, &dataset.annotation(index)?).is_ok() {
             measurable.push(index);
         }
     }
@@ -40,7 +44,8 @@ pub fn measure(
     for n in 0..count {
         let index = measurable[n * measurable.len() / count];
         let sample = dataset.get(index)?;
-        let found = one(predictor, &sample, n, &detector, setting)
+        let length = super::length(&setting.normalizer, &dataset.annotation(index)?)?;
+        let found = one(predictor, &sample, n, &detector, length)
             .with_context(|| format!("{} (row {index})", sample.source.display()))?;
         errors.iter_mut().zip(found).for_each(|(list, error)| list.push(error));
         each(n + 1);
@@ -80,7 +85,7 @@ fn one(
     sample: &Sample,
     n: usize,
     detector: &FrontalDetector,
-    setting: &Setting,
+    length: f64,
 ) -> Result<Vec<f64>> {
     let known: Vec<[f32; 2]> =
         sample.points.iter().filter(|p| p.iter().all(|v| v.is_finite())).copied().collect();
@@ -96,7 +101,6 @@ fn one(
     let grid = SCALES.iter().flat_map(|scale| SHIFTS.iter().map(move |shift| (*scale, *shift)));
     boxes.extend(grid.map(|(scale, shift)| perturbed(&tight, scale, shift, n)));
     let weights = super::weights(&sample.points);
-    let length = super::length(&setting.normalizer, &sample.points)?;
     let mut errors = Vec::with_capacity(boxes.len() + 1);
     for face in predictor.predict_in(&sample.image, &boxes)? {
         errors.push(nme(&face.landmarks.points, &sample.points, Some(&weights), length)?);

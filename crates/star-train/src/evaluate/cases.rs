@@ -23,9 +23,19 @@ pub(crate) fn weights(points: &[[f32; 2]]) -> Vec<f32> {
     points.iter().map(|point| if point.iter().all(|v| v.is_finite()) { 1.0 } else { 0.0 }).collect()
 }
 
-/// What errors on a sample with these landmarks are divided by.
-pub(crate) fn length(normalizer: &Normalizer, points: &[[f32; 2]]) -> star_eval::Result<f64> {
-    normalizer.length_weighted(points, Some(&weights(points)))
+/// Width and height of the box that an annotation states.
+pub fn stated_sides(annotation: &Annotation) -> Option<[f32; 2]> {
+    annotation.stated.map(|stated| [stated.width, stated.height])
+}
+
+/// What errors on an annotated sample are divided by.
+pub(crate) fn length(normalizer: &Normalizer, annotation: &Annotation) -> star_eval::Result<f64> {
+    normalizer.length_of(&Case {
+        weights: Some(weights(&annotation.points)),
+        truth: annotation.points.clone(),
+        stated_sides: stated_sides(annotation),
+        ..Case::default()
+    })
 }
 
 /// Covariances `xx, xy, yy` as star-eval takes them.
@@ -38,6 +48,7 @@ pub fn covariances(covariances: impl IntoIterator<Item = [f64; 3]>) -> Vec<Covar
 pub fn case(sample: &Scored, about: Annotation) -> Case {
     Case {
         name: about.image.to_string_lossy().into_owned(),
+        stated_sides: stated_sides(&about),
         subsets: about.tags,
         truth: sample.truth.clone(),
         weights: Some(sample.weights.clone()),

@@ -67,7 +67,14 @@ fn shown_face(case: &Case, nme_fraction: Option<f64>, best: bool, image: &RgbIma
 fn shown(case: &Case) -> Result<FaceBox> {
     let finite = |p: &&[f32; 2]| p.iter().all(|v| v.is_finite());
     let truth: Vec<[f32; 2]> = case.truth.iter().filter(finite).copied().collect();
-    let tight = FaceBox::around(&truth).with_context(|| case.name.clone())?;
+    let tight = match (FaceBox::around(&truth), case.stated_sides, truth.first()) {
+        (Ok(tight), ..) => tight,
+        // A single keypoint spans nothing: as much about it as the stated box is large.
+        (Err(_), Some([width, height]), Some(&point)) if width.max(height) > 0.0 => {
+            FaceBox::from_scale_and_centre(width.max(height) / FaceBox::PIXELS_PER_SCALE, point)
+        }
+        (Err(error), ..) => return Err(error).with_context(|| case.name.clone()),
+    };
     let both: Vec<[f32; 2]> =
         truth.iter().chain(case.predicted.iter().flatten().filter(finite)).copied().collect();
     let wide = FaceBox::around(&both).unwrap_or(tight);

@@ -10,6 +10,8 @@ pub struct Row<'a> {
     pub image: String,
     /// True landmarks.
     pub points: &'a [[f32; 2]],
+    /// Longer side of its box, by which landmarks without an extent, such as a single one, are matched.
+    pub side: f64,
     /// Subsets that it is in.
     pub tags: &'a [String],
 }
@@ -40,7 +42,7 @@ pub fn match_faces(rows: &[Row], faces: &[FaceRecord]) -> Vec<Option<usize>> {
     let mut taken = vec![false; faces.len()];
     for (distance, r, f) in pairs {
         // Farther apart than the face is large: another face of the image.
-        if matched[r].is_none() && !taken[f] && distance <= extent(rows[r].points) {
+        if matched[r].is_none() && !taken[f] && distance <= extent(&rows[r]) {
             matched[r] = Some(f);
             taken[f] = true;
         }
@@ -64,13 +66,14 @@ fn mean_distance(a: &[[f32; 2]], b: &[[f32; 2]]) -> f64 {
     total / a.len().max(1) as f64
 }
 
-/// Longer side of the box around points.
-fn extent(points: &[[f32; 2]]) -> f64 {
+/// Longer side of the box around a row's points; that of its own box where they span none.
+fn extent(row: &Row) -> f64 {
     let side = |axis: usize| {
-        let values = points.iter().map(|p| p[axis]);
+        let values = row.points.iter().map(|p| p[axis]);
         values.clone().fold(f32::MIN, f32::max) - values.fold(f32::MAX, f32::min)
     };
-    f64::from(side(0).max(side(1)))
+    let tight = f64::from(side(0).max(side(1)));
+    if tight > 0.0 { tight } else { row.side }
 }
 
 #[cfg(test)]
@@ -95,8 +98,8 @@ mod tests {
     fn faces_of_one_image_are_matched_by_where_they_are() {
         let (near, far) = ([[0.0, 0.0], [10.0, 10.0]], [[100.0, 100.0], [110.0, 110.0]]);
         let rows = [
-            Row { image: "a/x.jpg".into(), points: &near, tags: &[] },
-            Row { image: "a/x.jpg".into(), points: &far, tags: &[] },
+            Row { image: "a/x.jpg".into(), points: &near, side: 0.0, tags: &[] },
+            Row { image: "a/x.jpg".into(), points: &far, side: 0.0, tags: &[] },
         ];
         let faces =
             [face("images/a/x.jpg", 101.0, None), face("x.jpg", 1.0, None), face("b/x.jpg", 0.0, None)];
@@ -106,7 +109,7 @@ mod tests {
     #[test]
     fn a_face_elsewhere_in_the_image_is_no_prediction() {
         let truth = [[0.0, 0.0], [10.0, 10.0]];
-        let rows = [Row { image: "x.jpg".into(), points: &truth, tags: &[] }];
+        let rows = [Row { image: "x.jpg".into(), points: &truth, side: 0.0, tags: &[] }];
         assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, None)]), [None]);
         assert_eq!(match_faces(&rows, &[face("x.jpg", 50.0, Some(0))]), [Some(0)]);
     }

@@ -18,6 +18,8 @@ pub enum NormalizerName {
     BoxMean,
     /// 0.6 of that diagonal: the head's size as MPII defines it for PCKh.
     HeadSize,
+    /// Diagonal of the box that the annotations state.
+    StatedBoxDiagonal,
 }
 
 /// Parts of a face by the words that edges are named with; edges of other names are groups of their own.
@@ -68,7 +70,8 @@ fn contrast(scheme: &Scheme) -> Option<[Group; 2]> {
     (!corners.is_empty()).then(|| [Group { name: "eye corners".into(), keypoints: corners }, contour])
 }
 
-/// A normalizer of `scheme` by name, or its own default; with the name that readers know it by.
+/// A normalizer of `scheme` by name, or its own default; with the name that readers know it by. One keypoint spans no box: its default is
+/// the stated box, never the points'.
 ///
 /// # Errors
 /// When the scheme does not have such a normalizer.
@@ -76,13 +79,16 @@ pub fn normalizer(scheme: &Scheme, name: Option<NormalizerName>) -> Result<(Norm
     let name = name.unwrap_or(match scheme.normalizer {
         DefaultNormalizer::InterOcular => NormalizerName::InterOcular,
         DefaultNormalizer::InterPupil => NormalizerName::InterPupil,
-        DefaultNormalizer::BoxDiagonal => NormalizerName::BoxDiagonal,
+        DefaultNormalizer::BoxDiagonal if scheme.keypoints > 1 => NormalizerName::BoxDiagonal,
+        DefaultNormalizer::BoxDiagonal | DefaultNormalizer::StatedBoxDiagonal => {
+            NormalizerName::StatedBoxDiagonal
+        }
     });
     let between = |ends: &Option<[Vec<usize>; 2]>, what: &'static str| match ends {
         Some([a, b]) => Ok((Normalizer::Between(a.clone(), b.clone()), what)),
         None => {
             bail!(
-                "scheme `{}` has no {what} normalizer: choose --normalize-by box-diagonal or box-mean",
+                "scheme `{}` has no {what} normalizer: choose --normalize-by box-diagonal, box-mean or stated-box-diagonal",
                 scheme.name
             )
         }
@@ -93,6 +99,7 @@ pub fn normalizer(scheme: &Scheme, name: Option<NormalizerName>) -> Result<(Norm
         NormalizerName::BoxDiagonal => Ok((Normalizer::BoxDiagonal(Vec::new()), "box diagonal")),
         NormalizerName::BoxMean => Ok((Normalizer::BoxGeometricMean(Vec::new()), "box geometric mean")),
         NormalizerName::HeadSize => Ok((Normalizer::HeadSize(Vec::new()), "head size")),
+        NormalizerName::StatedBoxDiagonal => Ok((Normalizer::StatedBoxDiagonal, "stated box diagonal")),
     }
 }
 
@@ -105,6 +112,8 @@ pub fn metric_set(scheme: &Scheme, setting: &Setting) -> MetricSet {
         NormalizerName::BoxMean,
     ];
     let others = others.into_iter().filter_map(|name| normalizer(scheme, Some(name)).ok());
+    // One keypoint has no length of its own.
+    let others = others.filter(|_| scheme.keypoints > 1);
     let mut normalizers: Vec<(String, Normalizer)> =
         vec![(setting.normalizer_name.clone(), setting.normalizer.clone())];
     normalizers.extend(
@@ -132,6 +141,16 @@ pub fn metric_set(scheme: &Scheme, setting: &Setting) -> MetricSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_keypoint_is_measured_by_the_stated_box_and_several_by_their_own() {
+        let name = |keypoints: usize| normalizer(&Scheme::new("s", keypoints), None).unwrap().1;
+        assert_eq!((name(1), name(2)), ("stated box diagonal", "box diagonal"));
+        let stated = DefaultNormalizer::StatedBoxDiagonal;
+        let scheme = Scheme { normalizer: stated, ..Scheme::new("s", 2) };
+        assert_eq!(normalizer(&scheme, None).unwrap().1, "stated box diagonal");
+        assert_eq!(toml::Value::try_from(stated).unwrap().as_str(), Some("stated-box-diagonal"));
+    }
 
     #[test]
     fn built_in_schemes_have_the_parts_of_a_face_and_their_eye_corners() {

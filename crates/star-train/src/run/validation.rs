@@ -3,7 +3,7 @@
 use anyhow::Result;
 use star_data::loader::Part;
 use star_data::{Dataset, Scheme};
-use star_eval::{Evaluation, Report, Setting};
+use star_eval::{Case, Evaluation, Report, Setting};
 use star_predict::Ellipse;
 
 use super::checkpoint::Which;
@@ -49,7 +49,7 @@ pub(super) fn measurable(
     let mut measurable = vec![true; samples.len()];
     let mut first = None;
     for (row, measurable) in measurable.iter_mut().enumerate() {
-        if let Err(error) = evaluate::length(&setting.normalizer, &samples.annotation(row)?.points) {
+        if let Err(error) = evaluate::length(&setting.normalizer, &samples.annotation(row)?) {
             *measurable = false;
             first.get_or_insert((row, error));
         }
@@ -147,7 +147,14 @@ impl Run<'_> {
         let mut evaluation = Evaluation::new(self.setting.clone())?;
         for row in (0..self.validation.len()).filter(|&row| self.scored[row]) {
             let (points, truth, weights) = table.row(row);
-            evaluation.add(format!("row {row}"), Some(&points), &truth, Some(&weights))?;
+            evaluation.add_case(&Case {
+                name: format!("row {row}"),
+                predicted: Some(points),
+                truth,
+                weights: Some(weights),
+                stated_sides: evaluate::stated_sides(&self.validation.annotation(row)?),
+                ..Case::default()
+            })?;
         }
         Ok((evaluation.report()?, [spread[0] / spread[2], spread[1] / spread[2]]))
     }

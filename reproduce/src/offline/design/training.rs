@@ -56,7 +56,7 @@ impl Design {
                 channels: regime.channels,
                 image_size: regime.image_size,
                 // The landmark term is then all there is to the loss: nothing has to be weighed against it.
-                attention: false,
+                attention: Some(false),
                 ..Default::default()
             },
             loss: LossSection {

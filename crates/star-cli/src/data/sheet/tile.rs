@@ -16,6 +16,10 @@ pub(super) const STATED: [u8; 4] = [255, 214, 60, 220];
 /// Difference between crop box and stated box below which one is drawn, in pixels of the image.
 const SAME: f32 = 0.5;
 
+/// Sides of a tile to the radius of a point on a whole image, and that radius in pixels at least: three pixels across.
+const SEEN: f32 = 240.0;
+const LEAST: f32 = 1.5;
+
 /// One face and how much of its image is shown: so many sides of its box, or `None` for all.
 pub(in crate::data) struct Tile<'a> {
     pub(in crate::data) face: &'a Annotation,
@@ -93,9 +97,10 @@ fn marks(pixmap: &mut Pixmap, tile: &Tile, [left, top, _]: [f32; 3], scale: f32)
     if let Some(path) = face.stated.filter(|stated| differs(stated, &face.face)).as_ref().and_then(outline) {
         stroke(pixmap, &path, STATED, 1.2, StrokeDash::new(vec![5.0, 4.0], 0.0));
     }
-    // As large as the points lie apart, so that crowded ones stay apart.
+    // As large as the points lie apart, so that crowded ones stay apart; on a whole image they must first of all be seen.
     let spread = face.face.side() * scale;
-    let radius = (spread / 110.0).clamp(0.9, 3.2);
+    let least = if tile.shown.is_none() { (pixmap.width() as f32 / SEEN).max(LEAST) } else { 0.9 };
+    let radius = (spread / 110.0).clamp(least, least.max(3.2));
     for edge in &tile.scheme.edges {
         let mut path = PathBuilder::new();
         let mut last = None;
@@ -139,4 +144,39 @@ fn stroke(
 ) {
     let stroke = Stroke { width, dash, ..Default::default() };
     pixmap.stroke_path(path, &paint(colour), &stroke, Transform::identity(), None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_of_a_small_face_on_a_large_photograph_is_three_pixels_across() {
+        let image = RgbImage::from_pixel(3000, 2000, image::Rgb([10, 20, 30]));
+        let place = FaceBox { x: 1500.0, y: 900.0, width: 60.0, height: 60.0 };
+        let face = Annotation {
+            file: std::path::Path::new("a").into(),
+            line: 1,
+            image: "a.png".into(),
+            points: vec![[700.0, 400.0]],
+            visibility: None,
+            stated: None,
+            face: place,
+            tags: Vec::new(),
+        };
+        let tile = Tile { face: &face, image: &image, scheme: &Scheme::new("one", 1), shown: None };
+        for side in [200, 400, 1000] {
+            let drawn = tile.draw(side).unwrap();
+            // The window is as high as the image is wide: 500 pixels of nothing above it.
+            let at = [700.0, 900.0].map(|v| (v * side as f32 / 3000.0) as i64);
+            let green = |dx: i64, dy: i64| {
+                let pixel = drawn.pixel((at[0] + dx) as u32, (at[1] + dy) as u32).unwrap();
+                i32::from(pixel.green()) - i32::from(pixel.red()) > 60
+            };
+            let reach = (side / 200) as i64 + 4;
+            let across = (-reach..=reach).filter(|&dx| green(dx, 0)).count();
+            let down = (-reach..=reach).filter(|&dy| green(0, dy)).count();
+            assert!(across >= 3 && down >= 3, "{side}: {across} x {down}");
+        }
+    }
 }

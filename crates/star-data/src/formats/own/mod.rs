@@ -37,6 +37,7 @@ use super::paths::Paths;
 use super::place::Place;
 use super::{layout, sniff};
 use crate::crop::CropRule;
+use crate::scheme::file::misplaced;
 use crate::{Error, Result, Scheme};
 
 pub use write::to_files;
@@ -80,9 +81,7 @@ impl Definition for Own {
     }
 
     fn read(&self, request: &Request) -> Result<Found> {
-        let path = request.path;
-        let path = if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() };
-        Ok(read_by(&path, request.images, request.own_split, request.paths)?.into())
+        Ok(read_by(&description(request.path), request.images, request.own_split, request.paths)?.into())
     }
 }
 
@@ -99,7 +98,7 @@ fn read_by(path: &Path, images: Option<&Path>, split: Option<&str>, paths: &Path
     let (head, scheme) = head(path)?;
     let folder = layout::folder_of(path);
     let below = folder.join(head.images.as_deref().unwrap_or(Path::new(".")));
-    let table = head.points.map_or_else(|| path.with_extension("csv"), |points| folder.join(points));
+    let table = table(path, &head);
     let bytes = sniff::read_rows(&table, "CSV with a header: image, x0, y0, x1, ...")?;
     let file: Arc<Path> = table.as_path().into();
     let mut reader =
@@ -149,16 +148,43 @@ pub fn scheme(path: &Path) -> Result<Scheme> {
     Ok(head(path)?.1)
 }
 
+/// The files that data of one's own are read from: the TOML file, its CSV file, and that of the scheme where it is another one.
+///
+/// # Errors
+/// As [`read`].
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let path = description(path);
+    let (head, _) = head(&path)?;
+    let folder = layout::folder_of(&path);
+    let table = table(&path, &head);
+    let scheme = head.scheme.as_str().filter(|name| name.ends_with(".toml")).map(|name| folder.join(name));
+    Ok([path, table].into_iter().chain(scheme).collect())
+}
+
+/// The TOML file, of which the folder may be named.
+fn description(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("dataset.toml") } else { path.to_path_buf() }
+}
+
+/// The CSV file.
+fn table(path: &Path, head: &Head) -> PathBuf {
+    match &head.points {
+        Some(points) => layout::folder_of(path).join(points),
+        None => path.with_extension("csv"),
+    }
+}
+
 fn head(path: &Path) -> Result<(Head, Scheme)> {
-    let wrong = |error: toml::de::Error| {
-        Error::content(path, "description", "points, images, crop, scheme", error.to_string())
-    };
     let bytes = sniff::read_rows(path, "TOML: points, images, crop, scheme")?;
     let text = Place { file: path.into(), line: 1 }.text(&bytes)?.to_string();
+    let wrong = |error: toml::de::Error| {
+        let got = format!("{}{}", error.to_string().trim_end(), misplaced(&text));
+        Error::content(path, "description", "points, images, crop, scheme", got)
+    };
     let head: Head = toml::from_str(&text).map_err(wrong)?;
     let scheme = match &head.scheme {
         toml::Value::String(name) if name.ends_with(".toml") => {
-            Scheme::from_toml_file(&layout::folder_of(path).join(name))?
+            Scheme::from_file_of_its_own(&layout::folder_of(path).join(name))?
         }
         toml::Value::String(name) => Scheme::named(name)?,
         given => Scheme::deserialize(given.clone()).map_err(wrong)?,

@@ -4,7 +4,7 @@ use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::InputSpec;
-use crate::input::{MAP_STRIDE, check_face_scale, tight};
+use crate::input::{MAP_STRIDE, check_face_scale, check_maps, tight};
 
 /// Sizes beyond every network there is: a description of one that would fill the memory is a mistake.
 const LARGEST: usize = 1 << 12;
@@ -103,6 +103,13 @@ impl StackedHourglassConfig {
                 "edges: the attention branch needs at least one edge, got none (set attention = false to go without)"
             )
         }
+        if self.edges.len() > LARGEST {
+            bail!("edges: expected at most {LARGEST}, got {}", self.edges.len())
+        }
+        let heads = self.stacks * (self.keypoints + self.edges.len());
+        check_maps("image_size, stacks, keypoints, edges", heads, self.map_size())?;
+        check_maps("image_size, channels", self.channels, self.map_size())?;
+        check_maps("image_size", 2 * PUBLISHED_STEM, self.image_size / 2)?;
         for (e, edge) in self.edges.iter().enumerate() {
             if let Some(&point) = edge.iter().find(|&&point| point >= self.keypoints) {
                 bail!("edges[{e}]: expected keypoints below {}, got {point}", self.keypoints)
@@ -157,6 +164,7 @@ impl SlimHourglassConfig {
     pub fn validate(&self) -> Result<()> {
         self.hourglass.validate()?;
         even_channels("stem", self.stem)?;
+        check_maps("image_size, stem", 2 * self.stem, self.hourglass.image_size / 2)?;
         check_face_scale(self.face_scale)
     }
 }
@@ -191,6 +199,22 @@ mod tests {
             (StackedHourglassConfig { levels: 9, ..good.clone() }, "image_size"),
             (StackedHourglassConfig { edges: vec![], ..good.clone() }, "edges"),
             (StackedHourglassConfig { edges: vec![vec![29]], ..good.clone() }, "edges[0]"),
+            (
+                StackedHourglassConfig { edges: vec![vec![0]; 5000], ..good.clone() },
+                "edges: expected at most 4096",
+            ),
+            (
+                StackedHourglassConfig { image_size: 4096, ..good.clone() },
+                "image_size, channels: expected at most 134217728",
+            ),
+            (
+                StackedHourglassConfig { image_size: 4096, channels: 64, ..good.clone() },
+                "image_size: expected at most",
+            ),
+            (
+                StackedHourglassConfig { keypoints: 4096, stacks: 64, ..good.clone() },
+                "image_size, stacks, keypoints, edges: expected at most",
+            ),
         ];
         for (config, field) in cases {
             let message = config.validate().unwrap_err().to_string();
@@ -198,7 +222,11 @@ mod tests {
         }
         let slim = |stem, face_scale| SlimHourglassConfig { hourglass: good.clone(), stem, face_scale };
         slim(32, 0.8).validate().unwrap();
-        for (config, field) in [(slim(33, 0.8), "stem"), (slim(32, 0.0), "face_scale")] {
+        let hourglass = StackedHourglassConfig { image_size: 512, ..good.clone() };
+        let wide = SlimHourglassConfig { hourglass, ..slim(4096, 0.8) };
+        for (config, field) in
+            [(slim(33, 0.8), "stem"), (slim(32, 0.0), "face_scale"), (wide, "image_size, stem: ")]
+        {
             assert!(config.validate().unwrap_err().to_string().contains(field));
         }
     }

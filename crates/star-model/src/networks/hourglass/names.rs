@@ -109,6 +109,14 @@ impl Definition for SlimHourglassConfig {
         Self::validate(self)
     }
 
+    fn sizes(&self) -> &'static str {
+        if self.stem == PUBLISHED_STEM {
+            "channels, stacks, levels"
+        } else {
+            "channels, stacks, levels, stem"
+        }
+    }
+
     fn keypoints(&self) -> usize {
         self.hourglass.keypoints
     }

@@ -4,7 +4,7 @@ use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::HeatmapActivation;
-use crate::input::{ChannelOrder, InputSpec, MAP_STRIDE, check_face_scale, tight};
+use crate::input::{ChannelOrder, InputSpec, MAP_STRIDE, check_face_scale, check_maps, tight};
 
 /// Resolutions that run side by side in the last stage.
 pub(crate) const BRANCHES: usize = 4;
@@ -120,6 +120,7 @@ impl HrNetConfig {
             ("modules[2]", fourth, MOST),
             ("blocks", self.blocks, MOST),
             ("stem", self.stem, LARGEST),
+            ("image_size", self.image_size, LARGEST),
         ] {
             if value == 0 || value > most {
                 bail!("{name}: expected 1 to {most}, got {value}")
@@ -127,9 +128,13 @@ impl HrNetConfig {
         }
         check_face_scale(self.face_scale)?;
         let step = MAP_STRIDE << (BRANCHES - 1);
-        if self.image_size == 0 || !self.image_size.is_multiple_of(step) {
+        if !self.image_size.is_multiple_of(step) {
             bail!("image_size: expected a multiple of {step}, got {}", self.image_size)
         }
+        check_maps("image_size, keypoints", self.keypoints, self.map_size())?;
+        // The head sees the channels of all resolutions at once.
+        check_maps("image_size, width", self.channels().iter().sum(), self.map_size())?;
+        check_maps("image_size, stem", self.stem, self.image_size / 2)?;
         Ok(())
     }
 }
@@ -149,6 +154,16 @@ mod tests {
             (HrNetConfig { modules: [1, 0, 3], ..good.clone() }, "modules[1]"),
             (HrNetConfig { face_scale: f32::NAN, ..good.clone() }, "face_scale"),
             (HrNetConfig { image_size: 240, ..good.clone() }, "image_size: expected a multiple of 32"),
+            (HrNetConfig { image_size: 1 << 40, ..good.clone() }, "image_size: expected 1 to 4096"),
+            (
+                HrNetConfig { image_size: 4096, ..good.clone() },
+                "image_size, width: expected at most 134217728",
+            ),
+            (HrNetConfig { width: 4096, ..good.clone() }, "image_size, width: expected at most 134217728"),
+            (
+                HrNetConfig { stem: 4096, image_size: 512, ..good.clone() },
+                "image_size, stem: expected at most",
+            ),
         ];
         for (config, field) in cases {
             let message = config.validate().unwrap_err().to_string();

@@ -102,6 +102,10 @@ impl Definition for HrNetConfig {
         Self::validate(self)
     }
 
+    fn sizes(&self) -> &'static str {
+        "width, modules, blocks, stem"
+    }
+
     fn keypoints(&self) -> usize {
         self.keypoints
     }
