@@ -13,7 +13,7 @@ pub struct TrainingOptions {
     /// The ranks that train the same network, each on its part of every batch: batch norms take their statistics over all of them.
     /// `None` for one process alone.
     pub process_group: Option<Arc<dyn AllReduce>>,
-    /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); HRNet ignores it.
+    /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); an HRNet's parts are its stages.
     pub recompute: bool,
 }
 

@@ -5,7 +5,6 @@ mod builder;
 pub mod checkpoint;
 mod coord_conv;
 mod cost;
-mod cpu;
 mod gate;
 #[cfg(test)]
 mod gradient_check;
@@ -23,6 +22,7 @@ mod norm;
 pub mod onnx;
 mod plan;
 mod process_group;
+mod slices;
 mod training;
 
 pub use builder::TrainingOptions;

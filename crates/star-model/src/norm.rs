@@ -1,13 +1,10 @@
 //! Batch norm that trains on batch statistics, and instance norm over single maps.
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use candle_nn::Init;
 
 use crate::activation::{Activation, relu};
 use crate::builder::Builder;
-use crate::cpu::batch_norm::{self, BatchNormOp, Mode, Statistics};
-use crate::cpu::instance_norm::InstanceNormRelu;
-use crate::cpu::slices_supported;
 use crate::process_group::{self, ProcessGroup};
 
 /// Added to a variance before its root: PyTorch's default, which the published checkpoints were trained with.
@@ -15,6 +12,32 @@ pub(crate) const EPS: f64 = 1e-5;
 
 /// Weight of a new batch in the running statistics: PyTorch's default.
 const MOMENTUM: f64 = 0.1;
+
+/// Mean and variance of every channel, in f64.
+#[derive(Clone, Debug)]
+pub(crate) struct Statistics {
+    pub(crate) mean: Vec<f64>,
+    /// Biased.
+    pub(crate) variance: Vec<f64>,
+    /// Values a channel.
+    pub(crate) count: usize,
+}
+
+impl Statistics {
+    /// The statistics of all ranks' batches, from those of this rank's: as if they were one batch.
+    pub(crate) fn all_reduce(self, group: &ProcessGroup) -> Result<Self> {
+        let (channels, count) = (self.mean.len(), self.count as f64);
+        let moments = self.mean.iter().zip(&self.variance).map(|(m, v)| count * (v + m * m));
+        let mut sums: Vec<f64> = self.mean.iter().map(|m| count * m).chain(moments).collect();
+        sums.push(count);
+        group.all_reduce(&mut sums)?;
+        let total = sums[2 * channels];
+        let mean: Vec<f64> = sums[..channels].iter().map(|sum| sum / total).collect();
+        let squares = &sums[channels..2 * channels];
+        let variance = squares.iter().zip(&mean).map(|(s, m)| (s / total - m * m).max(0.0)).collect();
+        Ok(Self { mean, variance, count: total as usize })
+    }
+}
 
 /// Batch norm over `[B, C, H, W]`, with an activation behind it.
 pub(crate) struct BatchNorm {
@@ -44,30 +67,7 @@ impl BatchNorm {
             // Half-precision activations: sums over a batch need more digits than they have.
             return self.forward_t(&x.to_dtype(self.weight.dtype())?, train, activation)?.to_dtype(x.dtype());
         }
-        match (slices_supported(x), train) {
-            (true, _) => self.forward_fused(&x.contiguous()?, train, activation),
-            (false, true) => self.forward_train_composed(x, activation),
-            (false, false) => self.forward_eval_composed(x, activation),
-        }
-    }
-
-    fn forward_fused(&self, x: &Tensor, train: bool, activation: Activation) -> Result<Tensor> {
-        let statistics = if train {
-            let own = batch_norm::statistics(x)?;
-            let statistics = match &self.group {
-                Some(group) => own.all_reduce(group)?,
-                None => own,
-            };
-            self.update_running_stats(&statistics)?;
-            statistics
-        } else {
-            let values = |running: &Var| running.as_detached_tensor().to_dtype(DType::F64)?.to_vec1();
-            let count = x.elem_count() / x.dim(1)?;
-            Statistics { mean: values(&self.running_mean)?, variance: values(&self.running_var)?, count }
-        };
-        let mode = if train { Mode::Train } else { Mode::Eval };
-        let op = BatchNormOp { statistics, mode, eps: EPS, activation, group: self.group.clone() };
-        x.apply_op3(&self.weight, &self.bias, op)
+        if train { self.forward_train(x, activation) } else { self.forward_eval(x, activation) }
     }
 
     /// Moves the running statistics towards those of a batch.
@@ -82,7 +82,7 @@ impl BatchNorm {
         [&self.weight, &self.bias]
     }
 
-    pub(crate) fn forward_train_composed(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    fn forward_train(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
         let (mean, variance, count) = match &self.group {
             Some(group) => process_group::moments(x, group)?,
@@ -99,7 +99,7 @@ impl BatchNorm {
         activation.apply(y)
     }
 
-    fn forward_eval_composed(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    fn forward_eval(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let inverse = (self.running_var.as_detached_tensor() + EPS)?.sqrt()?.recip()?;
         let scale = (&self.weight * inverse)?;
         let shift = (&self.bias - (&scale * self.running_mean.as_detached_tensor())?)?;
@@ -124,11 +124,7 @@ fn channels(vector: &Tensor) -> Result<Tensor> {
 
 /// Each map brought to zero mean and unit variance over its own pixels, then cut at 0: `[B, K, H, W]`, no learned scale.
 pub(crate) fn instance_norm_relu(x: &Tensor) -> Result<Tensor> {
-    if slices_supported(x) {
-        x.contiguous()?.apply_op1(InstanceNormRelu { eps: EPS })
-    } else {
-        relu(&instance_norm(x)?)
-    }
+    relu(&instance_norm(x)?)
 }
 
 fn instance_norm(x: &Tensor) -> Result<Tensor> {
@@ -139,33 +135,17 @@ fn instance_norm(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
     use crate::Parameters;
-    use crate::gradient_check::{assert_close, check_gradients, noise};
+    use crate::gradient_check::{check_gradients, noise};
 
     fn layer(parameters: &Parameters) -> BatchNorm {
         let norm = BatchNorm::new(3, parameters.var_builder(DType::F64, &Device::Cpu).into()).unwrap();
         parameters.get("weight").unwrap().set(&noise(&[3], 1)).unwrap();
         parameters.get("bias").unwrap().set(&noise(&[3], 2)).unwrap();
         norm
-    }
-
-    #[test]
-    fn the_kernel_agrees_with_composed_ops_and_moves_the_same_statistics() {
-        for activation in [Activation::None, Activation::Relu] {
-            let (a, b) = (Parameters::new(0), Parameters::new(0));
-            let (fused, composed) = (layer(&a), layer(&b));
-            let x = (noise(&[4, 3, 5, 6], 3) * 2.0).unwrap();
-            let y = fused.forward_t(&x, true, activation).unwrap();
-            assert_close(&y, &composed.forward_train_composed(&x, activation).unwrap(), 1e-12);
-            for name in ["running_mean", "running_var"] {
-                assert_close(&a.get(name).unwrap(), &b.get(name).unwrap(), 1e-12);
-            }
-            let y = fused.forward_t(&x, false, activation).unwrap();
-            assert_close(&y, &composed.forward_eval_composed(&x, activation).unwrap(), 1e-12);
-        }
     }
 
     #[test]
@@ -196,8 +176,6 @@ mod tests {
     #[test]
     fn instance_norm_and_relu_gradients_agree_with_central_differences() {
         let x = Var::from_tensor(&noise(&[2, 2, 3, 4], 9)).unwrap();
-        check_gradients(std::slice::from_ref(&x), || relu(&instance_norm(&x)?));
         check_gradients(std::slice::from_ref(&x), || instance_norm_relu(&x));
-        assert_close(&instance_norm_relu(&x).unwrap(), &relu(&instance_norm(&x).unwrap()).unwrap(), 1e-12);
     }
 }

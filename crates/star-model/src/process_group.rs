@@ -129,21 +129,8 @@ pub(crate) mod tests {
         })
     }
 
-    /// Which implementation of the norm.
-    #[derive(Clone, Copy)]
-    enum Path {
-        Composed,
-        Fused,
-    }
-
     /// Output, gradients of input, weight and bias, running statistics of a norm over `x`, and `sum(y^2 c)` as loss.
-    fn outcome(
-        x: &Tensor,
-        c: &Tensor,
-        path: Path,
-        activation: Activation,
-        group: Option<ProcessGroup>,
-    ) -> [Tensor; 6] {
+    fn outcome(x: &Tensor, c: &Tensor, activation: Activation, group: Option<ProcessGroup>) -> [Tensor; 6] {
         let parameters = Parameters::new(0);
         let vb = parameters.var_builder(DType::F64, &Device::Cpu);
         let norm = BatchNorm::new(3, Builder::new(vb, group)).unwrap();
@@ -151,10 +138,7 @@ pub(crate) mod tests {
         get("weight").set(&noise(&[3], 1)).unwrap();
         get("bias").set(&noise(&[3], 2)).unwrap();
         let x = Var::from_tensor(&x.contiguous().unwrap()).unwrap();
-        let y = match path {
-            Path::Composed => norm.forward_train_composed(&x, activation).unwrap(),
-            Path::Fused => norm.forward_t(&x, true, activation).unwrap(),
-        };
+        let y = norm.forward_t(&x, true, activation).unwrap();
         let loss = (y.sqr().unwrap() * c).unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();
         let gradient = |var: &Tensor| gradients.get(var).unwrap().clone();
@@ -169,12 +153,10 @@ pub(crate) mod tests {
         let c = noise(&[5, 3, 4, 3], 4);
         // Unequal on purpose: three images and two.
         let part = |t: &Tensor, rank: usize| t.narrow(0, 3 * rank, 3 - rank).unwrap();
-        let paths =
-            [Path::Fused, Path::Composed].map(|path| [(path, Activation::None), (path, Activation::Relu)]);
-        for (path, activation) in paths.into_iter().flatten() {
-            let whole = outcome(&x, &c, path, activation, None);
+        for activation in [Activation::None, Activation::Relu] {
+            let whole = outcome(&x, &c, activation, None);
             let parts =
-                pair(|rank, group| outcome(&part(&x, rank), &part(&c, rank), path, activation, Some(group)));
+                pair(|rank, group| outcome(&part(&x, rank), &part(&c, rank), activation, Some(group)));
             let [first, second] = &parts;
             for i in 0..2 {
                 assert_close(&Tensor::cat(&[&first[i], &second[i]], 0).unwrap(), &whole[i], 1e-11);

@@ -6,7 +6,6 @@ use super::layers::Layers;
 use super::{Graph, Node, NodeId, Op};
 use crate::activation::{Activation, relu};
 use crate::coord_conv;
-use crate::gate::sigmoid;
 use crate::interpolate::{max_pool_2x2, upsample_add, upsample_bilinear};
 use crate::model::{AuxMaps, Stage};
 
@@ -98,7 +97,7 @@ impl Values<'_> {
             Op::Concat => Tensor::cat(&inputs, 1),
             Op::Coordinates => coord_conv::channels(x, inputs.get(1)),
             Op::Heatmaps(activation) => activation.apply(&x.to_dtype(self.layers.dtype)?),
-            Op::Sigmoid => sigmoid(&x.to_dtype(self.layers.dtype)?),
+            Op::Sigmoid => candle_nn::ops::sigmoid(&x.to_dtype(self.layers.dtype)?),
             Op::Gate { .. } => match &inputs[..] {
                 [heatmaps, pointmaps, edgemaps] => self.layers.gate(id)?.apply(heatmaps, pointmaps, edgemaps),
                 _ => bail!("node {id}: a gate of {} maps", inputs.len()),

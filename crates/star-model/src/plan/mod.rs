@@ -183,7 +183,7 @@ impl CompiledModel {
                 images.device().location()
             )
         }
-        crate::cpu::with_slice(images, |pixels| f(pixels, b))
+        crate::slices::with(images, |pixels| f(pixels, b))
     }
 }
 

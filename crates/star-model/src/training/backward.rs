@@ -13,6 +13,7 @@ use super::parameters::Gradients;
 use super::plan::{Kind, Part, Term};
 use super::sums::{copied, mask, norm_sums, upsample_back as bilinear_back};
 use super::weight_gradient::weight_gradient;
+use crate::HeatmapActivation;
 use crate::graph::NodeId;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::Residual;
@@ -58,9 +59,9 @@ impl Back<'_, '_> {
         let (pass, passes) = (self.pass, self.pass.passes);
         let d = self.values[id].take();
         match (&pass.plan.kinds[id], d) {
-            (Kind::Maps { heads, stage, .. }, besides) => {
+            (Kind::Maps { heads, activation, stage, .. }, besides) => {
                 let given = stages.get(*stage).copied().unwrap_or_default();
-                self.heads(id, heads, given, besides, gradients);
+                self.heads(id, (heads, *activation), given, besides, gradients);
             }
             (Kind::Linear { parts, addend, convs }, Some(d)) => {
                 // Biases in front of a norm change nothing: their gradients are exactly 0.
@@ -216,15 +217,14 @@ impl Back<'_, '_> {
     fn heads(
         &mut self,
         id: NodeId,
-        heads: &Part,
+        (heads, activation): (&Part, HeatmapActivation),
         given: [Option<&[f32]>; 3],
         besides: Option<Floats>,
         gradients: &mut Gradients,
     ) {
         let (pass, layout) = (self.pass, &self.pass.shared.layout);
         let Some(maps) = self.kept.maps[id].take() else { return };
-        let gates = pass.shared.gates.as_ref();
-        let d = head_gradients::backward(pass.passes, layout, gates, pass.size(id), &maps, given, besides);
+        let d = head_gradients::backward(pass.passes, &pass.heads(id, activation), &maps, given, besides);
         drop(maps);
         let input = pass.input(heads.x, &self.kept);
         let inputs = input.len;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use super::heads::{self, Gates, KeptMaps, Stage};
+use super::heads::{self, Gates, Heads, KeptMaps, Stage};
 use super::linear::{Finish, Input, Linear};
 use super::maps::{max_pool, upsample_add};
 use super::memory::Floats;
@@ -14,6 +14,7 @@ use super::plan::{Kind, Part, Plan, Slice, Term, WhichMaps};
 use super::sums::{self, Addend};
 use super::window::Window;
 use super::{Maps, Passes};
+use crate::HeatmapActivation;
 use crate::coord_conv::{self, BOUNDARY};
 use crate::gate::edge_to_point;
 use crate::graph::{self, NodeId};
@@ -219,10 +220,9 @@ impl<'a> Pass<'a> {
                 let maps = boundary.and_then(|maps| kept.maps[maps].as_ref());
                 kept.values[id] = Some(self.coordinates(id, maps));
             }
-            Kind::Maps { heads, .. } => {
+            Kind::Maps { heads, activation, .. } => {
                 let maps = self.head_products(id, heads, kept);
-                let (planes, maps) =
-                    heads::forward(passes, &self.shared.layout, self.shared.gates.as_ref(), size, maps);
+                let (planes, maps) = heads::forward(passes, &self.heads(id, *activation), maps);
                 kept.maps[id] = Some(maps);
                 on_stage(planes);
             }
@@ -349,6 +349,12 @@ impl<'a> Pass<'a> {
             kept.norms[at.statistics] = Some(passes.norm(at, &y, stride, &sums));
         }
         y
+    }
+
+    /// The heads of the stage whose maps are value `id`.
+    pub(super) fn heads(&self, id: NodeId, activation: HeatmapActivation) -> Heads<'_> {
+        let (layout, gates) = (&self.shared.layout, self.shared.gates.as_ref());
+        Heads { layout, gates, activation, size: self.size(id) }
     }
 
     /// Heads as one matrix `[layout.channels, inputs]` and its bias.

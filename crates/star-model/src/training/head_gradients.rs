@@ -1,8 +1,9 @@
 //! The gradients of the heads' activations and attention; letters as in `heads`.
 
-use super::heads::{Gates, KeptMaps};
+use super::Passes;
+use super::heads::{Gates, Heads, KeptMaps};
 use super::memory::Floats;
-use super::{Maps, Passes};
+use crate::HeatmapActivation;
 use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::memory::Buffer;
@@ -17,13 +18,12 @@ const BLOCK: usize = 64;
 /// of the heads' products.
 pub(super) fn backward(
     passes: &Passes,
-    layout: &Layout,
-    gates: Option<&Gates>,
-    size: Maps,
+    heads: &Heads,
     kept: &KeptMaps,
     stage: [Option<&[f32]>; 3],
     besides: Option<Floats>,
 ) -> Floats {
+    let Heads { layout, gates, activation, size } = *heads;
     let (pixels, channels, heat) = (size.height * size.width, layout.channels, layout.heat);
     let mut d = besides.unwrap_or_else(|| passes.memory.zeros(size.pixels() * channels));
     let blocks = pixels.div_ceil(BLOCK);
@@ -58,6 +58,10 @@ pub(super) fn backward(
         }
         block.mask(d, sums);
     });
+    if activation != HeatmapActivation::InstanceNormRelu {
+        // What the others subtract is held fixed.
+        return d;
+    }
     // The second half of the instance norm: without the mean and the part along z.
     passes.memory.each(size.images * blocks, |task, _| {
         let (n, first) = (task / blocks, task % blocks * BLOCK);

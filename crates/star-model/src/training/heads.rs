@@ -1,11 +1,12 @@
 //! The heads of a stack, channels-last: one 1x1 convolution for all maps, their activations, and the attention.
 //!
-//! With a heatmap's values brought to zero mean and unit variance `z`, point map `p`, edge maps `e` and the edge-to-point matrix `M`:
+//! With a heatmap's values brought to zero mean and unit variance `z` (or less a threshold, or as they are, as its activation has it), point map `p`, edge maps `e` and the edge-to-point matrix `M`:
 //! `h = max(0, z)`, `g = M e + b`, and what the network returns is `h p g`. Kept are `z`, `p` and `e`.
 
 use super::memory::Floats;
 use super::{Maps, Passes};
-use crate::plan::ops::heads::{Layout, Planes, planes, statistics};
+use crate::HeatmapActivation;
+use crate::plan::ops::heads::{Layout, Planes, centre_and_scale, planes};
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::shared::Shared;
 
@@ -15,6 +16,14 @@ pub(super) struct Gates {
     pub(super) back: Panels,
 }
 
+/// The heads of one stage.
+pub(super) struct Heads<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) gates: Option<&'a Gates>,
+    pub(super) activation: HeatmapActivation,
+    pub(super) size: Maps,
+}
+
 /// The maps of a stage as planes: heatmaps, point maps, edge maps; the last two empty without attention.
 pub(super) type Stage = [Vec<f32>; 3];
 
@@ -22,7 +31,7 @@ pub(super) type Stage = [Vec<f32>; 3];
 pub(super) struct KeptMaps {
     /// `[pixels, layout.channels]`: `z`, `p`, `e`.
     pub(super) maps: Floats,
-    /// One over each heatmap's deviation, an image after the other.
+    /// What each heatmap was multiplied by, an image after the other.
     pub(super) scales: Vec<f32>,
 }
 
@@ -40,13 +49,8 @@ impl Gates {
 }
 
 /// From the heads' products `maps` to what is kept of them and what the network returns.
-pub(super) fn forward(
-    passes: &Passes,
-    layout: &Layout,
-    gates: Option<&Gates>,
-    size: Maps,
-    mut maps: Floats,
-) -> (Stage, KeptMaps) {
+pub(super) fn forward(passes: &Passes, heads: &Heads, mut maps: Floats) -> (Stage, KeptMaps) {
+    let Heads { layout, gates, activation, size } = *heads;
     let (pixels, channels, heat) = (size.height * size.width, layout.channels, layout.heat);
     let mut scales = vec![0.0; size.images * heat];
     let counts = [
@@ -68,7 +72,7 @@ pub(super) fn forward(
                 let stage = [0, 1, 2].map(|i| slice(&planes_of[i], counts[i] * pixels));
                 (slice(&all, pixels * channels), slice(&scales, heat), stage)
             };
-            let (centre, scale) = statistics(machine, layout, maps);
+            let (centre, scale) = centre_and_scale(machine, layout, activation, maps);
             scales.copy_from_slice(&scale);
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `maps` holds whole pixels, centre and scale `heat` values.

@@ -31,8 +31,8 @@ use candle_core::{Error, Result};
 use norm::{Norm, Sums};
 use parameters::NormAt;
 
-use crate::cpu::batch_norm::Statistics;
 use crate::graph::Graph;
+use crate::norm::Statistics;
 use crate::plan::kernels::Kernels;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::Machine;

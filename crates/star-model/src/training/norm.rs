@@ -5,8 +5,7 @@
 
 use super::Passes;
 use super::memory::Floats;
-use crate::cpu::batch_norm::Statistics;
-use crate::norm::EPS;
+use crate::norm::{EPS, Statistics};
 use crate::plan::kernels::gradients::{Masked, NormBackward};
 use crate::plan::ops::pointwise::ScaleRelu;
 use crate::plan::ops::shared::{Shared, part};

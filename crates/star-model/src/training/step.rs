@@ -9,7 +9,7 @@ use super::heads::Stage as Planes;
 use super::parameters::{Gradients, with_values};
 use super::plan::Plan;
 use super::{Memory, Outcome, Passes};
-use crate::cpu::batch_norm::Statistics;
+use crate::norm::Statistics;
 use crate::plan::kernels::Kernels;
 use crate::process_group::ProcessGroup;
 

@@ -15,9 +15,9 @@ use candle_core::{
 use super::forward::Shared;
 use super::plan::{LayerAt, Plan};
 use super::step::Step;
-use crate::cpu::with_slice;
 use crate::networks::Network;
 use crate::plan::kernels::Isa;
+use crate::slices::with as with_slice;
 use crate::{AuxMaps, Stage};
 
 /// The stages of `network` in training on `images`; `None` where it has to go node by node.
@@ -198,7 +198,7 @@ impl CustomOp2 for Run {
         };
         let kept = match kept {
             Some(kept) => kept,
-            None => with_slice::<f32, _>(x, |x| self.0.run(x))?.1,
+            None => with_slice(x, |x| self.0.run(x))?.1,
         };
         let gradients = self.0.run_back(kept, &map_gradients)?;
         self.0.state().parameter_gradients = gradients.0;

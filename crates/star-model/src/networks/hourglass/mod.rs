@@ -62,8 +62,8 @@ impl StackedHourglass {
     }
 
     /// With `recompute`, a training step keeps of each stack only its input and recomputes the rest in the backward pass: less
-    /// memory, more time, the same bits. Where the network trains layer by layer, on a GPU, in `f64` or with channels
-    /// that are no multiple of 32, it changes nothing.
+    /// memory, more time, the same bits. Where the network trains node by node, on a GPU or in `f64`, it
+    /// changes nothing.
     #[must_use]
     pub fn recompute(mut self, recompute: bool) -> Self {
         self.network.training.recompute = recompute;

@@ -47,6 +47,13 @@ impl HrNet {
         Ok(Self { network: Network::new(graph::graph(config), config.input(), vb)? })
     }
 
+    /// As [`StackedHourglass::recompute`](crate::StackedHourglass::recompute), stage by stage.
+    #[must_use]
+    pub fn recompute(mut self, recompute: bool) -> Self {
+        self.network.training.recompute = recompute;
+        self
+    }
+
     /// The head's maps before the activation: `[B, 3, S, S] -> [B, K, S / 4, S / 4]`, of either sign.
     ///
     /// # Errors

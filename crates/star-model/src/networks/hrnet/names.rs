@@ -118,8 +118,8 @@ impl Definition for HrNetConfig {
         graph(self)
     }
 
-    fn build(&self, vb: &Builder, _: bool) -> Result<Box<dyn LandmarkModel>> {
-        Ok(Box::new(HrNet::build(self, vb)?))
+    fn build(&self, vb: &Builder, recompute: bool) -> Result<Box<dyn LandmarkModel>> {
+        Ok(Box::new(HrNet::build(self, vb)?.recompute(recompute)))
     }
 
     fn may_be_surplus(&self, name: &str) -> bool {

@@ -55,11 +55,7 @@ pub(crate) fn activate(
     maps: &mut [f32],
 ) {
     let (kernels, heat, channels) = (machine.kernels, layout.heat, layout.channels);
-    let (centre, scale) = match heatmaps {
-        HeatmapActivation::InstanceNormRelu => statistics(machine, layout, maps),
-        HeatmapActivation::Relu => (vec![0.0; heat], vec![1.0; heat]),
-        HeatmapActivation::Peak => (thresholds(layout, maps), vec![1.0; heat]),
-    };
+    let (centre, scale) = centre_and_scale(machine, layout, heatmaps, maps);
     let pixels = maps.len() / channels;
     let maps = Shared::new(maps);
     machine.team.each(pixels.div_ceil(BLOCK), |block, _| {
@@ -73,8 +69,22 @@ pub(crate) fn activate(
     });
 }
 
+/// What an activation subtracts from each heatmap, and what it multiplies the difference by, before the ReLU.
+pub(crate) fn centre_and_scale(
+    machine: &mut Machine,
+    layout: &Layout,
+    activation: HeatmapActivation,
+    maps: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    match activation {
+        HeatmapActivation::InstanceNormRelu => statistics(machine, layout, maps),
+        HeatmapActivation::Relu => (vec![0.0; layout.heat], vec![1.0; layout.heat]),
+        HeatmapActivation::Peak => (thresholds(layout, maps), vec![1.0; layout.heat]),
+    }
+}
+
 /// Each heatmap's mean, and one over its deviation; 0 for the padding.
-pub(crate) fn statistics(machine: &mut Machine, layout: &Layout, maps: &[f32]) -> (Vec<f32>, Vec<f32>) {
+fn statistics(machine: &mut Machine, layout: &Layout, maps: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (kernels, heat, channels) = (machine.kernels, layout.heat, layout.channels);
     let pixels = maps.len() / channels;
     let blocks = pixels.div_ceil(BLOCK);

@@ -1,5 +1,6 @@
 //! What the values of a training step are.
 
+use crate::HeatmapActivation;
 use crate::graph::NodeId;
 use crate::training::parameters::{ConvAt, NormAt};
 
@@ -49,6 +50,7 @@ pub(in crate::training) enum Kind {
     Maps {
         heads: Part,
         convs: Vec<ConvAt>,
+        activation: HeatmapActivation,
         stage: usize,
     },
 }

@@ -2,7 +2,6 @@
 
 use super::LayerAt;
 use super::kinds::{Kind, Part, Slice, Term, WhichMaps};
-use crate::HeatmapActivation;
 use crate::graph::{Graph, NodeId, Op};
 use crate::training::parameters::{ConvAt, NormAt};
 
@@ -103,18 +102,18 @@ impl<'a> Planner<'a> {
                 let boundary = input(1).map(|maps| self.maps[maps].map_or(maps, |(all, _)| all));
                 Kind::Coordinates { boundary }
             }
-            Op::Heatmaps(HeatmapActivation::InstanceNormRelu) => {
+            &Op::Heatmaps(activation) => {
                 let stage = self.graph.stages.iter().position(|stage| self.is_part_of(id, stage.heatmaps))?;
                 self.maps[id] = Some((id, WhichMaps::Heat));
                 let (heads, convs) = self.head(input(0)?, WhichMaps::Heat)?;
-                Kind::Maps { heads, convs, stage }
+                Kind::Maps { heads, convs, activation, stage }
             }
             Op::Sigmoid => self.sigmoid(id, input(0)?)?,
             Op::Gate { edges } => {
                 self.edges = Some(edges.clone());
                 Kind::Gone
             }
-            Op::Heatmaps(_) | Op::MaxPool => return None,
+            Op::MaxPool => return None,
         })
     }
 
