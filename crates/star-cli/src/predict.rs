@@ -23,6 +23,7 @@ use star_predict::smooth::{SmoothConfig, Smoother};
 use star_predict::{Face, Predictor, failure, files, overlay};
 
 use crate::args::PredictArgs;
+use crate::bench::precision;
 use crate::output::{self, Lines};
 use crate::{progress, weights};
 
@@ -52,7 +53,11 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let device = args.weights.device.open()?;
     let threads = rayon::current_num_threads().max(1);
     let workers = if device.is_cpu() { threads.min(paths.len()).max(1) } else { 1 };
-    let options = CompileOptions { threads: Some(threads / workers), ..CompileOptions::default() };
+    let options = CompileOptions {
+        threads: Some(threads / workers),
+        precision: precision(args.precision),
+        ..CompileOptions::default()
+    };
     let mut predictor = Predictor::from_folder(&folder, &device, &options)?
         .with_batch_size(args.weights.batch_size)
         .with_turned(args.turned)

@@ -10,7 +10,7 @@ use star_loss::moments;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE, Which};
 use star_model::{
     CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters,
-    SlimHourglassConfig, StackedHourglass, StackedHourglassConfig, Stage,
+    Precision, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig, Stage,
 };
 
 /// Largest absolute difference from the reference, for maps and landmarks alike.
@@ -226,6 +226,39 @@ fn neither_threads_nor_the_batch_change_a_result() {
             assert_eq!(worst(&a.heatmaps, &b.heatmaps), 0.0);
             assert_eq!(worst(&c.heatmaps, &b.heatmaps.narrow(0, 1, 1).unwrap()), 0.0);
         }
+    }
+}
+
+/// Mean and largest distance of landmarks in pixels of the image.
+fn distances(a: &CompiledModel, b: &CompiledModel, x: &Tensor) -> [f32; 2] {
+    let means = |model: &CompiledModel| model.moments(x).unwrap().means;
+    // [-1, 1] reaches over all pixels of a map but one
+    let pixels = 0.5 * (a.input().image_size as f32 - 4.0);
+    let d = ((means(a) - means(b)).unwrap() * f64::from(pixels)).unwrap();
+    let d = d.sqr().unwrap().sum(2).unwrap().sqrt().unwrap().flatten_all().unwrap();
+    [d.mean(0).unwrap(), d.max(0).unwrap()].map(|value| value.to_scalar::<f32>().unwrap())
+}
+
+#[test]
+fn products_in_bf16_move_landmarks_by_less_than_a_tenth_of_a_pixel() {
+    let folder =
+        Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
+    let io: HashMap<String, Tensor> =
+        candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), &Device::Cpu).unwrap();
+    let with = |isa: Isa, precision: Precision| {
+        let options = CompileOptions { precision, ..options(isa) };
+        CompiledModel::from_folder(&folder, &options).unwrap()
+    };
+    for isa in isas() {
+        let (single, half) = (with(isa, Precision::F32), with(isa, Precision::Bf16));
+        assert_eq!((single.precision(), half.precision()), (Precision::F32, Precision::Bf16));
+        let [mean, most] = distances(&single, &half, &io["input"]);
+        println!("{}: mean {mean} px, largest {most} px", isa.name());
+        // rounding is there, and small
+        assert!(mean > 0.0 && mean < 0.1 && most < 0.5, "{}: {mean} {most}", isa.name());
+        let auto = with(isa, Precision::Auto).precision();
+        let native = isa == Isa::Avx512 && Isa::has_bf16();
+        assert_eq!(auto, if native { Precision::Bf16 } else { Precision::F32 });
     }
 }
 

@@ -19,6 +19,17 @@ pub enum IsaName {
     Avx512,
 }
 
+/// What a network's 1x1 convolutions are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionName {
+    /// Single precision
+    F32,
+    /// Weights and activations rounded to bf16; sums, 3x3 convolutions and norms stay in f32
+    Bf16,
+    /// bf16 where the CPU has instructions for it (AVX512-BF16), f32 elsewhere
+    Auto,
+}
+
 /// Arguments of `star bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -40,6 +51,12 @@ pub struct BenchArgs {
     /// Instruction set of the kernels [default: the best that the CPU has]
     #[arg(long, value_enum)]
     pub isa: Option<IsaName>,
+    /// What 1x1 convolutions are computed in
+    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    pub precision: PrecisionName,
+    /// Print how far landmarks lie from those of this precision, too
+    #[arg(long, value_enum)]
+    pub against: Option<PrecisionName>,
     /// Return every stage's maps instead of the last stage's landmarks alone
     #[arg(long)]
     pub maps: bool,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
-use star_model::{CompiledModel, LandmarkModel, StepTime, gemm_peak};
+use star_model::{CompiledModel, LandmarkModel, Precision, StepTime, gemm_peak};
 use star_predict::tensors;
 
 use crate::args::BenchArgs;
@@ -21,6 +21,8 @@ const COPIED: usize = 32 * 1024 * 1024;
 pub(super) struct Figures {
     pub(super) network: String,
     pub(super) isa: &'static str,
+    /// Of its 1x1 convolutions.
+    pub(super) precision: &'static str,
     pub(super) threads: usize,
     pub(super) batch_size: usize,
     pub(super) runs: usize,
@@ -45,6 +47,17 @@ pub(super) struct Figures {
     /// Of the whole process, where the system tells.
     pub(super) process_peak_mib: Option<f64>,
     pub(super) steps: Vec<StepFigures>,
+    /// Of its landmarks from those of another precision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) distances: Option<Distances>,
+}
+
+/// Distances of landmarks in pixels of the network's input.
+#[derive(Debug, Serialize)]
+pub(super) struct Distances {
+    pub(super) against: &'static str,
+    pub(super) mean_px: f32,
+    pub(super) largest_px: f32,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,10 +80,7 @@ pub(super) fn measure(
     let start = Instant::now();
     let (network, model) = open()?;
     let start_ms = milliseconds(start.elapsed());
-    let size = model.input().image_size;
-    let bytes: Vec<u8> =
-        (0..args.batch_size * 3 * size * size).map(|i| ((i * 7919 + i / 97) % 256) as u8).collect();
-    let images = tensors::images(&bytes, size, model.input(), DType::F32, &Device::Cpu)?;
+    let images = images(&model, args.batch_size)?;
     for _ in 0..WARM_UP {
         once(&model, &images, args.maps)?;
     }
@@ -90,6 +100,7 @@ pub(super) fn measure(
     Ok(Figures {
         network,
         isa: model.isa().name(),
+        precision: name(model.precision()),
         threads,
         batch_size: args.batch_size,
         runs: args.runs,
@@ -107,6 +118,35 @@ pub(super) fn measure(
         activations_mib: mebibytes(activations),
         process_peak_mib,
         steps: steps(&profiles),
+        distances: None,
+    })
+}
+
+fn name(precision: Precision) -> &'static str {
+    if precision == Precision::Bf16 { "bf16" } else { "f32" }
+}
+
+/// `count` images that are the same in every run.
+fn images(model: &CompiledModel, count: usize) -> Result<Tensor> {
+    let size = model.input().image_size;
+    let bytes: Vec<u8> = (0..count * 3 * size * size).map(|i| ((i * 7919 + i / 97) % 256) as u8).collect();
+    Ok(tensors::images(&bytes, size, model.input(), DType::F32, &Device::Cpu)?)
+}
+
+/// How far `model`'s landmarks lie from those of `other`.
+pub(super) fn distances(model: &CompiledModel, other: &CompiledModel, count: usize) -> Result<Distances> {
+    let images = images(model, count)?;
+    let means = |model: &CompiledModel| model.moments(&images)?.means.flatten_all()?.to_vec1::<f32>();
+    // [-1, 1] reaches from the centre of a map's first pixel to that of its last.
+    let input = model.input();
+    let scale = 0.5 * (input.image_size - input.image_size / input.map_size) as f32;
+    let (ours, theirs) = (means(model)?, means(other)?);
+    let pairs = ours.chunks_exact(2).zip(theirs.chunks_exact(2));
+    let all: Vec<f32> = pairs.map(|(a, b)| scale * (a[0] - b[0]).hypot(a[1] - b[1])).collect();
+    Ok(Distances {
+        against: name(other.precision()),
+        mean_px: all.iter().sum::<f32>() / all.len().max(1) as f32,
+        largest_px: all.iter().copied().fold(0.0, f32::max),
     })
 }
 

@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device};
 use star_model::{
-    CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, Parameters, StackedHourglass,
+    CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, Parameters, Precision, StackedHourglass,
     StackedHourglassConfig,
 };
 
-use crate::args::{BenchArgs, HintArgs, IsaName, Preset};
+use crate::args::{BenchArgs, HintArgs, IsaName, PrecisionName, Preset};
 use crate::output;
 use crate::weights::open_named;
-use measure::measure;
+use measure::{distances, measure};
 use table::table;
 
 /// Runs `star bench`.
@@ -30,8 +30,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let threads = pool.current_num_threads();
     // With one thread everything stays on this one.
     let measure = || {
-        let options = CompileOptions { isa: args.isa.map(isa), threads: Some(threads) };
-        measure(args, threads, || open(args, &options))
+        let options = |name| CompileOptions {
+            isa: args.isa.map(isa),
+            threads: Some(threads),
+            precision: precision(name),
+        };
+        let mut figures = measure(args, threads, || open(args, &options(args.precision)))?;
+        if let Some(other) = args.against {
+            let model = |name| Ok::<_, anyhow::Error>(open(args, &options(name))?.1);
+            figures.distances = Some(distances(&model(args.precision)?, &model(other)?, args.batch_size)?);
+        }
+        Ok::<_, anyhow::Error>(figures)
     };
     let figures = if threads == 1 { measure()? } else { pool.install(measure)? };
     let json = || Ok::<_, anyhow::Error>(serde_json::to_string_pretty(&figures)? + "\n");
@@ -66,6 +75,15 @@ fn open(args: &BenchArgs, options: &CompileOptions) -> Result<(String, CompiledM
         Preset::HrnetW18 => ("hrnet-w18", HrNet::new(&HrNetConfig::w18(98), vb)?.compile_with(options)?),
     };
     Ok((format!("{name}, random weights"), model))
+}
+
+/// What the name of a precision stands for.
+pub(crate) fn precision(name: PrecisionName) -> Precision {
+    match name {
+        PrecisionName::F32 => Precision::F32,
+        PrecisionName::Bf16 => Precision::Bf16,
+        PrecisionName::Auto => Precision::Auto,
+    }
 }
 
 fn isa(name: IsaName) -> Isa {

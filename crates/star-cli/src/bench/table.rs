@@ -8,8 +8,8 @@ use super::measure::Figures;
 fn group(name: &str) -> String {
     let part = name.split('.').next().unwrap_or(name);
     let kind = match name.rsplit('.').next().unwrap_or(name) {
-        kind @ ("conv1" | "conv2" | "conv3" | "entry" | "pool" | "up2" | "activate" | "stage"
-        | "coordinates") => kind,
+        kind if kind == part => return kind.to_string(),
+        kind @ ("conv1" | "conv2" | "conv3" | "coordconv" | "activate" | "stage") => kind,
         _ => "conv",
     };
     let depth = name.matches(".low").count();
@@ -29,7 +29,10 @@ pub(super) fn table(figures: &Figures, every_step: bool) -> String {
         let _ = writeln!(text, "{what}");
     };
     line(format!("network       {} ({:.2} GMAC an image)", f.network, f.gmac));
-    line(format!("runs          {} of {} images, {} threads, {}", f.runs, f.batch_size, f.threads, f.isa));
+    line(format!(
+        "runs          {} of {} images, {} threads, {}, {}",
+        f.runs, f.batch_size, f.threads, f.isa, f.precision
+    ));
     line(format!("start         {:.0} ms", f.start_ms));
     line(format!(
         "latency       median {:.1} ms, min {:.1}, 90 % {:.1}, 99 % {:.1}",
@@ -49,6 +52,12 @@ pub(super) fn table(figures: &Figures, every_step: bool) -> String {
         f.activations_mib,
         f.process_peak_mib.map_or(String::new(), |peak| format!(", process at most {peak:.0} MiB"))
     ));
+    if let Some(d) = &f.distances {
+        line(format!(
+            "landmarks     {:.3} px from those in {} on average, {:.2} px at most",
+            d.mean_px, d.against, d.largest_px
+        ));
+    }
     let mut groups: Vec<(String, f64, f64)> = Vec::new();
     for step in &f.steps {
         let name = if every_step { step.name.clone() } else { group(&step.name) };

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::kernels::pixels::pair;
 use super::ops::panels::Panels;
 use crate::layers::Conv2d;
 use crate::norm::{BatchNorm, EPS};
@@ -120,6 +121,21 @@ impl Linear {
             }
         }
         Panels::pack(&weights, &self.bias(), area * padded, lanes)
+    }
+
+    /// A 1x1 convolution packed in pairs of numbers in bf16: the inputs of each source, so many, by themselves.
+    pub(super) fn pack_bf16(&self, sources: &[usize], lanes: usize) -> Panels {
+        let mut places = Vec::new();
+        let mut first = 0;
+        for &len in sources {
+            places.extend((0..len.div_ceil(2)).map(|i| (first + 2 * i, 2 * i + 1 < len)));
+            first += len;
+        }
+        Panels::gathered(&self.bias(), places.len(), lanes, |output, k| {
+            let (input, both) = places[k];
+            let weight = |input: usize| self.weights[output * self.inputs + input] as f32;
+            pair(weight(input), if both { weight(input + 1) } else { 0.0 })
+        })
     }
 
     /// Packed for Winograd's F(4x4, 3x3).

@@ -40,9 +40,36 @@ pub struct CompileOptions {
     /// Most threads that a call uses, all of the rayon pool that it is made in; `None` is all of that pool. With 1
     /// everything stays on the calling thread.
     pub threads: Option<usize>,
+    /// What products are computed in.
+    pub precision: Precision,
 }
 
-/// A network compiled for inference on the CPU in `f32`. Returns what the network that it was compiled from returns
+/// What a compiled network's 1x1 convolutions, the larger part of its arithmetic, are computed in. Sums, 3x3 convolutions, norms, heads'
+/// activations and moments are `f32` whatever this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Weights and activations rounded to bf16 on their way into a product: faster where the CPU has instructions for it
+    /// ([`Isa::has_bf16`]), slower and the same up to the order of sums where it has none.
+    Bf16,
+    /// [`Precision::Bf16`] where the CPU has instructions for it, [`Precision::F32`] elsewhere.
+    Auto,
+}
+
+impl Precision {
+    /// Whether products are in bf16.
+    fn is_bf16(self, isa: Isa) -> bool {
+        match self {
+            Self::F32 => false,
+            Self::Bf16 => true,
+            Self::Auto => isa == Isa::Avx512 && Isa::has_bf16(),
+        }
+    }
+}
+
+/// A network compiled for inference on the CPU. Returns what the network that it was compiled from returns
 /// in eval mode, up to rounding, and a multiple faster.
 ///
 /// Calls may be made from several threads at once: the plan is shared, each call in flight has memory of its own, and
@@ -70,6 +97,7 @@ pub struct CompiledModel {
     isa: Isa,
     kernels: &'static dyn Kernels,
     threads: Option<usize>,
+    bf16: bool,
     /// Memory of calls that are over, for the next ones.
     idle: Mutex<Vec<Arena>>,
 }
@@ -101,13 +129,19 @@ impl CompiledModel {
         let kernels = isa.kernels()?;
         let mut lowered = Lowered::new(network, kernels.lanes())?;
         lowered.rewrite()?;
-        let (program, input) = (Program::of(&lowered, kernels.lanes())?, network.input.clone());
-        Ok(Self { program, input, isa, kernels, threads: options.threads, idle: Mutex::default() })
+        let bf16 = options.precision.is_bf16(isa);
+        let (program, input) = (Program::of(&lowered, kernels.lanes(), bf16)?, network.input.clone());
+        Ok(Self { program, input, isa, kernels, threads: options.threads, bf16, idle: Mutex::default() })
     }
 
     /// The instruction set that it was compiled for.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// What its products are computed in; never [`Precision::Auto`].
+    pub fn precision(&self) -> Precision {
+        if self.bf16 { Precision::Bf16 } else { Precision::F32 }
     }
 
     /// Multiplications of one image by plain convolution, the measure that throughput is compared in.

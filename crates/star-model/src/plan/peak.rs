@@ -34,6 +34,7 @@ pub fn gemm_peak(isa: Isa) -> Result<f64> {
         prepare: None,
         panels: &panels,
         residual: Residual::None,
+        bf16: false,
         activation: Activation::None,
     };
     let mut team = Team::new(1);

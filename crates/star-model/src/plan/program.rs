@@ -27,6 +27,7 @@ pub(super) enum Op {
         residual: Addend,
         activation: Activation,
         pixels: usize,
+        bf16: bool,
     },
     /// 3x3 convolution, by Winograd.
     Winograd {

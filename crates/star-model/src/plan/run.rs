@@ -76,7 +76,7 @@ impl Program {
                 Stem { input, padded, channels: 3, kernel, stride, panels, constant, activation }
                     .run(machine, out);
             }
-            Op::Pointwise { sources, prepare, panels, residual, activation, pixels } => {
+            Op::Pointwise { sources, prepare, panels, residual, activation, pixels, bf16 } => {
                 let sources: Vec<Source> = sources
                     .iter()
                     .map(|input| Source {
@@ -86,8 +86,8 @@ impl Program {
                     })
                     .collect();
                 let residual = addend(*residual, slots, out.len());
-                let (pixels, activation, prepare) = (*pixels, *activation, prepare.as_ref());
-                Pointwise { pixels, sources: &sources, prepare, panels, residual, activation }
+                let (pixels, activation, prepare, bf16) = (*pixels, *activation, prepare.as_ref(), *bf16);
+                Pointwise { pixels, sources: &sources, prepare, panels, residual, activation, bf16 }
                     .run(machine, out);
             }
             Op::Winograd { input, height, width, panels, residual, activation } => {

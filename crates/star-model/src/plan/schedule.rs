@@ -64,6 +64,7 @@ impl Place {
 struct Scheduler<'a> {
     lowered: &'a Lowered,
     lanes: usize,
+    bf16: bool,
     steps: Vec<Step>,
     slots: Slots,
     places: Vec<Option<Place>>,
@@ -74,8 +75,8 @@ struct Scheduler<'a> {
 }
 
 impl Program {
-    /// The steps of a rewritten network, for registers of `lanes` values.
-    pub(super) fn of(lowered: &Lowered, lanes: usize) -> Result<Self> {
+    /// The steps of a rewritten network, for registers of `lanes` values; with `bf16`, 1x1 convolutions are products in that.
+    pub(super) fn of(lowered: &Lowered, lanes: usize, bf16: bool) -> Result<Self> {
         let Some(image) = lowered.order.first().map(|&id| &lowered.values[id]) else {
             bail!("a network without nodes")
         };
@@ -89,7 +90,7 @@ impl Program {
         let places = vec![None; lowered.values.len()];
         let padded = image.side + 2 * border;
         let (steps, slots) = (Vec::new(), Slots::default());
-        let mut scheduler = Scheduler { lowered, lanes, steps, slots, places, last, padded };
+        let mut scheduler = Scheduler { lowered, lanes, bf16, steps, slots, places, last, padded };
         for &id in &lowered.order {
             scheduler.value(id)?;
         }
@@ -259,8 +260,14 @@ impl Scheduler<'_> {
             };
             ScaleRelu { scale: padded(&prepare.scale), shift: padded(&prepare.shift) }
         });
-        let (panels, activation) = (conv.linear.pack(conv.linear.inputs, self.lanes), conv.activation);
-        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels: out.pixels() };
+        let (bf16, activation, pixels) = (self.bf16, conv.activation, out.pixels());
+        let panels = if bf16 {
+            conv.linear
+                .pack_bf16(&conv.sources.iter().map(|source| source.len).collect::<Vec<_>>(), self.lanes)
+        } else {
+            conv.linear.pack(conv.linear.inputs, self.lanes)
+        };
+        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels, bf16 };
         self.push(name, op, out, conv.multiplications);
         Ok(())
     }

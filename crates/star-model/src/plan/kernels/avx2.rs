@@ -34,6 +34,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn low(v: __m256) -> __m256 {
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(v)))
+    }
+
+    #[inline(always)]
+    unsafe fn high(v: __m256) -> __m256 {
+        _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(!0xffff)))
+    }
+
+    #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {
         _mm256_add_ps(a, b)
     }

@@ -4,11 +4,11 @@ use std::arch::x86_64::*;
 
 use super::simd::Simd;
 
-/// The AVX-512 foundation instructions.
+/// The AVX-512 foundation instructions, with `BF16` also those for products in bf16.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512;
+pub(super) struct Avx512<const BF16: bool>;
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     const LANES: usize = 16;
     const PIXELS: usize = 14;
@@ -31,6 +31,27 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         _mm512_fmadd_ps(a, b, c)
+    }
+
+    #[inline(always)]
+    unsafe fn low(v: __m512) -> __m512 {
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v)))
+    }
+
+    #[inline(always)]
+    unsafe fn high(v: __m512) -> __m512 {
+        _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(!0xffff)))
+    }
+
+    #[inline(always)]
+    unsafe fn dot(a: __m512, b: __m512, c: __m512) -> __m512 {
+        if BF16 {
+            // The same bits under the type that the instruction takes.
+            let pairs = |v: __m512| std::mem::transmute::<__m512, __m512bh>(v);
+            return _mm512_dpbf16_ps(c, pairs(a), pairs(b));
+        }
+        let c = Self::fma(Self::low(a), Self::low(b), c);
+        Self::fma(Self::high(a), Self::high(b), c)
     }
 
     #[inline(always)]

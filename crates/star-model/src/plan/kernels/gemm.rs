@@ -37,7 +37,7 @@ pub(crate) struct Strip<'a> {
 
 /// One tile: `P` pixels times `R` registers of channels.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const P: usize>(
+unsafe fn tile<S: Simd, const BF16: bool, const R: usize, const P: usize>(
     s: &Strip,
     pixel: usize,
     weights: *const f32,
@@ -70,7 +70,8 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
             for p in 0..P {
                 let value = S::splat(*x.add(p * run.stride + k));
                 for r in 0..R {
-                    sums[p][r] = S::fma(value, row[r], sums[p][r]);
+                    let product = if BF16 { S::dot } else { S::fma };
+                    sums[p][r] = product(value, row[r], sums[p][r]);
                 }
             }
         }
@@ -104,6 +105,21 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
 /// The pointers of `s` must cover what its sizes say, and `out` must overlap nothing but `residual`, pixel by pixel.
 #[inline(always)]
 pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
+    panels::<S, false>(s);
+}
+
+/// [`strip`] on pairs of numbers in bf16, which have the places of floats: what [`super::pixels::pairs`] writes, and weights packed
+/// alike. Products and sums are in `f32`.
+///
+/// # Safety
+/// As [`strip`], lengths counting pairs.
+#[inline(always)]
+pub(super) unsafe fn strip_bf16<S: Simd>(s: &Strip) {
+    panels::<S, true>(s);
+}
+
+#[inline(always)]
+unsafe fn panels<S: Simd, const BF16: bool>(s: &Strip) {
     let depth: usize = s.runs.iter().map(|run| run.len).sum();
     let tiles = s.pixels.div_ceil(S::PIXELS);
     let (mut channel, mut weights) = (0, s.weights);
@@ -113,9 +129,9 @@ pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
         for t in 0..tiles {
             let next = s.pixels * (t + 1) / tiles;
             if registers == 2 {
-                sized::<S, 2>(s, pixel, next - pixel, weights, channel);
+                sized::<S, BF16, 2>(s, pixel, next - pixel, weights, channel);
             } else {
-                sized::<S, 1>(s, pixel, next - pixel, weights, channel);
+                sized::<S, BF16, 1>(s, pixel, next - pixel, weights, channel);
             }
             pixel = next;
         }
@@ -126,7 +142,7 @@ pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
 
 /// Chooses the tile of `pixels` pixels, at most [`Simd::PIXELS`].
 #[inline(always)]
-unsafe fn sized<S: Simd, const R: usize>(
+unsafe fn sized<S: Simd, const BF16: bool, const R: usize>(
     s: &Strip,
     pixel: usize,
     pixels: usize,
@@ -137,7 +153,7 @@ unsafe fn sized<S: Simd, const R: usize>(
     macro_rules! choose {
         ($($p:literal)*) => {
             match pixels {
-                $($p if $p <= S::PIXELS => tile::<S, R, $p>(s, pixel, weights, channel),)*
+                $($p if $p <= S::PIXELS => tile::<S, BF16, R, $p>(s, pixel, weights, channel),)*
                 _ => {}
             }
         };

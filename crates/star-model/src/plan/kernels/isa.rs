@@ -46,6 +46,15 @@ impl Isa {
         }
     }
 
+    /// Whether this CPU has instructions for products in bf16 that the kernels use.
+    pub fn has_bf16() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let has = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        let has = false;
+        has
+    }
+
     /// The kernels compiled for it.
     pub(crate) fn kernels(self) -> Result<&'static dyn Kernels> {
         match self {
@@ -55,7 +64,11 @@ impl Isa {
                 return Ok(&super::avx2::Avx2);
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if is_x86_feature_detected!("avx512f") => return Ok(&super::avx512::Avx512),
+            Self::Avx512 if Self::has_bf16() => return Ok(&super::avx512::Avx512::<true>),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if is_x86_feature_detected!("avx512f") => {
+                return Ok(&super::avx512::Avx512::<false>);
+            }
             #[cfg(target_arch = "aarch64")]
             Self::Neon if std::arch::is_aarch64_feature_detected!("neon") => return Ok(&super::neon::Neon),
             _ => {}

@@ -37,6 +37,22 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gemm::strip`]
     unsafe fn strip(&self, strip: &gemm::Strip);
 
+    /// [`gemm::strip_bf16`]
+    unsafe fn strip_bf16(&self, strip: &gemm::Strip);
+
+    /// [`pixels::pairs`]
+    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
+    unsafe fn pairs(
+        &self,
+        x: *const f32,
+        stride: usize,
+        pixels: usize,
+        channels: usize,
+        scale: *const f32,
+        shift: *const f32,
+        out: *mut f32,
+    );
+
     /// [`winograd::block`]
     unsafe fn winograd(&self, block: &winograd::Block);
 
@@ -138,6 +154,9 @@ macro_rules! kernels {
     ($(#[$features:meta])* $simd:ty) => {
         kernels! { @ [$(#[$features])*] $simd;
             strip = gemm::strip(strip: &gemm::Strip);
+            strip_bf16 = gemm::strip_bf16(strip: &gemm::Strip);
+            pairs = pixels::pairs(x: *const f32, stride: usize, pixels: usize, channels: usize, scale: *const f32,
+                shift: *const f32, out: *mut f32);
             winograd = winograd::block(block: &winograd::Block);
             scale_relu = pixels::scale_relu(x: *const f32, pixels: usize, channels: usize, scale: *const f32,
                 shift: *const f32, out: *mut f32);
@@ -187,6 +206,8 @@ kernels! { portable::Portable }
 #[cfg(target_arch = "x86_64")]
 kernels! { #[target_feature(enable = "avx2,fma")] avx2::Avx2 }
 #[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512 }
+kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512<false> }
+#[cfg(target_arch = "x86_64")]
+kernels! { #[target_feature(enable = "avx512f,avx512bf16")] avx512::Avx512<true> }
 #[cfg(target_arch = "aarch64")]
 kernels! { #[target_feature(enable = "neon")] neon::Neon }

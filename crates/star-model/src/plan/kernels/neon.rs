@@ -34,6 +34,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn low(v: float32x4_t) -> float32x4_t {
+        vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(v)))
+    }
+
+    #[inline(always)]
+    unsafe fn high(v: float32x4_t) -> float32x4_t {
+        vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xffff_0000)))
+    }
+
+    #[inline(always)]
     unsafe fn add(a: float32x4_t, b: float32x4_t) -> float32x4_t {
         vaddq_f32(a, b)
     }

@@ -28,6 +28,52 @@ pub(super) unsafe fn scale_relu<S: Simd>(
     }
 }
 
+/// `x` as a number in bf16, to the nearest, ties to even, in the upper half of the bits. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn to_bf16(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+    if x.is_nan() { bits | 0x0040_0000 } else { rounded }
+}
+
+/// Two numbers in bf16 in the place of a float, the first in the lower half.
+#[inline(always)]
+pub(crate) fn pair(first: f32, second: f32) -> f32 {
+    f32::from_bits((to_bf16(first) >> 16) | (to_bf16(second) & 0xffff_0000))
+}
+
+/// The first `channels` values of `pixels` pixels as pairs of numbers in bf16, `max(0, x scale + shift)` of them where `scale` is not
+/// null; an odd last one is paired with 0. `out` is `[pixels, channels / 2 rounded up]`.
+///
+/// # Safety
+/// `x` must hold `channels` values of each pixel, `stride` apart, `scale` and `shift` `channels` values, and `out` what is written,
+/// which must overlap nothing.
+#[inline(always)]
+pub(super) unsafe fn pairs<S: Simd>(
+    x: *const f32,
+    stride: usize,
+    pixels: usize,
+    channels: usize,
+    scale: *const f32,
+    shift: *const f32,
+    out: *mut f32,
+) {
+    let whole = channels / 2;
+    let cells = channels.div_ceil(2);
+    for p in 0..pixels {
+        let (x, out) = (x.add(p * stride), out.add(p * cells));
+        let value = |c: usize| {
+            if scale.is_null() { *x.add(c) } else { (*x.add(c) * *scale.add(c) + *shift.add(c)).max(0.0) }
+        };
+        for i in 0..whole {
+            *out.add(i) = pair(value(2 * i), value(2 * i + 1));
+        }
+        if cells > whole {
+            *out.add(whole) = pair(value(channels - 1), 0.0);
+        }
+    }
+}
+
 /// The largest of each 2x2 block: two rows of `2 width` pixels at `x` into one row of `width` pixels.
 ///
 /// # Safety

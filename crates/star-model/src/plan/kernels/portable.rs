@@ -33,6 +33,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn low(v: [f32; 4]) -> [f32; 4] {
+        v.map(|v| f32::from_bits(v.to_bits() << 16))
+    }
+
+    #[inline(always)]
+    unsafe fn high(v: [f32; 4]) -> [f32; 4] {
+        v.map(|v| f32::from_bits(v.to_bits() & 0xffff_0000))
+    }
+
+    #[inline(always)]
     unsafe fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| a[i] + b[i])
     }

@@ -28,6 +28,19 @@ pub(super) trait Simd: Copy {
     /// `a b + c`, rounded once where the CPU can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
+    /// The lower half of each lane's bits as a number in bf16.
+    unsafe fn low(v: Self::V) -> Self::V;
+
+    /// The upper half of each lane's bits as a number in bf16.
+    unsafe fn high(v: Self::V) -> Self::V;
+
+    /// `c` and the products of both pairs of numbers in bf16 that each lane of `a` and `b` holds, in `f32`.
+    #[inline(always)]
+    unsafe fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let c = Self::fma(Self::low(a), Self::low(b), c);
+        Self::fma(Self::high(a), Self::high(b), c)
+    }
+
     /// `a + b`
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
 

@@ -1,5 +1,6 @@
 //! 1x1 convolution: one matrix product over all pixels, with what comes before and after it.
 
+use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Run, Strip};
 use super::panels::Panels;
 use super::shared::{Shared, part};
@@ -55,13 +56,22 @@ pub(crate) struct Pointwise<'a> {
     pub(crate) panels: &'a Panels,
     pub(crate) residual: Residual<'a>,
     pub(crate) activation: Activation,
+    /// Whether the product is in bf16, by panels of pairs.
+    pub(crate) bf16: bool,
+}
+
+impl Source<'_> {
+    /// Floats that a pixel takes up as the product reads it.
+    fn cells(&self, bf16: bool) -> usize {
+        if bf16 { self.len.div_ceil(2) } else { self.len }
+    }
 }
 
 impl Pointwise<'_> {
     /// Runs it into `out`, `[pixels, panels.channels]`.
     pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
         let (kernels, panels) = (machine.kernels, self.panels);
-        let depth: usize = self.sources.iter().map(|source| source.len).sum();
+        let depth: usize = self.sources.iter().map(|source| source.cells(self.bf16)).sum();
         assert_eq!(depth, panels.depth, "pointwise: sources and weights differ in depth");
         let work = self.pixels * depth * panels.channels;
         let split = Split::new(self.pixels, BLOCK, panels.count(), machine.team.threads(), work);
@@ -80,7 +90,9 @@ impl Pointwise<'_> {
                 let x = part(source.values, pixels.start * source.stride, span);
                 *run = Run { x, stride: source.stride, len: source.len };
             }
-            if let (Some(prepare), Some(run)) = (self.prepare, runs.first_mut()) {
+            if self.bf16 {
+                self.pair(kernels, pixels.start, pixels.len(), scratch.take(pixels.len() * depth), runs);
+            } else if let (Some(prepare), Some(run)) = (self.prepare, runs.first_mut()) {
                 let channels = prepare.scale.len();
                 assert!(channels == run.stride && channels == prepare.shift.len() && run.len <= channels);
                 let values = self.sources[0].values;
@@ -116,8 +128,31 @@ impl Pointwise<'_> {
             // SAFETY: every run, the panels, the output and the residual were checked to hold what the strip reads
             // or writes; tasks have disjoint pixels or panels, so no two write to one place.
             unsafe {
-                kernels.strip(&strip);
+                if self.bf16 { kernels.strip_bf16(&strip) } else { kernels.strip(&strip) }
             }
         });
+    }
+
+    /// Writes `count` pixels of all sources, the first one prepared, as pairs into `cells`, and makes `runs` read those.
+    fn pair(&self, kernels: &dyn Kernels, first: usize, count: usize, cells: &mut [f32], runs: &mut [Run]) {
+        let mut rest = cells;
+        for (i, (source, run)) in self.sources.iter().zip(runs).enumerate() {
+            let len = source.cells(true);
+            let (mine, others) = rest.split_at_mut(count * len);
+            rest = others;
+            let prepare = self.prepare.filter(|_| i == 0);
+            assert!(prepare.is_none_or(|p| p.scale.len() >= source.len && p.shift.len() >= source.len));
+            let null = std::ptr::null();
+            let (scale, shift) =
+                prepare.map_or((null, null), |prepare| (prepare.scale.as_ptr(), prepare.shift.as_ptr()));
+            let span = (count - 1) * source.stride + source.len;
+            let x = part(source.values, first * source.stride, span);
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: `x` was checked to hold the pixels, the vectors the channels, and `mine` holds count * len floats.
+            unsafe {
+                kernels.pairs(x, source.stride, count, source.len, scale, shift, mine.as_mut_ptr());
+            }
+            *run = Run { x: mine.as_ptr(), stride: len, len };
+        }
     }
 }

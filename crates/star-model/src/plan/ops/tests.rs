@@ -4,6 +4,8 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::super::fold::Linear;
+use super::super::kernels::pixels::to_bf16;
 use super::super::kernels::{Isa, Kernels};
 use super::heads::{self, Layout};
 use super::panels::Panels;
@@ -215,6 +217,7 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
                         panels: &panels,
                         residual,
                         activation,
+                        bf16: false,
                     }
                     .run(machine, &mut out);
                     assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
@@ -222,6 +225,62 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
             }
         });
     }
+}
+
+#[test]
+fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
+    // an odd number of channels behind a prepared source, and one more source
+    for (pixels, first, second, outputs) in [(1, 3, 2, 5), (97, 33, 5, 40)] {
+        let (a, b) = (values(&[pixels, first], 7), values(&[pixels, second], 8));
+        let (weights, bias) = (values(&[outputs, first + second], 9), values(&[outputs], 10));
+        let (scale, shift) = (values(&[first], 11), values(&[first], 12));
+        let round = |x: f32| f32::from_bits(to_bf16(x) & 0xffff_0000);
+        let rounded = |x: &[f32]| x.iter().map(|&x| round(x)).collect::<Vec<_>>();
+        let prepared: Vec<f32> =
+            a.iter().enumerate().map(|(i, x)| (x * scale[i % first] + shift[i % first]).max(0.0)).collect();
+        let x = Tensor::cat(
+            &[tensor(&rounded(&prepared), &[pixels, first]), tensor(&rounded(&b), &[pixels, second])],
+            1,
+        );
+        let y = x.unwrap().matmul(&tensor(&rounded(&weights), &[outputs, first + second]).t().unwrap());
+        let y = y.unwrap().broadcast_add(&tensor(&bias, &[outputs])).unwrap();
+        let y = y.t().unwrap().reshape((1, outputs, 1, pixels)).unwrap();
+        everywhere(|name, machine| {
+            let lanes = machine.kernels.lanes();
+            let linear = Linear {
+                weights: weights.iter().map(|&w| f64::from(w)).collect(),
+                bias: bias.iter().map(|&b| f64::from(b)).collect(),
+                inputs: first + second,
+                kernel: 1,
+            };
+            let panels = linear.pack_bf16(&[first, second], lanes);
+            let sources = [
+                Source { values: &a, stride: first, len: first },
+                Source { values: &b, stride: second, len: second },
+            ];
+            let prepare = ScaleRelu { scale: scale.clone(), shift: shift.clone() };
+            let expected = channels_last(&y, padded(outputs, machine.kernels));
+            let mut out = vec![f32::NAN; expected.len()];
+            let product = Pointwise {
+                pixels,
+                sources: &sources,
+                prepare: Some(&prepare),
+                panels: &panels,
+                residual: Residual::None,
+                activation: Activation::None,
+                bf16: true,
+            };
+            product.run(machine, &mut out);
+            assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
+        });
+    }
+    // ties to even: 1 + 2^-8 lies between 1 and 1 + 2^-7, 1 + 3 * 2^-8 between that and 1 + 2^-6
+    for (x, expected) in
+        [(1.003_906_25, 1.0), (1.011_718_75, 1.015_625), (-0.0, -0.0), (f32::INFINITY, f32::INFINITY)]
+    {
+        assert_eq!(f32::from_bits(to_bf16(x) & 0xffff_0000), expected);
+    }
+    assert!(f32::from_bits(to_bf16(f32::NAN) & 0xffff_0000).is_nan());
 }
 
 #[test]
