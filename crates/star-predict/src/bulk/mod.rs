@@ -7,6 +7,7 @@ mod cells;
 mod item;
 mod job;
 mod locate;
+mod pages;
 mod part;
 mod place;
 mod rows;
