@@ -16,6 +16,7 @@
 
 mod jpeg;
 pub(crate) mod kind;
+mod tiff;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -177,6 +178,9 @@ fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientatio
 fn decoder(bytes: &[u8], format: ImageFormat) -> std::result::Result<impl ImageDecoder, String> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
+    if format == ImageFormat::Tiff {
+        tiff::check(bytes)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
