@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use star_data::formats::{coco, own, pts, tsv};
 use star_data::shards::{PackConfig, ShardSet, pack};
 use star_data::{Annotation, Dataset, FaceBox, Sample, Scheme};
+use star_eval::{Case, MetricSet, Normalizer, Results};
 use star_model::StackedHourglassConfig;
 use star_model::checkpoint::{Architecture, FolderConfig, save_safetensors};
 use star_predict::records::{self, FaceRecord, ImageRecord};
@@ -28,7 +29,8 @@ fn main() -> Result<()> {
     images()?;
     tables()?;
     weights()?;
-    settings()
+    settings()?;
+    results()
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
@@ -239,4 +241,29 @@ fn settings() -> Result<()> {
          [data.loading]\nworkers = 1\n[model]\nstacks = 1\nlevels = 2\nchannels = 16\nimage_size = 64\n\
          [optimizer]\nkind = \"adam_w\"\n",
     )
+}
+
+fn results() -> Result<()> {
+    let metrics = MetricSet {
+        dataset: "toy".into(),
+        whole: "full".into(),
+        normalizers: vec![("box".into(), Normalizer::default())],
+        thresholds: vec![0.10],
+        ..Default::default()
+    };
+    let of = |by: f32| {
+        let predicted = |i: usize| POINTS.map(|[x, y]| [x + by, y + by * i as f32]).to_vec();
+        let case = |i| Case {
+            name: format!("{i}.png"),
+            truth: POINTS.to_vec(),
+            predicted: (i < 2).then(|| predicted(i)),
+            ..Default::default()
+        };
+        let mut results = Results::new(&metrics, &[case(0), case(1), case(2)])?;
+        // The curve's thousand places would be most of the seed.
+        results.reports.truncate(1);
+        Ok::<_, star_eval::Error>(results.to_json())
+    };
+    write("results", "a", [of(0.5)?, of(0.75)?].join(BETWEEN))?;
+    write("frequencies", "a.csv", "image,weight\n*.png,2.5\na/1.*,0.5\n")
 }

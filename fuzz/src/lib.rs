@@ -12,7 +12,8 @@ use std::sync::Once;
 use star_data::decode::{self, Upright};
 use star_data::formats::{Format, Source, coco, tsv};
 use star_data::shards::ShardSet;
-use star_data::{Dataset, Scheme};
+use star_data::{Dataset, Scheme, sampling};
+use star_eval::{Comparison, Results};
 use star_model::checkpoint::{self, Architecture, Which};
 use star_predict::weights::{self, Hints};
 use star_predict::{bulk, records};
@@ -183,6 +184,30 @@ pub fn training(data: &[u8]) {
     within(256 * MIB + 200 * data.len(), || {
         let Ok(config) = TrainConfig::read(&path) else { return };
         let _ = config.prepare(&base, Options::default());
+    });
+}
+
+/// How often each image is seen: at most a thousand times, here three images.
+pub fn frequencies(data: &[u8]) {
+    const FACES: &str = "a/1.png\t0,0,0,0,0,0,0,0,0,0\t1,2,3,4,5,6\t0.5\t1\t2";
+    let faces = write("a.tsv", [FACES, FACES, FACES].join("\n").as_bytes());
+    let path = write("weights.csv", data);
+    within(of_text(data), || {
+        let Ok(faces) = tsv::open(&faces, folder(), three()) else { return };
+        if let Ok(weights) = sampling::read_weights(&path, &faces) {
+            let _ = sampling::repeated(&weights, 7);
+        }
+    });
+}
+
+/// Results of two runs, as `star compare` reads them. Their pages have every figure several times, drawn as text of some hundred bytes.
+pub fn results(data: &[u8]) {
+    let runs = parts::<2>(data).map(|text| Results::from_json(&String::from_utf8_lossy(text)));
+    within(8 * MIB + 2000 * data.len(), || {
+        let [Ok(a), Ok(b)] = runs else { return };
+        let _ = (a.to_markdown(), a.to_html(&[]));
+        let Ok(both) = Comparison::new(&[("a".into(), a), ("b".into(), b)]) else { return };
+        let _ = (both.to_markdown(), both.to_json(), both.to_html());
     });
 }
 
