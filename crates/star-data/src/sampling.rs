@@ -12,6 +12,9 @@ use crate::{Dataset, Error, Result, formats};
 /// Most often that one sample is seen in an epoch: more is a mistake in a file.
 const MOST: f64 = 1000.0;
 
+/// Most samples of an epoch, whose indices are kept in memory, 8 bytes each.
+const LONGEST: f64 = 1e8;
+
 /// A row of a file of weights.
 #[derive(Deserialize)]
 struct Row {
@@ -60,6 +63,11 @@ pub fn read_weights(path: &Path, dataset: &impl Dataset) -> Result<Vec<f64>> {
         if !found {
             return Err(wrong(line, "image", "the end of an image's path in the data set", &image));
         }
+    }
+    let samples: f64 = weights.iter().sum();
+    if samples > LONGEST {
+        let expected = "weights of at most 100000000 samples an epoch together";
+        return Err(wrong(1, "weight", expected, &format!("{samples:.0}")));
     }
     Ok(weights)
 }
@@ -140,6 +148,16 @@ mod tests {
         let message = weights_of("image;weight\nus_1.jpg;1\n").unwrap_err().to_string();
         assert!(message.contains("between commas"), "{message}");
         assert!(weights_of("<weights/>").unwrap_err().to_string().contains("XML"));
+    }
+
+    #[test]
+    fn an_epoch_of_more_samples_than_indices_fit_the_memory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.csv");
+        std::fs::write(&path, "image,weight\n*,1000\n").unwrap();
+        let images = Named(vec!["a.jpg"; 200_000], Scheme::named("cofw29").unwrap());
+        let message = read_weights(&path, &images).unwrap_err().to_string();
+        assert!(message.contains("at most 100000000 samples") && message.contains("200000000"), "{message}");
     }
 
     #[test]

@@ -172,6 +172,13 @@ fn results_come_back_from_json_and_a_bare_report_is_taken_too() {
     let bare = Results::from_json(&results.reports[0].to_json()).unwrap();
     assert_eq!((bare.reports.len(), bare.samples.len()), (1, 0));
     whole(&bare.to_html(&[]).unwrap());
+    // More missing than there are: a difference of them is drawn and printed.
+    let mut odd = results.clone();
+    odd.reports[1].missing = odd.reports[1].images + 1;
+    for text in [odd.to_json(), odd.reports[1].to_json()] {
+        let message = Results::from_json(&text).unwrap_err().to_string();
+        assert!(message.contains("missing: expected at most 20, the number of images, got 21"), "{message}");
+    }
     assert!(matches!(Results::from_json("{}").unwrap_err(), Error::Json { .. }));
 }
 

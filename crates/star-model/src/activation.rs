@@ -18,13 +18,6 @@ impl Activation {
     pub(crate) fn is_relu(self) -> bool {
         self == Self::Relu
     }
-
-    pub(crate) fn apply(self, x: Tensor) -> Result<Tensor> {
-        match self {
-            Self::None => Ok(x),
-            Self::Relu => relu(&x),
-        }
-    }
 }
 
 /// `max(x, 0)` whose gradient is 0 at exactly 0, as PyTorch's is: candle's own passes the gradient on there.

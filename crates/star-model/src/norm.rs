@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, Var};
 use candle_nn::Init;
 
-use crate::activation::{Activation, relu};
+use crate::activation::relu;
 use crate::builder::Builder;
 use crate::process_group::{self, ProcessGroup};
 
@@ -39,7 +39,7 @@ impl Statistics {
     }
 }
 
-/// Batch norm over `[B, C, H, W]`, with an activation behind it.
+/// Batch norm over `[B, C, H, W]`.
 pub(crate) struct BatchNorm {
     pub(crate) weight: Tensor,
     pub(crate) bias: Tensor,
@@ -62,12 +62,12 @@ impl BatchNorm {
     }
 
     /// Normalises by the batch's own statistics (`train`, which also moves the running ones) or by the running ones.
-    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, activation: Activation) -> Result<Tensor> {
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         if x.dtype() != self.weight.dtype() {
             // Half-precision activations: sums over a batch need more digits than they have.
-            return self.forward_t(&x.to_dtype(self.weight.dtype())?, train, activation)?.to_dtype(x.dtype());
+            return self.forward_t(&x.to_dtype(self.weight.dtype())?, train)?.to_dtype(x.dtype());
         }
-        if train { self.forward_train(x, activation) } else { self.forward_eval(x, activation) }
+        if train { self.forward_train(x) } else { self.forward_eval(x) }
     }
 
     /// Moves the running statistics towards those of a batch.
@@ -82,7 +82,7 @@ impl BatchNorm {
         [&self.weight, &self.bias]
     }
 
-    fn forward_train(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    fn forward_train(&self, x: &Tensor) -> Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
         let (mean, variance, count) = match &self.group {
             Some(group) => process_group::moments(x, group)?,
@@ -95,16 +95,14 @@ impl BatchNorm {
         let centred = x.broadcast_sub(&mean)?;
         self.blend_running_stats(&mean.detach().reshape(c)?, &variance.detach().reshape(c)?, count)?;
         let y = centred.broadcast_div(&(variance + EPS)?.sqrt()?)?;
-        let y = y.broadcast_mul(&channels(&self.weight)?)?.broadcast_add(&channels(&self.bias)?)?;
-        activation.apply(y)
+        y.broadcast_mul(&channels(&self.weight)?)?.broadcast_add(&channels(&self.bias)?)
     }
 
-    fn forward_eval(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    fn forward_eval(&self, x: &Tensor) -> Result<Tensor> {
         let inverse = (self.running_var.as_detached_tensor() + EPS)?.sqrt()?.recip()?;
         let scale = (&self.weight * inverse)?;
         let shift = (&self.bias - (&scale * self.running_mean.as_detached_tensor())?)?;
-        let y = x.broadcast_mul(&channels(&scale)?)?.broadcast_add(&channels(&shift)?)?;
-        activation.apply(y)
+        x.broadcast_mul(&channels(&scale)?)?.broadcast_add(&channels(&shift)?)
     }
 
     /// Moves the running statistics towards a batch's; the running variance is the unbiased one, as in PyTorch.
@@ -150,14 +148,13 @@ mod tests {
 
     #[test]
     fn gradients_agree_with_central_differences_in_both_modes() {
-        let modes = [true, false].map(|train| [(train, Activation::None), (train, Activation::Relu)]);
-        for (train, activation) in modes.into_iter().flatten() {
+        for train in [true, false] {
             let parameters = Parameters::new(0);
             let norm = layer(&parameters);
             let x = Var::from_tensor(&noise(&[2, 3, 3, 4], 5)).unwrap();
             let vars =
                 [&x, &parameters.get("weight").unwrap(), &parameters.get("bias").unwrap()].map(Clone::clone);
-            check_gradients(&vars, || norm.forward_t(&x, train, activation));
+            check_gradients(&vars, || norm.forward_t(&x, train));
         }
     }
 
@@ -168,7 +165,7 @@ mod tests {
         // values 4096 + (0 or 1): mean 4096.5, variance 0.25, so +-1 after the norm
         let x: Vec<f32> = (0..64).map(|i| 4096.0 + (i % 2) as f32).collect();
         let x = Tensor::from_vec(x, (1, 1, 8, 8), &Device::Cpu).unwrap();
-        let y = norm.forward_t(&x, true, Activation::None).unwrap();
+        let y = norm.forward_t(&x, true).unwrap();
         let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((y[0] + 1.0).abs() < 1e-3 && (y[1] - 1.0).abs() < 1e-3, "{:?}", &y[..2]);
     }

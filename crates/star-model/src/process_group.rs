@@ -92,7 +92,6 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::Parameters;
-    use crate::activation::Activation;
     use crate::builder::Builder;
     use crate::gradient_check::{assert_close, noise};
     use crate::norm::BatchNorm;
@@ -130,7 +129,7 @@ pub(crate) mod tests {
     }
 
     /// Output, gradients of input, weight and bias, running statistics of a norm over `x`, and `sum(y^2 c)` as loss.
-    fn outcome(x: &Tensor, c: &Tensor, activation: Activation, group: Option<ProcessGroup>) -> [Tensor; 6] {
+    fn outcome(x: &Tensor, c: &Tensor, group: Option<ProcessGroup>) -> [Tensor; 6] {
         let parameters = Parameters::new(0);
         let vb = parameters.var_builder(DType::F64, &Device::Cpu);
         let norm = BatchNorm::new(3, Builder::new(vb, group)).unwrap();
@@ -138,7 +137,7 @@ pub(crate) mod tests {
         get("weight").set(&noise(&[3], 1)).unwrap();
         get("bias").set(&noise(&[3], 2)).unwrap();
         let x = Var::from_tensor(&x.contiguous().unwrap()).unwrap();
-        let y = norm.forward_t(&x, true, activation).unwrap();
+        let y = norm.forward_t(&x, true).unwrap();
         let loss = (y.sqr().unwrap() * c).unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();
         let gradient = |var: &Tensor| gradients.get(var).unwrap().clone();
@@ -153,21 +152,18 @@ pub(crate) mod tests {
         let c = noise(&[5, 3, 4, 3], 4);
         // Unequal on purpose: three images and two.
         let part = |t: &Tensor, rank: usize| t.narrow(0, 3 * rank, 3 - rank).unwrap();
-        for activation in [Activation::None, Activation::Relu] {
-            let whole = outcome(&x, &c, activation, None);
-            let parts =
-                pair(|rank, group| outcome(&part(&x, rank), &part(&c, rank), activation, Some(group)));
-            let [first, second] = &parts;
-            for i in 0..2 {
-                assert_close(&Tensor::cat(&[&first[i], &second[i]], 0).unwrap(), &whole[i], 1e-11);
-            }
-            for i in 2..4 {
-                assert_close(&(&first[i] + &second[i]).unwrap(), &whole[i], 1e-11);
-            }
-            for i in 4..6 {
-                assert_close(&first[i], &whole[i], 1e-11);
-                assert_close(&second[i], &whole[i], 1e-11);
-            }
+        let whole = outcome(&x, &c, None);
+        let parts = pair(|rank, group| outcome(&part(&x, rank), &part(&c, rank), Some(group)));
+        let [first, second] = &parts;
+        for i in 0..2 {
+            assert_close(&Tensor::cat(&[&first[i], &second[i]], 0).unwrap(), &whole[i], 1e-11);
+        }
+        for i in 2..4 {
+            assert_close(&(&first[i] + &second[i]).unwrap(), &whole[i], 1e-11);
+        }
+        for i in 4..6 {
+            assert_close(&first[i], &whole[i], 1e-11);
+            assert_close(&second[i], &whole[i], 1e-11);
         }
     }
 }

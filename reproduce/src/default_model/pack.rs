@@ -17,8 +17,12 @@ use crate::machine::sha256;
 use crate::{place, report};
 
 /// The trainings of the default model.
-const RECIPES: [&str; 3] =
-    ["recipes/default-68-1.toml", "recipes/default-68-2.toml", "recipes/default-68.toml"];
+const RECIPES: [&str; 4] = [
+    "recipes/default-68-1.toml",
+    "recipes/default-68-2.toml",
+    "recipes/default-68-3.toml",
+    "recipes/default-68.toml",
+];
 
 /// What to pack.
 #[derive(clap::Args)]

@@ -16,6 +16,7 @@
 
 mod jpeg;
 pub(crate) mod kind;
+mod tiff;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -37,6 +38,9 @@ const MAX_EXPANSION: u64 = 2000;
 
 /// Bytes of pixels that are granted to a file of any size.
 const SLACK: u64 = 1 << 20;
+
+/// What a decoder may hold, over the most that is unpacked: the frame of a GIF beside the screen it is drawn on, a strip of a TIFF.
+const ROOM: u64 = 4;
 
 /// Most bytes that are unpacked from a file, or a part of one, of `length` bytes: a few that claim to be a gigabyte must not get it.
 pub(crate) fn most_from(length: u64) -> u64 {
@@ -191,8 +195,12 @@ fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientatio
 
 /// A decoder that stays within the limits, or why there is none.
 fn decoder(bytes: &[u8], format: ImageFormat) -> std::result::Result<impl ImageDecoder, String> {
+    let most = most_from(bytes.len() as u64);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_BYTES);
+    limits.max_alloc = Some(MAX_BYTES.min(most.saturating_mul(ROOM)));
+    if format == ImageFormat::Tiff {
+        tiff::check(bytes)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
@@ -200,7 +208,7 @@ fn decoder(bytes: &[u8], format: ImageFormat) -> std::result::Result<impl ImageD
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(format!("{width}x{height} pixels are more than {MAX_SIDE} a side"));
     }
-    if decoder.total_bytes() > most_from(bytes.len() as u64) {
+    if decoder.total_bytes() > most {
         let got = bytes.len();
         return Err(format!("{width}x{height} pixels are more than a file of {got} bytes can hold"));
     }
@@ -294,6 +302,13 @@ mod tests {
         }
         drop(encoder);
         assert_eq!(decode_bytes(&bytes, "a.gif".as_ref()).unwrap().get_pixel(4, 4).0, [200; 3]);
+    }
+
+    #[test]
+    fn a_frame_that_is_larger_than_its_file_can_hold_is_refused_whatever_the_screen_of_the_gif() {
+        // A screen of 8 x 8 without colours of its own, and a frame at (0, 0) of 20000 x 13000 with two.
+        let bytes = b"GIF89a\x08\0\x08\0\0\0\0\x2c\0\0\0\0\x20\x4e\xc8\x32\x80\0\0\0\xff\xff\xff\x02\x02\x44\x01\0\x3b";
+        assert!(refusal(bytes).contains("limit"), "{}", refusal(bytes));
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub enum Flips {
     },
 }
 
+/// Keypoints beyond those of any scheme: a number in a file that is larger is a mistake, and tables of as many rows are made of it.
+const MOST_KEYPOINTS: usize = 1 << 16;
+
 /// A keypoint scheme.
 ///
 /// ```
@@ -175,8 +178,8 @@ impl Scheme {
         let fail = |field: &str, expected: String, got: String| {
             Err(Error::Scheme { name: self.name.clone(), field: field.to_string(), expected, got })
         };
-        if self.keypoints == 0 {
-            return fail("keypoints", "at least 1".into(), "0".into());
+        if !(1..=MOST_KEYPOINTS).contains(&self.keypoints) {
+            return fail("keypoints", format!("1 to {MOST_KEYPOINTS}"), self.keypoints.to_string());
         }
         if !(self.threshold.is_finite() && self.threshold > 0.0) {
             return fail("threshold", "a positive fraction".into(), self.threshold.to_string());
@@ -319,6 +322,8 @@ mod tests {
         let good = Scheme::named("cofw29").unwrap();
         let cases = [
             (Scheme { keypoints: 0, ..good.clone() }, "keypoints"),
+            // As many rows of a table would be.
+            (Scheme { keypoints: 1 << 60, flip_pairs: Some(vec![]), ..good.clone() }, "1 to 65536"),
             (Scheme { flip_pairs: Some(vec![[0, 1], [1, 2]]), ..good.clone() }, "flip_pairs"),
             (Scheme { keypoints: 20, ..good.clone() }, "edge"),
             (Scheme { inter_pupil: None, ..good.clone() }, "normalizer"),

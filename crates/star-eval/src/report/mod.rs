@@ -143,6 +143,19 @@ impl Report {
     /// # Errors
     /// [`Error::Json`] with the line and column of what does not fit.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::Json { reason: error.to_string() })
+        let report: Self =
+            serde_json::from_str(text).map_err(|error| Error::Json { reason: error.to_string() })?;
+        report.check()?;
+        Ok(report)
+    }
+
+    /// Refuses numbers that a file may hold and no evaluation.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.missing > self.images {
+            let (images, missing) = (self.images, self.missing);
+            let reason = format!("missing: expected at most {images}, the number of images, got {missing}");
+            return Err(Error::Json { reason });
+        }
+        Ok(())
     }
 }

@@ -138,7 +138,9 @@ impl Results {
         if kind.per_image.is_some() {
             return Ok(Self::from(Report::from_json(text)?));
         }
-        serde_json::from_str(text).map_err(wrong)
+        let results: Self = serde_json::from_str(text).map_err(wrong)?;
+        results.reports.iter().try_for_each(Report::check)?;
+        Ok(results)
     }
 }
 

@@ -1,10 +1,10 @@
-"""Time and memory of a training step (forward and backward, no optimiser) of the stacked hourglass in PyTorch.
+"""Time and memory of a training step (forward and backward, no optimiser) of the stacked hourglass in PyTorch, or of HRNet-W18.
 
 Written from the architecture as star-model documents it: coordinate channels, pre-activation residual blocks, attention maps, all
-heads. The loss is the mean square of every stage's maps, as in the bench `step`. With that bench as a command after `--`, runs it
+heads; HRNet's trunk is timm's, with the landmark head. The loss is the mean square of every stage's maps, as in the bench `step`. With that bench as a command after `--`, runs it
 after every round, so that both are measured in alternation, and prints the ratios of the medians:
 
-    python hourglass_step_pytorch.py --rounds 5 [--shape offline] [--channels-last] -- target/release/deps/step-<hash>
+    python hourglass_step_pytorch.py --rounds 5 [--shape offline|hrnet] [--channels-last] -- target/release/deps/step-<hash>
 """
 
 import argparse
@@ -97,18 +97,42 @@ class Hourglass(nn.Module):
         return stages
 
 
+class HrNet(nn.Module):
+    """timm's trunk with bilinear upsampling, as landmark networks have it, and their head."""
+
+    def __init__(self, keypoints):
+        super().__init__()
+        import timm
+
+        self.trunk = timm.create_model("hrnet_w18", pretrained=False)
+        for name in ("incre_modules", "downsamp_modules", "final_layer", "classifier"):
+            setattr(self.trunk, name, None)
+        for module in self.trunk.modules():
+            if isinstance(module, nn.Upsample):
+                module.mode, module.align_corners = "bilinear", False
+        c = 18 + 36 + 72 + 144
+        self.head = nn.Sequential(nn.Conv2d(c, c, 1), nn.BatchNorm2d(c), nn.ReLU(), nn.Conv2d(c, keypoints, 1))
+
+    def forward(self, x):
+        t = self.trunk
+        x = t.act2(t.bn2(t.conv2(t.act1(t.bn1(t.conv1(x))))))
+        first, *others = t.stages(x)
+        parts = [F.interpolate(y, size=first.shape[-2:], mode="bilinear", align_corners=False) for y in others]
+        return [(F.relu(F.instance_norm(self.head(torch.cat([first, *parts], 1)))),)]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--shape", choices=["full", "offline"], default="full")
+    parser.add_argument("--shape", choices=["full", "offline", "hrnet"], default="full")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    stacks, levels, channels, batch, size = (4, 4, 256, 4, 256) if options.shape == "full" else (1, 3, 64, 8, 64)
-    model = Hourglass(98, 9, stacks, levels, channels).train()
+    stacks, levels, channels, batch, size = (1, 3, 64, 8, 64) if options.shape == "offline" else (4, 4, 256, 4, 256)
+    model = (HrNet(98) if options.shape == "hrnet" else Hourglass(98, 9, stacks, levels, channels)).train()
     images = torch.rand(batch, 3, size, size) * 2 - 1
     if options.channels_last:
         model, images = (x.to(memory_format=torch.channels_last) for x in (model, images))
@@ -129,7 +153,7 @@ def main():
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step()
-    steps = 2 if options.shape == "full" else 20
+    steps = 20 if options.shape == "offline" else 2
     theirs, ours = [], []
     for turn in range(options.rounds):
         theirs.append(statistics.median(step() for _ in range(steps)))

@@ -4,7 +4,7 @@ use candle_core::{Error, Result, Tensor, bail};
 
 use super::layers::Layers;
 use super::{Graph, Node, NodeId, Op};
-use crate::activation::{Activation, relu};
+use crate::activation::relu;
 use crate::coord_conv;
 use crate::interpolate::{max_pool_2x2, upsample_add, upsample_bilinear};
 use crate::model::{AuxMaps, Stage};
@@ -16,21 +16,9 @@ struct Values<'a> {
     values: Vec<Option<Tensor>>,
     /// How often each is still to be read.
     readers: Vec<usize>,
-    /// Of each norm, whether its kernel does the ReLU behind it too.
-    with_relu: Vec<bool>,
 }
 
 impl Graph {
-    /// Of each node, whether it is a norm that nothing but a ReLU reads: one kernel does both.
-    fn norms_with_relu(&self, readers: &[usize]) -> Vec<bool> {
-        let mut with_relu = vec![false; self.nodes.len()];
-        for node in self.nodes.iter().filter(|node| node.op == Op::Relu) {
-            let norms = node.inputs.iter().filter(|&&x| self.nodes[x].op == Op::BatchNorm && readers[x] == 1);
-            norms.for_each(|&x| with_relu[x] = true);
-        }
-        with_relu
-    }
-
     /// The stages of the network on `images`.
     pub(crate) fn stages(&self, layers: &Layers, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
         let mut maps = self.run(layers, images, train, &self.outputs())?.into_iter();
@@ -55,8 +43,8 @@ impl Graph {
     ) -> Result<Vec<Tensor>> {
         let readers = self.readers(wanted);
         let needed: Vec<bool> = readers.iter().map(|&count| count > 0).collect();
-        let (values, with_relu) = (vec![None; self.nodes.len()], self.norms_with_relu(&readers));
-        let mut values = Values { layers, train, values, readers, with_relu };
+        let values = vec![None; self.nodes.len()];
+        let mut values = Values { layers, train, values, readers };
         for (id, node) in self.nodes.iter().enumerate().filter(|(id, _)| needed[*id]) {
             let value = values.compute(id, node, images)?;
             values.values[id] = Some(value);
@@ -84,11 +72,7 @@ impl Values<'_> {
             Op::Image => Ok(images.clone()),
             // Maps may have another type than the activations, which have that of the images.
             Op::Conv2d { .. } => self.layers.conv(id)?.forward(&x.to_dtype(images.dtype())?),
-            Op::BatchNorm => {
-                let behind = Activation::relu_if(self.with_relu[id]);
-                self.layers.norm(id)?.forward_t(x, self.train, behind)
-            }
-            Op::Relu if self.with_relu[node.inputs[0]] => Ok(x.clone()),
+            Op::BatchNorm => self.layers.norm(id)?.forward_t(x, self.train),
             Op::Relu => relu(x),
             Op::MaxPool => max_pool_2x2(x),
             Op::UpsampleAdd => upsample_add(x, second()?),

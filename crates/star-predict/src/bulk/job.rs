@@ -63,7 +63,8 @@ impl<'a> Job<'a> {
         progress: &mut dyn BulkProgress,
     ) -> Result<Counts, ShardError> {
         let local = from.fetch(name).map_err(ShardError::Input)?;
-        let items = self.items(name, local.path(), &from.label(name)).map_err(ShardError::Input)?;
+        let items = items(local.path(), name, &from.label(name), self.config.image_column.as_deref())
+            .map_err(ShardError::Input)?;
         let file = to.begin().map_err(ShardError::Output)?;
         let (mut counts, mut full) = (Counts::default(), None);
         let mut rows = Rows::new(file, &self.about).map_err(ShardError::Output)?;
@@ -93,11 +94,6 @@ impl<'a> Job<'a> {
         Ok(counts)
     }
 
-    fn items(&self, name: &str, path: &Path, label: &str) -> Result<Items> {
-        let column = self.config.image_column.as_deref();
-        if name.ends_with(".tar") { tar::open(path, label) } else { table::open(path, label, column) }
-    }
-
     /// Faces of one image. A panic becomes an error: one image of millions must not end the job.
     fn one(&self, from: &dyn Place, item: &Item) -> Result<Vec<Face>> {
         unwound(|| self.faces(from, item))
@@ -122,4 +118,12 @@ impl<'a> Job<'a> {
             None => self.predictor.predict(&decode::decode_bytes_oriented(bytes, name)?),
         }
     }
+}
+
+/// The images of the shard `path`, whose `name` tells its format.
+///
+/// # Errors
+/// When it cannot be opened, or is no shard.
+pub(super) fn items(path: &Path, name: &str, label: &str, column: Option<&str>) -> Result<Items> {
+    if name.ends_with(".tar") { tar::open(path, label) } else { table::open(path, label, column) }
 }

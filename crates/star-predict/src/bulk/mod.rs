@@ -7,6 +7,7 @@ mod cells;
 mod item;
 mod job;
 mod locate;
+mod pages;
 mod part;
 mod place;
 mod rows;
@@ -17,6 +18,7 @@ mod tar;
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -135,6 +137,16 @@ struct About {
     /// Whether boxes of the input were used.
     boxes: bool,
     min_score: f64,
+}
+
+/// Reads the shard `path`, a tar file by its ending or else a Parquet file, to its end without a network or a decoder, and counts its
+/// images; `column` as [`BulkConfig::image_column`].
+///
+/// # Errors
+/// As a run says of a shard that it cannot read to its end.
+pub fn count_images(path: &Path, column: Option<&str>) -> Result<usize> {
+    let label = path.display().to_string();
+    job::items(path, &label, &label, column)?.try_fold(0, |count, item| item.map(|_| count + 1))
 }
 
 /// Shards that were found, and where their results go.
@@ -270,5 +282,24 @@ mod tests {
         agree(&to, &about("a")).unwrap();
         let message = agree(&to, &about("b")).unwrap_err().to_string();
         assert!(message.contains("_star.json") && message.contains("another output"), "{message}");
+    }
+
+    #[test]
+    fn the_images_of_a_shard_are_counted_to_its_end_and_a_cut_one_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.tar");
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for name in ["0.jpg", "0.json", "1.png"] {
+            let mut header = ::tar::Header::new_ustar();
+            header.set_size(700);
+            header.set_cksum();
+            builder.append_data(&mut header, name, &[7; 700][..]).unwrap();
+        }
+        let whole = builder.into_inner().unwrap();
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(count_images(&path, None).unwrap(), 2);
+        std::fs::write(&path, &whole[..4000]).unwrap();
+        let message = format!("{:#}", count_images(&path, None).unwrap_err());
+        assert!(message.contains("a.tar: expected a whole tar file"), "{message}");
     }
 }

@@ -14,6 +14,7 @@ use star_data::FaceBox;
 
 use super::cells::{binary, list, number, text};
 use super::item::{ImageSource, Item, Items};
+use super::pages;
 use crate::parallel::unwound;
 
 /// Rows decoded at a time: images of a megabyte, and it is still not much.
@@ -45,6 +46,9 @@ pub(super) fn open(path: &Path, label: &str, column: Option<&str>) -> Result<Ite
     let columns = Columns::of(builder.schema(), column).with_context(|| label.to_string())?;
     readable(builder.metadata()).with_context(|| label.to_string())?;
     let wanted: Vec<usize> = columns.all().filter_map(|name| builder.schema().index_of(name).ok()).collect();
+    let file = File::open(path).with_context(|| label.to_string())?;
+    let is_wanted = |leaf: usize| wanted.contains(&builder.parquet_schema().get_column_root_idx(leaf));
+    whole(|| pages::check(file, builder.metadata(), is_wanted)).flatten().with_context(damaged)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let reader =
         whole(|| builder.with_projection(mask).with_batch_size(ROWS).build()).with_context(damaged)?;

@@ -34,6 +34,7 @@ struct Annotation {
 /// When it cannot be opened.
 pub(super) fn open(path: &Path, label: &str) -> Result<Items> {
     let file = File::open(path).with_context(|| label.to_string())?;
+    let length = file.metadata().with_context(|| label.to_string())?.len();
     let (send, receive) = std::sync::mpsc::sync_channel(1);
     let label = label.to_string();
     // A tar reader borrows from itself; on a thread of its own it needs no home. It ends when nobody listens any more.
@@ -41,7 +42,7 @@ pub(super) fn open(path: &Path, label: &str) -> Result<Items> {
         .name("star-tar".into())
         .spawn(move || {
             let mut each = |item| send.send(item).is_ok();
-            if let Err(error) = walk(BufReader::with_capacity(BUFFER, file), &label, &mut each) {
+            if let Err(error) = walk(BufReader::with_capacity(BUFFER, file), length, &label, &mut each) {
                 each(Err(error));
             }
         })
@@ -50,8 +51,14 @@ pub(super) fn open(path: &Path, label: &str) -> Result<Items> {
 }
 
 /// Hands every image to `each`, until that wants no more. Files that belong together have one name up to its first dot, and lie
-/// together.
-fn walk(reader: impl Read, label: &str, each: &mut impl FnMut(Result<Item>) -> bool) -> Result<()> {
+/// together. The reader has `length` bytes: memory is not reserved for
+/// files that say they have more.
+fn walk(
+    reader: impl Read,
+    length: u64,
+    label: &str,
+    each: &mut impl FnMut(Result<Item>) -> bool,
+) -> Result<()> {
     let damaged = || format!("{label}: expected a whole tar file");
     let mut archive = tar::Archive::new(reader);
     let mut group = Group::default();
@@ -65,6 +72,12 @@ fn walk(reader: impl Read, label: &str, each: &mut impl FnMut(Result<Item>) -> b
         // Names that begin with a dot are other programs' remarks on files.
         if !entry.header().entry_type().is_file() || stem.is_empty() || !(is_image || ending == "json") {
             continue;
+        }
+        if entry.size() > length {
+            bail!(
+                "{label}: expected a whole tar file, {name} has {} bytes and all of it {length}",
+                entry.size()
+            )
         }
         if entry.size() > LARGEST {
             bail!("{label}: {name}: expected at most {LARGEST} bytes, got {}", entry.size())
@@ -130,7 +143,7 @@ mod tests {
 
     fn items(bytes: &[u8]) -> Result<Vec<Item>> {
         let mut found = Vec::new();
-        walk(bytes, "a.tar", &mut |item| {
+        walk(bytes, bytes.len() as u64, "a.tar", &mut |item| {
             found.push(item);
             true
         })?;
@@ -168,5 +181,14 @@ mod tests {
         let bytes = archive(&[("0.jpg", &[1; 2000]), ("1.jpg", &[2; 2000])]);
         let message = format!("{:#}", items(&bytes[..3000]).err().unwrap());
         assert!(message.contains("a.tar: expected a whole tar file"), "{message}");
+    }
+    #[test]
+    fn a_header_that_claims_more_than_the_archive_holds_is_refused_before_memory_is_reserved_for_it() {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("0.jpg").unwrap();
+        header.set_size(LARGEST);
+        header.set_cksum();
+        let message = format!("{:#}", items(header.as_bytes()).err().unwrap());
+        assert!(message.contains("0.jpg has 1073741824 bytes and all of it 512"), "{message}");
     }
 }

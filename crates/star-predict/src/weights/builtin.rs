@@ -29,9 +29,10 @@ mod tests {
     use super::*;
 
     /// What trained them, one after the other.
-    const RECIPES: [&str; 3] = [
+    const RECIPES: [&str; 4] = [
         include_str!("../../../../recipes/default-68-1.toml"),
         include_str!("../../../../recipes/default-68-2.toml"),
+        include_str!("../../../../recipes/default-68-3.toml"),
         include_str!("../../../../recipes/default-68.toml"),
     ];
 

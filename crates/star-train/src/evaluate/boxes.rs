@@ -44,7 +44,8 @@ pub fn measure(
     for n in 0..count {
         let index = measurable[n * measurable.len() / count];
         let sample = dataset.get(index)?;
-        let length = super::length(&setting.normalizer, &dataset.annotation(index)?)?;
+        let stated = super::stated_sides(&dataset.annotation(index)?);
+        let length = super::length_of(&setting.normalizer, &sample.points, stated)?;
         let found = one(predictor, &sample, n, &detector, length)
             .with_context(|| format!("{} (row {index})", sample.source.display()))?;
         errors.iter_mut().zip(found).for_each(|(list, error)| list.push(error));
@@ -122,6 +123,10 @@ fn perturbed(face: &FaceBox, scale: f64, shift: f64, n: usize) -> FaceBox {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device, Tensor};
+    use star_data::{Annotation, Scheme};
+    use star_model::{InputSpec, LandmarkModel, Stage};
+
     use super::*;
 
     #[test]
@@ -133,6 +138,74 @@ mod tests {
             assert!((dx.hypot(dy) - 20.0).abs() < 1e-3 && (moved.side() - 125.0).abs() < 1e-3, "{moved:?}");
         }
         assert_eq!(perturbed(&face, 1.0, 0.0, 3).centre(), face.centre());
+    }
+
+    /// Finds every keypoint in the middle of the crop.
+    struct Middle(InputSpec);
+
+    impl LandmarkModel for Middle {
+        fn forward_t(&self, images: &Tensor, _: bool) -> candle_core::Result<Vec<Stage>> {
+            let heatmaps = Tensor::ones((images.dim(0)?, 2, 4, 4), DType::F32, &Device::Cpu)?;
+            Ok(vec![Stage { heatmaps, aux: None }])
+        }
+
+        fn input(&self) -> &InputSpec {
+            &self.0
+        }
+    }
+
+    /// One face whose image is shrunk after it was annotated.
+    struct Shrunk(Scheme, f32);
+
+    impl Dataset for Shrunk {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn scheme(&self) -> &Scheme {
+            &self.0
+        }
+
+        fn get(&self, _: usize) -> star_data::Result<Sample> {
+            let points = vec![[40.0 * self.1, 60.0 * self.1], [120.0 * self.1, 100.0 * self.1]];
+            let side = (160.0 * self.1) as u32;
+            Ok(Sample::new(image::RgbImage::new(side, side), points))
+        }
+
+        fn annotation(&self, index: usize) -> star_data::Result<Annotation> {
+            Shrunk(self.0.clone(), 1.0).get(index).map(|sample| Annotation {
+                file: std::sync::Arc::from(sample.source.as_path()),
+                line: 1,
+                image: sample.source,
+                points: sample.points,
+                visibility: None,
+                stated: None,
+                face: sample.face,
+                tags: sample.tags,
+            })
+        }
+    }
+
+    #[test]
+    fn errors_on_a_shrunk_image_are_divided_by_the_length_of_the_shrunk_face() {
+        let predictor = Predictor::new(Middle(InputSpec::reference(16)), DType::F32, &Device::Cpu);
+        let scheme = Scheme::new("two", 2);
+        let (normalizer, name) = super::super::metric_set::normalizer(&scheme, None).unwrap();
+        let setting = Setting {
+            dataset: "d".into(),
+            subset: "all".into(),
+            normalizer,
+            normalizer_name: name.into(),
+            thresholds: vec![0.1],
+            groups: Vec::new(),
+            notes: Vec::new(),
+        };
+        let of = |scale: f32| {
+            let found = measure(&predictor, &Shrunk(scheme.clone(), scale), &setting, 1, |_| {}).unwrap();
+            found.rows[0].nme_of_found_fraction.unwrap()
+        };
+        // the middle is half the diagonal from both points, whatever the size
+        assert!((of(1.0) - 0.5).abs() < 0.02 && (of(0.25) - 0.5).abs() < 0.05, "{} {}", of(1.0), of(0.25));
     }
 
     #[test]

@@ -30,12 +30,17 @@ pub fn stated_sides(annotation: &Annotation) -> Option<[f32; 2]> {
 
 /// What errors on an annotated sample are divided by.
 pub(crate) fn length(normalizer: &Normalizer, annotation: &Annotation) -> star_eval::Result<f64> {
-    normalizer.length_of(&Case {
-        weights: Some(weights(&annotation.points)),
-        truth: annotation.points.clone(),
-        stated_sides: stated_sides(annotation),
-        ..Case::default()
-    })
+    length_of(normalizer, &annotation.points, stated_sides(annotation))
+}
+
+/// The same of points, which a data set may have moved since they were annotated, and of the sides of a stated box.
+pub(crate) fn length_of(
+    normalizer: &Normalizer,
+    points: &[[f32; 2]],
+    stated_sides: Option<[f32; 2]>,
+) -> star_eval::Result<f64> {
+    let weights = Some(weights(points));
+    normalizer.length_of(&Case { weights, truth: points.to_vec(), stated_sides, ..Case::default() })
 }
 
 /// Covariances `xx, xy, yy` as star-eval takes them.

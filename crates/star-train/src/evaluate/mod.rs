@@ -16,7 +16,7 @@ use star_data::loader::{Loader, LoaderConfig};
 use star_predict::Predictor;
 
 pub use self::cases::{Scored, case, covariances, stated_sides};
-pub(crate) use self::cases::{length, weights};
+pub(crate) use self::cases::{length, length_of, weights};
 pub use self::report::write as write_report;
 pub(crate) use self::slice::Slice;
 
