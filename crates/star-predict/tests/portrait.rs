@@ -5,8 +5,11 @@
 
 use std::path::Path;
 
+use candle_core::Device;
 use star_data::affine::Affine;
 use star_data::{decode, warp};
+use star_model::checkpoint::Folder;
+use star_model::{CompileOptions, Precision};
 use star_predict::{Predictor, records};
 
 /// Other instruction sets add up in another order; this is a hundredth of the distance between the eyes.
@@ -33,6 +36,22 @@ fn the_astronauts_landmarks_are_where_they_were_looked_at() {
     for [xx, _, yy] in &faces[0].landmarks.covariances {
         assert!((xx + yy).sqrt() < 0.15 * eyes, "{xx} {yy}");
     }
+}
+
+#[test]
+fn products_in_bf16_move_landmarks_by_less_than_a_tenth_of_a_pixel_of_the_crop() {
+    let image = decode::decode_oriented(&data("astronaut.png")).unwrap();
+    let folder = Folder::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default-68")).unwrap();
+    let points = |precision: Precision| {
+        let options = CompileOptions { precision, ..CompileOptions::default() };
+        let predictor = Predictor::from_folder(&folder, &Device::Cpu, &options).unwrap();
+        predictor.predict(&image).unwrap().remove(0).landmarks.points
+    };
+    let (single, half) = (points(Precision::F32), points(Precision::Bf16));
+    let off: Vec<f32> = single.iter().zip(&half).map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).collect();
+    let mean = off.iter().sum::<f32>() / off.len() as f32;
+    // the face fills 0.8 of a crop of 128 pixels and about 80 pixels of the image
+    assert!(mean > 0.0 && mean < 0.08, "{mean}");
 }
 
 #[test]

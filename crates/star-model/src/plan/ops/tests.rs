@@ -275,9 +275,12 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
         });
     }
     // ties to even: 1 + 2^-8 lies between 1 and 1 + 2^-7, 1 + 3 * 2^-8 between that and 1 + 2^-6
-    for (x, expected) in
-        [(1.003_906_25, 1.0), (1.011_718_75, 1.015_625), (-0.0, -0.0), (f32::INFINITY, f32::INFINITY)]
-    {
+    for (x, expected) in [
+        (1.0 + 0.5f32.powi(8), 1.0),
+        (1.0 + 3.0 * 0.5f32.powi(8), 1.015_625),
+        (-0.0, -0.0),
+        (f32::INFINITY, f32::INFINITY),
+    ] {
         assert_eq!(f32::from_bits(to_bf16(x) & 0xffff_0000), expected);
     }
     assert!(f32::from_bits(to_bf16(f32::NAN) & 0xffff_0000).is_nan());
