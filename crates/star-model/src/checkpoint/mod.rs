@@ -8,6 +8,7 @@ pub(crate) mod fit;
 mod folder;
 mod pickle;
 mod pickle_build;
+mod pickle_bytes;
 mod pickle_legacy;
 mod pickle_scan;
 mod pickle_tensor;

@@ -9,11 +9,13 @@ use std::collections::HashMap;
 use candle_core::pickle::Object;
 use candle_core::{Result, bail};
 
+use super::pickle_bytes::Bytes;
+
 /// Classes whose instances are dictionaries.
 const DICTIONARIES: [&str; 2] = ["OrderedDict", "defaultdict"];
 
 struct Machine<'a> {
-    rest: &'a [u8],
+    bytes: Bytes<'a>,
     stack: Vec<Object>,
     memo: HashMap<u32, Object>,
 }
@@ -23,39 +25,12 @@ struct Machine<'a> {
 /// # Errors
 /// Where an instruction finds nothing to work on, or is none that the scan lets through.
 pub(super) fn build(data: &[u8]) -> Result<Object> {
-    let mut machine = Machine { rest: data, stack: Vec::new(), memo: HashMap::new() };
+    let mut machine = Machine { bytes: Bytes(data), stack: Vec::new(), memo: HashMap::new() };
     while machine.step()? {}
     machine.pop()
 }
 
 impl Machine<'_> {
-    fn take(&mut self, count: usize) -> Result<&[u8]> {
-        match self.rest.split_at_checked(count) {
-            Some((head, rest)) => {
-                self.rest = rest;
-                Ok(head)
-            }
-            None => bail!("truncated pickle: {count} more bytes expected, {} left", self.rest.len()),
-        }
-    }
-
-    /// A whole number of up to eight bytes, the lowest first.
-    fn number(&mut self, bytes: usize) -> Result<u64> {
-        Ok(self.take(bytes)?.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
-    }
-
-    fn text(&mut self, length: usize) -> Result<String> {
-        Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let Some(length) = self.rest.iter().position(|&byte| byte == b'\n') else {
-            bail!("truncated pickle: an import has no end")
-        };
-        let line = self.text(length + 1)?;
-        Ok(line.trim_end_matches(['\n', '\r']).to_string())
-    }
-
     fn pop(&mut self) -> Result<Object> {
         match self.stack.pop() {
             Some(Object::Mark) | None => bail!("malformed pickle: an instruction finds nothing to work on"),
@@ -132,14 +107,14 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn put(&mut self, id: u64) -> Result<()> {
+    fn put(&mut self, id: u32) -> Result<()> {
         let Some(object) = self.stack.last() else { bail!("malformed pickle: nothing to remember") };
-        self.memo.insert(id as u32, object.clone());
+        self.memo.insert(id, object.clone());
         Ok(())
     }
 
-    fn get(&mut self, id: u64) -> Result<()> {
-        match self.memo.get(&(id as u32)) {
+    fn get(&mut self, id: u32) -> Result<()> {
+        match self.memo.get(&id) {
             Some(object) => self.stack.push(object.clone()),
             None => bail!("malformed pickle: object {id} is used before it is made"),
         }
@@ -148,55 +123,52 @@ impl Machine<'_> {
 
     /// One instruction; false after the last.
     fn step(&mut self) -> Result<bool> {
-        match self.number(1)? as u8 {
-            0x80 => drop(self.take(1)?), // PROTO
+        match self.bytes.number(1)? as u8 {
+            0x80 => drop(self.bytes.take(1)?), // PROTO
             b'c' => {
-                let (module_name, class_name) = (self.line()?, self.line()?);
+                let (module_name, class_name) = (self.bytes.line()?, self.bytes.line()?);
                 self.stack.push(Object::Class { module_name, class_name });
             }
             b'q' => {
-                let id = self.number(1)?;
+                let id = self.bytes.id(1)?;
                 self.put(id)?;
             }
             b'r' => {
-                let id = self.number(4)?;
+                let id = self.bytes.id(4)?;
                 self.put(id)?;
             }
             b'h' => {
-                let id = self.number(1)?;
+                let id = self.bytes.id(1)?;
                 self.get(id)?;
             }
             b'j' => {
-                let id = self.number(4)?;
+                let id = self.bytes.id(4)?;
                 self.get(id)?;
             }
             b'(' => self.stack.push(Object::Mark),
             b'X' => {
-                let length = self.number(4)? as usize;
-                let text = self.text(length)?;
+                let text = String::from_utf8_lossy(self.bytes.counted(4)?).into_owned();
                 self.stack.push(Object::Unicode(text));
             }
             0x8a => {
-                let length = self.number(1)? as usize;
-                let bytes = self.take(length)?;
-                let number = long(bytes).map_or(Object::None, Object::Long);
+                let number = long(self.bytes.counted(1)?).map_or(Object::None, Object::Long);
                 self.stack.push(number);
             }
             b'J' => {
-                let number = self.number(4)? as u32;
+                let number = self.bytes.number(4)? as u32;
                 self.stack.push(Object::Int(number.cast_signed()));
             }
             b'M' => {
-                let number = self.number(2)? as i32;
+                let number = self.bytes.number(2)? as i32;
                 self.stack.push(Object::Int(number));
             }
             b'K' => {
-                let number = self.number(1)? as i32;
+                let number = self.bytes.number(1)? as i32;
                 self.stack.push(Object::Int(number));
             }
             b'G' => {
                 // The one number whose highest byte comes first.
-                let bits = self.number(8)?.swap_bytes();
+                let bits = self.bytes.number(8)?.swap_bytes();
                 self.stack.push(Object::Float(f64::from_bits(bits)));
             }
             0x88 => self.stack.push(Object::Bool(true)),

@@ -5,6 +5,8 @@
 
 use candle_core::{Result, bail};
 
+use super::pickle_bytes::Bytes;
+
 /// Nesting that a state dictionary never comes near.
 const MAX_DEPTH: u32 = 64;
 
@@ -68,7 +70,7 @@ impl Memo {
 }
 
 struct Scan<'a> {
-    rest: &'a [u8],
+    bytes: Bytes<'a>,
     stack: Vec<Option<Item>>,
     memo: Memo,
     /// Objects after sharing is undone.
@@ -91,37 +93,17 @@ pub(super) struct Scanned {
 /// On nesting or sizes out of all proportion, on an instruction that checkpoints do not use, and on a stream that ends early.
 pub(super) fn scan(data: &[u8]) -> Result<Scanned> {
     let most = (OBJECTS_A_BYTE * data.len() as u64).max(FEW_OBJECTS);
-    let mut scan = Scan { rest: data, stack: Vec::new(), memo: Default::default(), most, foreign: None };
+    let mut scan =
+        Scan { bytes: Bytes(data), stack: Vec::new(), memo: Default::default(), most, foreign: None };
     while scan.step()? {
         if scan.stack.len().max(scan.memo.len()) as u64 > most {
             bail!("refused: the pickle holds more than {most} objects")
         }
     }
-    Ok(Scanned { length: data.len() - scan.rest.len(), foreign: scan.foreign })
+    Ok(Scanned { length: data.len() - scan.bytes.0.len(), foreign: scan.foreign })
 }
 
-impl<'a> Scan<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        match self.rest.split_at_checked(count) {
-            Some((head, rest)) => {
-                self.rest = rest;
-                Ok(head)
-            }
-            None => bail!("truncated pickle: {count} more bytes expected, {} left", self.rest.len()),
-        }
-    }
-
-    fn number(&mut self, bytes: usize) -> Result<u32> {
-        Ok(self.take(bytes)?.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let length = self.rest.iter().position(|&byte| byte == b'\n');
-        let Some(length) = length else { bail!("truncated pickle: an import has no end") };
-        let line = self.take(length + 1)?;
-        Ok(String::from_utf8_lossy(&line[..length]).trim_end_matches('\r').to_string())
-    }
-
+impl Scan<'_> {
     fn push(&mut self, item: Item) -> Result<()> {
         if item.depth > MAX_DEPTH {
             bail!("refused: the pickle nests deeper than {MAX_DEPTH}")
@@ -186,40 +168,38 @@ impl<'a> Scan<'a> {
 
     /// One instruction; false after the last.
     fn step(&mut self) -> Result<bool> {
-        match self.take(1)?[0] {
-            0x80 => drop(self.take(1)?), // PROTO
+        match self.bytes.number(1)? as u8 {
+            0x80 => drop(self.bytes.take(1)?), // PROTO
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
+                let (module, name) = (self.bytes.line()?, self.bytes.line()?);
                 if self.foreign.is_none() && !harmless(&module, &name) {
                     self.foreign = Some(format!("{module}.{name}"));
                 }
                 self.push(LEAF)?;
             }
             b'q' => {
-                let id = self.number(1)?;
+                let id = self.bytes.id(1)?;
                 self.put(id)?;
             }
             b'r' => {
-                let id = self.number(4)?;
+                let id = self.bytes.id(4)?;
                 self.put(id)?;
             }
             b'h' => {
-                let id = self.number(1)?;
+                let id = self.bytes.id(1)?;
                 self.get(id)?;
             }
             b'j' => {
-                let id = self.number(4)?;
+                let id = self.bytes.id(4)?;
                 self.get(id)?;
             }
             b'(' => self.stack.push(None),
             b'X' => {
-                let length = self.number(4)? as usize;
-                self.take(length)?;
+                self.bytes.counted(4)?;
                 self.push(LEAF)?;
             }
             0x8a => {
-                let length = self.number(1)? as usize;
-                self.take(length)?;
+                self.bytes.counted(1)?;
                 self.push(LEAF)?;
             }
             b'J' => self.leaf(4)?,
@@ -253,7 +233,7 @@ impl<'a> Scan<'a> {
     }
 
     fn leaf(&mut self, bytes: usize) -> Result<()> {
-        self.take(bytes)?;
+        self.bytes.take(bytes)?;
         self.push(LEAF)
     }
 }
