@@ -1,4 +1,6 @@
-//! Convolutions and batch norms as plain numbers, joined wherever one linear map follows another.
+//! Convolutions that are made of others: what passes write down, and the numbers that it comes to, worked out once for each step.
+
+use std::rc::Rc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -7,113 +9,236 @@ use super::ops::panels::Panels;
 use crate::layers::Conv2d;
 use crate::norm::{BatchNorm, EPS};
 
-/// A convolution: weights `[outputs, inputs, kernel, kernel]` and one bias an output.
+/// A convolution, `[outputs, inputs, kernel, kernel]` and one bias an output, not yet worked out: passes look at sizes alone, and the
+/// weights of a whole network as numbers would be three times its memory.
 #[derive(Clone)]
-pub(super) struct Linear {
+pub(super) struct Linear<'a> {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) kernel: usize,
+    how: Rc<How<'a>>,
+}
+
+/// What it is made of.
+enum How<'a> {
+    Conv(&'a Conv2d),
+    /// `scale x` a channel.
+    Diagonal(Vec<f64>),
+    /// `scale y + shift` a channel of a convolution's `y`.
+    Then(Linear<'a>, Vec<f64>, Vec<f64>),
+    /// A 1x1 convolution of another's output.
+    After(Linear<'a>, Linear<'a>),
+    /// 1x1 convolutions of inputs side by side, added up.
+    Sum(Vec<Linear<'a>>),
+    /// 1x1 convolutions of one input, their outputs side by side, each padded with zeros to a number of them.
+    Stack(Vec<(Linear<'a>, usize)>),
+    /// Convolutions of one input, added up.
+    Plus(Vec<Linear<'a>>),
+    /// Some of a convolution's inputs, so many behind as many zeros; no bias.
+    Columns {
+        of: Linear<'a>,
+        first: usize,
+        last: usize,
+        before: usize,
+    },
+    /// A convolution with the bias of another besides its own.
+    Biased(Linear<'a>, Linear<'a>),
+}
+
+/// A convolution as numbers.
+pub(super) struct Numbers {
     pub(super) weights: Vec<f64>,
     pub(super) bias: Vec<f64>,
     pub(super) inputs: usize,
     pub(super) kernel: usize,
 }
 
-impl Linear {
-    pub(super) fn of(conv: &Conv2d) -> Result<Self> {
-        let [weight, bias] = conv.parameters();
-        let (_, inputs, kernel, _) = weight.dims4()?;
-        Ok(Self { weights: values(weight)?, bias: values(bias)?, inputs, kernel })
+impl<'a> Linear<'a> {
+    fn new(inputs: usize, outputs: usize, kernel: usize, how: How<'a>) -> Self {
+        Self { inputs, outputs, kernel, how: Rc::new(how) }
     }
 
-    pub(super) fn outputs(&self) -> usize {
-        self.bias.len()
-    }
-
-    /// Weights of one output.
-    fn row(&self) -> usize {
-        self.inputs * self.kernel * self.kernel
+    pub(super) fn of(conv: &'a Conv2d) -> Result<Self> {
+        let (outputs, inputs, kernel, _) = conv.parameters()[0].dims4()?;
+        Ok(Self::new(inputs, outputs, kernel, How::Conv(conv)))
     }
 
     /// `scale x` a channel, as a 1x1 convolution.
     pub(super) fn diagonal(scale: &[f64]) -> Self {
-        let n = scale.len();
-        let mut weights = vec![0.0; n * n];
-        scale.iter().enumerate().for_each(|(i, &scale)| weights[i * n + i] = scale);
-        Self { weights, bias: vec![0.0; n], inputs: n, kernel: 1 }
+        Self::new(scale.len(), scale.len(), 1, How::Diagonal(scale.to_vec()))
     }
 
     /// This convolution, then `scale x + shift` a channel.
-    pub(super) fn then(&self, scale: &[f64], shift: &[f64]) -> Self {
-        let (mut out, row) = (self.clone(), self.row().max(1));
-        for ((weights, bias), (scale, shift)) in
-            out.weights.chunks_exact_mut(row).zip(&mut out.bias).zip(scale.iter().zip(shift))
-        {
-            weights.iter_mut().for_each(|weight| *weight *= scale);
-            *bias = *bias * scale + shift;
-        }
-        out
+    pub(super) fn then(self, scale: &[f64], shift: &[f64]) -> Self {
+        let Self { inputs, outputs, kernel, .. } = self;
+        Self::new(inputs, outputs, kernel, How::Then(self, scale.to_vec(), shift.to_vec()))
     }
 
     /// This 1x1 convolution on another's output: `self(first(x))` as one convolution of `x`.
     pub(super) fn after(&self, first: &Self) -> Self {
-        let row = first.row().max(1);
-        let mut weights = vec![0.0; self.outputs() * row];
-        let mut bias = self.bias.clone();
-        for ((out, bias), line) in
-            weights.chunks_exact_mut(row).zip(&mut bias).zip(self.weights.chunks_exact(self.inputs.max(1)))
-        {
-            for ((factor, from), offset) in line.iter().zip(first.weights.chunks_exact(row)).zip(&first.bias)
-            {
-                out.iter_mut().zip(from).for_each(|(out, from)| *out += factor * from);
-                *bias += factor * offset;
-            }
-        }
-        Self { weights, bias, inputs: first.inputs, kernel: first.kernel }
+        Self::new(first.inputs, self.outputs, first.kernel, How::After(self.clone(), first.clone()))
     }
 
     /// 1x1 convolutions of several inputs, added up: one whose inputs are theirs side by side.
-    pub(super) fn sum(parts: &[&Self]) -> Self {
+    pub(super) fn sum(parts: Vec<Self>) -> Self {
         let inputs = parts.iter().map(|part| part.inputs).sum();
-        let outputs = parts.first().map_or(0, |part| part.outputs());
-        let mut weights = Vec::with_capacity(inputs * outputs);
-        for out in 0..outputs {
-            for part in parts {
-                weights.extend_from_slice(&part.weights[out * part.inputs..(out + 1) * part.inputs]);
-            }
-        }
-        let bias = (0..outputs).map(|out| parts.iter().map(|part| part.bias[out]).sum()).collect();
-        Self { weights, bias, inputs, kernel: 1 }
+        let outputs = parts.first().map_or(0, |part| part.outputs);
+        Self::new(inputs, outputs, 1, How::Sum(parts))
     }
 
     /// 1x1 convolutions of one input, their outputs side by side, each set padded with zeros to the given number.
-    pub(super) fn stack(parts: &[(&Self, usize)]) -> Self {
+    pub(super) fn stack(parts: Vec<(Self, usize)>) -> Self {
         let inputs = parts.first().map_or(0, |(part, _)| part.inputs);
-        let (mut weights, mut bias) = (Vec::new(), Vec::new());
-        for (part, outputs) in parts {
-            weights.extend_from_slice(&part.weights);
-            weights.resize(weights.len() + (outputs - part.outputs()) * inputs, 0.0);
-            bias.extend_from_slice(&part.bias);
-            bias.resize(bias.len() + outputs - part.outputs(), 0.0);
-        }
-        Self { weights, bias, inputs, kernel: 1 }
+        let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
+        Self::new(inputs, outputs, 1, How::Stack(parts))
     }
 
-    /// The inputs from `first` to `last` only, without bias, and zero inputs behind them up to `padded`.
-    pub(super) fn inputs(&self, first: usize, last: usize, padded: usize) -> Self {
-        let area = self.kernel * self.kernel;
-        let mut weights = Vec::with_capacity(self.outputs() * padded * area);
-        for row in self.weights.chunks_exact(self.row().max(1)) {
-            weights.extend_from_slice(&row[first * area..last * area]);
-            weights.resize(weights.len() + (padded - (last - first)) * area, 0.0);
-        }
-        Self { weights, bias: vec![0.0; self.outputs()], inputs: padded, kernel: self.kernel }
+    /// Convolutions of one input, added up.
+    pub(super) fn plus(parts: Vec<Self>) -> Self {
+        let (inputs, outputs) = parts.first().map_or((0, 0), |part| (part.inputs, part.outputs));
+        Self::new(inputs, outputs, 1, How::Plus(parts))
+    }
+
+    /// The inputs `columns` only, without bias.
+    pub(super) fn inputs(&self, columns: std::ops::Range<usize>) -> Self {
+        self.placed(columns.clone(), 0, columns.len())
+    }
+
+    /// The inputs `columns` only, from `before` on among `inputs` of which the others are not read, without bias.
+    pub(super) fn placed(&self, columns: std::ops::Range<usize>, before: usize, inputs: usize) -> Self {
+        let how = How::Columns { of: self.clone(), first: columns.start, last: columns.end, before };
+        Self::new(inputs, self.outputs, self.kernel, how)
+    }
+
+    /// With the bias of `other` besides its own.
+    pub(super) fn biased(self, other: &Self) -> Self {
+        let Self { inputs, outputs, kernel, .. } = self;
+        Self::new(inputs, outputs, kernel, How::Biased(self, other.clone()))
+    }
+
+    /// Everything worked out.
+    pub(super) fn numbers(&self) -> Result<Numbers> {
+        let (weights, bias) = (self.weights()?, self.bias()?);
+        Ok(Numbers { weights, bias, inputs: self.inputs, kernel: self.kernel })
+    }
+
+    /// Weights of one output.
+    fn row(&self) -> usize {
+        (self.inputs * self.kernel * self.kernel).max(1)
+    }
+
+    fn weights(&self) -> Result<Vec<f64>> {
+        Ok(match &*self.how {
+            How::Conv(conv) => values(conv.parameters()[0])?,
+            How::Diagonal(scale) => {
+                let n = scale.len();
+                let mut weights = vec![0.0; n * n];
+                scale.iter().enumerate().for_each(|(i, &scale)| weights[i * n + i] = scale);
+                weights
+            }
+            How::Then(conv, scale, _) => {
+                let mut weights = conv.weights()?;
+                for (row, scale) in weights.chunks_exact_mut(self.row()).zip(scale) {
+                    row.iter_mut().for_each(|weight| *weight *= scale);
+                }
+                weights
+            }
+            How::After(second, first) => {
+                let (outer, inner) = (second.weights()?, first.weights()?);
+                let mut weights = vec![0.0; self.outputs * self.row()];
+                for (out, line) in
+                    weights.chunks_exact_mut(self.row()).zip(outer.chunks_exact(second.inputs.max(1)))
+                {
+                    for (factor, from) in line.iter().zip(inner.chunks_exact(self.row())) {
+                        out.iter_mut().zip(from).for_each(|(out, from)| *out += factor * from);
+                    }
+                }
+                weights
+            }
+            How::Sum(parts) => {
+                let all = parts.iter().map(Self::weights).collect::<Result<Vec<_>>>()?;
+                let mut weights = Vec::with_capacity(self.outputs * self.inputs);
+                for out in 0..self.outputs {
+                    for (part, values) in parts.iter().zip(&all) {
+                        weights.extend_from_slice(&values[out * part.inputs..(out + 1) * part.inputs]);
+                    }
+                }
+                weights
+            }
+            How::Stack(parts) => {
+                let mut weights = Vec::with_capacity(self.outputs * self.inputs);
+                for (part, outputs) in parts {
+                    weights.extend(part.weights()?);
+                    weights.resize(weights.len() + (outputs - part.outputs) * self.inputs, 0.0);
+                }
+                weights
+            }
+            How::Plus(parts) => added(parts.iter().map(Self::weights))?,
+            How::Columns { of, first, last, before } => {
+                let area = self.kernel * self.kernel;
+                let mut weights = vec![0.0; self.outputs * self.inputs * area];
+                let rows = of.weights()?;
+                for (to, row) in weights.chunks_exact_mut(self.row()).zip(rows.chunks_exact(of.row())) {
+                    let columns = &row[first * area..last * area];
+                    to[before * area..][..columns.len()].copy_from_slice(columns);
+                }
+                weights
+            }
+            How::Biased(conv, _) => conv.weights()?,
+        })
+    }
+
+    fn bias(&self) -> Result<Vec<f64>> {
+        Ok(match &*self.how {
+            How::Conv(conv) => values(conv.parameters()[1])?,
+            How::Diagonal(_) | How::Columns { .. } => vec![0.0; self.outputs],
+            How::Then(conv, scale, shift) => {
+                let bias = conv.bias()?.into_iter().zip(scale).zip(shift);
+                bias.map(|((bias, scale), shift)| bias * scale + shift).collect()
+            }
+            How::After(second, first) => {
+                let (outer, offsets) = (second.weights()?, first.bias()?);
+                let mut bias = second.bias()?;
+                for (bias, line) in bias.iter_mut().zip(outer.chunks_exact(second.inputs.max(1))) {
+                    *bias += line.iter().zip(&offsets).map(|(factor, offset)| factor * offset).sum::<f64>();
+                }
+                bias
+            }
+            How::Sum(parts) | How::Plus(parts) => added(parts.iter().map(Self::bias))?,
+            How::Stack(parts) => {
+                let mut all = Vec::with_capacity(self.outputs);
+                for (part, outputs) in parts {
+                    all.extend(part.bias()?);
+                    all.resize(all.len() + outputs - part.outputs, 0.0);
+                }
+                all
+            }
+            How::Biased(conv, other) => added([conv.bias(), other.bias()].into_iter())?,
+        })
+    }
+}
+
+/// The sum of lists of one length.
+fn added(lists: impl Iterator<Item = Result<Vec<f64>>>) -> Result<Vec<f64>> {
+    let mut all: Vec<f64> = Vec::new();
+    for list in lists {
+        let list = list?;
+        all.resize(list.len(), 0.0);
+        all.iter_mut().zip(list).for_each(|(sum, value)| *sum += value);
+    }
+    Ok(all)
+}
+
+impl Numbers {
+    fn rows(&self) -> std::slice::ChunksExact<'_, f64> {
+        self.weights.chunks_exact((self.inputs * self.kernel * self.kernel).max(1))
     }
 
     /// Packed with the inputs of each tap side by side: `[ky, kx, inputs]`, `inputs` padded with zeros to `padded`.
     pub(super) fn pack(&self, padded: usize, lanes: usize) -> Panels {
         let area = self.kernel * self.kernel;
-        let mut weights = vec![0.0; self.outputs() * area * padded];
-        for (to, row) in
-            weights.chunks_exact_mut((area * padded).max(1)).zip(self.weights.chunks_exact(self.row().max(1)))
-        {
+        let mut weights = vec![0.0; self.bias.len() * area * padded];
+        for (to, row) in weights.chunks_exact_mut((area * padded).max(1)).zip(self.rows()) {
             for (input, taps) in row.chunks_exact(area).enumerate() {
                 for (tap, &weight) in taps.iter().enumerate() {
                     to[tap * padded + input] = weight as f32;

@@ -1,4 +1,4 @@
-//! A network on its way to a program: what its graph says, with weights as numbers, and rewritten by `passes`.
+//! A network on its way to a program: what its graph says, rewritten by `passes`.
 
 use candle_core::Result;
 
@@ -28,13 +28,13 @@ pub(super) struct Prepare {
 
 /// `activation(linear(sources) + constant + addend)`.
 #[derive(Clone)]
-pub(super) struct Conv {
-    pub(super) linear: Linear,
+pub(super) struct Conv<'a> {
+    pub(super) linear: Linear<'a>,
     pub(super) sources: Vec<Source>,
     pub(super) stride: usize,
     pub(super) prepare: Option<Prepare>,
     /// A convolution of the coordinates of the input's pixels: the same for every image.
-    pub(super) constant: Option<Linear>,
+    pub(super) constant: Option<Linear<'a>>,
     pub(super) addend: Option<ValueId>,
     pub(super) activation: Activation,
     /// Of the plain convolutions that it stands for.
@@ -43,9 +43,9 @@ pub(super) struct Conv {
 
 /// How a value is made.
 #[derive(Clone)]
-pub(super) enum Kind {
+pub(super) enum Kind<'a> {
     Image,
-    Conv(Conv),
+    Conv(Conv<'a>),
     /// A batch norm: `scale x + shift` a channel.
     Affine(ValueId, Prepare),
     Relu(ValueId),
@@ -70,7 +70,7 @@ pub(super) enum Kind {
     Gate([ValueId; 3]),
     /// All maps of a stage side by side, as [`Layout`] has them, activated and shown to the caller.
     Maps {
-        raw: Conv,
+        raw: Conv<'a>,
         activation: HeatmapActivation,
         stage: usize,
     },
@@ -79,17 +79,17 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone)]
-pub(super) struct Value {
+pub(super) struct Value<'a> {
     /// Where in the network it is, such as `hgs.0.up1.conv2`.
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<'a>,
     pub(super) channels: usize,
     pub(super) side: usize,
 }
 
 /// A network between graph and program.
-pub(super) struct Lowered {
-    pub(super) values: Vec<Value>,
+pub(super) struct Lowered<'a> {
+    pub(super) values: Vec<Value<'a>>,
     /// All values in the order of computation.
     pub(super) order: Vec<ValueId>,
     /// The value that holds each stage's heatmaps.
@@ -99,7 +99,7 @@ pub(super) struct Lowered {
     pub(super) edges: Option<Vec<Vec<usize>>>,
 }
 
-impl Kind {
+impl Kind<'_> {
     /// The values that it reads.
     pub(super) fn inputs(&self) -> Vec<ValueId> {
         match self {
@@ -124,9 +124,9 @@ impl Kind {
     }
 }
 
-impl Conv {
+impl<'a> Conv<'a> {
     /// A 1x1 convolution of one value.
-    pub(super) fn of(linear: Linear, x: ValueId, stride: usize, multiplications: u64) -> Self {
+    pub(super) fn of(linear: Linear<'a>, x: ValueId, stride: usize, multiplications: u64) -> Self {
         Self {
             sources: vec![Source { x, len: linear.inputs }],
             linear,
@@ -150,9 +150,9 @@ impl Conv {
     }
 }
 
-impl Lowered {
+impl<'a> Lowered<'a> {
     /// What the graph says, one value a node.
-    pub(super) fn new(network: &Network, lanes: usize) -> Result<Self> {
+    pub(super) fn new(network: &'a Network, lanes: usize) -> Result<Self> {
         let (graph, layers) = (&network.graph, &network.layers);
         let readers = graph.readers(&graph.outputs());
         let mut edges = None;
@@ -208,7 +208,7 @@ impl Lowered {
     }
 
     /// The convolution of a value.
-    pub(super) fn conv(&self, id: ValueId) -> Option<&Conv> {
+    pub(super) fn conv(&self, id: ValueId) -> Option<&Conv<'a>> {
         match &self.values[id].kind {
             Kind::Conv(conv) => Some(conv),
             _ => None,
@@ -216,19 +216,19 @@ impl Lowered {
     }
 
     /// Takes the kind of a value, which is gone then.
-    pub(super) fn take(&mut self, id: ValueId) -> Kind {
+    pub(super) fn take(&mut self, id: ValueId) -> Kind<'a> {
         std::mem::replace(&mut self.values[id].kind, Kind::Gone)
     }
 
     /// Makes `to` what `from` is, under the name of `from`, which is gone then.
-    pub(super) fn become_conv(&mut self, to: ValueId, from: ValueId, conv: Conv) {
+    pub(super) fn become_conv(&mut self, to: ValueId, from: ValueId, conv: Conv<'a>) {
         self.values[from].kind = Kind::Gone;
         self.values[to].name = self.values[from].name.clone();
         self.values[to].kind = Kind::Conv(conv);
     }
 
     /// Adds a value that is computed just before `id`.
-    pub(super) fn insert_before(&mut self, id: ValueId, value: Value) -> ValueId {
+    pub(super) fn insert_before(&mut self, id: ValueId, value: Value<'a>) -> ValueId {
         self.values.push(value);
         let at = self.order.iter().position(|&other| other == id).unwrap_or(self.order.len());
         self.order.insert(at, self.values.len() - 1);

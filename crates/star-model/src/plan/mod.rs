@@ -1,8 +1,8 @@
 //! A network compiled for inference on a CPU: weights folded, joined and packed once, memory planned and reused.
 //!
-//! [`StackedHourglass::compile`](crate::StackedHourglass::compile) makes one. `lowered` is the network's graph with weights as numbers
-//! (`fold`), which `passes` rewrite; `schedule` makes a `program` of steps of it; `run` walks through that; `ops` are the steps, shared
-//! out over threads; `kernels` are their inner loops, one set for each instruction set.
+//! [`StackedHourglass::compile`](crate::StackedHourglass::compile) makes one. `lowered` is the network's graph, which `passes` rewrite;
+//! `fold` says what its convolutions are made of and works that out; `schedule` makes a `program` of steps of it; `run` walks through
+//! that; `ops` are the steps, shared out over threads; `kernels` are their inner loops, one set for each instruction set.
 
 mod batch;
 mod fold;

@@ -62,7 +62,7 @@ impl Place {
 }
 
 struct Scheduler<'a> {
-    lowered: &'a Lowered,
+    lowered: &'a Lowered<'a>,
     lanes: usize,
     bf16: bool,
     steps: Vec<Step>,
@@ -76,7 +76,7 @@ struct Scheduler<'a> {
 
 impl Program {
     /// The steps of a rewritten network, for registers of `lanes` values; with `bf16`, 1x1 convolutions are products in that.
-    pub(super) fn of(lowered: &Lowered, lanes: usize, bf16: bool) -> Result<Self> {
+    pub(super) fn of(lowered: &Lowered<'_>, lanes: usize, bf16: bool) -> Result<Self> {
         let Some(image) = lowered.order.first().map(|&id| &lowered.values[id]) else {
             bail!("a network without nodes")
         };
@@ -235,10 +235,10 @@ impl Scheduler<'_> {
         let (input, height, width, channels) = (x.slot, x.side, x.side, x.stride);
         let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
         let op = if kernel == 3 && stride == 1 && x.side >= WINOGRAD_SIDE {
-            let panels = conv.linear.pack_winograd(x.stride, self.lanes);
+            let panels = conv.linear.numbers()?.pack_winograd(x.stride, self.lanes);
             Op::Winograd { input, height, width, panels, residual, activation }
         } else {
-            let panels = conv.linear.pack(x.stride, self.lanes);
+            let panels = conv.linear.numbers()?.pack(x.stride, self.lanes);
             Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation }
         };
         self.push(name, op, out, conv.multiplications);
@@ -262,10 +262,10 @@ impl Scheduler<'_> {
         });
         let (bf16, activation, pixels) = (self.bf16, conv.activation, out.pixels());
         let panels = if bf16 {
-            conv.linear
-                .pack_bf16(&conv.sources.iter().map(|source| source.len).collect::<Vec<_>>(), self.lanes)
+            let lengths: Vec<usize> = conv.sources.iter().map(|source| source.len).collect();
+            conv.linear.numbers()?.pack_bf16(&lengths, self.lanes)
         } else {
-            conv.linear.pack(conv.linear.inputs, self.lanes)
+            conv.linear.numbers()?.pack(conv.linear.inputs, self.lanes)
         };
         let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels, bf16 };
         self.push(name, op, out, conv.multiplications);
@@ -283,7 +283,7 @@ impl Scheduler<'_> {
         let size = self.padded - 2 * (kernel / 2);
         let constant =
             conv.constant.as_ref().map(|constant| constant_map(constant, size, stride, out.stride));
-        let (panels, constant) = (conv.linear.pack(COLOURS, self.lanes), constant.transpose()?);
+        let (panels, constant) = (conv.linear.numbers()?.pack(COLOURS, self.lanes), constant.transpose()?);
         let op =
             Op::Stem { image: image.slot, padded: self.padded, kernel, stride, panels, constant, activation };
         self.push(name, op, out, conv.multiplications);
@@ -294,9 +294,9 @@ impl Scheduler<'_> {
 /// What constant coordinate channels contribute to a convolution of a `size`-pixel image: `[side, side, stride]`.
 fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Result<Buffer> {
     let grid = coord_conv::coordinates(size, size, DType::F32, &Device::Cpu)?.narrow(1, 0, conv.inputs)?;
-    let weights: Vec<f32> = conv.weights.iter().map(|&weight| weight as f32).collect();
+    let weights: Vec<f32> = conv.numbers()?.weights.iter().map(|&weight| weight as f32).collect();
     let weights =
-        Tensor::from_vec(weights, (conv.outputs(), conv.inputs, conv.kernel, conv.kernel), &Device::Cpu)?;
+        Tensor::from_vec(weights, (conv.outputs, conv.inputs, conv.kernel, conv.kernel), &Device::Cpu)?;
     let map = grid.contiguous()?.conv2d(&weights, conv.kernel / 2, step, 1, 1)?;
     let (_, outputs, h, w) = map.dims4()?;
     let planes = map.flatten_all()?.to_vec1::<f32>()?;

@@ -63,7 +63,12 @@ pub(super) unsafe fn pairs<S: Simd>(
     for p in 0..pixels {
         let (x, out) = (x.add(p * stride), out.add(p * cells));
         let value = |c: usize| {
-            if scale.is_null() { *x.add(c) } else { (*x.add(c) * *scale.add(c) + *shift.add(c)).max(0.0) }
+            if scale.is_null() {
+                return *x.add(c);
+            }
+            let y = *x.add(c) * *scale.add(c) + *shift.add(c);
+            // Not `max`, which would hide a NaN.
+            if y < 0.0 { 0.0 } else { y }
         };
         for i in 0..whole {
             *out.add(i) = pair(value(2 * i), value(2 * i + 1));

@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::super::fold::Linear;
+use super::super::fold::Numbers;
 use super::super::kernels::pixels::to_bf16;
 use super::super::kernels::{Isa, Kernels};
 use super::heads::{self, Layout};
@@ -247,7 +247,7 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
         let y = y.t().unwrap().reshape((1, outputs, 1, pixels)).unwrap();
         everywhere(|name, machine| {
             let lanes = machine.kernels.lanes();
-            let linear = Linear {
+            let linear = Numbers {
                 weights: weights.iter().map(|&w| f64::from(w)).collect(),
                 bias: bias.iter().map(|&b| f64::from(b)).collect(),
                 inputs: first + second,
@@ -274,6 +274,23 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
             assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
         });
     }
+    // a NaN behind a prepared source stays one
+    everywhere(|name, machine| {
+        let linear = Numbers { weights: vec![1.0; 2], bias: vec![0.0], inputs: 2, kernel: 1 };
+        let panels = linear.pack_bf16(&[2], machine.kernels.lanes());
+        let mut out = vec![0.0; padded(1, machine.kernels)];
+        let product = Pointwise {
+            pixels: 1,
+            sources: &[Source { values: &[f32::NAN, 1.0], stride: 2, len: 2 }],
+            prepare: Some(&ScaleRelu { scale: vec![1.0; 2], shift: vec![0.0; 2] }),
+            panels: &panels,
+            residual: Residual::None,
+            activation: Activation::None,
+            bf16: true,
+        };
+        product.run(machine, &mut out);
+        assert!(out[0].is_nan(), "{name}: {}", out[0]);
+    });
     // ties to even: 1 + 2^-8 lies between 1 and 1 + 2^-7, 1 + 3 * 2^-8 between that and 1 + 2^-6
     for (x, expected) in [
         (1.0 + 0.5f32.powi(8), 1.0),

@@ -24,25 +24,25 @@ pub(super) fn compose(lowered: &mut Lowered) {
     }
 }
 
-fn sources(lowered: &Lowered, id: ValueId) -> &[Source] {
+fn sources<'l>(lowered: &'l Lowered, id: ValueId) -> &'l [Source] {
     match &lowered.values[id].kind {
         Kind::Conv(conv) | Kind::Maps { raw: conv, .. } => &conv.sources,
         _ => &[],
     }
 }
 
-fn replace(lowered: &mut Lowered, id: ValueId, with: Conv) {
+fn replace<'a>(lowered: &mut Lowered<'a>, id: ValueId, with: Conv<'a>) {
     if let Kind::Conv(conv) | Kind::Maps { raw: conv, .. } = &mut lowered.values[id].kind {
         *conv = with;
     }
 }
 
 /// Convolution `id` with source `at` replaced by what that source is a convolution of.
-fn behind(lowered: &Lowered, id: ValueId, at: usize) -> Option<Conv> {
+fn behind<'a>(lowered: &Lowered<'a>, id: ValueId, at: usize) -> Option<Conv<'a>> {
     let (Kind::Conv(outer) | Kind::Maps { raw: outer, .. }) = &lowered.values[id].kind else { return None };
     let source = outer.sources[at];
     let inner = lowered.conv(source.x)?;
-    let (from_addend, inner_channels) = (inner.addend.is_some(), inner.linear.outputs());
+    let (from_addend, inner_channels) = (inner.addend.is_some(), inner.linear.outputs);
     let count = outer.sources.len() - 1 + inner.sources.len() + usize::from(from_addend);
     let fits = outer.is_pointwise()
         && inner.is_pointwise()
@@ -52,39 +52,31 @@ fn behind(lowered: &Lowered, id: ValueId, at: usize) -> Option<Conv> {
         && count <= MOST_SOURCES
         && (outer.prepare.is_none() || at > 0)
         && (outer.prepare.is_none() || inner.prepare.is_none());
-    let outputs = outer.linear.outputs();
+    let outputs = outer.linear.outputs;
     let before = outputs * inner_channels + inner_channels * inner.linear.inputs;
     let after = outputs * (inner.linear.inputs + if from_addend { inner_channels } else { 0 });
     if !fits || after > before {
         return None;
     }
-    let first: usize = outer.sources[..at].iter().map(|source| source.len).sum();
-    let column = |from: usize, len: usize| outer.linear.inputs(from, from + len, len);
-    let mut parts: Vec<(Source, Linear)> = Vec::with_capacity(count);
-    let mut place = 0;
+    let mut parts: Vec<(Vec<Source>, Linear)> = Vec::with_capacity(count);
+    let (mut from_inner, mut place) = (Vec::with_capacity(2), 0);
     for (i, &source) in outer.sources.iter().enumerate() {
-        if i != at {
-            parts.push((source, column(place, source.len)));
-        }
+        let columns = outer.linear.inputs(place..place + source.len);
         place += source.len;
-    }
-    let through = column(first, inner_channels).after(&inner.linear);
-    let mut offset = 0;
-    let mut from_inner = Vec::with_capacity(inner.sources.len() + 1);
-    for &source in &inner.sources {
-        from_inner.push((source, through.inputs(offset, offset + source.len, source.len)));
-        offset += source.len;
-    }
-    if let Some(x) = inner.addend {
-        from_inner.push((Source { x, len: inner_channels }, column(first, inner_channels)));
+        if i != at {
+            parts.push((vec![source], columns));
+            continue;
+        }
+        from_inner.push((inner.sources.clone(), columns.after(&inner.linear)));
+        let same = inner.addend.map(|x| (vec![Source { x, len: inner_channels }], columns));
+        from_inner.extend(same);
     }
     // What is prepared comes first.
     let parts = if inner.prepare.is_some() { [from_inner, parts] } else { [parts, from_inner] }.concat();
-    let mut linear = Linear::sum(&parts.iter().map(|(_, linear)| linear).collect::<Vec<_>>());
-    linear.bias = outer.linear.bias.iter().zip(&through.bias).map(|(a, b)| a + b).collect();
+    let (sources, linear): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     Some(Conv {
-        linear,
-        sources: parts.iter().map(|(source, _)| *source).collect(),
+        linear: Linear::sum(linear).biased(&outer.linear),
+        sources: sources.concat(),
         prepare: outer.prepare.clone().or_else(|| inner.prepare.clone()),
         multiplications: outer.multiplications + inner.multiplications,
         ..outer.clone()
@@ -93,7 +85,7 @@ fn behind(lowered: &Lowered, id: ValueId, at: usize) -> Option<Conv> {
 
 /// A 1x1 convolution and an upsampling can change places: the convolution is cheaper on the smaller maps. Of several inputs, the
 /// convolution of those that are not upsampled comes first, and the others are added to it one by one.
-pub(super) fn convolve_before_upsampling(lowered: &mut Lowered) {
+pub(super) fn convolve_before_upsampling<'a>(lowered: &mut Lowered<'a>) {
     let readers = lowered.readers();
     for id in lowered.convs() {
         let Some(conv) =
@@ -117,7 +109,7 @@ pub(super) fn convolve_before_upsampling(lowered: &mut Lowered) {
         let share = |len: usize| conv.multiplications * len as u64 / conv.linear.inputs.max(1) as u64;
         let (mut first, mut kept, mut ups) = (0, Vec::new(), Vec::new());
         for (source, low) in plan {
-            let part = conv.linear.inputs(first, first + source.len, source.len);
+            let part = conv.linear.inputs(first..first + source.len);
             first += source.len;
             match low {
                 None => kept.push((source, part)),
@@ -125,17 +117,17 @@ pub(super) fn convolve_before_upsampling(lowered: &mut Lowered) {
             }
         }
         let (name, side) = (lowered.values[id].name.clone(), lowered.values[id].side);
-        let channels = conv.linear.outputs();
-        let mut linear = Linear::sum(&kept.iter().map(|(_, part)| part).collect::<Vec<_>>());
-        linear.bias.clone_from(&conv.linear.bias);
+        let channels = conv.linear.outputs;
+        let (kept, parts): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+        let linear = Linear::sum(parts).biased(&conv.linear);
         let base = Conv {
             multiplications: share(linear.inputs),
             linear,
-            sources: kept.iter().map(|(source, _)| *source).collect(),
+            sources: kept,
             activation: Activation::None,
             ..conv.clone()
         };
-        let value = |name: String, kind: Kind, side: usize| Value { name, kind, channels, side };
+        let value = |name: String, kind: Kind<'a>, side: usize| Value { name, kind, channels, side };
         let mut sum = lowered.insert_before(id, value(name.clone(), Kind::Conv(base), side));
         let last = ups.len() - 1;
         for (i, (source, part, low, factor)) in ups.into_iter().enumerate() {

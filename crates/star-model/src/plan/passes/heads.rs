@@ -49,10 +49,10 @@ fn join(lowered: &mut Lowered, stage: usize, parts: &Stage) {
     // Channels that each part takes up, padding included.
     let widths = [layout.heat, layout.points, layout.channels - layout.first_edge().min(layout.channels)];
     let convs: Vec<Conv> = parts.raw.iter().filter_map(|&id| lowered.conv(id).cloned()).collect();
-    let stacked: Vec<(&Linear, usize)> = convs.iter().map(|conv| &conv.linear).zip(widths).collect();
+    let stacked = convs.iter().map(|conv| conv.linear.clone()).zip(widths).collect();
     let Some(first) = convs.first() else { return };
     let raw = Conv {
-        linear: Linear::stack(&stacked),
+        linear: Linear::stack(stacked),
         multiplications: convs.iter().map(|conv| conv.multiplications).sum(),
         ..first.clone()
     };
@@ -79,26 +79,19 @@ fn join(lowered: &mut Lowered, stage: usize, parts: &Stage) {
 
 /// Replaces the sources that are among `places` by one of `maps`, `used` channels wide.
 fn read_together(conv: &mut Conv, places: &[(ValueId, usize)], maps: ValueId, used: usize) {
-    let outputs = conv.linear.outputs();
-    let mut together = vec![0.0; outputs * used];
-    let (mut sources, mut rest, mut first) = (Vec::new(), Vec::new(), 0);
+    let (mut sources, mut rest, mut together, mut first) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for source in &conv.sources {
-        let part = conv.linear.inputs(first, first + source.len, source.len);
-        first += source.len;
-        let Some((_, at)) = places.iter().find(|(map, _)| *map == source.x) else {
+        let columns = first..first + source.len;
+        first = columns.end;
+        if let Some((_, at)) = places.iter().find(|(map, _)| *map == source.x) {
+            together.push(conv.linear.placed(columns, *at, used));
+        } else {
             sources.push(*source);
-            rest.push(part);
-            continue;
-        };
-        let rows = together.chunks_exact_mut(used.max(1)).zip(part.weights.chunks_exact(source.len.max(1)));
-        for (to, from) in rows {
-            to[*at..*at + source.len].iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            rest.push(conv.linear.inputs(columns));
         }
     }
     sources.push(Source { x: maps, len: used });
-    rest.push(Linear { weights: together, bias: vec![0.0; outputs], inputs: used, kernel: 1 });
-    let mut linear = Linear::sum(&rest.iter().collect::<Vec<_>>());
-    linear.bias.clone_from(&conv.linear.bias);
-    conv.linear = linear;
+    rest.push(Linear::plus(together));
+    conv.linear = Linear::sum(rest).biased(&conv.linear);
     conv.sources = sources;
 }

@@ -1,6 +1,5 @@
 //! Passes over what convolutions read.
 
-use super::super::fold::Linear;
 use super::super::lowered::{Conv, Kind, Lowered, Source, ValueId};
 
 /// A convolution of maps side by side reads each by itself.
@@ -30,9 +29,8 @@ pub(super) fn coordinate_constants(lowered: &mut Lowered) {
             continue;
         }
         let mut conv = conv.clone();
-        conv.constant = Some(conv.linear.inputs(first.len, first.len + second.len, second.len));
-        conv.linear =
-            Linear { bias: conv.linear.bias.clone(), ..conv.linear.inputs(0, first.len, first.len) };
+        conv.constant = Some(conv.linear.inputs(first.len..first.len + second.len));
+        conv.linear = conv.linear.inputs(0..first.len).biased(&conv.linear);
         conv.sources.truncate(1);
         lowered.values[id].kind = Kind::Conv(conv);
     }
@@ -68,7 +66,7 @@ pub(super) fn norms_in_front(lowered: &mut Lowered) {
 }
 
 /// Drops values of a kind that nothing reads any more.
-fn forget_unread(lowered: &mut Lowered, which: impl Fn(&Kind) -> bool) {
+fn forget_unread(lowered: &mut Lowered, which: impl Fn(&Kind<'_>) -> bool) {
     let readers = lowered.readers();
     let unread = |id: &ValueId| readers[*id].is_empty() && which(&lowered.values[*id].kind);
     let unread: Vec<ValueId> = lowered.order.iter().copied().filter(unread).collect();

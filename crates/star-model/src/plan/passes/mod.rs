@@ -13,7 +13,7 @@ use super::fold::Linear;
 use super::lowered::{Conv, Kind, Lowered};
 
 /// A pass by its name.
-pub(super) type Pass = (&'static str, fn(&mut Lowered));
+pub(super) type Pass = (&'static str, for<'a> fn(&mut Lowered<'a>));
 
 /// All passes in the order in which they are made.
 pub(super) const PASSES: [Pass; 9] = [
@@ -28,7 +28,7 @@ pub(super) const PASSES: [Pass; 9] = [
     ("a 1x1 convolution of upsampled maps goes before the upsampling", compose::convolve_before_upsampling),
 ];
 
-impl Lowered {
+impl Lowered<'_> {
     /// Makes all passes, then writes what is left over of norms, ReLUs and sums as convolutions.
     pub(super) fn rewrite(&mut self) -> Result<()> {
         for (_, pass) in PASSES {
@@ -44,8 +44,8 @@ impl Lowered {
             let one = |x: usize| Conv::of(Linear::diagonal(&vec![1.0; channels]), x, 1, 0);
             let conv = match &self.values[id].kind {
                 Kind::Affine(x, norm) => {
-                    let linear = Linear { bias: norm.shift.clone(), ..Linear::diagonal(&norm.scale) };
-                    Conv::of(linear, *x, 1, 0)
+                    let same = Linear::diagonal(&vec![1.0; channels]);
+                    Conv::of(same.then(&norm.scale, &norm.shift), *x, 1, 0)
                 }
                 Kind::Relu(x) => Conv { activation: crate::activation::Activation::Relu, ..one(*x) },
                 Kind::Add(a, b) => Conv { addend: Some(*b), ..one(*a) },

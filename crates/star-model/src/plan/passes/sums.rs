@@ -9,13 +9,12 @@ use crate::activation::Activation;
 pub(super) fn fold_norms(lowered: &mut Lowered) {
     let readers = lowered.readers();
     for id in lowered.order.clone() {
-        let Kind::Affine(x, norm) = &lowered.values[id].kind else { continue };
-        let (x, norm) = (*x, norm.clone());
-        if readers[x].len() != 1 {
+        let Kind::Affine(x, _) = lowered.values[id].kind else { continue };
+        let plain = |conv: &Conv| conv.is_linear() && conv.addend.is_none();
+        if readers[x].len() != 1 || !lowered.conv(x).is_some_and(plain) {
             continue;
         }
-        if let Some(conv) = lowered.conv(x).filter(|conv| conv.is_linear() && conv.addend.is_none()).cloned()
-        {
+        if let (Kind::Affine(_, norm), Kind::Conv(conv)) = (lowered.take(id), lowered.take(x)) {
             let linear = conv.linear.then(&norm.scale, &norm.shift);
             lowered.become_conv(id, x, Conv { linear, ..conv });
         }
@@ -27,19 +26,18 @@ pub(super) fn merge_sums(lowered: &mut Lowered) {
     let readers = lowered.readers();
     for id in lowered.order.clone() {
         let Kind::Add(a, b) = lowered.values[id].kind else { continue };
-        let free =
-            |id: ValueId| lowered.conv(id).filter(|conv| readers[id].len() == 1 && conv.is_linear()).cloned();
-        let (of_a, of_b) = (free(a), free(b));
-        if let Some(both) = of_a.as_ref().zip(of_b.as_ref()).and_then(|(a, b)| joined(a, b)) {
+        let free = |id: ValueId| lowered.conv(id).filter(|conv| readers[id].len() == 1 && conv.is_linear());
+        if let Some(both) = free(a).zip(free(b)).and_then(|(a, b)| joined(a, b)) {
             lowered.take(b);
             lowered.become_conv(id, a, both);
             continue;
         }
-        let alone = |conv: Option<Conv>| conv.filter(|conv| conv.addend.is_none());
-        if let Some(conv) = alone(of_b) {
-            lowered.become_conv(id, b, Conv { addend: Some(a), ..conv });
-        } else if let Some(conv) = alone(of_a) {
-            lowered.become_conv(id, a, Conv { addend: Some(b), ..conv });
+        let alone = |id: ValueId| free(id).is_some_and(|conv| conv.addend.is_none());
+        let onto = [(b, a), (a, b)].into_iter().find(|&(conv, _)| alone(conv));
+        if let Some((of, addend)) = onto
+            && let Kind::Conv(conv) = lowered.take(of)
+        {
+            lowered.become_conv(id, of, Conv { addend: Some(addend), ..conv });
         } else if let Some(kind) = upsampled_onto(lowered, &readers, b, a) {
             lowered.values[id].kind = kind;
         } else if let Some(kind) = upsampled_onto(lowered, &readers, a, b) {
@@ -49,7 +47,7 @@ pub(super) fn merge_sums(lowered: &mut Lowered) {
 }
 
 /// Two 1x1 convolutions of maps of one size, added up, as one.
-fn joined(a: &Conv, b: &Conv) -> Option<Conv> {
+fn joined<'a>(a: &Conv<'a>, b: &Conv<'a>) -> Option<Conv<'a>> {
     let fits = a.is_pointwise()
         && b.is_pointwise()
         && (a.prepare.is_none() || b.prepare.is_none())
@@ -61,7 +59,7 @@ fn joined(a: &Conv, b: &Conv) -> Option<Conv> {
     // What is prepared comes first.
     let (first, second) = if b.prepare.is_some() { (b, a) } else { (a, b) };
     Some(Conv {
-        linear: Linear::sum(&[&first.linear, &second.linear]),
+        linear: Linear::sum(vec![first.linear.clone(), second.linear.clone()]),
         sources: [&first.sources[..], &second.sources[..]].concat(),
         prepare: first.prepare.clone(),
         addend: a.addend.or(b.addend),
@@ -71,12 +69,12 @@ fn joined(a: &Conv, b: &Conv) -> Option<Conv> {
 }
 
 /// The upsampling `id` onto `base`, where nothing else reads it; it is gone then.
-fn upsampled_onto(
-    lowered: &mut Lowered,
+fn upsampled_onto<'a>(
+    lowered: &mut Lowered<'a>,
     readers: &[Vec<ValueId>],
     id: ValueId,
     base: ValueId,
-) -> Option<Kind> {
+) -> Option<Kind<'a>> {
     match lowered.values[id].kind {
         Kind::Bilinear { low, factor, base: None, activation: Activation::None }
             if readers[id].len() == 1 =>
@@ -93,17 +91,14 @@ pub(super) fn relus_behind(lowered: &mut Lowered) {
     let readers = lowered.readers();
     for id in lowered.order.clone() {
         let Kind::Relu(x) = lowered.values[id].kind else { continue };
-        if readers[x].len() != 1 {
+        let takes_it = matches!(lowered.values[x].kind, Kind::Conv(_) | Kind::Bilinear { .. });
+        if readers[x].len() != 1 || !takes_it {
             continue;
         }
-        let mut kind = lowered.values[x].kind.clone();
-        match &mut kind {
-            Kind::Conv(Conv { activation, .. }) | Kind::Bilinear { activation, .. } => {
-                *activation = Activation::Relu;
-            }
-            _ => continue,
+        let mut kind = lowered.take(x);
+        if let Kind::Conv(Conv { activation, .. }) | Kind::Bilinear { activation, .. } = &mut kind {
+            *activation = Activation::Relu;
         }
-        lowered.take(x);
         lowered.values[id].name = lowered.values[x].name.clone();
         lowered.values[id].kind = kind;
     }

@@ -53,7 +53,7 @@ fn whole(g: GraphBuilder) -> Network {
 
 /// The network after the first passes, up to and with the one whose name contains `last`; then those for heads, without which there
 /// is no program.
-fn rewritten(network: &Network, last: &str) -> Lowered {
+fn rewritten<'a>(network: &'a Network, last: &str) -> Lowered<'a> {
     let mut lowered = Lowered::new(network, Isa::Portable.kernels().unwrap().lanes()).unwrap();
     let count = 1 + PASSES.iter().position(|(name, _)| name.contains(last)).unwrap();
     PASSES[..count].iter().for_each(|(_, pass)| pass(&mut lowered));
@@ -69,7 +69,7 @@ fn is_conv(kind: &Kind) -> bool {
 }
 
 /// The first convolution that fits.
-fn find(lowered: &Lowered, which: impl Fn(&Conv) -> bool) -> Conv {
+fn find<'a>(lowered: &Lowered<'a>, which: impl Fn(&Conv<'a>) -> bool) -> Conv<'a> {
     lowered.convs().into_iter().filter_map(|id| lowered.conv(id)).find(|conv| which(conv)).unwrap().clone()
 }
 
@@ -273,7 +273,7 @@ fn a_residual_in_front_of_a_1x1_convolution_becomes_another_input_of_it() {
     let lowered = rewritten(&network, "one behind the other");
     // c of b is 16 x 8, c itself 16 x 16
     let both = find(&lowered, |conv| conv.sources.len() == 2);
-    assert_eq!((both.linear.inputs, both.addend, both.linear.outputs()), (8 + 16, None, 16));
+    assert_eq!((both.linear.inputs, both.addend, both.linear.outputs), (8 + 16, None, 16));
     assert_same(&network);
 }
 
