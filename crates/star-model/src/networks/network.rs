@@ -47,7 +47,7 @@ impl Network {
     }
 
     /// The value of one node.
-    pub(crate) fn value(&self, node: NodeId, images: &Tensor, train: bool) -> Result<Tensor> {
+    pub(super) fn value(&self, node: NodeId, images: &Tensor, train: bool) -> Result<Tensor> {
         self.check(images)?;
         let mut values = self.graph.run(&self.layers, images, train, &[node])?;
         values.pop().map_or_else(|| bail!("node {node} has no value"), Ok)

@@ -7,8 +7,7 @@ use super::head_gradients;
 use super::linear::{Finish, Input, Linear};
 use super::maps::{max_pool_back, upsample_back};
 use super::memory::Floats;
-use super::norm::Sums;
-use super::norm::totals;
+use super::norm::{Sums, totals};
 use super::parameters::Gradients;
 use super::plan::{Kind, Part, Term};
 use super::sums::{copied, mask, norm_sums, upsample_back as bilinear_back};
@@ -64,35 +63,21 @@ impl Back<'_, '_> {
                 self.heads(id, (heads, *activation), given, besides, gradients);
             }
             (Kind::Linear { parts, addend, convs }, Some(d)) => {
-                // Biases in front of a norm change nothing: their gradients are exactly 0.
-                let biased = pass.plan.norm_behind[id].is_none();
                 for part in parts {
                     self.weights(id, part, &d, gradients);
                     let weights = pass.weights(part, pass.plan.channels[id]);
                     self.pass_on(part.x, &d, pass.stride(id), &weights);
                 }
-                for &conv in convs {
-                    let bias = if biased {
-                        bias_gradient(&d, pass.stride(id), conv.outputs)
-                    } else {
-                        vec![0.0; conv.outputs]
-                    };
-                    gradients.bias(conv, bias);
-                }
+                let bias = self.bias(id, &d);
+                convs.iter().for_each(|&conv| gradients.bias(conv, bias.clone()));
                 if let Some(addend) = addend {
                     self.give(*addend, d);
                 }
             }
             (&Kind::Window { conv, kernel, stride, x }, Some(d)) => {
                 let window = pass.window(id, conv, kernel, stride, x);
-                let biased = pass.plan.norm_behind[id].is_none();
-                let bias = if biased {
-                    bias_gradient(&d, pass.stride(id), conv.outputs)
-                } else {
-                    vec![0.0; conv.outputs]
-                };
                 let weight = window.weight_gradient(passes, &pass.input(x, &self.kept), &d);
-                gradients.conv(conv, (weight, bias));
+                gradients.conv(conv, (weight, self.bias(id, &d)));
                 if matches!(pass.plan.kinds[x], Kind::Image { .. }) {
                     self.waiting[x] -= 1;
                 } else {
@@ -213,7 +198,16 @@ impl Back<'_, '_> {
         }
     }
 
-    /// The maps of stage, given the gradients by what the network returned and, from the next stage, by the maps themselves.
+    /// The gradient of the biases behind value `id`, whose own is `d`. In front of a norm biases change nothing: exactly 0.
+    fn bias(&self, id: NodeId, d: &[f32]) -> Vec<f32> {
+        let (plan, stride) = (self.pass.plan, self.pass.stride(id));
+        match plan.norm_behind[id] {
+            Some(_) => vec![0.0; plan.channels[id]],
+            None => totals(d, stride).into_iter().take(plan.channels[id]).map(|sum| sum as f32).collect(),
+        }
+    }
+
+    /// The maps of a stage, given the gradients by what the network returned and, from the next stage, by the maps themselves.
     fn heads(
         &mut self,
         id: NodeId,
@@ -230,15 +224,10 @@ impl Back<'_, '_> {
         let inputs = input.len;
         let gradient = weight_gradient(pass.passes, &d, layout.channels, &input);
         for slice in &heads.slices {
-            let first = pass.head_place(slice);
+            let first = pass.shared.place(slice.maps);
             gradients.conv(slice.conv, gradient.part(first..first + slice.conv.outputs, 0..inputs));
         }
         let (weights, _) = pass.head_weights(heads);
         self.pass_on(heads.x, &d, layout.channels, &weights);
     }
-}
-
-/// The sums over all pixels of the gradient `d`, with `stride` floats a pixel.
-fn bias_gradient(d: &[f32], stride: usize, outputs: usize) -> Vec<f32> {
-    totals(d, stride).into_iter().take(outputs).map(|sum| sum as f32).collect()
 }

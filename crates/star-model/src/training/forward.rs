@@ -70,7 +70,7 @@ impl Shared {
     }
 
     /// Where maps lie among the channels of a stage's.
-    fn place(&self, which: WhichMaps) -> usize {
+    pub(super) fn place(&self, which: WhichMaps) -> usize {
         match which {
             WhichMaps::Heat => 0,
             WhichMaps::Points => self.layout.heat,
@@ -368,11 +368,6 @@ impl<'a> Pass<'a> {
             biases[first..][..conv.outputs].copy_from_slice(self.passes.values[conv.bias]);
         }
         (weights, biases)
-    }
-
-    /// Where the maps of a head begin.
-    pub(super) fn head_place(&self, slice: &Slice) -> usize {
-        self.shared.place(slice.maps)
     }
 
     fn head_products(&self, id: NodeId, heads: &Part, kept: &Kept) -> Floats {

@@ -44,15 +44,15 @@ const SMALL: Case = Case {
     keypoints: 5,
     attention: true,
     coord_conv: true,
-    tolerance: 3e-3,
+    tolerance: 1e-3,
 };
 
 /// Window by window and in tiles, one keypoint and whole registers of them, odd maps and maps of one pixel, with and without each
 /// part of the network, pixels for several blocks and slices. In `f32` a value near 0 falls on the other side of a ReLU now and
-/// then, which the smaller cases are too small for.
+/// then, in candle's operations too: the numbers of images are such that it does not happen in the smaller cases.
 const CASES: [Case; 12] = [
     SMALL,
-    Case { attention: false, images: 1, ..SMALL },
+    Case { attention: false, ..SMALL },
     Case { coord_conv: false, images: 3, ..SMALL },
     Case { attention: false, coord_conv: false, images: 3, ..SMALL },
     Case { keypoints: 3, images: 3, ..SMALL },
@@ -60,7 +60,7 @@ const CASES: [Case; 12] = [
     Case { keypoints: 16, ..SMALL },
     Case { keypoints: 98, size: 24, images: 1, ..SMALL },
     Case { channels: 64, size: 40, images: 1, ..SMALL },
-    Case { levels: 2, images: 8, tolerance: 3e-2, ..SMALL },
+    Case { levels: 2, images: 7, ..SMALL },
     Case { channels: 64, levels: 3, size: 64, images: 3, tolerance: 0.2, ..SMALL },
     // no whole registers
     Case { channels: 20, stem: 6, ..SMALL },
