@@ -290,6 +290,7 @@ fn arguments_that_do_not_fit_are_refused_with_what_to_do() {
         (with(&["--shard", "3/3"]), "the last is 2"),
         (with(&["--shard", "x"]), "such as 0/8"),
         (with(&["face.png"]), "cannot be used with"),
+        (with(&["--precision", "bf16"]), "cannot be used with"),
         (vec!["predict", "--weights", "weights", "--input", "shards"], "--output"),
         (vec!["predict", "--weights", "weights"], "IMAGE"),
     ] {

@@ -12,9 +12,9 @@ use crate::{Face, Predictor};
 /// Predicts in the images `paths`, EXIF orientation honoured, one a thread on `workers` threads. Faces are looked for, unless `boxes`
 /// gives them.
 ///
-/// `finish` gets an image, and what is wrong with its file, with its faces on the thread that predicted them, such as to draw them; what it returns comes to `each` in
-/// the order of `paths`, or else the reason why an image could not be predicted in. The work ends when `each` returns an error. Few
-/// images are in memory at a time, see [`map_ordered`].
+/// `finish` gets an image, and what is wrong with its file, with its faces on the thread that predicted them, such as to draw them; what it
+/// returns comes to `each` in the order of `paths`, or else the reason why an image could not be predicted in. The work ends when `each`
+/// returns an error. Few images are in memory at a time, see [`map_ordered`].
 ///
 /// # Errors
 /// The one that `each` returned.

@@ -34,8 +34,8 @@ pub struct PredictArgs {
     /// File for the JSON, `-` for standard output [default: standard output unless --out is given; a summary on a terminal]
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
-    /// What the network's 1x1 convolutions are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16 and moves landmarks by
-    /// some hundredths of a pixel of the network's input
+    /// What the network's 1x1 convolutions are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16; the
+    /// landmarks of the built-in weights then move by about a hundredth of a pixel
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     pub precision: PrecisionName,
     /// Smallest detection score that counts as a face: lower finds more faces and more that are none
@@ -43,8 +43,9 @@ pub struct PredictArgs {
     pub min_score: f64,
     /// Where no face is surely upright, look for faces that are tilted by more than 30 degrees, lie on their side or on their head
     ///
-    /// Such an image, and one without any face or with faces of a score below 8 alone, takes the detector twelve times as long: 0.45 s instead of 0.04 s for 640 x 480 pixels on
-    /// one core. More looks also find more that is no face: most of that has a score below 6 (--min-score).
+    /// Such an image, and one without any face or with faces of a score below 8 alone, takes the detector twelve times as long: 0.45 s
+    /// instead of 0.04 s for 640 x 480 pixels on one core. More looks also find more that is no face: most of that has a
+    /// score below 6 (--min-score).
     #[arg(long)]
     pub turned: bool,
     /// Make 68 points of faces with 98

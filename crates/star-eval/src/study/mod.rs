@@ -59,8 +59,8 @@ impl Results {
     /// Measures `cases` under `metrics`.
     ///
     /// # Errors
-    /// [`Error::Empty`] without normalizers or cases (a normalizer after the first that does not fit a case is left out and noted); as [`Evaluation::add_case`], naming the case, and as the parts that covariances go
-    /// into.
+    /// [`Error::Empty`] without normalizers or cases (a normalizer after the first that does not fit a case is left out and noted); as
+    /// [`Evaluation::add_case`], naming the case, and as the parts that covariances go into.
     pub fn new(metrics: &MetricSet, cases: &[Case]) -> Result<Self> {
         let Some(first) = metrics.normalizers.first() else {
             return Err(Error::Empty { what: "list of normalizers", hint: "name at least one" });
