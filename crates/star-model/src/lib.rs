@@ -31,6 +31,9 @@ pub use heatmap_activation::HeatmapActivation;
 pub use init::Parameters;
 pub use input::{ChannelOrder, InputSpec, MAP_STRIDE};
 pub use model::{AuxMaps, LandmarkModel, Stage};
-pub use networks::{HrNet, HrNetConfig, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig};
+pub use networks::{
+    HrNet, HrNetConfig, LightPyramid, LightPyramidConfig, SlimHourglassConfig, StackedHourglass,
+    StackedHourglassConfig,
+};
 pub use plan::{CompileOptions, CompiledModel, Isa, Moments, Precision, StepTime, gemm_peak};
 pub use process_group::AllReduce;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use star_model::checkpoint::{self, Architecture, Folder, Tensors, Which};
-use star_model::{Parameters, SlimHourglassConfig, StackedHourglassConfig};
+use star_model::{LightPyramidConfig, Parameters, SlimHourglassConfig, StackedHourglassConfig};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -72,6 +72,28 @@ fn a_stem_of_its_own_is_read_off_the_tensors() {
     assert_eq!((found.stem, found.hourglass.channels, found.face_scale), (12, 8, 1.0));
     let wider = Architecture::SlimHourglass(SlimHourglassConfig { stem: 16, ..found.clone() });
     assert!(wider.check(&tensors).unwrap_err().to_string().contains("pre.0.conv.weight"));
+}
+
+#[test]
+fn a_light_pyramids_shape_is_read_off_its_tensors() {
+    let config = LightPyramidConfig {
+        stem: 8,
+        levels: vec![8, 12, 20],
+        blocks: vec![1, 3, 2],
+        channels: 24,
+        image_size: 64,
+        ..LightPyramidConfig::standard(5)
+    };
+    let drawn = Architecture::LightPyramid(config);
+    let parameters = Parameters::new(1);
+    drawn.build(parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+    let mut tensors: Tensors =
+        parameters.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+    drawn.check(&tensors).unwrap();
+    assert_eq!(Architecture::infer(tensors.clone(), 64).unwrap().0, drawn);
+    tensors.remove("up.0.lateral.conv.weight");
+    let message = Architecture::infer(tensors, 64).unwrap_err().to_string();
+    assert!(message.contains("up.0.lateral.conv.weight"), "{message}");
 }
 
 #[test]

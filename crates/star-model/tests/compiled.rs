@@ -9,8 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use star_loss::moments;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE, Which};
 use star_model::{
-    CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, Parameters,
-    Precision, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig, Stage,
+    CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, LightPyramid,
+    LightPyramidConfig, Parameters, Precision, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig,
+    Stage,
 };
 
 /// Largest absolute difference from the reference, for maps and landmarks alike.
@@ -181,6 +182,32 @@ fn an_hrnet_agrees_with_its_layers_on_every_instruction_set() {
             let found = compiled.moments(&x).unwrap();
             let means = moments::soft_argmax(&layers[0].heatmaps).unwrap();
             assert_close(&format!("{activation:?}"), &found.means, &means, LANDMARKS);
+        }
+    }
+}
+
+#[test]
+fn a_light_pyramid_agrees_with_its_layers_on_every_instruction_set() {
+    let base = LightPyramidConfig {
+        stem: 6,
+        levels: vec![10, 12, 20],
+        blocks: vec![2, 1, 2],
+        channels: 12,
+        image_size: 96,
+        ..LightPyramidConfig::standard(7)
+    };
+    for (kernel, expansion) in [(3, 4), (5, 1), (7, 2)] {
+        let config = LightPyramidConfig { kernel, expansion, ..base.clone() };
+        let parameters = Parameters::new(12);
+        let model = LightPyramid::new(&config, parameters.var_builder(DType::F32, &Device::Cpu)).unwrap();
+        for _ in 0..3 {
+            model.forward_t(&images(2, config.image_size), true).unwrap();
+        }
+        let x = images(3, config.image_size);
+        let layers = model.forward_t(&x, false).unwrap();
+        for isa in isas() {
+            let compiled = model.compile_with(&options(isa)).unwrap();
+            assert_stages_agree(&compiled.forward_t(&x, false).unwrap(), &layers);
         }
     }
 }

@@ -10,7 +10,8 @@ use candle_core::{DType, Device, Tensor};
 use star_loss::moments::soft_argmax;
 use star_model::checkpoint::{Architecture, Folder, FolderConfig, Provenance, Which};
 use star_model::{
-    HeatmapActivation, HrNetConfig, Parameters, SlimHourglassConfig, StackedHourglassConfig, onnx,
+    HeatmapActivation, HrNetConfig, LightPyramidConfig, Parameters, SlimHourglassConfig,
+    StackedHourglassConfig, onnx,
 };
 
 /// Largest absolute difference of landmarks, and of maps relative to their largest value.
@@ -157,6 +158,15 @@ fn an_hrnet_runs_elsewhere_with_every_activation() {
         let folder = drawn(Architecture::HrNet(HrNetConfig { activation, ..thin() }), 3);
         assert_same(&folder, &noise(2, 64, 4));
     }
+}
+
+#[test]
+fn a_light_pyramid_runs_elsewhere() {
+    if !runtime_is_there() {
+        return;
+    }
+    let config = LightPyramidConfig { image_size: 64, ..LightPyramidConfig::standard(5) };
+    assert_same(&drawn(Architecture::LightPyramid(config), 3), &noise(2, 64, 4));
 }
 
 #[test]

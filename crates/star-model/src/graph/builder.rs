@@ -66,6 +66,12 @@ impl GraphBuilder {
         self.push(op, vec![x], place, channels, side)
     }
 
+    /// A convolution of each channel by itself; maps that a stride divides.
+    pub(crate) fn depthwise(&mut self, x: NodeId, place: &str, kernel: usize, stride: usize) -> NodeId {
+        let side = self.side(x).div_ceil(stride);
+        self.push(Op::Depthwise { kernel, stride }, vec![x], place, self.channels(x), side)
+    }
+
     pub(crate) fn norm(&mut self, x: NodeId, place: &str) -> NodeId {
         self.like(x, Op::BatchNorm, vec![x], place)
     }

@@ -33,6 +33,9 @@ impl Layers {
                     let inputs = graph.input_channels(node);
                     Some(Layer::Conv2d(make(inputs, node.channels, kernel, stride, place())?))
                 }
+                &Op::Depthwise { kernel, stride } => {
+                    Some(Layer::Conv2d(Conv2d::depthwise(node.channels, kernel, stride, place())?))
+                }
                 Op::BatchNorm => Some(Layer::BatchNorm(BatchNorm::new(node.channels, place())?)),
                 Op::Gate { edges } => {
                     Some(Layer::Gate(Gating::new(node.channels, edges, vb.dtype(), vb.device())?))

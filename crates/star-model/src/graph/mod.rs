@@ -27,6 +27,8 @@ pub(crate) enum Op {
     Image,
     /// A convolution with "same" padding of `kernel / 2`; `weight` and, where it has one, `bias`.
     Conv2d { kernel: usize, stride: usize, bias: bool },
+    /// A convolution of each channel by itself, no bias, with "same" padding of `kernel / 2`, which is odd; `weight`.
+    Depthwise { kernel: usize, stride: usize },
     /// By the batch's statistics in training, by the running ones otherwise; `weight`, `bias`, `running_mean`, `running_var`.
     BatchNorm,
     /// `max(x, 0)`.
@@ -119,6 +121,7 @@ impl Graph {
                 let side = kernel * node.side;
                 (self.input_channels(node) * node.channels * side * side) as u64
             }
+            Op::Depthwise { kernel, .. } => (node.channels * (kernel * node.side).pow(2)) as u64,
             _ => 0,
         }
     }
@@ -136,6 +139,7 @@ impl Graph {
                 let weight = named("weight", vec![node.channels, self.input_channels(node), kernel, kernel]);
                 std::iter::once(weight).chain(bias.then(|| named("bias", vec![node.channels]))).collect()
             }
+            Op::Depthwise { kernel, .. } => vec![named("weight", vec![node.channels, 1, kernel, kernel])],
             Op::BatchNorm => ["weight", "bias", "running_mean", "running_var"]
                 .map(|name| named(name, vec![node.channels]))
                 .to_vec(),

@@ -71,7 +71,9 @@ impl Values<'_> {
         match &node.op {
             Op::Image => Ok(images.clone()),
             // Maps may have another type than the activations, which have that of the images.
-            Op::Conv2d { .. } => self.layers.conv(id)?.forward(&x.to_dtype(images.dtype())?),
+            Op::Conv2d { .. } | Op::Depthwise { .. } => {
+                self.layers.conv(id)?.forward(&x.to_dtype(images.dtype())?)
+            }
             Op::BatchNorm => self.layers.norm(id)?.forward_t(x, self.train),
             Op::Relu => relu(x),
             Op::MaxPool => max_pool_2x2(x),

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::hourglass::config::{SlimHourglassConfig, StackedHourglassConfig};
 use super::hrnet::config::HrNetConfig;
+use super::light_pyramid::config::LightPyramidConfig;
 use super::network::Network;
-use super::{hourglass, hrnet};
+use super::{hourglass, hrnet, light_pyramid};
 use crate::builder::{Builder, TrainingOptions};
 use crate::checkpoint::{Tensors, fit};
 use crate::graph::Graph;
@@ -56,6 +57,8 @@ pub enum Architecture {
     /// [`HrNet`](crate::HrNet).
     #[serde(rename = "hrnet")]
     HrNet(HrNetConfig),
+    /// [`LightPyramid`](crate::LightPyramid).
+    LightPyramid(LightPyramidConfig),
 }
 
 impl Architecture {
@@ -70,6 +73,8 @@ impl Architecture {
         let (found, tensors) = if hrnet::names::is_hrnet(&tensors) {
             let tensors = hrnet::names::to_internal_keys(tensors);
             (Self::HrNet(hrnet::names::infer(&tensors, image_size)?), tensors)
+        } else if light_pyramid::names::is_light_pyramid(&tensors) {
+            (Self::LightPyramid(light_pyramid::names::infer(&tensors, image_size)?), tensors)
         } else {
             (hourglass::names::infer_any(&tensors, image_size)?, tensors)
         };
@@ -82,6 +87,7 @@ impl Architecture {
             Self::StackedHourglass(config) => Box::new(SlimHourglassConfig::from(config.clone())),
             Self::SlimHourglass(config) => Box::new(config.clone()),
             Self::HrNet(config) => Box::new(config.clone()),
+            Self::LightPyramid(config) => Box::new(config.clone()),
         }
     }
 
@@ -144,7 +150,7 @@ impl Architecture {
         match self {
             Self::StackedHourglass(config) => Some(config),
             Self::SlimHourglass(config) => Some(&config.hourglass),
-            Self::HrNet(_) => None,
+            Self::HrNet(_) | Self::LightPyramid(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod architecture;
 pub(crate) mod hourglass;
 pub(crate) mod hrnet;
+pub(crate) mod light_pyramid;
 mod network;
 
 pub use architecture::Architecture;
@@ -10,4 +11,6 @@ pub use hourglass::StackedHourglass;
 pub use hourglass::config::{SlimHourglassConfig, StackedHourglassConfig};
 pub use hrnet::HrNet;
 pub use hrnet::config::HrNetConfig;
+pub use light_pyramid::LightPyramid;
+pub use light_pyramid::config::LightPyramidConfig;
 pub(crate) use network::Network;

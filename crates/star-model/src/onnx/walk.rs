@@ -76,7 +76,8 @@ impl Walk<'_, '_> {
     fn plain(&mut self, node: &Node, inputs: &[&str]) -> Result<String> {
         let (writer, x) = (&mut *self.writer, inputs.first().copied().unwrap_or_default());
         Ok(match &node.op {
-            Op::Conv2d { stride, .. } => writer.conv(x, &node.place, *stride)?,
+            Op::Conv2d { stride, .. } => writer.conv(x, &node.place, *stride, 1)?,
+            Op::Depthwise { stride, .. } => writer.conv(x, &node.place, *stride, node.channels)?,
             Op::BatchNorm => writer.batch_norm(x, &node.place)?,
             Op::Relu => writer.relu(x),
             Op::MaxPool => writer.max_pool(x),
@@ -94,7 +95,7 @@ impl Walk<'_, '_> {
                 let shape = [node.channels, edges.len(), 1, 1];
                 let matrix = writer.constant("e2h_transform.weight", &shape, matrix);
                 let bias = writer.constant("e2h_transform.bias", &[node.channels], bias);
-                let on_edges = writer.conv_by(inputs[2], &matrix, Some(&bias), (1, 1));
+                let on_edges = writer.conv_by(inputs[2], &matrix, Some(&bias), (1, 1), 1);
                 let mask = writer.node("Mul", &[&on_edges, inputs[1]]);
                 writer.node("Mul", &[&mask, x])
             }
@@ -141,7 +142,7 @@ impl Walk<'_, '_> {
         for (i, (part, channels)) in parts.iter().enumerate() {
             let slice = weight.narrow(1, first, *channels)?.contiguous()?;
             let slice = self.writer.add(&format!("{}.weight.{i}", node.place), &slice)?;
-            let y = self.writer.conv_by(part, &slice, bias.take().as_deref(), size);
+            let y = self.writer.conv_by(part, &slice, bias.take().as_deref(), size, 1);
             first += channels;
             sum = Some(sum.map_or(y.clone(), |sum: String| self.writer.sum(&sum, &y)));
         }

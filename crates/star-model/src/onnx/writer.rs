@@ -144,11 +144,11 @@ impl<'a> Writer<'a> {
     }
 
     /// The convolution whose parameters lie under `name`, bias where there is one, "same" padding.
-    pub(super) fn conv(&mut self, x: &str, name: &str, stride: usize) -> Result<String> {
+    pub(super) fn conv(&mut self, x: &str, name: &str, stride: usize, groups: usize) -> Result<String> {
         let weight = self.weight(&format!("{name}.weight"))?;
         let kernel = self.tensor(&weight)?.dim(2)?;
         let bias = self.bias(name)?;
-        Ok(self.conv_by(x, &weight, bias.as_deref(), (kernel, stride)))
+        Ok(self.conv_by(x, &weight, bias.as_deref(), (kernel, stride), groups))
     }
 
     /// The bias under `name`, where there is one.
@@ -164,13 +164,17 @@ impl<'a> Writer<'a> {
         weight: &str,
         bias: Option<&str>,
         (kernel, stride): (usize, usize),
+        groups: usize,
     ) -> String {
         let pad = (kernel / 2) as i64;
-        let attributes = vec![
+        let mut attributes = vec![
             ints("kernel_shape", &[kernel as i64; 2]),
             ints("strides", &[stride as i64; 2]),
             ints("pads", &[pad; 4]),
         ];
+        if groups > 1 {
+            attributes.push(int("group", groups as i64));
+        }
         let inputs: Vec<&str> = [x, weight].into_iter().chain(bias).collect();
         self.node_with("Conv", &inputs, attributes)
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::kernels::pixels::pair;
+use super::memory::{Buffer, aligned};
 use super::ops::panels::Panels;
 use crate::layers::Conv2d;
 use crate::norm::{BatchNorm, EPS};
@@ -261,6 +262,19 @@ impl Numbers {
             let weight = |input: usize| self.weights[output * self.inputs + input] as f32;
             pair(weight(input), if both { weight(input + 1) } else { 0.0 })
         })
+    }
+
+    /// A convolution of each channel by itself: `[kernel, kernel, channels]`, then the biases, `channels` padded with zeros to `padded`.
+    pub(super) fn pack_depthwise(&self, padded: usize) -> Buffer {
+        let area = self.kernel * self.kernel;
+        let mut taps = vec![0.0; (area + 1) * padded];
+        for (c, (row, &bias)) in self.rows().zip(&self.bias).enumerate() {
+            row.iter()
+                .chain([&bias])
+                .enumerate()
+                .for_each(|(tap, &value)| taps[tap * padded + c] = value as f32);
+        }
+        aligned(&taps)
     }
 
     /// Packed for Winograd's F(4x4, 3x3).

@@ -41,11 +41,22 @@ pub(super) struct Conv<'a> {
     pub(super) multiplications: u64,
 }
 
+/// `activation(linear(x))` of each channel by itself: a `linear` of one input.
+#[derive(Clone)]
+pub(super) struct Depthwise<'a> {
+    pub(super) linear: Linear<'a>,
+    pub(super) x: ValueId,
+    pub(super) stride: usize,
+    pub(super) activation: Activation,
+    pub(super) multiplications: u64,
+}
+
 /// How a value is made.
 #[derive(Clone)]
 pub(super) enum Kind<'a> {
     Image,
     Conv(Conv<'a>),
+    Depthwise(Depthwise<'a>),
     /// A batch norm: `scale x + shift` a channel.
     Affine(ValueId, Prepare),
     Relu(ValueId),
@@ -107,7 +118,8 @@ impl Kind<'_> {
             Self::Conv(conv) | Self::Maps { raw: conv, .. } => {
                 conv.sources.iter().map(|source| source.x).chain(conv.addend).collect()
             }
-            Self::Affine(x, _)
+            Self::Depthwise(Depthwise { x, .. })
+            | Self::Affine(x, _)
             | Self::Relu(x)
             | Self::MaxPool(x)
             | Self::Heatmaps(x, _)
@@ -166,6 +178,11 @@ impl<'a> Lowered<'a> {
                     let linear = Linear::of(layers.conv(id)?)?;
                     Kind::Conv(Conv::of(linear, input(0), *stride, graph.macs(node)))
                 }
+                &Op::Depthwise { stride, .. } => {
+                    let (linear, activation) = (Linear::of(layers.conv(id)?)?, Activation::None);
+                    let (x, multiplications) = (input(0), graph.macs(node));
+                    Kind::Depthwise(Depthwise { linear, x, stride, activation, multiplications })
+                }
                 Op::BatchNorm => {
                     let (scale, shift) = scale_shift(layers.norm(id)?)?;
                     Kind::Affine(input(0), Prepare { scale, shift })
@@ -220,11 +237,11 @@ impl<'a> Lowered<'a> {
         std::mem::replace(&mut self.values[id].kind, Kind::Gone)
     }
 
-    /// Makes `to` what `from` is, under the name of `from`, which is gone then.
-    pub(super) fn become_conv(&mut self, to: ValueId, from: ValueId, conv: Conv<'a>) {
+    /// Makes `to` a value of this kind under the name of `from`, which is gone then.
+    pub(super) fn replace(&mut self, to: ValueId, from: ValueId, kind: Kind<'a>) {
         self.values[from].kind = Kind::Gone;
         self.values[to].name = self.values[from].name.clone();
-        self.values[to].kind = Kind::Conv(conv);
+        self.values[to].kind = kind;
     }
 
     /// Adds a value that is computed just before `id`.

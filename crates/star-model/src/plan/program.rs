@@ -50,6 +50,17 @@ pub(super) enum Op {
         residual: Addend,
         activation: Activation,
     },
+    /// Convolution of each channel by itself, by weights `[kernel, kernel, channels]` and biases.
+    Depthwise {
+        input: usize,
+        height: usize,
+        width: usize,
+        channels: usize,
+        kernel: usize,
+        stride: usize,
+        taps: Buffer,
+        activation: Activation,
+    },
     /// 2x2 max-pooling to this height and width.
     MaxPool { input: usize, height: usize, width: usize, channels: usize },
     /// Adds the nearest upsampling of an input of this height and width to the output.
@@ -136,6 +147,7 @@ impl Program {
                     Op::Pointwise { panels, .. }
                     | Op::Winograd { panels, .. }
                     | Op::Window { panels, .. } => panels.bytes(),
+                    Op::Depthwise { taps, .. } => taps.bytes(),
                     _ => 0,
                 })
                 .sum::<usize>()

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::kernels::Kernels;
 use super::memory::Buffer;
+use super::ops::depthwise::Windows;
 use super::ops::pointwise::{Pointwise, Residual, Source};
 use super::ops::stem::Stem;
 use super::ops::team::Team;
@@ -103,6 +104,18 @@ impl Program {
                 let input = slots[*input].get(height * width * channels);
                 Window { input, height, width, channels, kernel, stride, panels, residual, activation }
                     .run(machine, out);
+            }
+            Op::Depthwise { input, height, width, channels, kernel, stride, taps, activation } => {
+                let (height, width, channels, kernel, stride) =
+                    (*height, *width, *channels, *kernel, *stride);
+                let input = slots[*input].get(height * width * channels);
+                let taps = taps.get((kernel * kernel + 1) * channels);
+                Windows { input, height, width, channels, kernel, stride }.run(
+                    machine,
+                    taps,
+                    *activation,
+                    out,
+                );
             }
             Op::MaxPool { input, height, width, channels } => {
                 let input = slots[*input].get(4 * height * width * channels);

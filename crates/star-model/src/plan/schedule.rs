@@ -179,6 +179,15 @@ impl Scheduler<'_> {
                 return Ok(());
             }
             Kind::Conv(conv) => self.conv(id, name, conv)?,
+            Kind::Depthwise(conv) => {
+                let x = self.place(conv.x)?;
+                let out = self.make(id, x.stride);
+                let taps = conv.linear.numbers()?.pack_depthwise(x.stride);
+                let (input, height, width, channels) = (x.slot, x.side, x.side, x.stride);
+                let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
+                let op = Op::Depthwise { input, height, width, channels, kernel, stride, taps, activation };
+                self.push(name, op, out, conv.multiplications);
+            }
             Kind::MaxPool(x) => {
                 let x = self.place(*x)?;
                 let out = self.make(id, x.stride);

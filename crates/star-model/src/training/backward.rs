@@ -84,6 +84,12 @@ impl Back<'_, '_> {
                     self.give(x, window.input_gradient(passes, &d, pass.stride(x)));
                 }
             }
+            (&Kind::Depthwise { conv, kernel, stride, x }, Some(d)) => {
+                let depthwise = pass.depthwise(id, conv, kernel, stride, x);
+                let weight = depthwise.weight_gradient(passes, &pass.input(x, &self.kept), &d);
+                gradients.conv(conv, (weight, self.bias(id, &d)));
+                self.give(x, depthwise.input_gradient(passes, &d, pass.stride(x)));
+            }
             (Kind::Norm { x, at }, Some(mut d)) => {
                 let around = self.values[*x].take();
                 if let Some((values, norm)) = pass.normed(id, &self.kept) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
+use super::depthwise::Depthwise;
 use super::heads::{self, Gates, Heads, KeptMaps, Stage};
 use super::linear::{Finish, Input, Linear};
 use super::maps::{max_pool, upsample_add};
@@ -189,6 +190,10 @@ impl<'a> Pass<'a> {
                 let y = window.forward(passes, &self.input(x, kept), passes.values[conv.bias]);
                 kept.values[id] = Some(y);
             }
+            &Kind::Depthwise { conv, kernel, stride, x } => {
+                let y = self.depthwise(id, conv, kernel, stride, x).forward(passes, &self.input(x, kept));
+                kept.values[id] = Some(y);
+            }
             Kind::Norm { x, at } => self.ensure_norm(*x, *at, kept),
             Kind::Sum { terms, relu } => {
                 for term in terms {
@@ -268,6 +273,19 @@ impl<'a> Pass<'a> {
             stride,
             weight: self.passes.values[conv.weight],
         }
+    }
+
+    /// The convolution of each channel by itself that makes value `id` of `x`.
+    pub(super) fn depthwise(
+        &self,
+        id: NodeId,
+        conv: ConvAt,
+        kernel: usize,
+        stride: usize,
+        x: NodeId,
+    ) -> Depthwise<'a> {
+        let weight = self.passes.values[conv.weight];
+        Depthwise { from: self.size(x), to: self.size(id), kernel, stride, weight }
     }
 
     /// The input of norm `id`, and the norm.

@@ -8,6 +8,7 @@
 //! Results do not depend on the number of threads: sums over pixels are taken in blocks of fixed size.
 
 mod backward;
+mod depthwise;
 mod forward;
 mod head_gradients;
 mod heads;

@@ -10,13 +10,15 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::Plan;
 use super::token::forward_on;
 use crate::builder::Builder;
+use crate::checkpoint::Architecture;
 use crate::gradient_check::noise;
 use crate::graph::Graph;
 use crate::networks::{Network, hourglass, hrnet};
 use crate::plan::Isa;
 use crate::process_group::{ProcessGroup, tests::pair};
 use crate::{
-    HeatmapActivation, HrNetConfig, InputSpec, Parameters, SlimHourglassConfig, StackedHourglassConfig, Stage,
+    HeatmapActivation, HrNetConfig, InputSpec, LightPyramidConfig, Parameters, SlimHourglassConfig,
+    StackedHourglassConfig, Stage,
 };
 
 /// What a network is tried on.
@@ -68,6 +70,9 @@ const CASES: [Case; 12] = [
 
 /// Norm of the difference of maps and of statistics over their norm.
 const TOLERANCE: f64 = 2e-4;
+
+/// Numbers of images and sides of windows for which no value of a light pyramid does.
+const PYRAMIDS: [(usize, usize); 4] = [(1, 3), (3, 5), (2, 7), (9, 3)];
 
 /// Numbers of images for which no value of an HRNet falls on the other side of a ReLU, and [`Case::tolerance`] for them.
 const HRNETS: [usize; 2] = [1, 4];
@@ -298,6 +303,44 @@ fn an_hrnets_maps_gradients_and_statistics_are_those_of_the_layers() {
             let ([maps, statistics], (gradient, name)) =
                 (errors(&ours, &expected), worst_gradient(&ours, &expected));
             println!("{images}: {maps:e} {statistics:e} {gradient:e} {name}");
+            assert!(gradient <= HRNET, "{}, {images} images: {name} off by {gradient:e}", isa.name());
+            assert!(maps.max(statistics) <= TOLERANCE, "{}, {images}: {maps:e}, {statistics:e}", isa.name());
+        }
+    }
+}
+
+/// A light pyramid whose widths are no whole registers.
+fn light_pyramid(dtype: DType, images: usize, kernel: usize) -> Net {
+    let config = LightPyramidConfig {
+        stem: 6,
+        levels: vec![6, 10],
+        blocks: vec![1, 2],
+        channels: 8,
+        image_size: 32,
+        kernel,
+        ..LightPyramidConfig::standard(5)
+    };
+    let pixels = noise(&[images, 3, 32, 32], 7).to_dtype(dtype).unwrap();
+    Net::of(
+        Architecture::LightPyramid(config.clone()).graph().unwrap(),
+        config.input(),
+        pixels,
+        [0, images],
+        None,
+    )
+}
+
+#[test]
+fn a_light_pyramids_maps_gradients_and_statistics_are_those_of_the_layers() {
+    for (images, kernel) in PYRAMIDS {
+        let net = |dtype: DType| light_pyramid(dtype, images, kernel);
+        let expected = net(DType::F64).step(layers);
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let ours =
+                net(DType::F32).step(|network, images| forward_on(isa, network, plan(network), images));
+            let ([maps, statistics], (gradient, name)) =
+                (errors(&ours, &expected), worst_gradient(&ours, &expected));
+            println!("{images}, {kernel}: {maps:e} {statistics:e} {gradient:e} {name}");
             assert!(gradient <= HRNET, "{}, {images} images: {name} off by {gradient:e}", isa.name());
             assert!(maps.max(statistics) <= TOLERANCE, "{}, {images}: {maps:e}, {statistics:e}", isa.name());
         }

@@ -7,6 +7,7 @@ use super::weight_gradient::{SLICE, SLICES, added};
 use super::{Maps, Passes};
 use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
+use crate::plan::memory::Buffer;
 use crate::plan::ops::Machine;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
@@ -133,20 +134,10 @@ impl Window<'_> {
         let shared = Shared::new(&mut out);
         passes.each_image(self.from.images, |n, machine, scratch| {
             let d = &d[n * image..][..image];
-            let spread = self.from.image() * depth;
             let input = if self.stride == 1 {
                 d
             } else {
-                // Between the outputs of a convolution with a stride lie those that it left out.
-                let all = scratch.take(spread);
-                all.fill(0.0);
-                for (y, row) in d.chunks_exact(self.to.width * depth).enumerate() {
-                    let line = &mut all[y * self.stride * self.from.width * depth..];
-                    for (to, pixel) in line.chunks_mut(self.stride * depth).zip(row.chunks_exact(depth)) {
-                        to[..depth].copy_from_slice(pixel);
-                    }
-                }
-                scratch.get(spread)
+                spread((self.from, self.to), self.stride, d, depth, scratch)
             };
             #[expect(unsafe_code, reason = "images are written by different threads")]
             // SAFETY: `part` checked the length; each image is written by one task.
@@ -251,8 +242,28 @@ impl Window<'_> {
     }
 }
 
+/// The gradient `d` by an image of size `to` among zeros in one of size `from`: between the outputs of a convolution with a stride lie
+/// those that it left out.
+pub(super) fn spread<'a>(
+    (from, to): (Maps, Maps),
+    stride: usize,
+    d: &[f32],
+    depth: usize,
+    scratch: &'a mut Buffer,
+) -> &'a [f32] {
+    let all = scratch.take(from.image() * depth);
+    all.fill(0.0);
+    for (y, row) in d.chunks_exact(to.width * depth).enumerate() {
+        let line = &mut all[y * stride * from.width * depth..];
+        for (to, pixel) in line.chunks_mut(stride * depth).zip(row.chunks_exact(depth)) {
+            to[..depth].copy_from_slice(pixel);
+        }
+    }
+    scratch.get(from.image() * depth)
+}
+
 /// `max(0, scale x + shift)` of whole pixels.
-fn activate(passes: &Passes, x: &[f32], norm: &ScaleRelu, out: &mut [f32]) {
+pub(super) fn activate(passes: &Passes, x: &[f32], norm: &ScaleRelu, out: &mut [f32]) {
     let channels = norm.scale.len();
     assert!(out.len() == x.len() && norm.shift.len() == channels, "a norm of other channels");
     #[expect(unsafe_code, reason = "call of a kernel")]

@@ -11,6 +11,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod depthwise;
 pub(crate) mod gemm;
 pub(crate) mod gradients;
 mod isa;
@@ -75,6 +76,12 @@ pub(crate) trait Kernels: Send + Sync {
 
     /// [`pixels::bilinear_row`]
     unsafe fn bilinear_row(&self, row: &pixels::BilinearRow);
+
+    /// [`depthwise::depthwise_row`]
+    unsafe fn depthwise_row(&self, forward: &depthwise::Forward);
+
+    /// [`depthwise::depthwise_back_row`]
+    unsafe fn depthwise_back_row(&self, back: &depthwise::Back);
 
     /// [`maps::sums`]
     #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
@@ -164,6 +171,8 @@ macro_rules! kernels {
             upsample_add_row = pixels::upsample_add_row(base: *mut f32, low: *const f32, width: usize,
                 channels: usize);
             bilinear_row = pixels::bilinear_row(row: &pixels::BilinearRow);
+            depthwise_row = depthwise::depthwise_row(forward: &depthwise::Forward);
+            depthwise_back_row = depthwise::depthwise_back_row(back: &depthwise::Back);
             sums = maps::sums(x: *const f32, stride: usize, pixels: usize, channels: usize, reference: *const f32,
                 first: *mut f32, second: *mut f32);
             activate = maps::activate(x: *mut f32, pixels: usize, channels: usize, normed: usize,

@@ -1,6 +1,7 @@
 //! The operations of a plan: each checks its slices, shares the work over a team of threads and calls the kernels.
 
 pub(crate) mod coordinates;
+pub(crate) mod depthwise;
 pub(crate) mod heads;
 pub(crate) mod image;
 pub(crate) mod moments;

@@ -93,7 +93,7 @@ impl Bilinear<'_> {
 }
 
 /// Calls `work` for each of `height` rows, which touch `floats` floats each.
-fn rows(machine: &mut Machine, height: usize, floats: usize, work: impl Fn(usize) + Sync) {
+pub(super) fn rows(machine: &mut Machine, height: usize, floats: usize, work: impl Fn(usize) + Sync) {
     let tasks = (height * floats).div_ceil(BLOCK).clamp(1, height.max(1));
     machine.team.each(tasks, |task, _| (height * task / tasks..height * (task + 1) / tasks).for_each(&work));
 }

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::super::fold::Numbers;
 use super::super::kernels::pixels::to_bf16;
 use super::super::kernels::{Isa, Kernels};
+use super::depthwise::Windows;
 use super::heads::{self, Layout};
 use super::panels::Panels;
 use super::pointwise::{Pointwise, Residual, ScaleRelu, Source};
@@ -132,6 +133,48 @@ fn convolutions_agree_with_candles() {
                     .run(machine, &mut out);
                 assert_close(&format!("{name} by Winograd"), &out, &one, WINOGRAD);
             }
+        });
+    }
+}
+
+#[test]
+fn channels_convolved_by_themselves_agree_with_candles_grouped_convolution() {
+    for (channels, kernel, stride, side) in
+        [(5, 3, 1, 7), (19, 3, 2, 12), (33, 5, 1, 23), (16, 7, 2, 6), (3, 5, 1, 1)]
+    {
+        let x = tensor(&values(&[1, channels, side, side], 4), &[1, channels, side, side]);
+        let (weights, bias) = (values(&[channels, kernel * kernel], 5), values(&[channels], 6));
+        let by = tensor(&weights, &[channels, 1, kernel, kernel]);
+        let y = x.conv2d(&by, kernel / 2, stride, 1, channels).unwrap();
+        let y = y.broadcast_add(&tensor(&bias, &[1, channels, 1, 1])).unwrap();
+        // what the weights' gradient is of an output's gradient that is the output
+        let taps = channels * kernel * kernel;
+        let by = candle_core::Var::from_tensor(&by).unwrap();
+        let half = x.conv2d(&by, kernel / 2, stride, 1, channels).unwrap();
+        let half = half.broadcast_add(&tensor(&bias, &[1, channels, 1, 1])).unwrap();
+        let gradients = (half.sqr().unwrap().sum_all().unwrap() * 0.5).unwrap().backward().unwrap();
+        let wanted: Vec<f32> = gradients.get(&by).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        everywhere(|name, machine| {
+            let (area, stride_of) = (kernel * kernel, padded(channels, machine.kernels));
+            let numbers = Numbers {
+                weights: weights.iter().map(|&weight| f64::from(weight)).collect(),
+                bias: bias.iter().map(|&bias| f64::from(bias)).collect(),
+                inputs: 1,
+                kernel,
+            };
+            let packed = numbers.pack_depthwise(stride_of);
+            let input = channels_last(&x, stride_of);
+            let windows =
+                Windows { input: &input, height: side, width: side, channels: stride_of, kernel, stride };
+            let mut out = vec![f32::NAN; channels_last(&y, stride_of).len()];
+            let name = format!("{name}, {channels} channels, {kernel}/{stride}, {side} px");
+            windows.run(machine, packed.get((area + 1) * stride_of), Activation::Relu, &mut out);
+            assert_close(&name, &out, &channels_last(&y.relu().unwrap(), stride_of), SUMS);
+            let mut gradient = vec![0.0; area * stride_of];
+            windows.weight_gradient(machine.kernels, &channels_last(&y, stride_of), &mut gradient);
+            let ours: Vec<f32> = (0..taps).map(|i| gradient[i % area * stride_of + i / area]).collect();
+            let scale = wanted.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+            assert_close(&name, &ours, &wanted, SUMS * scale);
         });
     }
 }

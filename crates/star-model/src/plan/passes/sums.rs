@@ -1,7 +1,7 @@
 //! Passes over what stands behind convolutions: norms, sums, ReLUs.
 
 use super::super::fold::Linear;
-use super::super::lowered::{Conv, Kind, Lowered, ValueId};
+use super::super::lowered::{Conv, Depthwise, Kind, Lowered, ValueId};
 use super::super::ops::pointwise::MOST_SOURCES;
 use crate::activation::Activation;
 
@@ -11,13 +11,20 @@ pub(super) fn fold_norms(lowered: &mut Lowered) {
     for id in lowered.order.clone() {
         let Kind::Affine(x, _) = lowered.values[id].kind else { continue };
         let plain = |conv: &Conv| conv.is_linear() && conv.addend.is_none();
-        if readers[x].len() != 1 || !lowered.conv(x).is_some_and(plain) {
+        let fits = match &lowered.values[x].kind {
+            Kind::Conv(conv) => plain(conv),
+            Kind::Depthwise(conv) => conv.activation == Activation::None,
+            _ => false,
+        };
+        if readers[x].len() != 1 || !fits {
             continue;
         }
-        if let (Kind::Affine(_, norm), Kind::Conv(conv)) = (lowered.take(id), lowered.take(x)) {
-            let linear = conv.linear.then(&norm.scale, &norm.shift);
-            lowered.become_conv(id, x, Conv { linear, ..conv });
+        let Kind::Affine(_, norm) = lowered.take(id) else { continue };
+        let mut kind = lowered.take(x);
+        if let Kind::Conv(Conv { linear, .. }) | Kind::Depthwise(Depthwise { linear, .. }) = &mut kind {
+            *linear = linear.clone().then(&norm.scale, &norm.shift);
         }
+        lowered.replace(id, x, kind);
     }
 }
 
@@ -29,7 +36,7 @@ pub(super) fn merge_sums(lowered: &mut Lowered) {
         let free = |id: ValueId| lowered.conv(id).filter(|conv| readers[id].len() == 1 && conv.is_linear());
         if let Some(both) = free(a).zip(free(b)).and_then(|(a, b)| joined(a, b)) {
             lowered.take(b);
-            lowered.become_conv(id, a, both);
+            lowered.replace(id, a, Kind::Conv(both));
             continue;
         }
         let alone = |id: ValueId| free(id).is_some_and(|conv| conv.addend.is_none());
@@ -37,7 +44,7 @@ pub(super) fn merge_sums(lowered: &mut Lowered) {
         if let Some((of, addend)) = onto
             && let Kind::Conv(conv) = lowered.take(of)
         {
-            lowered.become_conv(id, of, Conv { addend: Some(addend), ..conv });
+            lowered.replace(id, of, Kind::Conv(Conv { addend: Some(addend), ..conv }));
         } else if let Some(kind) = upsampled_onto(lowered, &readers, b, a) {
             lowered.values[id].kind = kind;
         } else if let Some(kind) = upsampled_onto(lowered, &readers, a, b) {
@@ -91,15 +98,18 @@ pub(super) fn relus_behind(lowered: &mut Lowered) {
     let readers = lowered.readers();
     for id in lowered.order.clone() {
         let Kind::Relu(x) = lowered.values[id].kind else { continue };
-        let takes_it = matches!(lowered.values[x].kind, Kind::Conv(_) | Kind::Bilinear { .. });
+        let takes_it =
+            matches!(lowered.values[x].kind, Kind::Conv(_) | Kind::Depthwise(_) | Kind::Bilinear { .. });
         if readers[x].len() != 1 || !takes_it {
             continue;
         }
         let mut kind = lowered.take(x);
-        if let Kind::Conv(Conv { activation, .. }) | Kind::Bilinear { activation, .. } = &mut kind {
+        if let Kind::Conv(Conv { activation, .. })
+        | Kind::Depthwise(Depthwise { activation, .. })
+        | Kind::Bilinear { activation, .. } = &mut kind
+        {
             *activation = Activation::Relu;
         }
-        lowered.values[id].name = lowered.values[x].name.clone();
-        lowered.values[id].kind = kind;
+        lowered.replace(id, x, kind);
     }
 }

@@ -126,6 +126,21 @@ fn a_norm_behind_a_convolution_goes_into_its_weights_and_one_behind_something_el
 }
 
 #[test]
+fn a_convolution_of_each_channel_takes_its_norm_and_its_relu() {
+    let network = network(|g, x| {
+        let y = g.depthwise(x, "a.conv", 5, 2);
+        let y = g.norm(y, "a.bn");
+        let y = g.relu(y);
+        let low = g.conv(y, "b.conv", 16, 1, 1);
+        g.upsample_add(x, low)
+    });
+    let lowered = rewritten(&network, "a ReLU becomes part");
+    assert_eq!(count(&lowered, |kind| matches!(kind, Kind::Affine(..) | Kind::Relu(_))), 0);
+    assert_eq!(count(&lowered, |kind| matches!(kind, Kind::Depthwise(of) if of.activation.is_relu())), 1);
+    assert_same(&network);
+}
+
+#[test]
 fn coordinates_of_the_image_become_a_constant() {
     let (mut g, image) = GraphBuilder::new(SIDE, "all");
     let x = g.with_coordinates(image, None);

@@ -26,6 +26,13 @@ pub(in crate::training) enum Kind {
         stride: usize,
         x: NodeId,
     },
+    /// A convolution of each channel by itself.
+    Depthwise {
+        conv: ConvAt,
+        kernel: usize,
+        stride: usize,
+        x: NodeId,
+    },
     /// `max(0, norm(x))`, which is never stored: who reads it works it out, a block of pixels at a time.
     Norm {
         x: NodeId,
@@ -97,7 +104,10 @@ impl Kind {
                 let sums = addend.iter().map(|&x| (x, false));
                 parts.iter().map(|part| (part.x, true)).chain(sums).collect()
             }
-            Self::Window { x, .. } | Self::Norm { x, .. } | Self::MaxPool { x } => vec![(*x, true)],
+            Self::Window { x, .. }
+            | Self::Depthwise { x, .. }
+            | Self::Norm { x, .. }
+            | Self::MaxPool { x } => vec![(*x, true)],
             Self::Sum { terms, .. } => terms.iter().map(|term| (term.x, term.norm.is_some())).collect(),
             Self::UpsampleAdd { base, low } => vec![(*base, false), (*low, false)],
             Self::Coordinates { boundary } => boundary.iter().map(|&x| (x, false)).collect(),

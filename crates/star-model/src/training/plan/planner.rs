@@ -3,6 +3,7 @@
 use super::LayerAt;
 use super::kinds::{Kind, Part, Slice, Term, WhichMaps};
 use crate::graph::{Graph, NodeId, Op};
+use crate::plan::kernels::depthwise::SIDES;
 use crate::training::parameters::{ConvAt, NormAt};
 
 pub(super) struct Planner<'a> {
@@ -83,6 +84,7 @@ impl<'a> Planner<'a> {
             }
             Op::Relu => self.relu(id, input(0)?),
             &Op::Conv2d { kernel, stride, .. } => self.conv(id, input(0)?, kernel, stride)?,
+            &Op::Depthwise { kernel, stride } => self.depthwise(id, input(0)?, kernel, stride)?,
             Op::MaxPool if self.sides[input(0)?].is_multiple_of(2) => Kind::MaxPool { x: input(0)? },
             Op::UpsampleAdd => Kind::UpsampleAdd { base: input(0)?, low: input(1)? },
             &Op::Bilinear { factor } => {
@@ -131,8 +133,10 @@ impl<'a> Planner<'a> {
     /// A norm with its ReLU that only convolutions read is not stored.
     fn relu(&mut self, id: NodeId, x: NodeId) -> Kind {
         let terms = self.terms(x);
-        let only_convs =
-            self.readers[id].iter().all(|&reader| matches!(self.graph.nodes[reader].op, Op::Conv2d { .. }));
+        let conv = |&reader: &NodeId| {
+            matches!(self.graph.nodes[reader].op, Op::Conv2d { .. } | Op::Depthwise { .. })
+        };
+        let only_convs = self.readers[id].iter().all(conv);
         match terms[..] {
             [Term { x, norm: Some(at), factor: 1 }] if only_convs => Kind::Norm { x, at },
             _ => Kind::Sum { terms, relu: true },
@@ -152,6 +156,15 @@ impl<'a> Planner<'a> {
             return Some(self.before_upsampling(id, x, conv, parts));
         }
         (of.op != Op::Concat).then_some(Kind::Window { conv, kernel, stride, x })
+    }
+
+    fn depthwise(&mut self, id: NodeId, x: NodeId, kernel: usize, stride: usize) -> Option<Kind> {
+        let conv = ConvAt { inputs: 1, ..self.conv_at(id) };
+        let fits = self.sides[x].is_multiple_of(stride)
+            && SIDES.contains(&kernel)
+            && self.maps[x].is_none()
+            && !matches!(self.kinds[x], Kind::Image { .. } | Kind::Gone);
+        fits.then_some(Kind::Depthwise { conv, kernel, stride, x })
     }
 
     /// What a 1x1 convolution of `x` reads.

@@ -1,0 +1,125 @@
+//! Convolutions of each channel by itself: forward, and the gradients of input and weights.
+
+use super::linear::Input;
+use super::memory::Floats;
+use super::weight_gradient::{SLICES, added};
+use super::window::{activate, spread};
+use super::{Maps, Passes};
+use crate::activation::Activation;
+use crate::plan::memory::Buffer;
+use crate::plan::ops::depthwise::Windows;
+use crate::plan::ops::shared::Shared;
+
+/// A convolution with "same" padding; maps are channels-last, channels padded to whole registers.
+pub(super) struct Depthwise<'a> {
+    /// Size of the input.
+    pub(super) from: Maps,
+    /// Size of the output.
+    pub(super) to: Maps,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    /// `[channels, 1, kernel, kernel]`
+    pub(super) weight: &'a [f32],
+}
+
+impl Depthwise<'_> {
+    fn taps(&self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    /// The weights with a register's channels side by side, and no bias; where `back`, those from the output to the input.
+    fn packed(&self, pitch: usize, back: bool) -> Vec<f32> {
+        let taps = self.taps();
+        let mut packed = vec![0.0; (taps + 1) * pitch];
+        for (c, weights) in self.weight.chunks_exact(taps).enumerate() {
+            for (tap, &weight) in weights.iter().enumerate() {
+                let tap = if back { taps - 1 - tap } else { tap };
+                packed[tap * pitch + c] = weight;
+            }
+        }
+        packed
+    }
+
+    fn windows<'a>(&self, input: &'a [f32], channels: usize, stride: usize) -> Windows<'a> {
+        let Maps { height, width, .. } = self.from;
+        Windows { input, height, width, channels, kernel: self.kernel, stride }
+    }
+
+    /// The convolution of `x`, normed where it is.
+    pub(super) fn forward(&self, passes: &Passes, x: &Input) -> Floats {
+        let taps = self.packed(x.stride, false);
+        let (image, target) = (self.from.image() * x.stride, self.to.image() * x.stride);
+        let mut out = passes.memory.take(self.to.images * target);
+        let shared = Shared::new(&mut out);
+        passes.each_image(self.from.images, |n, machine, scratch| {
+            let input = normed(passes, x, n, image, scratch);
+            let windows = self.windows(input, x.stride, self.stride);
+            windows.run(machine, &taps, Activation::None, of_image(&shared, n, target));
+        });
+        out
+    }
+
+    /// From the gradient `d` at the output to that at the input, both with `pitch` floats a pixel.
+    pub(super) fn input_gradient(&self, passes: &Passes, d: &[f32], pitch: usize) -> Floats {
+        let taps = self.packed(pitch, true);
+        let (image, target) = (self.to.image() * pitch, self.from.image() * pitch);
+        let mut out = passes.memory.take(self.from.images * target);
+        let shared = Shared::new(&mut out);
+        passes.each_image(self.from.images, |n, machine, scratch| {
+            let d = &d[n * image..][..image];
+            let input = if self.stride == 1 {
+                d
+            } else {
+                spread((self.from, self.to), self.stride, d, pitch, scratch)
+            };
+            self.windows(input, pitch, 1).run(machine, &taps, Activation::None, of_image(&shared, n, target));
+        });
+        out
+    }
+
+    /// From the gradient `d` at the output to that of the weights, `[channels, 1, kernel, kernel]`.
+    pub(super) fn weight_gradient(&self, passes: &Passes, x: &Input, d: &[f32]) -> Vec<f32> {
+        let (taps, pitch, images) = (self.taps(), x.stride, self.from.images);
+        let (image, target) = (self.from.image() * pitch, self.to.image() * pitch);
+        let (slices, size) = (images.min(SLICES), taps * pitch);
+        let mut parts = passes.memory.zeros(slices * size);
+        let shared = Shared::new(&mut parts);
+        passes.memory.each(slices, |slice, scratch| {
+            for n in images * slice / slices..images * (slice + 1) / slices {
+                let windows = self.windows(normed(passes, x, n, image, scratch), pitch, self.stride);
+                windows.weight_gradient(
+                    passes.kernels,
+                    &d[n * target..][..target],
+                    of_image(&shared, slice, size),
+                );
+            }
+        });
+        let total = added(passes, parts, size);
+        let channels = self.weight.len() / taps;
+        (0..channels)
+            .flat_map(|c| (0..taps).map(move |tap| (tap, c)))
+            .map(|(tap, c)| total[tap * pitch + c])
+            .collect()
+    }
+}
+
+/// Image `n` of the input, activated where there is a norm in front.
+fn normed<'s>(passes: &Passes, x: &'s Input, n: usize, image: usize, scratch: &'s mut Buffer) -> &'s [f32] {
+    let values = &x.values[n * image..][..image];
+    match x.norm {
+        None => values,
+        Some(norm) => {
+            activate(passes, values, norm, scratch.take(image));
+            scratch.get(image)
+        }
+    }
+}
+
+/// Part `n` of an output, `size` floats.
+fn of_image<'s>(shared: &'s Shared, n: usize, size: usize) -> &'s mut [f32] {
+    #[expect(unsafe_code, reason = "parts are written by different threads")]
+    // SAFETY: `part` checks the length; each part is written by one task.
+    unsafe {
+        std::slice::from_raw_parts_mut(shared.part(n * size, size), size)
+    }
+}
