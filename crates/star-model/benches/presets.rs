@@ -8,14 +8,15 @@ use std::hint::black_box;
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use star_model::checkpoint::Architecture;
-use star_model::{HrNetConfig, Parameters, StackedHourglassConfig};
+use star_model::{HrNetConfig, LightPyramidConfig, Parameters, StackedHourglassConfig};
 
 /// Faces of a training step.
 const BATCH: usize = 4;
 
-fn networks() -> [(&'static str, Architecture); 4] {
+fn networks() -> [(&'static str, Architecture); 5] {
     let edges = || (0..9).map(|e| (11 * e..11 * e + 10).collect()).collect();
     [
+        ("light", Architecture::LightPyramid(LightPyramidConfig::standard(98))),
         ("tiny", Architecture::StackedHourglass(StackedHourglassConfig::tiny(98, edges()))),
         ("lite", Architecture::StackedHourglass(StackedHourglassConfig::lite(98, edges()))),
         ("hrnet-w18", Architecture::HrNet(HrNetConfig::w18(98))),

@@ -5,16 +5,24 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::FEATURES;
+use super::features;
 use crate::workspace::{Workspace, check};
 
-/// Builds all examples at once, so that what lies below has one set of features, and runs each.
+/// Builds all examples at once, so that what lies below has one set of features, as the tests need it, and runs each.
 ///
 /// # Errors
 /// At the first that does not build, or whose exit code is not 0.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     check(
-        workspace.cargo(&["build", "--workspace", "--features", FEATURES, "--examples"]),
+        workspace.cargo(&[
+            "build",
+            "--workspace",
+            "--features",
+            features(),
+            "--profile",
+            "test",
+            "--examples",
+        ]),
         "an example does not build",
     )?;
     for source in sources(workspace)? {

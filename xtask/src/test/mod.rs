@@ -23,8 +23,11 @@ pub(crate) struct Args {
     list: bool,
 }
 
-/// Features that are off by default and need nothing of the system: all steps have them, so that nothing is built twice.
-const FEATURES: &str = "star-cli/bulk";
+/// Features that are off by default: what needs nothing of the system, and training by several processes where an MPI is installed. All
+/// steps have them, so that nothing is built twice.
+fn features() -> &'static str {
+    if has_mpi() { "star-cli/bulk,star-cli/mpi" } else { "star-cli/bulk" }
+}
 
 /// One check. The order here is the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,9 +48,7 @@ enum Step {
     Examples,
     /// Crates outside the workspace train a network of their own, and score data of their own
     Outside,
-    /// Two MPI processes train as one, where an MPI with its headers, and libclang, are installed
-    Mpi,
-    /// Unit and integration tests
+    /// Unit and integration tests; where an MPI with its headers, and libclang, are installed, also that processes train as one
     Tests,
 }
 
@@ -111,7 +112,7 @@ impl Step {
                     "clippy",
                     "--workspace",
                     "--features",
-                    FEATURES,
+                    features(),
                     "--all-targets",
                     "--",
                     "-D",
@@ -120,17 +121,16 @@ impl Step {
                 "each finding above names its line",
             ),
             Self::Docs => {
-                let mut command = cargo(&["doc", "--workspace", "--features", FEATURES, "--no-deps"]);
+                let mut command = cargo(&["doc", "--workspace", "--features", features(), "--no-deps"]);
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 checked(command, "each finding above names its line")
             }
             Self::Doctests => checked(
-                cargo(&["test", "--workspace", "--features", FEATURES, "--doc", "--no-fail-fast"]),
+                cargo(&["test", "--workspace", "--features", features(), "--doc", "--no-fail-fast"]),
                 EACH_FAILURE,
             ),
             Self::Examples => examples::run(workspace).map(|()| Outcome::Passed),
             Self::Outside => outside::run(workspace).map(|()| Outcome::Passed),
-            Self::Mpi => mpi(workspace),
             Self::Tests => tests(workspace),
         }
     }
@@ -140,14 +140,17 @@ const EACH_FAILURE: &str = "each failure above names its test";
 
 /// Unit and integration tests, by nextest where it is installed.
 fn tests(workspace: &Workspace) -> Result<Outcome> {
+    if !has_mpi() {
+        println!("tests of training by several processes: skipped, mpirun or mpicc is not installed");
+    }
     let arguments: &[&str] = if installed(workspace, "nextest") {
-        &["nextest", "run", "--workspace", "--features", FEATURES, "--no-fail-fast"]
+        &["nextest", "run", "--workspace", "--features", features(), "--no-fail-fast"]
     } else {
         &[
             "test",
             "--workspace",
             "--features",
-            FEATURES,
+            features(),
             "--no-fail-fast",
             "--lib",
             "--bins",
@@ -158,14 +161,8 @@ fn tests(workspace: &Workspace) -> Result<Outcome> {
     checked(workspace.cargo(arguments), EACH_FAILURE)
 }
 
-/// The program is built once more, with a feature that no other step has.
-fn mpi(workspace: &Workspace) -> Result<Outcome> {
-    if !runs("mpirun") || !runs("mpicc") {
-        return Ok(Outcome::Skipped("mpirun or mpicc is not installed"));
-    }
-    // Of the whole workspace, so that the features of what lies below are those of the other steps and nothing below is built again.
-    let arguments = ["test", "--workspace", "--features", "star-cli/bulk,star-cli/mpi", "--test", "mpi"];
-    checked(workspace.cargo(&arguments), EACH_FAILURE)
+fn has_mpi() -> bool {
+    runs("mpirun") && runs("mpicc")
 }
 
 /// Whether a program of the system can be started.

@@ -1,4 +1,4 @@
-//! Crates of strangers: they depend on ours by path alone, outside the workspace, build offline and run.
+//! Crates of strangers: they depend on ours by path alone, outside the workspace, in one of their own; they build offline and run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{Workspace, check};
 
-/// Where the crates are, a folder each.
+/// Where their workspace is, a folder each.
 const FOLDER: &str = "tests/outside";
 
 /// Builds and runs each crate.
@@ -18,10 +18,11 @@ const FOLDER: &str = "tests/outside";
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     // The same versions as the workspace, so that nothing is fetched.
     let lock = workspace.read("Cargo.lock")?;
+    let folder = workspace.root.join(FOLDER);
+    fs::write(folder.join("Cargo.lock"), &lock)
+        .with_context(|| format!("writing Cargo.lock into {}", folder.display()))?;
     for dir in crates(&workspace.root)? {
         println!("{}", dir.display());
-        fs::write(dir.join("Cargo.lock"), &lock)
-            .with_context(|| format!("writing Cargo.lock into {}", dir.display()))?;
         let mut command = workspace.cargo(&["run", "--offline"]);
         command.arg("--manifest-path").arg(dir.join("Cargo.toml"));
         command.arg("--target-dir").arg(&workspace.target).stdin(Stdio::null());
@@ -48,16 +49,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crates_outside_are_no_members_and_name_the_versions_of_the_workspace() {
+    fn crates_outside_are_a_workspace_of_their_own_and_name_the_versions_of_ours() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let read = |path: PathBuf| fs::read_to_string(path).unwrap().parse::<Table>().unwrap();
         let ours = read(root.join("Cargo.toml"))["workspace"]["dependencies"].clone();
         let version = |dependency: &toml::Value| {
             dependency.get("version").unwrap_or(dependency).as_str().unwrap().to_string()
         };
-        for dir in crates(&root).unwrap() {
+        let members = read(root.join(FOLDER).join("Cargo.toml"))["workspace"]["members"].clone();
+        let members = members.as_array().unwrap();
+        let crates = crates(&root).unwrap();
+        assert_eq!(members.len(), crates.len());
+        for dir in crates {
             let manifest = read(dir.join("Cargo.toml"));
-            assert!(manifest["workspace"].as_table().is_some_and(Table::is_empty));
+            assert!(members.iter().any(|member| dir.ends_with(member.as_str().unwrap())));
             for (name, dependency) in manifest["dependencies"].as_table().unwrap() {
                 match dependency.get("path").and_then(toml::Value::as_str) {
                     Some(path) => assert!(dir.join(path).join("Cargo.toml").is_file(), "{name}: {path}"),

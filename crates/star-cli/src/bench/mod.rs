@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device};
 use star_model::{
-    CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, Parameters, Precision, StackedHourglass,
-    StackedHourglassConfig,
+    CompileOptions, CompiledModel, HrNet, HrNetConfig, Isa, LightPyramid, LightPyramidConfig, Parameters,
+    Precision, StackedHourglass, StackedHourglassConfig,
 };
 
 use crate::args::{BenchArgs, HintArgs, IsaName, PrecisionName, Preset};
@@ -73,6 +73,9 @@ fn open(args: &BenchArgs, options: &CompileOptions) -> Result<(String, CompiledM
         Preset::Lite => ("lite", hourglass(StackedHourglassConfig::lite(98, edges))?),
         Preset::Tiny => ("tiny", hourglass(StackedHourglassConfig::tiny(98, edges))?),
         Preset::HrnetW18 => ("hrnet-w18", HrNet::new(&HrNetConfig::w18(98), vb)?.compile_with(options)?),
+        Preset::Light => {
+            ("light", LightPyramid::new(&LightPyramidConfig::standard(98), vb)?.compile_with(options)?)
+        }
     };
     Ok((format!("{name}, random weights"), model))
 }

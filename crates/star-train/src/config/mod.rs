@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_preset_is_a_valid_configuration() {
-        for preset in [Preset::Reference, Preset::Lite, Preset::Tiny, Preset::HrnetW18] {
+        for preset in [Preset::Reference, Preset::Lite, Preset::Tiny, Preset::HrnetW18, Preset::Light] {
             let config: TrainConfig = toml::from_str(&TrainConfig::example_of(preset).unwrap()).unwrap();
             config.validate().unwrap();
             config.model.architecture(&config.scheme(Path::new(".")).unwrap()).unwrap();

@@ -4,7 +4,9 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use star_data::Scheme;
 use star_model::checkpoint::Architecture;
-use star_model::{HeatmapActivation, HrNetConfig, SlimHourglassConfig, StackedHourglassConfig};
+use star_model::{
+    HeatmapActivation, HrNetConfig, LightPyramidConfig, SlimHourglassConfig, StackedHourglassConfig,
+};
 
 /// Width of an HRNet where none is named: that of the published landmark checkpoints.
 const HRNET_WIDTH: usize = 18;
@@ -21,6 +23,8 @@ pub enum Preset {
     Tiny,
     /// HRNetV2-W18, 256 px; its trunk can start from `init_from = "hrnet-w18-imagenet"`.
     HrnetW18,
+    /// A light pyramid, for landmarks in milliseconds on one core: 256 px.
+    Light,
 }
 
 /// Kind of network.
@@ -32,10 +36,39 @@ pub enum Backbone {
     Hourglass,
     /// HRNetV2 with its landmark head.
     HrNet,
+    /// Inverted residuals down, a feature pyramid up.
+    #[serde(rename = "light_pyramid")]
+    LightPyramid,
 }
 
-/// Shape of the network. Defaults: the published hourglass. `stacks` to `stem` are the hourglass's, `width` and `activation` the
-/// HRNet's; naming one of the other network is an error.
+/// Shape of a light pyramid. Defaults: [`LightPyramidConfig::standard`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PyramidSection {
+    /// Channels of the stem, at half the input's side.
+    pub stem: usize,
+    /// Channels of each resolution, from a quarter of the input's side on.
+    pub levels: Vec<usize>,
+    /// Blocks of each resolution.
+    pub blocks: Vec<usize>,
+    /// Channels inside a block over those of its input.
+    pub expansion: usize,
+    /// Side of the windows: 3, 5 or 7.
+    pub kernel: usize,
+    /// Channels of the way up.
+    pub channels: usize,
+}
+
+impl Default for PyramidSection {
+    fn default() -> Self {
+        let LightPyramidConfig { stem, levels, blocks, expansion, kernel, channels, .. } =
+            LightPyramidConfig::standard(1);
+        Self { stem, levels, blocks, expansion, kernel, channels }
+    }
+}
+
+/// Shape of the network. Defaults: the published hourglass. `stacks` to `stem` are the hourglass's, `width` the HRNet's, `pyramid` the
+/// light pyramid's, `activation` that of both; naming one of another network is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
@@ -60,7 +93,10 @@ pub struct ModelSection {
     /// Channels of the HRNet's highest resolution: 18, 32 or 48 as published; default 18.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
-    /// How the HRNet's raw maps become masses; default `instance_norm_relu`.
+    /// Shape of a light pyramid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pyramid: Option<PyramidSection>,
+    /// How raw maps become masses, where the network is no hourglass; default `instance_norm_relu`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<HeatmapActivation>,
     /// Share of the input that a face's landmarks take up; default 1; 0.8 in the public HRNets.
@@ -89,6 +125,7 @@ impl From<StackedHourglassConfig> for ModelSection {
             attention: (!attention).then_some(false),
             stem: None,
             width: None,
+            pyramid: None,
             activation: None,
             face_scale: None,
         }
@@ -107,6 +144,10 @@ impl ModelSection {
             Preset::HrnetW18 => {
                 Self { backbone: Backbone::HrNet, width: Some(HRNET_WIDTH), ..Self::default() }
             }
+            Preset::Light => {
+                let pyramid = Some(PyramidSection::default());
+                Self { backbone: Backbone::LightPyramid, pyramid, ..Self::default() }
+            }
         }
     }
 
@@ -118,8 +159,9 @@ impl ModelSection {
         let architecture = match self.backbone {
             Backbone::Hourglass => {
                 ensure!(
-                    self.width.is_none() && self.activation.is_none(),
-                    "`width` and `activation` are an HRNet's; the backbone is the hourglass, whose width is `channels`"
+                    self.width.is_none() && self.activation.is_none() && self.pyramid.is_none(),
+                    "`width`, `pyramid` and `activation` are other networks'; the backbone is the hourglass, whose width is \
+                     `channels`"
                 );
                 let hourglass = self.hourglass(scheme);
                 if self.stem.is_none() && self.face_scale.is_none() {
@@ -134,20 +176,10 @@ impl ModelSection {
                 }
             }
             Backbone::HrNet => {
-                let hourglass = Self {
-                    backbone: self.backbone,
-                    image_size: self.image_size,
-                    width: self.width,
-                    activation: self.activation,
-                    face_scale: self.face_scale,
-                    // The hourglass's default, which training files kept by earlier runs state.
-                    attention: self.attention.filter(|on| *on),
-                    ..Self::default()
-                };
                 ensure!(
-                    *self == hourglass,
-                    "`stacks`, `levels`, `channels`, `coord_conv`, `attention` and `stem` are the hourglass's; the backbone \
-                     is an HRNet, which is sized by `width`"
+                    *self == Self { width: self.width, ..self.without_hourglass() },
+                    "`stacks`, `levels`, `channels`, `coord_conv`, `attention` and `stem` are the hourglass's, `pyramid` the \
+                     light pyramid's; the backbone is an HRNet, which is sized by `width`"
                 );
                 let published = HrNetConfig::published(scheme.keypoints, self.width.unwrap_or(HRNET_WIDTH));
                 Architecture::HrNet(HrNetConfig {
@@ -157,9 +189,44 @@ impl ModelSection {
                     ..published
                 })
             }
+            Backbone::LightPyramid => {
+                ensure!(
+                    *self == Self { pyramid: self.pyramid.clone(), ..self.without_hourglass() },
+                    "`stacks`, `levels`, `channels`, `coord_conv`, `attention` and `stem` are the hourglass's, `width` the HRNet's; \
+                     the backbone is a light pyramid, whose shape is `[model.pyramid]`"
+                );
+                let PyramidSection { stem, levels, blocks, expansion, kernel, channels } =
+                    self.pyramid.clone().unwrap_or_default();
+                let standard = LightPyramidConfig::standard(scheme.keypoints);
+                Architecture::LightPyramid(LightPyramidConfig {
+                    keypoints: scheme.keypoints,
+                    stem,
+                    levels,
+                    blocks,
+                    expansion,
+                    kernel,
+                    channels,
+                    image_size: self.image_size,
+                    activation: self.activation.unwrap_or_default(),
+                    face_scale: self.face_scale.unwrap_or(standard.face_scale),
+                })
+            }
         };
         architecture.validate()?;
         Ok(architecture)
+    }
+
+    /// What every network has, the rest as by default.
+    fn without_hourglass(&self) -> Self {
+        Self {
+            backbone: self.backbone,
+            image_size: self.image_size,
+            activation: self.activation,
+            face_scale: self.face_scale,
+            // The hourglass's default, which training files kept by earlier runs state.
+            attention: self.attention.filter(|on| *on),
+            ..Self::default()
+        }
     }
 
     /// Whether an hourglass for `scheme` has the attention branch.
@@ -197,6 +264,24 @@ mod tests {
         let w18 = section("backbone = \"hrnet\"\nactivation = \"peak\"\n").unwrap();
         let peak = HrNetConfig { activation: HeatmapActivation::Peak, ..HrNetConfig::w18(29) };
         assert_eq!(w18, Architecture::HrNet(peak));
+    }
+
+    #[test]
+    fn a_light_pyramid_has_a_table_of_its_own() {
+        let of = |text: &str| section(&format!("backbone = \"light_pyramid\"\n{text}"));
+        let standard = LightPyramidConfig::standard(29);
+        assert_eq!(of("").unwrap(), Architecture::LightPyramid(standard.clone()));
+        let own = LightPyramidConfig { kernel: 3, image_size: 128, face_scale: 0.8, ..standard };
+        let text = "image_size = 128\nface_scale = 0.8\npyramid = { kernel = 3 }\n";
+        assert_eq!(of(text).unwrap(), Architecture::LightPyramid(own));
+        let message = of("pyramid = { levels = [8] }\n").unwrap_err().to_string();
+        assert!(message.contains("blocks: expected one number a level"), "{message}");
+        let message = of("stacks = 2\n").unwrap_err().to_string();
+        assert!(message.contains("`stacks`") && message.contains("[model.pyramid]"), "{message}");
+        assert!(section("pyramid = {}\n").unwrap_err().to_string().contains("`pyramid`"));
+        assert!(
+            section("backbone = \"hrnet\"\npyramid = {}\n").unwrap_err().to_string().contains("`pyramid`")
+        );
     }
 
     #[test]
