@@ -54,7 +54,7 @@ impl Depthwise<'_> {
         passes.each_image(self.from.images, |n, machine, scratch| {
             let input = normed(passes, x, n, image, scratch);
             let windows = self.windows(input, x.stride, self.stride);
-            windows.run(machine, &taps, Activation::None, of_image(&shared, n, target));
+            with_part(&shared, n, target, |out| windows.run(machine, &taps, Activation::None, out));
         });
         out
     }
@@ -72,7 +72,8 @@ impl Depthwise<'_> {
             } else {
                 spread((self.from, self.to), self.stride, d, pitch, scratch)
             };
-            self.windows(input, pitch, 1).run(machine, &taps, Activation::None, of_image(&shared, n, target));
+            let windows = self.windows(input, pitch, 1);
+            with_part(&shared, n, target, |out| windows.run(machine, &taps, Activation::None, out));
         });
         out
     }
@@ -87,11 +88,8 @@ impl Depthwise<'_> {
         passes.memory.each(slices, |slice, scratch| {
             for n in images * slice / slices..images * (slice + 1) / slices {
                 let windows = self.windows(normed(passes, x, n, image, scratch), pitch, self.stride);
-                windows.weight_gradient(
-                    passes.kernels,
-                    &d[n * target..][..target],
-                    of_image(&shared, slice, size),
-                );
+                let d = &d[n * target..][..target];
+                with_part(&shared, slice, size, |out| windows.weight_gradient(passes.kernels, d, out));
             }
         });
         let total = added(passes, parts, size);
@@ -115,11 +113,9 @@ fn normed<'s>(passes: &Passes, x: &'s Input, n: usize, image: usize, scratch: &'
     }
 }
 
-/// Part `n` of an output, `size` floats.
-fn of_image<'s>(shared: &'s Shared, n: usize, size: usize) -> &'s mut [f32] {
+/// Calls `work` with part `n` of an output, `size` floats.
+fn with_part(shared: &Shared, n: usize, size: usize, work: impl FnOnce(&mut [f32])) {
     #[expect(unsafe_code, reason = "parts are written by different threads")]
     // SAFETY: `part` checks the length; each part is written by one task.
-    unsafe {
-        std::slice::from_raw_parts_mut(shared.part(n * size, size), size)
-    }
+    work(unsafe { std::slice::from_raw_parts_mut(shared.part(n * size, size), size) });
 }

@@ -87,6 +87,14 @@ unsafe fn forward_row<S: Simd, const K: usize>(forward: &Forward) {
                     continue;
                 }
                 let line = row.rows[ky].add((x * row.stride - K / 2) * channels + c);
+                if row.stride == 1 {
+                    let mut weights = [zero::<S>(); K];
+                    for kx in 0..K {
+                        weights[kx] = weight(ky, kx);
+                    }
+                    side_by_side::<S, K>(line, channels, &weights, &mut sums);
+                    continue;
+                }
                 for kx in 0..K {
                     let weight = weight(ky, kx);
                     for p in 0..TILE {
@@ -112,6 +120,24 @@ unsafe fn forward_row<S: Simd, const K: usize>(forward: &Forward) {
             store(x, sum);
         }
         c += S::LANES;
+    }
+}
+
+/// Adds a row of windows of stride 1, whose values are `channels` apart from `line` on: each is read once for all windows that see it.
+#[inline(always)]
+unsafe fn side_by_side<S: Simd, const K: usize>(
+    line: *const f32,
+    channels: usize,
+    weights: &[S::V; K],
+    sums: &mut [S::V; TILE],
+) {
+    for i in 0..TILE + K - 1 {
+        let value = S::load(line.add(i * channels));
+        for kx in 0..K {
+            if i >= kx && i - kx < TILE {
+                sums[i - kx] = S::fma(value, weights[kx], sums[i - kx]);
+            }
+        }
     }
 }
 
