@@ -29,11 +29,27 @@ fn batch(step: usize) -> Result<(Tensor, Tensor)> {
     Ok((images, Tensor::from_vec(targets, (BATCH, 1, 2), &Device::Cpu)?))
 }
 
+/// Values in +-1/sqrt(fan in) without a pattern, as many as there are weights.
+fn spread(weights: &Tensor) -> Result<Tensor> {
+    let bound = 1.0 / (weights.elem_count() as f64 / weights.dim(0)? as f64).sqrt();
+    let value = |i: usize| ((((i * i) as f64 * 0.754_877_67).fract() * 2.0 - 1.0) * bound) as f32;
+    Tensor::from_vec((0..weights.elem_count()).map(value).collect(), weights.shape(), weights.device())
+}
+
 fn main() -> Result<()> {
-    let variables = VarMap::new();
+    let mut variables = VarMap::new();
     let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
     let same = Conv2dConfig { padding: 2, ..Default::default() };
     let (first, second) = (conv2d(1, 8, 5, same, vb.pp("first"))?, conv2d(8, 1, 5, same, vb.pp("second"))?);
+    // candle draws the start anew each time; this one ends the same way whenever it is run.
+    for (name, values) in [("first.weight", first.weight()), ("second.weight", second.weight())] {
+        variables.set_one(name, spread(values)?)?;
+    }
+    for (name, conv) in [("first.bias", &first), ("second.bias", &second)] {
+        if let Some(bias) = conv.bias() {
+            variables.set_one(name, bias.zeros_like()?)?;
+        }
+    }
     let network = |images: &Tensor| second.forward(&first.forward(images)?.relu()?);
 
     // A softmax makes maps of any sign non-negative.
