@@ -41,7 +41,7 @@ impl Architecture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HrNetConfig, StackedHourglassConfig};
+    use crate::{HrNetConfig, LightPyramidConfig, StackedHourglassConfig};
 
     /// The published figures are cut to two decimals.
     const PUBLISHED: f64 = 0.01;
@@ -88,6 +88,7 @@ mod tests {
             ("lite", Architecture::StackedHourglass(StackedHourglassConfig::lite(98, edges()))),
             ("tiny", Architecture::StackedHourglass(StackedHourglassConfig::tiny(98, edges()))),
             ("w18", Architecture::HrNet(HrNetConfig::w18(98))),
+            ("standard", Architecture::LightPyramid(LightPyramidConfig::standard(98))),
         ];
         let page = include_str!("../README.md");
         let rows = named.map(|(name, architecture)| {
