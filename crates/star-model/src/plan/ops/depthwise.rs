@@ -43,12 +43,12 @@ impl Windows<'_> {
     pub(crate) fn run(&self, machine: &mut Machine, taps: &[f32], activation: Activation, out: &mut [f32]) {
         let (kernels, (height, width)) = (machine.kernels, self.output_size());
         let floats = width * self.channels;
-        let taps = part(taps, 0, (self.kernel * self.kernel + 1) * self.channels) as usize;
+        assert!(self.channels.is_multiple_of(kernels.lanes()), "depthwise: pixels of no whole registers");
         let out = Shared::new(out);
         rows(machine, height, floats * self.kernel, |y| {
             self.row(y, |row| {
-                let forward =
-                    Forward { row, taps: taps as *const f32, activation, out: out.part(y * floats, floats) };
+                let taps = part(taps, 0, (self.kernel * self.kernel + 1) * self.channels);
+                let forward = Forward { row, taps, activation, out: out.part(y * floats, floats) };
                 #[expect(unsafe_code, reason = "call of a kernel")]
                 // SAFETY: the rows, the weights and the output were checked to hold what is read and written; each row is written by one
                 // task.
@@ -63,9 +63,11 @@ impl Windows<'_> {
     pub(crate) fn weight_gradient(&self, kernels: &dyn Kernels, d: &[f32], weights: &mut [f32]) {
         let (height, width) = self.output_size();
         let floats = width * self.channels;
-        let weights = Shared::new(weights).part(0, self.kernel * self.kernel * self.channels);
+        let weights = Shared::new(weights);
+        assert!(self.channels.is_multiple_of(kernels.lanes()), "depthwise: pixels of no whole registers");
         for y in 0..height {
             self.row(y, |row| {
+                let weights = weights.part(0, self.kernel * self.kernel * self.channels);
                 let back = Back { row, d: part(d, y * floats, floats), weights };
                 #[expect(unsafe_code, reason = "call of a kernel")]
                 // SAFETY: as in `run`; nobody else has `weights`.
