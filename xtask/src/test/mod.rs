@@ -141,7 +141,9 @@ const EACH_FAILURE: &str = "each failure above names its test";
 /// Unit and integration tests, by nextest where it is installed.
 fn tests(workspace: &Workspace) -> Result<Outcome> {
     if !has_mpi() {
-        println!("tests of training by several processes: skipped, mpirun or mpicc is not installed");
+        println!(
+            "tests of training by several processes: skipped, mpirun, mpicc or libclang is not installed"
+        );
     }
     let arguments: &[&str] = if installed(workspace, "nextest") {
         &["nextest", "run", "--workspace", "--features", features(), "--no-fail-fast"]
@@ -161,8 +163,21 @@ fn tests(workspace: &Workspace) -> Result<Outcome> {
     checked(workspace.cargo(arguments), EACH_FAILURE)
 }
 
+/// Whether training by several processes can be built and run: an MPI with its headers, and the libclang that reads them.
 fn has_mpi() -> bool {
-    runs("mpirun") && runs("mpicc")
+    runs("mpirun") && runs("mpicc") && (std::env::var_os("LIBCLANG_PATH").is_some() || has_libclang())
+}
+
+/// Whether the dynamic linker knows libclang, with a version in its name or without; `libclang-cpp` is another library.
+fn has_libclang() -> bool {
+    let is_it = |word: &str| {
+        let rest = word.strip_prefix("libclang").map(|rest| rest.trim_start_matches('-'));
+        rest.is_some_and(|rest| rest.starts_with(".so") || rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    ["ldconfig", "/sbin/ldconfig"].iter().any(|program| {
+        let output = Command::new(program).arg("-p").stderr(Stdio::null()).output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).split_whitespace().any(is_it))
+    })
 }
 
 /// Whether a program of the system can be started.

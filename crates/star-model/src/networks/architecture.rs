@@ -32,7 +32,9 @@ pub(super) trait Definition {
     fn graph(&self) -> Graph;
     fn build(&self, vb: &Builder, recompute: bool) -> Result<Box<dyn LandmarkModel>>;
     /// Whether a file may hold the tensor `name`, which the network does not use.
-    fn may_be_surplus(&self, name: &str) -> bool;
+    fn may_be_surplus(&self, name: &str) -> bool {
+        name.ends_with(".num_batches_tracked")
+    }
     /// Whether the tensor `name` depends on the keypoint scheme.
     fn is_head_key(&self, name: &str) -> bool;
     /// What is wrong with tensors whose names and shapes are right.

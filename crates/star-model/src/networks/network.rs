@@ -8,6 +8,56 @@ use crate::graph::{Graph, NodeId};
 use crate::plan::{CompileOptions, CompiledModel};
 use crate::{InputSpec, Stage, training};
 
+/// What every type with a field `network` offers: recomputation, compiling for a CPU, running.
+macro_rules! offers {
+    ($name:ident) => {
+        impl $name {
+            /// With `recompute`, a training step keeps of each part of the network only its input and recomputes the rest in the backward
+            /// pass: less memory, more time, the same bits. Where the network trains node by node, on a GPU or in `f64`, it changes
+            /// nothing.
+            #[must_use]
+            pub fn recompute(mut self, recompute: bool) -> Self {
+                self.network.training.recompute = recompute;
+                self
+            }
+
+            /// Compiles the network for inference on this CPU. Later changes of its weights do not reach the result.
+            ///
+            /// # Errors
+            /// When a tensor cannot be read.
+            pub fn compile(&self) -> candle_core::Result<$crate::CompiledModel> {
+                self.compile_with(&$crate::CompileOptions::default())
+            }
+
+            /// Compiles the network as `options` say.
+            ///
+            /// # Errors
+            /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
+            pub fn compile_with(
+                &self,
+                options: &$crate::CompileOptions,
+            ) -> candle_core::Result<$crate::CompiledModel> {
+                self.network.compile(options)
+            }
+        }
+
+        impl $crate::LandmarkModel for $name {
+            fn forward_t(
+                &self,
+                images: &candle_core::Tensor,
+                train: bool,
+            ) -> candle_core::Result<Vec<$crate::Stage>> {
+                self.network.stages(images, train)
+            }
+
+            fn input(&self) -> &$crate::InputSpec {
+                &self.network.input
+            }
+        }
+    };
+}
+pub(super) use offers;
+
 /// A network in memory.
 pub(crate) struct Network {
     pub(crate) graph: Graph,

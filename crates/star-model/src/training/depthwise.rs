@@ -3,10 +3,9 @@
 use super::linear::Input;
 use super::memory::Floats;
 use super::weight_gradient::{SLICES, added};
-use super::window::{activate, spread};
+use super::window::spread;
 use super::{Maps, Passes};
 use crate::activation::Activation;
-use crate::plan::memory::Buffer;
 use crate::plan::ops::depthwise::Windows;
 use crate::plan::ops::shared::Shared;
 
@@ -52,9 +51,13 @@ impl Depthwise<'_> {
         let mut out = passes.memory.take(self.to.images * target);
         let shared = Shared::new(&mut out);
         passes.each_image(self.from.images, |n, machine, scratch| {
-            let input = normed(passes, x, n, image, scratch);
+            let input = x.image(passes, n, image, scratch);
             let windows = self.windows(input, x.stride, self.stride);
-            with_part(&shared, n, target, |out| windows.run(machine, &taps, Activation::None, out));
+            #[expect(unsafe_code, reason = "parts are written by different threads")]
+            // SAFETY: each is written by one task.
+            unsafe {
+                shared.with_part(n, target, |out| windows.run(machine, &taps, Activation::None, out));
+            }
         });
         out
     }
@@ -73,7 +76,11 @@ impl Depthwise<'_> {
                 spread((self.from, self.to), self.stride, d, pitch, scratch)
             };
             let windows = self.windows(input, pitch, 1);
-            with_part(&shared, n, target, |out| windows.run(machine, &taps, Activation::None, out));
+            #[expect(unsafe_code, reason = "parts are written by different threads")]
+            // SAFETY: each is written by one task.
+            unsafe {
+                shared.with_part(n, target, |out| windows.run(machine, &taps, Activation::None, out));
+            }
         });
         out
     }
@@ -87,9 +94,13 @@ impl Depthwise<'_> {
         let shared = Shared::new(&mut parts);
         passes.memory.each(slices, |slice, scratch| {
             for n in images * slice / slices..images * (slice + 1) / slices {
-                let windows = self.windows(normed(passes, x, n, image, scratch), pitch, self.stride);
+                let windows = self.windows(x.image(passes, n, image, scratch), pitch, self.stride);
                 let d = &d[n * target..][..target];
-                with_part(&shared, slice, size, |out| windows.weight_gradient(passes.kernels, d, out));
+                #[expect(unsafe_code, reason = "parts are written by different threads")]
+                // SAFETY: each is written by one task.
+                unsafe {
+                    shared.with_part(slice, size, |out| windows.weight_gradient(passes.kernels, d, out));
+                }
             }
         });
         let total = added(passes, parts, size);
@@ -99,23 +110,4 @@ impl Depthwise<'_> {
             .map(|(tap, c)| total[tap * pitch + c])
             .collect()
     }
-}
-
-/// Image `n` of the input, activated where there is a norm in front.
-fn normed<'s>(passes: &Passes, x: &'s Input, n: usize, image: usize, scratch: &'s mut Buffer) -> &'s [f32] {
-    let values = &x.values[n * image..][..image];
-    match x.norm {
-        None => values,
-        Some(norm) => {
-            activate(passes, values, norm, scratch.take(image));
-            scratch.get(image)
-        }
-    }
-}
-
-/// Calls `work` with part `n` of an output, `size` floats.
-fn with_part(shared: &Shared, n: usize, size: usize, work: impl FnOnce(&mut [f32])) {
-    #[expect(unsafe_code, reason = "parts are written by different threads")]
-    // SAFETY: `part` checks the length; each part is written by one task.
-    work(unsafe { std::slice::from_raw_parts_mut(shared.part(n * size, size), size) });
 }

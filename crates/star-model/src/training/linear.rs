@@ -2,9 +2,11 @@
 
 use super::Passes;
 use super::norm::{BLOCK, Norm, Sums};
+use super::window::activate;
 use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::kernels::gradients::Masked;
+use crate::plan::memory::Buffer;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::plan::ops::shared::{Shared, part};
@@ -30,6 +32,24 @@ impl<'a> Input<'a> {
     /// Scratch floats for `pixels` pixels.
     pub(super) fn scratch(&self, pixels: usize) -> usize {
         if self.norm.is_some() { pixels * self.stride } else { 0 }
+    }
+
+    /// Image `n` of `floats` floats, activated in `scratch` where there is a norm.
+    pub(super) fn image<'s>(
+        &'s self,
+        passes: &Passes,
+        n: usize,
+        floats: usize,
+        scratch: &'s mut Buffer,
+    ) -> &'s [f32] {
+        let values = &self.values[n * floats..][..floats];
+        match self.norm {
+            None => values,
+            Some(norm) => {
+                activate(passes, values, norm, scratch.take(floats));
+                scratch.get(floats)
+            }
+        }
     }
 
     /// Where `count` pixels from `pixel` on are found, prepared in `scratch` where there is a norm.

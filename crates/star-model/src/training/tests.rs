@@ -71,12 +71,12 @@ const CASES: [Case; 12] = [
 /// Norm of the difference of maps and of statistics over their norm.
 const TOLERANCE: f64 = 2e-4;
 
-/// Numbers of images and sides of windows for which no value of a light pyramid does.
-const PYRAMIDS: [(usize, usize); 4] = [(1, 3), (3, 5), (2, 7), (9, 3)];
-
 /// Numbers of images for which no value of an HRNet falls on the other side of a ReLU, and [`Case::tolerance`] for them.
 const HRNETS: [usize; 2] = [1, 4];
 const HRNET: f64 = 2e-3;
+
+/// Numbers of images and sides of windows of a light pyramid; as for HRNets, and within [`HRNET`].
+const PYRAMIDS: [(usize, usize); 4] = [(1, 3), (3, 5), (2, 7), (9, 3)];
 
 impl Case {
     fn config(&self) -> SlimHourglassConfig {

@@ -108,18 +108,12 @@ impl Window<'_> {
         let mut out = passes.memory.take(self.to.images * target);
         let shared = Shared::new(&mut out);
         passes.each_image(self.from.images, |n, machine, scratch| {
-            let values = &x.values[n * image..][..image];
-            let input = match x.norm {
-                None => values,
-                Some(norm) => {
-                    activate(passes, values, norm, scratch.take(image));
-                    scratch.get(image)
-                }
-            };
-            #[expect(unsafe_code, reason = "images are written by different threads")]
-            // SAFETY: `part` checked the length; each image is written by one task.
-            let out = unsafe { std::slice::from_raw_parts_mut(shared.part(n * target, target), target) };
-            self.image(machine, (input, x.stride), self.stride, &panels, out);
+            let input = (x.image(passes, n, image, scratch), x.stride);
+            #[expect(unsafe_code, reason = "parts are written by different threads")]
+            // SAFETY: each is written by one task.
+            unsafe {
+                shared.with_part(n, target, |out| self.image(machine, input, self.stride, &panels, out));
+            }
         });
         out
     }
@@ -139,10 +133,11 @@ impl Window<'_> {
             } else {
                 spread((self.from, self.to), self.stride, d, depth, scratch)
             };
-            #[expect(unsafe_code, reason = "images are written by different threads")]
-            // SAFETY: `part` checked the length; each image is written by one task.
-            let out = unsafe { std::slice::from_raw_parts_mut(shared.part(n * target, target), target) };
-            self.image(machine, (input, depth), 1, &panels, out);
+            #[expect(unsafe_code, reason = "parts are written by different threads")]
+            // SAFETY: each is written by one task.
+            unsafe {
+                shared.with_part(n, target, |out| self.image(machine, (input, depth), 1, &panels, out));
+            }
         });
         out
     }

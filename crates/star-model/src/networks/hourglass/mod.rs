@@ -4,13 +4,11 @@ pub(crate) mod config;
 pub(crate) mod graph;
 pub(crate) mod names;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 
-use super::network::Network;
+use super::network::{Network, offers};
 use crate::builder::Builder;
-use crate::plan::{CompileOptions, CompiledModel};
-use crate::{InputSpec, LandmarkModel, Stage};
 
 use config::{SlimHourglassConfig, StackedHourglassConfig};
 
@@ -61,43 +59,10 @@ impl StackedHourglass {
         })
     }
 
-    /// With `recompute`, a training step keeps of each stack only its input and recomputes the rest in the backward pass: less
-    /// memory, more time, the same bits. Where the network trains node by node, on a GPU or in `f64`, it
-    /// changes nothing.
-    #[must_use]
-    pub fn recompute(mut self, recompute: bool) -> Self {
-        self.network.training.recompute = recompute;
-        self
-    }
-
     /// What the network behind its stem was built from.
     pub fn config(&self) -> &StackedHourglassConfig {
         &self.config
     }
-
-    /// Compiles the network for inference on this CPU. Later changes of its weights do not reach the result.
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
-    pub fn compile(&self) -> Result<CompiledModel> {
-        self.compile_with(&CompileOptions::default())
-    }
-
-    /// Compiles the network as `options` say.
-    ///
-    /// # Errors
-    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
-    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        self.network.compile(options)
-    }
 }
 
-impl LandmarkModel for StackedHourglass {
-    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
-        self.network.stages(images, train)
-    }
-
-    fn input(&self) -> &InputSpec {
-        &self.network.input
-    }
-}
+offers!(StackedHourglass);

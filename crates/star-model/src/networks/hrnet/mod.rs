@@ -10,10 +10,8 @@ pub(crate) mod names;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::network::Network;
+use super::network::{Network, offers};
 use crate::builder::Builder;
-use crate::plan::{CompileOptions, CompiledModel};
-use crate::{InputSpec, LandmarkModel, Stage};
 
 use config::HrNetConfig;
 
@@ -47,13 +45,6 @@ impl HrNet {
         Ok(Self { network: Network::new(graph::graph(config), config.input(), vb)? })
     }
 
-    /// As [`StackedHourglass::recompute`](crate::StackedHourglass::recompute), stage by stage.
-    #[must_use]
-    pub fn recompute(mut self, recompute: bool) -> Self {
-        self.network.training.recompute = recompute;
-        self
-    }
-
     /// The head's maps before the activation: `[B, 3, S, S] -> [B, K, S / 4, S / 4]`, of either sign.
     ///
     /// # Errors
@@ -64,30 +55,6 @@ impl HrNet {
         // Maps have the type of the parameters, whatever that of the images.
         self.network.value(raw, images, train)?.to_dtype(self.network.layers.dtype)
     }
-
-    /// As [`StackedHourglass::compile`](crate::StackedHourglass::compile).
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
-    pub fn compile(&self) -> Result<CompiledModel> {
-        self.compile_with(&CompileOptions::default())
-    }
-
-    /// As [`StackedHourglass::compile_with`](crate::StackedHourglass::compile_with).
-    ///
-    /// # Errors
-    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
-    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        self.network.compile(options)
-    }
 }
 
-impl LandmarkModel for HrNet {
-    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
-        self.network.stages(images, train)
-    }
-
-    fn input(&self) -> &InputSpec {
-        &self.network.input
-    }
-}
+offers!(HrNet);

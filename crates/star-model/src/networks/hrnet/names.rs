@@ -122,10 +122,6 @@ impl Definition for HrNetConfig {
         Ok(Box::new(HrNet::build(self, vb)?.recompute(recompute)))
     }
 
-    fn may_be_surplus(&self, name: &str) -> bool {
-        name.ends_with(".num_batches_tracked")
-    }
-
     /// Those behind the trunk.
     fn is_head_key(&self, name: &str) -> bool {
         name.starts_with(HEAD)

@@ -4,13 +4,11 @@ pub(crate) mod config;
 mod graph;
 pub(crate) mod names;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 
-use super::network::Network;
+use super::network::{Network, offers};
 use crate::builder::Builder;
-use crate::plan::{CompileOptions, CompiledModel};
-use crate::{InputSpec, LandmarkModel, Stage};
 
 use config::LightPyramidConfig;
 
@@ -43,37 +41,6 @@ impl LightPyramid {
         config.validate()?;
         Ok(Self { network: Network::new(graph::graph(config), config.input(), vb)? })
     }
-
-    /// As [`StackedHourglass::recompute`](crate::StackedHourglass::recompute), level by level.
-    #[must_use]
-    pub fn recompute(mut self, recompute: bool) -> Self {
-        self.network.training.recompute = recompute;
-        self
-    }
-
-    /// As [`StackedHourglass::compile`](crate::StackedHourglass::compile).
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
-    pub fn compile(&self) -> Result<CompiledModel> {
-        self.compile_with(&CompileOptions::default())
-    }
-
-    /// As [`StackedHourglass::compile_with`](crate::StackedHourglass::compile_with).
-    ///
-    /// # Errors
-    /// When a tensor cannot be read, or the CPU does not have the instruction set asked for.
-    pub fn compile_with(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        self.network.compile(options)
-    }
 }
 
-impl LandmarkModel for LightPyramid {
-    fn forward_t(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
-        self.network.stages(images, train)
-    }
-
-    fn input(&self) -> &InputSpec {
-        &self.network.input
-    }
-}
+offers!(LightPyramid);

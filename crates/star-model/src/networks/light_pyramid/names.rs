@@ -80,10 +80,6 @@ impl Definition for LightPyramidConfig {
         Ok(Box::new(LightPyramid::build(self, vb)?.recompute(recompute)))
     }
 
-    fn may_be_surplus(&self, name: &str) -> bool {
-        name.ends_with(".num_batches_tracked")
-    }
-
     fn is_head_key(&self, name: &str) -> bool {
         name.starts_with(HEAD)
     }

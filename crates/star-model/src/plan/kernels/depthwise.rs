@@ -123,7 +123,7 @@ unsafe fn forward_row<S: Simd, const K: usize>(forward: &Forward) {
     }
 }
 
-/// Adds a row of windows of stride 1, whose values are `channels` apart from `line` on: each is read once for all windows that see it.
+/// Adds a row of windows of stride 1, whose values are `channels` apart from `line` on: each is read once for all that see it.
 #[inline(always)]
 unsafe fn side_by_side<S: Simd, const K: usize>(
     line: *const f32,

@@ -33,6 +33,18 @@ impl<'a> Shared<'a> {
         // SAFETY: `at` is inside the slice or at its end, asserted above.
         unsafe { self.start.add(at) }
     }
+
+    /// Calls `work` with part `n` of parts of `size` values.
+    ///
+    /// # Panics
+    /// When it is not all inside the slice.
+    ///
+    /// # Safety
+    /// Nobody else may read or write the part meanwhile.
+    pub(crate) unsafe fn with_part(&self, n: usize, size: usize, work: impl FnOnce(&mut [f32])) {
+        // SAFETY: the part is inside the slice, asserted in `part`, and the caller's alone.
+        work(unsafe { std::slice::from_raw_parts_mut(self.part(n * size, size), size) });
+    }
 }
 
 /// A pointer to value `at` of `slice`, from which `count` values may be read.
