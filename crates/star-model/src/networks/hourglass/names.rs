@@ -33,7 +33,7 @@ pub fn infer(tensors: &Tensors, image_size: usize) -> Result<StackedHourglassCon
         Some(Some(size)) => Ok(size),
         Some(None) => bail!("{name}: expected more than {axis} dimensions"),
         None => bail!(
-            "neither a stacked hourglass nor an HRNet: no tensor `{name}` among {} tensors",
+            "neither a stacked hourglass, an HRNet nor a light pyramid: no tensor `{name}` among {} tensors",
             tensors.len()
         ),
     };
