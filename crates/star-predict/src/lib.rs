@@ -4,6 +4,7 @@
 pub mod bulk;
 pub mod detector;
 pub mod device;
+pub mod confidence;
 mod ellipse;
 pub mod failure;
 pub mod files;
