@@ -60,6 +60,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     };
     let mut predictor = Predictor::from_folder(&folder, &device, &options)?
         .with_batch_size(args.weights.batch_size)
+        .with_confidence(weights::confidence(&args.weights, &scheme)?)
         .with_turned(args.turned)
         .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
     drop(folder);

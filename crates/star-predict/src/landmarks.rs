@@ -27,7 +27,8 @@ pub struct Landmarks {
     pub points: Vec<[f32; 2]>,
     /// Spread of each heatmap as `xx, xy, yy` in pixels squared of the image.
     pub covariances: Vec<[f32; 3]>,
-    /// How sure the network is of each landmark, from 0 to 1; empty, since nothing estimates it yet.
+    /// The probability, 0 to 1, that each landmark's error is below 5 % of the normalizer (or what the weights' calibration says instead:
+    /// [`ConfidenceModel::threshold`](crate::confidence::ConfidenceModel)); empty for weights that were not calibrated (`star calibrate`).
     pub confidence: Vec<f32>,
 }
 
@@ -49,12 +50,14 @@ pub struct Decoded {
     pub points: Vec<[f32; 2]>,
     /// `xx, xy, yy` in pixels squared of the image.
     pub covariances: Vec<[f64; 3]>,
+    /// As in [`Landmarks`].
+    pub confidence: Vec<f32>,
 }
 
 impl From<Decoded> for Landmarks {
     fn from(decoded: Decoded) -> Self {
         let covariances = decoded.covariances.iter().map(|c| c.map(|v| v as f32)).collect();
-        Self { points: decoded.points, covariances, confidence: Vec::new() }
+        Self { points: decoded.points, covariances, confidence: decoded.confidence }
     }
 }
 

@@ -2,9 +2,9 @@
 
 #[cfg(feature = "bulk")]
 pub mod bulk;
+pub mod confidence;
 pub mod detector;
 pub mod device;
-pub mod confidence;
 mod ellipse;
 pub mod failure;
 pub mod files;

@@ -12,8 +12,9 @@ use star_data::{FaceBox, Scheme, warp};
 use star_model::checkpoint::Folder;
 use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 
+use crate::confidence::ConfidenceModel;
 use crate::detector::{Detection, Detector, FrontalDetector};
-use crate::landmarks::{self, Decoded, Face};
+use crate::landmarks::{self, Decoded, Face, Landmarks};
 use crate::turn::{Turn, Turned};
 use crate::{tensors, weights};
 
@@ -33,6 +34,8 @@ pub struct Predictor {
     map: Option<SchemeMap>,
     /// What standard deviations are multiplied by, a factor a keypoint; empty where nothing is known of it.
     spread_scales: Vec<f32>,
+    /// How sure a landmark is, of the network's own keypoints.
+    confidence: Option<ConfidenceModel>,
     /// The embedded one is read when it is first needed: whoever gives boxes needs none.
     detector: OnceLock<Box<dyn Detector>>,
 }
@@ -63,8 +66,9 @@ impl Predictor {
     /// When they cannot be read, or are of no known scheme.
     pub fn open(weights: impl AsRef<Path>) -> Result<Self> {
         let (folder, scheme) = weights::open(weights.as_ref(), &Default::default(), &mut ())?;
+        let confidence = weights::confidence(weights.as_ref(), scheme.keypoints)?;
         let predictor = Self::from_folder(&folder, &Device::Cpu, &CompileOptions::default())?;
-        Ok(predictor.with_scheme(scheme))
+        Ok(predictor.with_scheme(scheme).with_confidence(confidence))
     }
 
     /// Runs `model` on `device` in `dtype`, layer by layer.
@@ -78,6 +82,7 @@ impl Predictor {
             scheme: None,
             map: None,
             spread_scales: Vec::new(),
+            confidence: None,
             detector: OnceLock::new(),
         }
     }
@@ -105,6 +110,7 @@ impl Predictor {
             scheme: None,
             map: None,
             spread_scales,
+            confidence: None,
             detector: OnceLock::new(),
         })
     }
@@ -137,6 +143,28 @@ impl Predictor {
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {
         self.scheme = Some(scheme);
         self
+    }
+
+    /// Fills [`Landmarks::confidence`] by `model`, which [`weights::confidence`] reads; `None` leaves it empty.
+    #[must_use]
+    pub fn with_confidence(mut self, model: Option<ConfidenceModel>) -> Self {
+        self.confidence = model;
+        self
+    }
+
+    /// What confidences mean, where there are any.
+    pub fn confidence(&self) -> Option<&ConfidenceModel> {
+        self.confidence.as_ref()
+    }
+
+    /// Which landmarks are more likely hidden than not; `None` where the weights' calibration was not taught it (`star calibrate` on data
+    /// that say what is hidden), and for keypoints that are made of others.
+    #[must_use]
+    pub fn occluded(&self, landmarks: &Landmarks) -> Option<Vec<bool>> {
+        let model = self.confidence.as_ref().filter(|_| self.map.is_none())?;
+        let covariances: Vec<[f64; 3]> = landmarks.covariances.iter().map(|c| c.map(f64::from)).collect();
+        let hidden = model.occlusion(&landmarks.points, &covariances)?;
+        Some(hidden.into_iter().map(|probability| probability > 0.5).collect())
     }
 
     /// Makes the keypoints of another scheme of the network's, such as 68 of 98: landmarks are those of `map`'s target then, and so is
@@ -266,6 +294,9 @@ impl Predictor {
             for (covariance, scale) in face.covariances.iter_mut().zip(&self.spread_scales) {
                 *covariance = covariance.map(|value| value * f64::from(*scale).powi(2));
             }
+            if let Some(model) = &self.confidence {
+                face.confidence = model.confidence(&face.points, &face.covariances);
+            }
         }
         match &self.map {
             Some(map) => faces.into_iter().map(|face| mapped(&face, map)).collect(),
@@ -299,5 +330,9 @@ fn mapped(face: &Decoded, map: &SchemeMap) -> Result<Decoded> {
         from.keypoints,
         from.name
     );
-    Ok(Decoded { points: map.points(&face.points), covariances: map.covariances(&face.covariances) })
+    Ok(Decoded {
+        points: map.points(&face.points),
+        covariances: map.covariances(&face.covariances),
+        confidence: if face.confidence.is_empty() { Vec::new() } else { map.least(&face.confidence) },
+    })
 }

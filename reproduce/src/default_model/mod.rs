@@ -2,6 +2,7 @@
 
 mod ablations;
 mod boxes;
+mod confidence;
 mod heads;
 mod measured;
 mod pack;
@@ -31,6 +32,8 @@ enum Command {
     Ablations(ablations::Args),
     /// Compare the detector's squares with landmark-tight boxes
     Boxes(boxes::Args),
+    /// Fit how sure landmarks are, and write what it is worth into docs/results/default-model
+    Confidence(confidence::Args),
     /// Draw heads with exact landmarks and poses, for faces turned further than a detector can label
     Heads(heads::Args),
     /// Make crates/star-predict/models/default-68 of what the recipe has trained
@@ -48,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => measured::run(&args.measure),
         Some(Command::Ablations(args)) => ablations::run(args),
         Some(Command::Boxes(args)) => boxes::run(args),
+        Some(Command::Confidence(args)) => confidence::run(args),
         Some(Command::Heads(args)) => heads::run(args),
         Some(Command::Pack(args)) => pack::run(args),
         Some(Command::Picture(args)) => picture::run(args),

@@ -25,7 +25,10 @@ impl Examples {
     /// # Errors
     /// When the threshold is not positive.
     pub fn new(keypoints: usize, threshold: f64, ends: Option<[Vec<usize>; 2]>) -> Result<Self> {
-        ensure!(threshold > 0.0 && threshold.is_finite(), "threshold: expected a positive number, got {threshold}");
+        ensure!(
+            threshold > 0.0 && threshold.is_finite(),
+            "threshold: expected a positive number, got {threshold}"
+        );
         Ok(Self { keypoints, threshold, ends, accurate: Vec::new(), occluded: Vec::new() })
     }
 
@@ -57,11 +60,11 @@ impl Examples {
         ensure!(length > 0.0 && length.is_finite(), "length: expected a positive number, got {length}");
         let features = features(points, covariances, self.ends.as_ref(), self.threshold);
         let counts = |k: &usize| {
-            weights.is_none_or(|w| w.get(*k).is_some_and(|w| *w > 0.0)) && truth[*k].iter().all(|v| v.is_finite())
+            weights.is_none_or(|w| w.get(*k).is_some_and(|w| *w > 0.0))
+                && truth[*k].iter().all(|v| v.is_finite())
         };
         let of = |outcome: &dyn Fn(usize) -> bool| -> Vec<Example> {
-            let example =
-                |k: usize| Example { keypoint: k, features: features[k], outcome: outcome(k) };
+            let example = |k: usize| Example { keypoint: k, features: features[k], outcome: outcome(k) };
             (0..self.keypoints).filter(counts).map(example).collect()
         };
         let near = |k: usize| {

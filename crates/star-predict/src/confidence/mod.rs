@@ -137,7 +137,8 @@ pub(crate) fn features(
     .max(LEAST_LENGTH * side);
     let near = threshold * length;
     let deviations: Vec<[f64; 2]> = covariances.iter().map(deviations).collect();
-    let mean = deviations.iter().map(|[major, minor]| major * minor).sum::<f64>() / points.len().max(1) as f64;
+    let mean =
+        deviations.iter().map(|[major, minor]| major * minor).sum::<f64>() / points.len().max(1) as f64;
     let (face, turn) = (log(mean.sqrt() / near), log(length / side));
     deviations.iter().map(|[major, minor]| [log(major / near), log(minor / near), face, turn]).collect()
 }
