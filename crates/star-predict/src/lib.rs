@@ -12,6 +12,7 @@ pub mod images;
 mod landmarks;
 pub mod overlay;
 pub mod parallel;
+pub mod pose;
 mod predictor;
 pub mod records;
 pub mod smooth;

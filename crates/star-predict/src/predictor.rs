@@ -15,11 +15,12 @@ use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 use crate::confidence::ConfidenceModel;
 use crate::detector::{Detection, Detector, FrontalDetector};
 use crate::landmarks::{self, Decoded, Face, Landmarks};
+use crate::pose::PoseEstimator;
 use crate::turn::{Turn, Turned};
 use crate::{tensors, weights};
 
-/// How many times the score of what was found upright a turned face must have to be taken instead: that may be several faces.
-const SURER: f32 = 2.0;
+/// How many times the odds of what was found upright a turned face must have to be taken instead: that may be several faces.
+const SURER: f32 = 6.0;
 
 /// Finds faces and their landmarks in images. One predictor serves many threads.
 pub struct Predictor {
@@ -30,6 +31,8 @@ pub struct Predictor {
     /// Whether images without a sure upright face are turned.
     turned: bool,
     scheme: Option<Scheme>,
+    /// For keypoints whose place on a head is known.
+    pose: Option<PoseEstimator>,
     /// What becomes of the network's keypoints.
     map: Option<SchemeMap>,
     /// What standard deviations are multiplied by, a factor a keypoint; empty where nothing is known of it.
@@ -80,6 +83,7 @@ impl Predictor {
             batch_size: Self::BATCH_SIZE,
             turned: false,
             scheme: None,
+            pose: None,
             map: None,
             spread_scales: Vec::new(),
             confidence: None,
@@ -108,6 +112,7 @@ impl Predictor {
             batch_size: Self::BATCH_SIZE,
             turned: false,
             scheme: None,
+            pose: None,
             map: None,
             spread_scales,
             confidence: None,
@@ -138,9 +143,11 @@ impl Predictor {
         self
     }
 
-    /// Keeps `scheme` for [`Predictor::scheme`].
+    /// Keeps `scheme` for [`Predictor::scheme`], and estimates the heads' poses where it is known where its landmarks lie on a head.
     #[must_use]
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        // A scheme whose map cannot be made has no pose: no more is lost.
+        self.pose = PoseEstimator::of(&scheme).ok().flatten();
         self.scheme = Some(scheme);
         self
     }
@@ -171,7 +178,9 @@ impl Predictor {
     /// [`Predictor::scheme`].
     #[must_use]
     pub fn with_map(mut self, map: SchemeMap) -> Self {
-        self.scheme = self.scheme.map(|_| map.to().clone());
+        if self.scheme.is_some() {
+            self = self.with_scheme(map.to().clone());
+        }
         self.map = Some(map);
         self
     }
@@ -205,13 +214,13 @@ impl Predictor {
         if !self.turned || most.is_some_and(|score| score >= detector.sure_score()) {
             return self.detected(image, &Affine::IDENTITY, &upright);
         }
-        let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * score);
+        let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * odds(score));
         let mut better: Option<(Turned, Vec<Detection>)> = None;
         for turn in Turn::ALL {
             let turned = turn.of(image)?;
             let found = detector.detect(&turned.image)?;
-            if let Some(score) = surest(&found).filter(|score| *score > least) {
-                least = score;
+            if let Some(odds) = surest(&found).map(odds).filter(|odds| *odds > least) {
+                least = odds;
                 better = Some((turned, found));
             }
         }
@@ -266,8 +275,8 @@ impl Predictor {
             faces.extend(chunk.iter().zip(found).map(|(face_box, decoded)| Face {
                 face_box: *face_box,
                 score: None,
+                pose: self.pose.as_ref().and_then(|p| p.estimate(&decoded.points, &decoded.covariances)),
                 landmarks: decoded.into(),
-                pose: None,
             }));
         }
         Ok(faces)
@@ -312,6 +321,10 @@ impl Predictor {
         // Two threads may both have read it; one of the two is kept.
         Ok(&**self.detector.get_or_init(|| Box::new(embedded)))
     }
+}
+
+fn odds(score: f32) -> f32 {
+    score / (1.0 - score).max(f32::MIN_POSITIVE)
 }
 
 /// The largest score of some detections.

@@ -7,6 +7,8 @@ mod heads;
 mod measured;
 mod pack;
 mod picture;
+mod pose;
+mod scores;
 mod sets;
 mod shrunk;
 mod speed;
@@ -38,6 +40,10 @@ enum Command {
     Heads(heads::Args),
     /// Make crates/star-predict/models/default-68 of what the recipe has trained
     Pack(pack::Args),
+    /// Measure head poses on rendered heads, into docs/results/default-model
+    Pose(pose::Args),
+    /// Fit the probability that one of the detector's squares is a face
+    Scores(scores::Args),
     /// Draw the picture of the front page
     Picture(picture::Args),
 }
@@ -54,6 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(Command::Confidence(args)) => confidence::run(args),
         Some(Command::Heads(args)) => heads::run(args),
         Some(Command::Pack(args)) => pack::run(args),
+        Some(Command::Pose(args)) => pose::run(args),
+        Some(Command::Scores(args)) => scores::run(args),
         Some(Command::Picture(args)) => picture::run(args),
     }
 }
