@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use star_data::formats::tsv;
-use star_data::scheme_map::{Mapped, SchemeMap};
+use star_data::scheme_map::{Detail, Mapped, SchemeMap};
 use star_data::{Annotation, Dataset, Scheme};
 use star_eval::Case;
 use star_predict::{Ellipse, records, weights};
 use star_train::evaluate::matching::{Row, match_faces};
 use star_train::evaluate::{covariances, stated_sides};
 
-use crate::args::ScoreArgs;
+use crate::args::{MapName, ScoreArgs, TargetName};
 use crate::report::{self, Wanted};
 use crate::setting;
 
@@ -25,13 +25,14 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let mut scheme = weights::scheme(&args.scheme)?;
     let beside = star_data::formats::folder_of(&args.truth);
     let images = args.images.as_deref().unwrap_or(&beside);
-    let map = args.map.map(|map| SchemeMap::wflw_to_300w(map.detail())).transpose()?;
+    let detail = args.map.map(MapName::detail).or(args.target.map(|TargetName::Ibug68| Detail::Blend));
+    let map = detail.map(SchemeMap::wflw_to_300w).transpose()?;
     if let Some(map) = map.as_ref().filter(|map| map.from().name == scheme.name) {
         scheme = map.to().clone();
     }
     if let Some(map) = map.as_ref().filter(|map| map.to().keypoints != scheme.keypoints) {
         bail!(
-            "--map-98-to-68: expected --scheme of {} points, such as `{}`, got `{}` with {}",
+            "--map-98-to-68, --as: expected --scheme of {} points, such as `{}`, got `{}` with {}",
             map.to().keypoints,
             map.to().name,
             scheme.name,

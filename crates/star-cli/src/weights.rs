@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::DType;
 use star_data::Scheme;
 use star_data::atomic;
+use star_data::scheme_map::{Detail, SchemeMap};
 use star_model::checkpoint::{CONFIG_FILE, Folder, WEIGHTS_FILE, Which};
 use star_predict::confidence::ConfidenceModel;
 use star_predict::weights::{self, Hints};
 
-use crate::args::{ConvertArgs, ExportArgs, HintArgs, StorageType, WeightsArgs};
+use crate::args::{ConvertArgs, ExportArgs, HintArgs, MapName, StorageType, TargetName, WeightsArgs};
 use crate::output;
 use crate::progress::FetchBar;
 
@@ -49,6 +50,34 @@ pub(crate) fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Schem
 /// Names the file, and what is wrong in it.
 pub(crate) fn confidence(args: &WeightsArgs, scheme: &Scheme) -> Result<Option<ConfidenceModel>> {
     weights::confidence(&args.weights, scheme.keypoints)
+}
+
+/// How other keypoints are made of those of `scheme`, where `--map-98-to-68` or `--as` asks for others.
+///
+/// # Errors
+/// When the scheme has not what they are made of.
+pub(crate) fn map(
+    map: Option<MapName>,
+    target: Option<TargetName>,
+    scheme: &Scheme,
+) -> Result<Option<SchemeMap>> {
+    let (flag, detail) = match (map, target) {
+        (Some(map), _) => ("--map-98-to-68", map.detail()),
+        (None, Some(TargetName::Ibug68)) => ("--as", Detail::Blend),
+        (None, None) => return Ok(None),
+    };
+    let made = SchemeMap::wflw_to_300w(detail)?;
+    if target.is_some() && map.is_none() && scheme.name == made.to().name {
+        return Ok(None);
+    }
+    ensure!(
+        scheme.name == made.from().name,
+        "{flag}: expected weights of scheme `{}`, got `{}` with {} keypoints",
+        made.from().name,
+        scheme.name,
+        scheme.keypoints
+    );
+    Ok(Some(made))
 }
 
 /// `star export`.

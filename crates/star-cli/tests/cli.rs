@@ -78,10 +78,57 @@ fn without_weights_those_in_the_program_find_68_landmarks() {
     let faces = faces(&ok(dir.path(), &["predict", "astronaut.png"]));
     assert_eq!(faces.len(), 1);
     assert_eq!(faces[0]["points"].as_array().unwrap().len(), 68);
+    // The photograph is frontal and sharp.
+    let confidence = faces[0]["confidence"].as_array().unwrap();
+    assert!(confidence.len() == 68 && confidence.iter().all(|p| (0.5..=1.0).contains(&p.as_f64().unwrap())));
+    assert!(faces[0]["score"].as_f64().unwrap() > 0.9 && faces[0]["score"].as_f64().unwrap() <= 1.0);
+    let yaw = faces[0]["pose"]["yaw"].as_f64().unwrap();
+    assert!(yaw.abs() < 10.0, "{yaw}");
+    let (csv, crops) = (["--csv", "-"], ["--crops", "c", "--size", "64"]);
+    let table = ok(dir.path(), &[&["predict", "astronaut.png", "--as", "ibug68"][..], &csv, &crops].concat());
+    assert_contains(&table, &["image,frame,seconds,face,track,score,box_x", ",x67,y67,confidence0,"]);
+    assert_eq!(table.lines().count(), 2);
+    std::fs::write(dir.path().join("f.csv"), table).unwrap();
+    let crop = image::open(dir.path().join("c/astronaut-face0.png")).unwrap();
+    assert_eq!((crop.width(), crop.height()), (64, 64));
+    assert_contains(&refused(dir.path(), &["predict", "astronaut.png", "--crops", "c"]), &["--overwrite"]);
     assert_contains(
         &ok(dir.path(), &["inspect", "builtin"]),
         &["built in", "face300w68, 68 keypoints", "calibrated on", "f16"],
     );
+}
+
+#[test]
+fn without_an_image_the_example_is_drawn_once_and_what_comes_next_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = star(dir.path(), &["predict"]);
+    assert!(output.status.success());
+    assert_contains(&String::from_utf8_lossy(&output.stdout), &["example: 68 landmarks", "turned"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_contains(&said, &["star-example.png", "star predict face.jpg --out drawn"]);
+    let path = dir.path().join("star-example.png");
+    assert!(image::open(&path).unwrap().width() == 512);
+    std::fs::write(&path, b"mine").unwrap();
+    assert!(star(dir.path(), &["predict"]).status.success());
+    assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+}
+
+#[test]
+fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 12);
+    let calibrate =
+        ["calibrate", "--weights", "w", "--annotations", "own.tsv", "--threshold", "0.3"];
+    assert_contains(&ok(dir.path(), &calibrate), &["Brier score", "normalizer: inter-pupil; threshold: 30 %"]);
+    assert_contains(&refused(dir.path(), &calibrate), &["confidence.json", "--overwrite"]);
+    let found = faces(&ok(dir.path(), &["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"]));
+    assert_eq!(found[0]["confidence"].as_array().unwrap().len(), 29);
+    std::fs::write(dir.path().join("w/confidence.json"), "{\"threshold\": 1}").unwrap();
+    let broken = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"];
+    assert_contains(&refused(dir.path(), &broken), &["confidence.json", "normalizer"]);
+    let bare = ["calibrate", "--annotations", "test.tsv", "--scheme", "face300w68"];
+    assert_contains(&refused(dir.path(), &bare), &["builtin", "--out"]);
 }
 
 #[test]

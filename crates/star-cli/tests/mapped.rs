@@ -48,6 +48,7 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
     let own = faces(&predict(&["--json", "-"]));
     let pick = faces(&predict(&["--map-98-to-68", "pick", "--json", "-", "--out", "drawn"]));
     let blend = faces(&predict(&["--map-98-to-68", "blend"]));
+    assert_eq!(faces(&predict(&["--as", "ibug68"])), blend);
     assert_eq!((own.len(), pick.len(), blend.len()), (COUNT, COUNT, COUNT));
     assert!(dir.join("drawn/0-drawn.png").is_file());
     for ((own, pick), blend) in own.iter().zip(&pick).zip(&blend) {

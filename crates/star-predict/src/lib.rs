@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod align;
 #[cfg(feature = "bulk")]
 pub mod bulk;
 pub mod confidence;

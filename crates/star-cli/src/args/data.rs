@@ -55,6 +55,13 @@ impl MapName {
     }
 }
 
+/// Keypoints that predictions are wanted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TargetName {
+    /// The 68 points of iBUG's markup: made of the 98 of WFLW as by `--map-98-to-68 blend`; 68 stay as they are
+    Ibug68,
+}
+
 /// Whether faults of the reference's data reading are repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CompatName {

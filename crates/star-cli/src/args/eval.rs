@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use star_train::evaluate::metric_set;
 
-use super::{MapName, ReportArgs, SourceArgs, WeightsArgs};
+use super::{MapName, ReportArgs, SourceArgs, TargetName, WeightsArgs};
 
 /// Length that errors are divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -113,6 +113,9 @@ pub struct ScoreArgs {
     /// Make 68 points of annotations and of predictions with 98
     #[arg(long = "map-98-to-68", value_enum)]
     pub map: Option<MapName>,
+    /// Score in another markup, of which annotations and predictions are made where they have not its points already
+    #[arg(long = "as", value_enum, value_name = "NAME", conflicts_with = "map")]
+    pub target: Option<TargetName>,
     /// Metrics to print.
     #[command(flatten)]
     pub metrics: MetricArgs,

@@ -6,14 +6,13 @@ use clap::Args;
 
 #[cfg(feature = "bulk")]
 use super::BulkArgs;
-use super::{MapName, PrecisionName, WeightsArgs};
+use super::{MapName, PrecisionName, TargetName, WeightsArgs};
 
 /// Arguments of `star predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Images, or folders of them: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM
-    #[cfg_attr(feature = "bulk", arg(required_unless_present = "input", value_name = "IMAGE"))]
-    #[cfg_attr(not(feature = "bulk"), arg(required = true, value_name = "IMAGE"))]
+    /// Images, or folders of them: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM [default: a photograph in the program]
+    #[arg(value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// Weights to run.
     #[command(flatten)]
@@ -34,6 +33,15 @@ pub struct PredictArgs {
     /// File for the JSON, `-` for standard output [default: standard output unless --out is given; a summary on a terminal]
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
+    /// File for a table, `-` for standard output: a row a face with box, head pose, landmarks, confidences and ellipses
+    #[arg(long, value_name = "FILE|-")]
+    pub csv: Option<PathBuf>,
+    /// Folder for the faces cut out upright, eyes, nose and mouth where face recognisers want them; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub crops: Option<PathBuf>,
+    /// Side of these in pixels
+    #[arg(long, default_value_t = 112, value_name = "N", requires = "crops")]
+    pub size: usize,
     /// What the network's 1x1 convolutions are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16; the
     /// landmarks of the built-in weights then move by about a hundredth of a pixel
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
@@ -51,6 +59,9 @@ pub struct PredictArgs {
     /// Make 68 points of faces with 98
     #[arg(long = "map-98-to-68", value_enum)]
     pub map: Option<MapName>,
+    /// Give the landmarks of another markup
+    #[arg(long = "as", value_enum, value_name = "NAME", conflicts_with = "map")]
+    pub target: Option<TargetName>,
     /// The images are frames of one video in order: follow each face and smooth its landmarks (one-euro filter)
     #[arg(long)]
     pub smooth: bool,

@@ -1,4 +1,7 @@
-//! Faces as JSON: what `star predict` and `star eval` write and `star score` reads, and what other tools write.
+//! Faces as JSON and CSV: what `star predict` and `star eval` write and `star score` reads, and what other tools write.
+
+mod csv;
+mod keypoint;
 
 use std::path::Path;
 
@@ -8,6 +11,9 @@ use star_data::FaceBox;
 use star_data::scheme_map::SchemeMap;
 
 use crate::{Ellipse, Face, Pose};
+
+pub use self::csv::{Moment, csv_header, csv_row};
+pub use keypoint::{Keypoint, keypoints};
 
 /// The box of a face that names none.
 fn no_box() -> FaceBox {
@@ -51,6 +57,24 @@ pub struct FaceRecord {
 }
 
 impl FaceRecord {
+    /// A face of which the box alone is known.
+    #[must_use]
+    pub fn without_landmarks(face_box: FaceBox) -> Self {
+        Self {
+            image: String::new(),
+            scheme: String::new(),
+            face_box,
+            score: None,
+            row: None,
+            track: None,
+            pose: None,
+            points: Vec::new(),
+            confidence: Vec::new(),
+            occluded: Vec::new(),
+            ellipses: Vec::new(),
+        }
+    }
+
     /// What is written of `face`, which is in `image` and has the keypoints of `scheme`.
     pub fn new(image: &Path, scheme: &str, face: &Face) -> Self {
         let covariances = face.landmarks.covariances.iter();
@@ -75,6 +99,15 @@ impl FaceRecord {
 pub struct ImageRecord {
     /// The image, as it was named on the command line.
     pub image: String,
+    /// Number of the frame in a video, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<usize>,
+    /// The frame's time in seconds from the video's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What the landmarks are called; on the first line of a file alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keypoints: Vec<Keypoint>,
     /// Its faces; none where there are none.
     #[serde(default)]
     pub faces: Vec<FaceRecord>,
@@ -86,12 +119,19 @@ pub struct ImageRecord {
 impl ImageRecord {
     /// An image that was looked at.
     pub fn found(image: &Path, faces: Vec<FaceRecord>) -> Self {
-        Self { image: image.to_string_lossy().into_owned(), faces, error: None }
+        Self { faces, error: None, ..Self::failed(image, String::new()) }
     }
 
     /// An image that could not be.
     pub fn failed(image: &Path, error: String) -> Self {
-        Self { image: image.to_string_lossy().into_owned(), faces: Vec::new(), error: Some(error) }
+        Self {
+            image: image.to_string_lossy().into_owned(),
+            frame: None,
+            seconds: None,
+            keypoints: Vec::new(),
+            faces: Vec::new(),
+            error: Some(error),
+        }
     }
 
     /// As JSON on one line.
@@ -158,7 +198,7 @@ fn load(path: &Path) -> Result<Vec<FaceRecord>> {
                 path.display()
             )
         })?,
-        Some(_) => from_csv(path, &text)?,
+        Some(_) => csv::read(path, &text)?,
     })
 }
 
@@ -207,41 +247,6 @@ fn from_lines(path: &Path, text: &str) -> Result<Vec<FaceRecord>> {
             format!("{}: line {}: expected an image with its faces", path.display(), i + 1)
         })?;
         faces.extend(image.faces);
-    }
-    Ok(faces)
-}
-
-fn from_csv(path: &Path, text: &str) -> Result<Vec<FaceRecord>> {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader.headers().with_context(|| path.display().to_string())?.clone();
-    let points = (header.len().saturating_sub(1)) / 2;
-    let expected = std::iter::once("image".to_string())
-        .chain((0..points).flat_map(|k| [format!("x{k}"), format!("y{k}")]));
-    if points == 0 || !header.iter().map(str::trim).eq(expected) {
-        let got = header.iter().take(4).collect::<Vec<_>>().join(",");
-        bail!(
-            "{}: line 1: expected JSON, or CSV with the columns image,x0,y0,x1,y1,...; got `{got}`",
-            path.display()
-        )
-    }
-    let mut faces = Vec::new();
-    for row in reader.deserialize() {
-        let (image, numbers): (String, Vec<f32>) = row.with_context(|| path.display().to_string())?;
-        let points = numbers.chunks_exact(2).map(|point| [point[0], point[1]]).collect();
-        let (scheme, face_box, ellipses) = (String::new(), no_box(), Vec::new());
-        faces.push(FaceRecord {
-            image,
-            scheme,
-            face_box,
-            score: None,
-            row: None,
-            track: None,
-            pose: None,
-            points,
-            confidence: Vec::new(),
-            occluded: Vec::new(),
-            ellipses,
-        });
     }
     Ok(faces)
 }

@@ -1,31 +1,33 @@
-//! `star predict`: images in, landmarks and drawn images out.
+//! `star predict`: images in, landmarks, drawn images and crops out.
+
+mod example;
+mod printed;
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use image::RgbImage;
+use anyhow::{Context, Result};
+use image::{ImageFormat, RgbImage};
 use indicatif::ProgressBar;
-use star_data::FaceBox;
 use star_data::atomic;
 use star_data::decode::Decoded;
 use star_data::images::{self, Depth};
-use star_data::scheme_map::SchemeMap;
+use star_data::{FaceBox, Scheme};
 use star_model::CompileOptions;
 use star_predict::detector::FrontalDetector;
 use star_predict::images::predict_images;
 use star_predict::records::{FaceRecord, ImageRecord};
 use star_predict::smooth::{SmoothConfig, Smoother};
-use star_predict::{Face, Predictor, failure, files, overlay};
+use star_predict::{Face, Predictor, align, failure, files, overlay};
 
 use crate::args::PredictArgs;
 use crate::bench::precision;
-use crate::output::{self, Lines};
+use crate::output;
 use crate::{progress, weights};
+use printed::Printed;
 
 /// What comes of an image whose faces are found.
 struct Found {
@@ -44,6 +46,7 @@ struct Found {
 /// # Errors
 /// When the weights cannot be opened or the results not written.
 pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
+    let example = args.images.is_empty();
     let found = images::list(&args.images, if args.recursive { Depth::Below } else { Depth::Folder })?;
     if found.others > 0 {
         say!("{} other files in the folders are left out", found.others);
@@ -65,15 +68,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         .with_turned(args.turned)
         .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
     drop(folder);
-    if let Some(map) = args.map {
-        let map = SchemeMap::wflw_to_300w(map.detail())?;
-        ensure!(
-            scheme.name == map.from().name,
-            "--map-98-to-68: expected weights of scheme `{}`, got `{}` with {} keypoints",
-            map.from().name,
-            scheme.name,
-            scheme.keypoints
-        );
+    if let Some(map) = weights::map(args.map, args.target, &scheme)? {
         scheme = map.to().clone();
         predictor = predictor.with_map(map);
     }
@@ -89,14 +84,31 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         .iter()
         .flat_map(|dir| names.iter().map(|name| dir.join(name)))
         .try_for_each(|path| output::claim(&path, &paths))?;
-    args.json.iter().try_for_each(|path| output::claim(path, &paths))?;
-    let mut results = Printed::open(args)?;
+    printed::files(args).try_for_each(|path| output::claim(path, &paths))?;
+    args.crops.iter().try_for_each(|dir| files::make_dir(dir))?;
+    let mut results = Printed::open(args, &scheme, example)?;
+    if example {
+        example::run(args, &predictor, &mut results)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let draw = |image: &RgbImage, faces: &[Face], i: usize| -> Result<()> {
         let Some(dir) = &args.out else { return Ok(()) };
         Ok(atomic::write(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)?)
     };
+    let crop = |image: &RgbImage, faces: &[Face], i: usize| -> Result<()> {
+        let Some(dir) = &args.crops else { return Ok(()) };
+        let name = names[i].to_string_lossy().replace(DRAWN, "");
+        crops(&scheme, image, faces, args.size, |number| {
+            let path = dir.join(format!("{name}-face{number}.png"));
+            output::claim(&path, &paths)?;
+            Ok(path)
+        })
+    };
     let finish = |i: usize, decoded: Decoded, faces: Vec<Face>| -> Result<Found> {
         let Decoded { image, warning } = decoded;
+        if !args.smooth {
+            crop(&image, &faces, i)?;
+        }
         if args.smooth {
             return Ok(Found { faces, image: Some(image), warning });
         }
@@ -116,32 +128,34 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     bar.suspend(|| say!("warning: {}: {warning}", paths[i].display()));
                 }
                 let tracks = smoother.as_mut().map(|smoother| smoother.frame(&mut faces));
-                if faces.is_empty() || !matches!(results, Printed::Summary) {
+                if faces.is_empty() || !results.is_summary() {
                     report(&bar, &paths[i], &faces);
                 }
                 if let Some(image) = image {
                     draw(&image, &faces, i)?;
+                    crop(&image, &faces, i)?;
                 }
                 found_faces += faces.len();
                 let record = |(k, face): (usize, &Face)| FaceRecord {
                     track: tracks.as_ref().map(|tracks| tracks[k]),
+                    occluded: predictor.occluded(&face.landmarks).unwrap_or_default(),
                     ..FaceRecord::new(&paths[i], &scheme.name, face)
                 };
                 let faces = faces.iter().enumerate().map(record).collect();
-                bar.suspend(|| results.image(&ImageRecord::found(&paths[i], faces)))?;
+                bar.suspend(|| results.image(ImageRecord::found(&paths[i], faces)))?;
             }
             Err(error) => {
                 failed += 1;
                 let error = failure::describe(&error);
                 bar.suspend(|| say!("error: {error}"));
-                bar.suspend(|| results.image(&ImageRecord::failed(&paths[i], error)))?;
+                bar.suspend(|| results.image(ImageRecord::failed(&paths[i], error)))?;
             }
         }
         bar.inc(1);
         Ok(())
     })?;
     bar.finish_and_clear();
-    if found_faces > 0 && matches!(results, Printed::Summary) {
+    if found_faces > 0 && results.is_summary() {
         output::write_text(Path::new("-"), MORE)?;
     }
     if paths.len() > 1 {
@@ -160,50 +174,28 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
 }
 
 /// Where a person at a terminal sees more.
-const MORE: &str = "all landmarks: --json FILE, or a pipe; drawn into the images: --out DIR\n";
+const MORE: &str = "all landmarks: --json FILE, --csv FILE, or a pipe; drawn into the images: --out DIR\n";
 
-/// What is printed of each image as soon as it is done.
-enum Printed {
-    /// JSON, a line an image.
-    Json(Lines),
-    /// Where the faces are.
-    Summary,
-    Nothing,
-}
+/// How a drawn image's name ends.
+const DRAWN: &str = "-drawn.png";
 
-impl Printed {
-    fn open(args: &PredictArgs) -> Result<Self> {
-        match (&args.json, &args.out) {
-            (Some(path), _) => Ok(Self::Json(Lines::to(path)?)),
-            (None, Some(_)) => Ok(Self::Nothing),
-            (None, None) if std::io::stdout().is_terminal() => Ok(Self::Summary),
-            (None, None) => Ok(Self::Json(Lines::to(Path::new("-"))?)),
-        }
+/// Writes the aligned crop of each face that has one, numbered from 0, to the file that `place` names.
+fn crops(
+    scheme: &Scheme,
+    image: &RgbImage,
+    faces: &[Face],
+    size: usize,
+    place: impl Fn(usize) -> Result<PathBuf>,
+) -> Result<()> {
+    for (number, face) in faces.iter().enumerate() {
+        let Some(crop) = align::crop(image, scheme, &face.landmarks.points, size).context("--size")? else {
+            continue;
+        };
+        let mut bytes = Vec::new();
+        crop.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).context("encoding a crop")?;
+        atomic::write(&place(number)?, &bytes)?;
     }
-
-    fn image(&mut self, image: &ImageRecord) -> Result<()> {
-        match self {
-            Self::Json(lines) => lines.line(&image.to_json()?),
-            Self::Summary => output::write_text(Path::new("-"), &summary(&image.faces)),
-            Self::Nothing => Ok(()),
-        }
-    }
-}
-
-/// What a person at a terminal reads instead of JSON.
-fn summary(faces: &[FaceRecord]) -> String {
-    let mut text = String::new();
-    for face in faces {
-        let FaceBox { x, y, width, height } = face.face_box;
-        let score = face.score.map_or_else(String::new, |score| format!(", score {score:.1}"));
-        let _ = writeln!(
-            text,
-            "{}: {} landmarks in {width:.0} x {height:.0} pixels at ({x:.0}, {y:.0}){score}",
-            face.image,
-            face.points.len()
-        );
-    }
-    text
+    Ok(())
 }
 
 fn smoother(args: &PredictArgs) -> Result<Option<Smoother>> {
@@ -226,10 +218,10 @@ fn report(bar: &ProgressBar, path: &Path, faces: &[Face]) {
 /// `NAME-drawn.png` for an image, with a number where an earlier image of the same name has it.
 fn free_name(path: &Path, taken: &mut HashSet<PathBuf>) -> PathBuf {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut name = PathBuf::from(format!("{stem}-drawn.png"));
+    let mut name = PathBuf::from(format!("{stem}{DRAWN}"));
     let mut number = 2;
     while !taken.insert(name.clone()) {
-        name = PathBuf::from(format!("{stem}-{number}-drawn.png"));
+        name = PathBuf::from(format!("{stem}-{number}{DRAWN}"));
         number += 1;
     }
     name
@@ -238,26 +230,6 @@ fn free_name(path: &Path, taken: &mut HashSet<PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_person_reads_where_the_faces_are() {
-        let face = FaceRecord {
-            image: "a.jpg".into(),
-            scheme: "300w".into(),
-            face_box: FaceBox { x: 3.0, y: 4.4, width: 100.0, height: 99.6 },
-            score: Some(7.25),
-            row: None,
-            track: None,
-            pose: None,
-            confidence: Vec::new(),
-            occluded: Vec::new(),
-            points: vec![[0.0, 0.0]; 68],
-            ellipses: Vec::new(),
-        };
-        let text = summary(&[face]);
-        assert_eq!(text, "a.jpg: 68 landmarks in 100 x 100 pixels at (3, 4), score 7.2\n");
-        assert_eq!(summary(&[]), "");
-    }
 
     #[test]
     fn images_of_one_name_do_not_overwrite_each_other() {

@@ -1,0 +1,62 @@
+//! `star predict` without an image: a photograph in the program, so that there is something to see.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use star_data::atomic;
+use star_predict::{Predictor, files, overlay};
+
+use super::printed::Printed;
+use crate::args::PredictArgs;
+use crate::output;
+
+use star_predict::records::{FaceRecord, ImageRecord};
+
+/// Eileen Collins, by NASA, in the public domain (`assets/README.md`).
+const PHOTOGRAPH: &[u8] = include_bytes!("../../assets/astronaut.jpg");
+
+/// What its faces are said to be in.
+const NAME: &str = "example";
+
+/// What is drawn, without a folder asked for in the one that the program was started in.
+const DRAWN: &str = "star-example.png";
+
+/// What to try next.
+const NEXT: &str = "
+next:
+  star predict face.jpg                    your own photograph; many, or folders of them
+  star predict face.jpg --out drawn        landmarks, ellipses and head pose drawn in
+  star predict face.jpg --json -           everything as JSON; --csv FILE for a table
+  star predict face.jpg --crops faces      faces cut out upright, 112 x 112 pixels
+  star predict clip.mp4 --out drawn.mp4    faces followed through a video (needs ffmpeg)
+  star --help                              training, scoring and the rest
+";
+
+/// Draws the faces of the photograph in the program.
+///
+/// # Errors
+/// When the drawing cannot be written.
+pub(super) fn run(args: &PredictArgs, predictor: &Predictor, printed: &mut Printed) -> Result<()> {
+    let scheme = predictor.scheme().context("the weights are of no known scheme")?;
+    let image = image::load_from_memory(PHOTOGRAPH).context("the photograph in the program")?.to_rgb8();
+    let faces = predictor.predict(&image)?;
+    let records = faces.iter().map(|face| FaceRecord::new(Path::new(NAME), &scheme.name, face)).collect();
+    printed.image(ImageRecord::found(Path::new(NAME), records))?;
+    let path = match &args.out {
+        Some(dir) => {
+            files::make_dir(dir)?;
+            dir.join(DRAWN)
+        }
+        None => PathBuf::from(DRAWN),
+    };
+    // What an earlier run drew is as good; what somebody else put there stays.
+    match output::claim(&path, &[] as &[&Path]) {
+        Ok(()) => {
+            atomic::write(&path, &overlay::draw(&image, &faces, scheme)?)?;
+            say!("no image was named: drew the example, Eileen Collins by NASA, as {}", path.display());
+        }
+        Err(error) => say!("no image was named, and the example was not drawn again: {error}"),
+    }
+    say!("{}", NEXT.trim_end());
+    Ok(())
+}
