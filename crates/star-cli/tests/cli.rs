@@ -118,16 +118,18 @@ fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
     let dir = tempfile::tempdir().unwrap();
     converted(dir.path());
     cofw_set(dir.path(), 12);
-    let calibrate =
-        ["calibrate", "--weights", "w", "--annotations", "own.tsv", "--threshold", "0.3"];
-    assert_contains(&ok(dir.path(), &calibrate), &["Brier score", "normalizer: inter-pupil; threshold: 30 %"]);
+    let calibrate = ["calibrate", "--weights", "w", "--annotations", "faces.tsv", "--threshold", "0.3"];
+    assert_contains(
+        &ok(dir.path(), &calibrate),
+        &["Brier score", "normalizer: inter-pupil; threshold: 30 %"],
+    );
     assert_contains(&refused(dir.path(), &calibrate), &["confidence.json", "--overwrite"]);
     let found = faces(&ok(dir.path(), &["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"]));
     assert_eq!(found[0]["confidence"].as_array().unwrap().len(), 29);
     std::fs::write(dir.path().join("w/confidence.json"), "{\"threshold\": 1}").unwrap();
     let broken = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"];
     assert_contains(&refused(dir.path(), &broken), &["confidence.json", "normalizer"]);
-    let bare = ["calibrate", "--annotations", "test.tsv", "--scheme", "face300w68"];
+    let bare = ["calibrate", "--annotations", "faces.tsv", "--scheme", "face300w68"];
     assert_contains(&refused(dir.path(), &bare), &["builtin", "--out"]);
 }
 

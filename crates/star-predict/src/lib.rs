@@ -18,6 +18,7 @@ mod predictor;
 pub mod records;
 pub mod smooth;
 pub mod tensors;
+pub mod track;
 mod turn;
 pub mod weights;
 

@@ -26,6 +26,22 @@ const DEVIATIONS: f32 = 1.0;
 /// # Errors
 /// When the image is too large to draw on.
 pub fn draw(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Vec<u8>> {
+    drawn(image, faces, scheme)?.encode_png().context("encoding the drawn image")
+}
+
+/// Draws `faces` into a copy of `image`, as pixels.
+///
+/// # Errors
+/// When the image is too large to draw on.
+pub fn draw_on(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<RgbImage> {
+    let canvas = drawn(image, faces, scheme)?;
+    let (width, height) = image.dimensions();
+    let pixels =
+        canvas.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
+    RgbImage::from_raw(width, height, pixels).context("the drawn image")
+}
+
+fn drawn(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Pixmap> {
     let (width, height) = image.dimensions();
     let mut canvas = Pixmap::new(width, height).context("the image is too large to draw on")?;
     for (to, from) in canvas.pixels_mut().iter_mut().zip(image.pixels()) {
@@ -38,7 +54,7 @@ pub fn draw(image: &RgbImage, faces: &[Face], scheme: &Scheme) -> Result<Vec<u8>
     for face in faces {
         draw_face(&mut canvas, face, scheme);
     }
-    canvas.encode_png().context("encoding the drawn image")
+    Ok(canvas)
 }
 
 fn draw_face(canvas: &mut Pixmap, face: &Face, scheme: &Scheme) {

@@ -234,6 +234,14 @@ impl Predictor {
         Ok(faces)
     }
 
+    /// What the detector finds in an image, upright faces alone.
+    ///
+    /// # Errors
+    /// When the detector fails.
+    pub fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>> {
+        self.detector()?.detect(image)
+    }
+
     /// The faces that the detector found in the image under `map`.
     fn detected(&self, image: &RgbImage, map: &Affine, found: &[Detection]) -> Result<Vec<Face>> {
         let boxes: Vec<FaceBox> = found.iter().map(|found| found.face_box).collect();

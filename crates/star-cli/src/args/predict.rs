@@ -11,7 +11,8 @@ use super::{MapName, PrecisionName, TargetName, WeightsArgs};
 /// Arguments of `star predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Images, or folders of them: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM [default: a photograph in the program]
+    /// Images, or folders of them: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM; or one video, which ffmpeg reads [default: a photograph
+    /// in the program]
     #[arg(value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// Weights to run.
@@ -27,7 +28,7 @@ pub struct PredictArgs {
     /// Look into the folders below, too
     #[arg(long)]
     pub recursive: bool,
-    /// Folder for the images with points and ellipses drawn in; made if missing
+    /// Folder for the images with landmarks, ellipses and head pose drawn in, made if missing; of a video also a file such as drawn.mp4
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// File for the JSON, `-` for standard output [default: standard output unless --out is given; a summary on a terminal]
@@ -62,10 +63,10 @@ pub struct PredictArgs {
     /// Give the landmarks of another markup
     #[arg(long = "as", value_enum, value_name = "NAME", conflicts_with = "map")]
     pub target: Option<TargetName>,
-    /// The images are frames of one video in order: follow each face and smooth its landmarks (one-euro filter)
+    /// Smooth the landmarks of each face (one-euro filter): of a video, or of images that are the frames of one in order
     #[arg(long)]
     pub smooth: bool,
-    /// Frames a second of that video
+    /// Frames a second of these images; a video knows its own
     #[arg(long, default_value_t = 30.0, value_name = "N", requires = "smooth")]
     pub fps: f64,
     /// Cutoff in Hz for landmarks at rest: lower is steadier

@@ -2,6 +2,7 @@
 
 mod example;
 mod printed;
+mod video;
 
 use std::collections::HashSet;
 use std::io::Cursor;
@@ -46,8 +47,10 @@ struct Found {
 /// # Errors
 /// When the weights cannot be opened or the results not written.
 pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
+    let video = video::among(args)?;
     let example = args.images.is_empty();
-    let found = images::list(&args.images, if args.recursive { Depth::Below } else { Depth::Folder })?;
+    let stills = if video.is_some() { &[][..] } else { args.images.as_slice() };
+    let found = images::list(stills, if args.recursive { Depth::Below } else { Depth::Folder })?;
     if found.others > 0 {
         say!("{} other files in the folders are left out", found.others);
     }
@@ -71,6 +74,9 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     if let Some(map) = weights::map(args.map, args.target, &scheme)? {
         scheme = map.to().clone();
         predictor = predictor.with_map(map);
+    }
+    if let Some(video) = video {
+        return video::run(args, video, &predictor);
     }
     let boxes: Vec<FaceBox> =
         args.boxes.iter().map(|&[x, y, width, height]| FaceBox { x, y, width, height }).collect();

@@ -1,5 +1,6 @@
 //! Landmarks in frames of a video: each face is followed from frame to frame and its landmarks are smoothed.
 
+mod filters;
 mod one_euro;
 
 use anyhow::{Result, ensure};
@@ -8,6 +9,7 @@ use star_data::FaceBox;
 use crate::Face;
 use crate::detector::overlap;
 
+pub use filters::Filters;
 pub use one_euro::OneEuro;
 
 /// Overlap (intersection over union) of a face's boxes in two frames above which they are of the same face.
@@ -59,7 +61,7 @@ struct Track {
     id: usize,
     face_box: FaceBox,
     seen: usize,
-    filters: Vec<OneEuro>,
+    filters: Filters,
 }
 
 impl Smoother {
@@ -87,7 +89,7 @@ impl Smoother {
                         id: self.next,
                         face_box: face.face_box,
                         seen: self.frame,
-                        filters: Vec::new(),
+                        filters: Filters::default(),
                     });
                     self.next += 1;
                     let last = self.tracks.len() - 1;
@@ -97,12 +99,7 @@ impl Smoother {
             let elapsed = (self.frame - track.seen).max(1) as f64 / self.config.fps;
             track.face_box = face.face_box;
             track.seen = self.frame;
-            let filter = OneEuro::new(self.config.min_cutoff, self.config.beta);
-            track.filters.resize(face.landmarks.points.len(), filter);
-            let side = f64::from(face.face_box.side());
-            for (point, filter) in face.landmarks.points.iter_mut().zip(&mut track.filters) {
-                *point = filter.next(point.map(f64::from), elapsed, side).map(|v| v as f32);
-            }
+            track.filters.smooth(face, elapsed, &self.config);
             numbers.push(track.id);
         }
         numbers
