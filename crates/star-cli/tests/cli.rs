@@ -441,3 +441,71 @@ fn figures_of_nothing_are_refused_and_faces_without_a_length_left_out_and_counte
     let score = ["score", "--truth", "profile.tsv", "--predictions", "p.json", "--scheme", "cofw29"];
     assert_contains(&ok(dir.path(), &score), &["| 2 | 0 |"]);
 }
+
+/// Frames of a photograph that moves, as a video at 25 frames a second; `None` without ffmpeg, with a line that says so.
+fn video(dir: &Path, name: &str, frames: u32) -> Option<()> {
+    let portrait = Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-predict/tests/data/astronaut.png");
+    let moving = format!("crop=320:240:60+2*n:20,trim=end_frame={frames}");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-loop", "1", "-i"])
+        .arg(portrait)
+        .args(["-vf", &moving, "-r", "25", "-pix_fmt", "yuv420p", "-frames:v", &frames.to_string(), name])
+        .current_dir(dir)
+        .status();
+    match made {
+        Ok(status) if status.success() => Some(()),
+        _ => {
+            println!("skipped: no ffmpeg that writes {name}");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_face_keeps_its_number_through_a_video_that_is_drawn_and_described() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let Some(()) = video(dir, "clip.mp4", 30) else { return };
+    let predict =
+        ["predict", "clip.mp4", "--json", "f.jsonl", "--csv", "f.csv", "--out", "d.mp4", "--smooth"];
+    let output = star(dir, &predict);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert_contains(&said, &["30 frames of 320 x 240", "face 0: 30 frames", "jitter", "after smoothing"]);
+    let lines = std::fs::read_to_string(dir.join("f.jsonl")).unwrap();
+    let frames: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(frames.len(), 30);
+    assert_eq!(
+        (frames[0]["keypoints"][36]["group"].as_str(), &frames[1]["keypoints"]),
+        (Some("right_eye"), &serde_json::Value::Null)
+    );
+    for (i, frame) in frames.iter().enumerate() {
+        assert_eq!(frame["frame"].as_u64(), Some(i as u64));
+        assert!((frame["seconds"].as_f64().unwrap() - i as f64 / 25.0).abs() < 1e-3);
+        assert_eq!(frame["faces"][0]["track"].as_u64(), Some(0));
+    }
+    // The crop moves by 2 pixels a frame to the right, the face in it to the left.
+    let x = |i: usize| frames[i]["faces"][0]["points"][30][0].as_f64().unwrap();
+    assert!((x(5) - x(25) - 40.0).abs() < 3.0, "{} {}", x(5), x(25));
+    assert_eq!(std::fs::read_to_string(dir.join("f.csv")).unwrap().lines().count(), 31);
+    assert!(std::fs::metadata(dir.join("d.mp4")).unwrap().len() > 10_000);
+    let again = ["predict", "d.mp4", "--out", "d.mp4", "--overwrite"];
+    assert_contains(&refused(dir, &again), &["is an input"]);
+    assert_contains(&refused(dir, &["predict", "clip.mp4", "d.mp4"]), &["alone"]);
+    std::fs::write(dir.join("no.mp4"), b"no video").unwrap();
+    assert_contains(&refused(dir, &["predict", "no.mp4"]), &["no.mp4", "no readable video"]);
+    assert_eq!(std::fs::read_dir(dir).unwrap().count(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_video_without_ffmpeg_is_refused_with_what_to_install() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("clip.mp4"), b"").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_star"));
+    let output =
+        command.args(["predict", "clip.mp4"]).current_dir(dir.path()).env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_contains(&String::from_utf8_lossy(&output.stderr), &["`ffprobe`", "install FFmpeg"]);
+}

@@ -10,6 +10,7 @@ use star_data::affine::Affine;
 use star_data::{decode, warp};
 use star_model::checkpoint::Folder;
 use star_model::{CompileOptions, Precision};
+use star_predict::track::{TrackConfig, Tracker};
 use star_predict::{Predictor, records};
 
 /// Other instruction sets add up in another order; this is a hundredth of the distance between the eyes.
@@ -115,4 +116,42 @@ fn a_portrait_tilted_by_45_or_60_degrees_gives_the_landmarks_of_the_upright_one(
         let [u, v] = map.apply(upright.face_box.centre());
         assert!((x - u).hypot(y - v) < 0.3 * eyes, "{degrees}: {x},{y} {u},{v}");
     }
+}
+
+/// Two people side by side: the portrait, and it mirrored with its colours exchanged, which cross; the first passes behind the second.
+fn crossing(portrait: &image::RgbImage, frame: usize, frames: usize) -> image::RgbImage {
+    const SIDE: u32 = 130;
+    let face = image::imageops::crop_imm(portrait, 160, 60, SIDE, SIDE).to_image();
+    let mut other = image::imageops::flip_horizontal(&face);
+    other.pixels_mut().for_each(|pixel| pixel.0.reverse());
+    let share = frame as f32 / (frames - 1) as f32;
+    let mut image = image::RgbImage::from_pixel(480, 200, image::Rgb([90, 100, 110]));
+    for (face, x) in [(&face, 20.0 + 300.0 * share), (&other, 330.0 - 300.0 * share)] {
+        image::imageops::replace(&mut image, face, x as i64, 35);
+    }
+    image
+}
+
+#[test]
+fn two_people_who_cross_keep_their_numbers() {
+    const FRAMES: usize = 90;
+    let portrait =
+        image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/astronaut.png")).unwrap().to_rgb8();
+    let predictor = Predictor::builtin().unwrap();
+    let mut tracker = Tracker::new(&predictor, TrackConfig::default()).unwrap();
+    let mut last = Vec::new();
+    for frame in 0..FRAMES {
+        let image = crossing(&portrait, frame, FRAMES);
+        let found = tracker.frame(&image, frame as f64 / 30.0).unwrap();
+        if frame == 0 {
+            assert_eq!(found.iter().map(|face| face.track).collect::<Vec<_>>(), [0, 1]);
+            assert!(found[0].face.landmarks.points[30][0] < found[1].face.landmarks.points[30][0]);
+        }
+        last = found;
+    }
+    // No third number, and the first is now to the right.
+    assert_eq!(last.iter().map(|face| face.track).collect::<Vec<_>>(), [0, 1]);
+    assert!(last[0].face.landmarks.points[30][0] > last[1].face.landmarks.points[30][0] + 100.0);
+    assert!(tracker.searches() < FRAMES / 2, "{}", tracker.searches());
+    assert!(tracker.frame(&portrait, 0.0).unwrap_err().to_string().contains("later"));
 }

@@ -8,8 +8,9 @@ use crate::align;
 
 /// Side of the crop.
 const SIDE: usize = 16;
-/// Share of a new look in the one that is remembered.
+/// Share of a new look in the one that is remembered, and the likeness below which it is not learnt: somebody may be before the face.
 const LEARNT: f32 = 0.1;
+const LIKE_ITSELF: f32 = 0.8;
 
 /// A unit vector.
 #[derive(Clone, Debug)]
@@ -29,6 +30,9 @@ impl Appearance {
 
     /// Mixes some of a new look in.
     pub(super) fn learn(&mut self, new: &Self) {
+        if self.likeness(new) < LIKE_ITSELF {
+            return;
+        }
         let mixed = self.0.iter().zip(&new.0).map(|(a, b)| (1.0 - LEARNT) * a + LEARNT * b).collect();
         if let Some(mixed) = Self::unit(mixed) {
             *self = mixed;

@@ -24,8 +24,9 @@ const MOVED: f32 = 0.25;
 const GROWN: f32 = 1.6;
 /// Mean confidence below which there is no face: faces that detectors find have at least 0.69, 19 of 20 places without a face below 0.1.
 const NO_FACE: f32 = 0.3;
-/// Likeness from which two looks may be of one face, and the distance in sides within which a face may come back.
-const ALIKE: f32 = 0.6;
+/// Likeness from which two looks may be of one face, half of which somebody may hide, and the distance in sides within which a face may
+/// come back.
+const ALIKE: f32 = 0.4;
 const NEAR: f32 = 2.0;
 /// Share of the last motion in the speed that is kept.
 const SPEED_SHARE: f32 = 0.4;
