@@ -138,11 +138,11 @@ fn two_people_who_cross_keep_their_numbers() {
     let portrait =
         image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/astronaut.png")).unwrap().to_rgb8();
     let predictor = Predictor::builtin().unwrap();
-    let mut tracker = Tracker::new(&predictor, TrackConfig::default()).unwrap();
+    let mut tracker = Tracker::new(TrackConfig::default()).unwrap();
     let mut last = Vec::new();
     for frame in 0..FRAMES {
         let image = crossing(&portrait, frame, FRAMES);
-        let found = tracker.frame(&image, frame as f64 / 30.0).unwrap();
+        let found = tracker.frame(&predictor, &image, frame as f64 / 30.0).unwrap();
         if frame == 0 {
             assert_eq!(found.iter().map(|face| face.track).collect::<Vec<_>>(), [0, 1]);
             assert!(found[0].face.landmarks.points[30][0] < found[1].face.landmarks.points[30][0]);
@@ -153,5 +153,5 @@ fn two_people_who_cross_keep_their_numbers() {
     assert_eq!(last.iter().map(|face| face.track).collect::<Vec<_>>(), [0, 1]);
     assert!(last[0].face.landmarks.points[30][0] > last[1].face.landmarks.points[30][0] + 100.0);
     assert!(tracker.searches() < FRAMES / 2, "{}", tracker.searches());
-    assert!(tracker.frame(&portrait, 0.0).unwrap_err().to_string().contains("later"));
+    assert!(tracker.frame(&predictor, &portrait, 0.0).unwrap_err().to_string().contains("later"));
 }

@@ -17,6 +17,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         workspace.cargo(&[
             "build",
             "--workspace",
+            "--exclude",
+            "star-py",
             "--features",
             features(),
             "--profile",

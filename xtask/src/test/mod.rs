@@ -111,6 +111,8 @@ impl Step {
                 cargo(&[
                     "clippy",
                     "--workspace",
+                    "--exclude",
+                    "star-py",
                     "--features",
                     features(),
                     "--all-targets",
@@ -121,12 +123,29 @@ impl Step {
                 "each finding above names its line",
             ),
             Self::Docs => {
-                let mut command = cargo(&["doc", "--workspace", "--features", features(), "--no-deps"]);
+                let mut command = cargo(&[
+                    "doc",
+                    "--workspace",
+                    "--exclude",
+                    "star-py",
+                    "--features",
+                    features(),
+                    "--no-deps",
+                ]);
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 checked(command, "each finding above names its line")
             }
             Self::Doctests => checked(
-                cargo(&["test", "--workspace", "--features", features(), "--doc", "--no-fail-fast"]),
+                cargo(&[
+                    "test",
+                    "--workspace",
+                    "--exclude",
+                    "star-py",
+                    "--features",
+                    features(),
+                    "--doc",
+                    "--no-fail-fast",
+                ]),
                 EACH_FAILURE,
             ),
             Self::Examples => examples::run(workspace).map(|()| Outcome::Passed),
@@ -146,11 +165,13 @@ fn tests(workspace: &Workspace) -> Result<Outcome> {
         );
     }
     let arguments: &[&str] = if installed(workspace, "nextest") {
-        &["nextest", "run", "--workspace", "--features", features(), "--no-fail-fast"]
+        &["nextest", "run", "--workspace", "--exclude", "star-py", "--features", features(), "--no-fail-fast"]
     } else {
         &[
             "test",
             "--workspace",
+            "--exclude",
+            "star-py",
             "--features",
             features(),
             "--no-fail-fast",

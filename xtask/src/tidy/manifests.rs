@@ -5,13 +5,14 @@ use toml::{Table, Value};
 use super::{File, Finding, Tree};
 
 /// Each crate with the crates of ours it may depend on. star-loss may not even for its tests.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("star-loss", &[]),
     ("star-model", &[]),
     ("star-data", &[]),
     ("star-eval", &[]),
     ("star-predict", &["star-loss", "star-model", "star-data", "star-eval"]),
     ("star-train", &["star-loss", "star-model", "star-data", "star-eval", "star-predict"]),
+    ("star-py", &["star-model", "star-data", "star-eval", "star-predict"]),
     ("star-cli", &["star-loss", "star-model", "star-data", "star-eval", "star-predict", "star-train"]),
 ];
 /// What only programs talk to people with.

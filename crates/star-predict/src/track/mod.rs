@@ -6,7 +6,7 @@
 mod appearance;
 mod jitter;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use image::RgbImage;
 use star_data::FaceBox;
 
@@ -80,9 +80,8 @@ pub struct TrackedFace {
     pub face: Face,
 }
 
-/// Follows faces through the frames of a video.
-pub struct Tracker<'a> {
-    predictor: &'a Predictor,
+/// Follows faces through the frames of a video. A predictor whose keypoints are of no known scheme knows no face again by its looks.
+pub struct Tracker {
     config: TrackConfig,
     tracks: Vec<Track>,
     next: usize,
@@ -107,16 +106,14 @@ struct Track {
     filters: Filters,
 }
 
-impl<'a> Tracker<'a> {
+impl Tracker {
     /// Starts before the first frame.
     ///
     /// # Errors
-    /// As [`TrackConfig::validate`]; and for a predictor without a scheme.
-    pub fn new(predictor: &'a Predictor, config: TrackConfig) -> Result<Self> {
+    /// As [`TrackConfig::validate`].
+    pub fn new(config: TrackConfig) -> Result<Self> {
         config.validate()?;
-        predictor.scheme().context("following faces: the predictor's weights are of no known scheme")?;
         Ok(Self {
-            predictor,
             config,
             tracks: Vec::new(),
             next: 0,
@@ -144,7 +141,12 @@ impl<'a> Tracker<'a> {
     ///
     /// # Errors
     /// When the detector or the network fails; for a frame that is not later than the one before.
-    pub fn frame(&mut self, image: &RgbImage, seconds: f64) -> Result<Vec<TrackedFace>> {
+    pub fn frame(
+        &mut self,
+        predictor: &Predictor,
+        image: &RgbImage,
+        seconds: f64,
+    ) -> Result<Vec<TrackedFace>> {
         ensure!(
             seconds.is_finite() && seconds > self.now,
             "seconds: expected a frame later than {}, got {seconds}",
@@ -153,15 +155,15 @@ impl<'a> Tracker<'a> {
         self.now = seconds;
         let patience = self.config.patience;
         self.tracks.retain(|track| !track.lost || seconds - track.seen <= patience);
-        let mut faces = self.follow(image)?;
-        self.part(image, &mut faces)?;
+        let mut faces = self.follow(predictor, image)?;
+        self.part(predictor, image, &mut faces)?;
         if self.should_search() {
             self.searched = Some(seconds);
             self.searches += 1;
-            let detections = self.predictor.detect(image)?;
-            self.take(image, detections, &mut faces)?;
+            let detections = predictor.detect(image)?;
+            self.take(predictor, image, detections, &mut faces)?;
         }
-        self.finish(image, faces)
+        self.finish(predictor, image, faces)
     }
 
     /// Follows faces in `boxes` of the next frame, such as those that no detector finds.
@@ -170,6 +172,7 @@ impl<'a> Tracker<'a> {
     /// As [`Tracker::frame`] and [`Predictor::predict_in`].
     pub fn frame_in(
         &mut self,
+        predictor: &Predictor,
         image: &RgbImage,
         seconds: f64,
         boxes: &[FaceBox],
@@ -177,15 +180,15 @@ impl<'a> Tracker<'a> {
         self.now = seconds;
         self.searched = Some(seconds);
         let mut faces = Vec::new();
-        for face in self.predictor.predict_in(image, boxes)? {
+        for face in predictor.predict_in(image, boxes)? {
             let track = self.begin(&face);
             faces.push((track, face));
         }
-        self.finish(image, faces)
+        self.finish(predictor, image, faces)
     }
 
     /// The faces that are followed, by index of their track, each in the box that is expected.
-    fn follow(&mut self, image: &RgbImage) -> Result<Vec<(usize, Face)>> {
+    fn follow(&mut self, predictor: &Predictor, image: &RgbImage) -> Result<Vec<(usize, Face)>> {
         let inside = |b: &FaceBox| {
             let [x, y] = b.centre();
             x >= 0.0 && y >= 0.0 && x < image.width() as f32 && y < image.height() as f32
@@ -202,7 +205,7 @@ impl<'a> Tracker<'a> {
         }
         let mut faces = Vec::new();
         for ((i, expected), face) in
-            followed.into_iter().zip(&boxes).zip(self.predictor.predict_in(image, &boxes)?)
+            followed.into_iter().zip(&boxes).zip(predictor.predict_in(image, &boxes)?)
         {
             let found = tight(&face.landmarks.points).filter(|found| {
                 let grown = found.side() / expected.side();
@@ -218,11 +221,16 @@ impl<'a> Tracker<'a> {
     }
 
     /// Of faces that lie on one another, keeps the one that looks as before; the other is lost.
-    fn part(&mut self, image: &RgbImage, faces: &mut Vec<(usize, Face)>) -> Result<()> {
+    fn part(
+        &mut self,
+        predictor: &Predictor,
+        image: &RgbImage,
+        faces: &mut Vec<(usize, Face)>,
+    ) -> Result<()> {
         while let Some((a, b)) = pair_on_one_another(faces) {
             let likeness = |n: usize| -> Result<f32> {
                 let (track, face) = &faces[n];
-                let look = self.look(image, face)?;
+                let look = Self::look(predictor, image, face)?;
                 Ok(match (&self.tracks[*track].look, look) {
                     (Some(before), Some(now)) => before.likeness(&now),
                     _ => 0.0,
@@ -246,6 +254,7 @@ impl<'a> Tracker<'a> {
     /// Gives what the detector found to lost faces that it may be, or to new ones.
     fn take(
         &mut self,
+        predictor: &Predictor,
         image: &RgbImage,
         detections: Vec<Detection>,
         faces: &mut Vec<(usize, Face)>,
@@ -268,10 +277,10 @@ impl<'a> Tracker<'a> {
         }
         let boxes: Vec<FaceBox> = others.iter().map(|found| found.face_box).collect();
         let mut fresh = Vec::new();
-        for (face, detection) in self.predictor.predict_in(image, &boxes)?.into_iter().zip(others) {
+        for (face, detection) in predictor.predict_in(image, &boxes)?.into_iter().zip(others) {
             let face = Face { score: Some(detection.score), ..face };
             if is_face(&face) {
-                let look = self.look(image, &face)?;
+                let look = Self::look(predictor, image, &face)?;
                 fresh.push((face, look));
             }
         }
@@ -304,7 +313,7 @@ impl<'a> Tracker<'a> {
             };
             faces.push((track, face));
         }
-        self.part(image, faces)
+        self.part(predictor, image, faces)
     }
 
     /// A new track; returns its index.
@@ -324,10 +333,15 @@ impl<'a> Tracker<'a> {
     }
 
     /// Updates the tracks of `faces` and smooths these.
-    fn finish(&mut self, image: &RgbImage, faces: Vec<(usize, Face)>) -> Result<Vec<TrackedFace>> {
+    fn finish(
+        &mut self,
+        predictor: &Predictor,
+        image: &RgbImage,
+        faces: Vec<(usize, Face)>,
+    ) -> Result<Vec<TrackedFace>> {
         let mut tracked = Vec::with_capacity(faces.len());
         for (index, mut face) in faces {
-            let look = self.look(image, &face)?;
+            let look = Self::look(predictor, image, &face)?;
             let track = &mut self.tracks[index];
             let elapsed = (self.now - track.seen).max(1e-3);
             let Some(found) = tight(&face.landmarks.points) else { continue };
@@ -351,8 +365,8 @@ impl<'a> Tracker<'a> {
         Ok(tracked)
     }
 
-    fn look(&self, image: &RgbImage, face: &Face) -> Result<Option<Appearance>> {
-        match self.predictor.scheme() {
+    fn look(predictor: &Predictor, image: &RgbImage, face: &Face) -> Result<Option<Appearance>> {
+        match predictor.scheme() {
             Some(scheme) => Appearance::of(image, scheme, &face.landmarks.points),
             None => Ok(None),
         }

@@ -82,7 +82,7 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
     let smooth =
         args.smooth.then_some(SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta });
     let config = TrackConfig { smooth, ..TrackConfig::default() };
-    let mut tracker = Tracker::new(predictor, config).context("--min-cutoff, --beta")?;
+    let mut tracker = Tracker::new(config).context("--min-cutoff, --beta")?;
     let mut reader = Reader::open(video, about)?;
     let stop = crate::stop_on_ctrl_c()?;
     let mut summary = Summary::default();
@@ -98,8 +98,8 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
             for frame in frames {
                 let (image, seconds) = frame?;
                 let found = match boxes.take() {
-                    Some(boxes) => tracker.frame_in(&image, seconds, &boxes)?,
-                    None => tracker.frame(&image, seconds)?,
+                    Some(boxes) => tracker.frame_in(predictor, &image, seconds, &boxes)?,
+                    None => tracker.frame(predictor, &image, seconds)?,
                 };
                 results.image(record(predictor, scheme, video, summary.frames(), seconds, &found))?;
                 summary.frame(seconds, &found);
