@@ -64,7 +64,7 @@ pub struct FrontalDetector {
 
 impl FrontalDetector {
     /// Smallest probability that counts as a face where nothing else is asked for: few faces have less.
-    pub const MIN_SCORE: f64 = 0.1;
+    pub const MIN_SCORE: f64 = 0.03;
 
     /// A detector that reports what is a face with a probability of at least `min_score`.
     ///

@@ -22,6 +22,11 @@ use crate::{tensors, weights};
 /// How many times the odds of what was found upright a turned face must have to be taken instead: that may be several faces.
 const SURER: f32 = 6.0;
 
+/// [`ConfidenceModel::evidence`] of the landmarks below which what the detector found is no face. It lets the detector look for less sure
+/// ones ([`FrontalDetector::MIN_SCORE`]): of 377 faces in portraits and photographs 365 are found instead of 358, with 4 false alarms
+/// instead of 3.
+const NO_FACE: f64 = 0.18;
+
 /// Finds faces and their landmarks in images. One predictor serves many threads.
 pub struct Predictor {
     network: Network,
@@ -203,7 +208,8 @@ impl Predictor {
         self.input().image_size
     }
 
-    /// The faces that the detector finds, with their landmarks; the embedded detector goes from left to right.
+    /// The faces that the detector finds, with their landmarks; the embedded detector goes from left to right. What has landmarks of no
+    /// confidence is no face and left out.
     ///
     /// # Errors
     /// When the detector or the network fails.
@@ -248,6 +254,9 @@ impl Predictor {
         let mut faces = self.predict_under(image, map, &boxes)?;
         for (face, found) in faces.iter_mut().zip(found) {
             face.score = Some(found.score);
+        }
+        if let Some(model) = &self.confidence {
+            faces.retain(|face| model.evidence(&face.landmarks.confidence) >= NO_FACE);
         }
         Ok(faces)
     }

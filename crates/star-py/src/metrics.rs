@@ -1,4 +1,4 @@
-//! `star.nme`.
+//! `star.nme`: the normalised mean error of one face.
 
 use numpy::PyReadonlyArray2;
 use pyo3::exceptions::PyValueError;

@@ -1,4 +1,4 @@
-//! `star.Predictor`.
+//! `star.Predictor`: images as NumPy arrays to faces.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `star.Tracker`.
+//! `star.Tracker`: faces of a video by their numbers.
 
 use std::sync::Mutex;
 

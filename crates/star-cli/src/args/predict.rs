@@ -55,7 +55,7 @@ pub struct PredictArgs {
     /// Such an image, and one without any face or with faces of a score below 0.8 alone, takes the detector twelve times as long: 0.45 s
     /// instead of 0.04 s for 640 x 480 pixels on one core. More looks also find more that is no face: most of that has a
     /// score below 0.65 (--min-score).
-    #[arg(long)]
+    #[arg(long = "any-rotation", alias = "turned")]
     pub turned: bool,
     /// Make 68 points of faces with 98
     #[arg(long = "map-98-to-68", value_enum)]

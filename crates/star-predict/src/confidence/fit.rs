@@ -131,6 +131,7 @@ impl Examples {
             normalizer: normalizer.to_string(),
             ends: self.ends.clone(),
             fitted_on: fitted_on.to_string(),
+            share: hits as f64 / accurate.len() as f64,
             accurate: Logistic::fit(self.keypoints, &accurate)?,
             occluded: if taught { Some(Logistic::fit(self.keypoints, &occluded)?) } else { None },
         })

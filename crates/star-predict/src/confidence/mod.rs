@@ -44,6 +44,8 @@ pub struct ConfidenceModel {
     pub ends: Option<[Vec<usize>; 2]>,
     /// What it was fitted on.
     pub fitted_on: String,
+    /// Share of small errors there: what confidences of a face are like.
+    pub share: f64,
     /// The probability of a small error.
     pub accurate: Logistic,
     /// The probability of being hidden, where the data said which landmarks are.
@@ -75,6 +77,13 @@ impl ConfidenceModel {
         features.iter().enumerate().map(|(k, x)| model.probability(k, x) as f32).collect()
     }
 
+    /// Mean confidence over the share of small errors that is usual: about 1 for a face like those that it was fitted on, near 0 for
+    /// what is none. Of the default model, faces that the detector finds have at least 0.85, 19 of 20 places without a face below 0.11.
+    #[must_use]
+    pub fn evidence(&self, confidence: &[f32]) -> f64 {
+        confidence.iter().map(|p| f64::from(*p)).sum::<f64>() / confidence.len().max(1) as f64 / self.share
+    }
+
     /// The model of a folder of weights with `keypoints` keypoints; `None` where it has none.
     ///
     /// # Errors
@@ -96,6 +105,11 @@ impl ConfidenceModel {
             model.threshold > 0.0 && model.threshold.is_finite(),
             "threshold: expected a positive number, got {}",
             model.threshold
+        );
+        ensure!(
+            model.share > 0.0 && model.share <= 1.0,
+            "share: expected a number above 0 and up to 1, got {}",
+            model.share
         );
         model.accurate.validate("accurate", keypoints)?;
         model.occluded.as_ref().map_or(Ok(()), |occluded| occluded.validate("occluded", keypoints))?;
@@ -194,6 +208,7 @@ mod tests {
             normalizer: "inter-ocular".into(),
             ends: Some([vec![0], vec![2]]),
             fitted_on: "nothing".into(),
+            share: 0.8,
             accurate: zero,
             occluded: None,
         };

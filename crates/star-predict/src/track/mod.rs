@@ -22,8 +22,8 @@ const SAME_FACE: f32 = 0.4;
 const MOVED: f32 = 0.25;
 /// How many times larger or smaller a face may be than in the frame before.
 const GROWN: f32 = 1.6;
-/// Mean confidence below which there is no face: faces that detectors find have at least 0.69, 19 of 20 places without a face below 0.1.
-const NO_FACE: f32 = 0.3;
+/// [`ConfidenceModel::evidence`](crate::confidence::ConfidenceModel::evidence) below which a face is lost.
+const NO_FACE: f64 = 0.35;
 /// Likeness from which two looks may be of one face, half of which somebody may hide, and the distance in sides within which a face may
 /// come back.
 const ALIKE: f32 = 0.4;
@@ -211,7 +211,7 @@ impl Tracker {
                 let grown = found.side() / expected.side();
                 overlap(found, expected) >= MOVED && (GROWN.recip()..GROWN).contains(&grown)
             });
-            if is_face(&face) && found.is_some() {
+            if is_face(predictor, &face) && found.is_some() {
                 faces.push((i, Face { score: self.tracks[i].score, ..face }));
             } else {
                 self.tracks[i].lost = true;
@@ -279,7 +279,7 @@ impl Tracker {
         let mut fresh = Vec::new();
         for (face, detection) in predictor.predict_in(image, &boxes)?.into_iter().zip(others) {
             let face = Face { score: Some(detection.score), ..face };
-            if is_face(&face) {
+            if is_face(predictor, &face) {
                 let look = Self::look(predictor, image, &face)?;
                 fresh.push((face, look));
             }
@@ -412,9 +412,9 @@ fn tight(points: &[[f32; 2]]) -> Option<FaceBox> {
 }
 
 /// Whether the landmarks are of a face, as far as their confidence tells.
-fn is_face(face: &Face) -> bool {
-    let confidence = &face.landmarks.confidence;
-    confidence.is_empty() || confidence.iter().sum::<f32>() / confidence.len() as f32 >= NO_FACE
+fn is_face(predictor: &Predictor, face: &Face) -> bool {
+    let evidence = predictor.confidence().map(|model| model.evidence(&face.landmarks.confidence));
+    evidence.is_none_or(|evidence| evidence >= NO_FACE)
 }
 
 /// Two faces whose boxes are of one.
