@@ -509,3 +509,34 @@ fn a_video_without_ffmpeg_is_refused_with_what_to_install() {
     assert_eq!(output.status.code(), Some(1));
     assert_contains(&String::from_utf8_lossy(&output.stderr), &["`ffprobe`", "install FFmpeg"]);
 }
+
+#[test]
+fn the_recipe_for_other_runtimes_gives_what_predict_does() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/onnx_predict.py");
+    let python = std::env::var("STAR_PYTHON").unwrap_or_else(|_| "python3".into());
+    let imports = std::process::Command::new(&python).args(["-c", "import onnxruntime, numpy, PIL"]).output();
+    if !imports.is_ok_and(|output| output.status.success()) {
+        println!("skipped: {python} (or STAR_PYTHON) has not onnxruntime, numpy and pillow");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let portrait = Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-predict/tests/data/astronaut.png");
+    ok(dir.path(), &["export", "builtin", "--onnx", "n.onnx"]);
+    // The second box hangs over the image's border.
+    for face_box in ["183,89,82,82", "-20,-30,150,120"] {
+        let mut command = std::process::Command::new(&python);
+        command.arg(&docs).arg(dir.path().join("n.onnx")).arg(&portrait).args(face_box.split(','));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let given = format!("--box={face_box}");
+        let found = faces(&ok(dir.path(), &["predict", portrait.to_str().unwrap(), &given]));
+        let points = found[0]["points"].as_array().unwrap();
+        assert_eq!(text.lines().count(), points.len());
+        for (line, point) in text.lines().zip(points) {
+            let theirs: Vec<f64> = line.split(' ').map(|v| v.parse().unwrap()).collect();
+            let off = |axis: usize| (theirs[axis] - point[axis].as_f64().unwrap()).abs();
+            assert!(off(0) < 0.1 && off(1) < 0.1, "{line} {point}");
+        }
+    }
+}
