@@ -59,24 +59,22 @@ struct SetConfidence {
 pub(super) fn run(args: &Args) -> Result<()> {
     let photographs = args.photographs.clone().unwrap_or_else(|| args.data.with_file_name("real-faces"));
     let (folder, scheme) = weights::open(weights::BUILTIN.as_ref(), &Default::default(), &mut ())?;
-    let predictor = || Predictor::from_folder(&folder, &Device::Cpu, &CompileOptions::default());
-    let bare = predictor()?;
+    let predictor = Predictor::from_folder(&folder, &Device::Cpu, &CompileOptions::default())?;
     let parts = [sets::validation(&args.data)?, sets::human(&args.data, false)?, sets::heads(&args.heads)?];
     let mut cases = Vec::new();
     for set in &parts {
         println!("{}: {} faces to fit on", set.name, set.dataset.len());
-        cases.extend(set.cases(&bare)?);
+        cases.extend(set.cases(&predictor)?);
     }
     let (model, held_out) = fit(&scheme, &cases, &parts)?;
     model.save(&place::root().join(MODEL))?;
-    let sure = predictor()?.with_confidence(Some(model.clone()));
     let mut measured = Vec::new();
     let fitted: Vec<&str> = parts[..2].iter().map(|part| part.name.as_str()).collect();
     let others = sets::all(&args.data, &photographs)?.into_iter();
     for set in
         others.filter(|set| !fitted.contains(&set.name.as_str())).chain([sets::heads(&args.other_heads)?])
     {
-        let found = confidence::summary(&model, &set.cases(&sure)?)?;
+        let found = confidence::summary(&model, &set.cases(&predictor)?)?;
         let confidence = found.with_context(|| format!("{}: no landmark with a confidence", set.name))?;
         measured.push(SetConfidence { name: set.name, truth: set.truth.into(), confidence });
     }

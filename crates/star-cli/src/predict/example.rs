@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use star_data::atomic;
+use star_predict::records::{FaceRecord, ImageRecord};
+use star_predict::weights::BUILTIN;
 use star_predict::{Predictor, files, overlay};
 
 use super::printed::Printed;
-use crate::args::PredictArgs;
+use crate::args::{Cli, PredictArgs};
 use crate::output;
-
-use star_predict::records::{FaceRecord, ImageRecord};
 
 /// Eileen Collins, by NASA, in the public domain (`assets/README.md`).
 const PHOTOGRAPH: &[u8] = include_bytes!("../../assets/astronaut.jpg");
@@ -31,6 +33,14 @@ next:
   star predict clip.mp4 --out drawn.mp4    faces followed through a video (needs ffmpeg)
   star --help                              training, scoring and the rest
 ";
+
+/// Ends the program as a misused option does where more was said than the example has use for.
+pub(super) fn check(args: &PredictArgs) {
+    if args.weights.weights != Path::new(BUILTIN) || !args.boxes.is_empty() {
+        let what = "the following required arguments were not provided: <IMAGE>...: the photograph in the program is for its own weights";
+        Cli::command().error(ErrorKind::MissingRequiredArgument, what).exit();
+    }
+}
 
 /// Draws the faces of the photograph in the program.
 ///

@@ -49,6 +49,9 @@ struct Found {
 pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let video = video::among(args)?;
     let example = args.images.is_empty();
+    if example {
+        example::check(args);
+    }
     let stills = if video.is_some() { &[][..] } else { args.images.as_slice() };
     let found = images::list(stills, if args.recursive { Depth::Below } else { Depth::Folder })?;
     if found.others > 0 {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use star_data::Scheme;
 use star_data::scheme::DefaultNormalizer;
 use star_eval::calibration::{Confidence, ConfidenceSummary};
-use star_eval::{Case, Normalizer, keypoint_errors};
+use star_eval::{Case, Covariance, Normalizer, keypoint_errors};
 use star_predict::confidence::{ConfidenceModel, Examples};
 
 /// What small errors are measured by: the scheme's own normalizer, which predicted landmarks must span too.
@@ -31,6 +31,10 @@ fn normalizer(ends: Option<&[Vec<usize>; 2]>) -> Normalizer {
     }
 }
 
+fn plain(covariances: &[Covariance]) -> Vec<[f64; 3]> {
+    covariances.iter().map(|c| [c.xx, c.xy, c.yy]).collect()
+}
+
 /// What a confidence model of `scheme` is fitted on: every case with a prediction and a normalizer of some length. Visibility is taken
 /// from cases that hold some landmark that is hidden or some that is not.
 ///
@@ -43,9 +47,15 @@ pub fn examples(scheme: &Scheme, threshold: f64, cases: &[Case]) -> Result<Examp
     for case in cases {
         let Some((points, covariances)) = case.with_covariances() else { continue };
         let Ok(length) = normalizer.length_of(case) else { continue };
-        let covariances: Vec<[f64; 3]> = covariances.iter().map(|c| [c.xx, c.xy, c.yy]).collect();
         examples
-            .add(points, &covariances, &case.truth, case.weights.as_deref(), case.visible.as_deref(), length)
+            .add(
+                points,
+                &plain(covariances),
+                &case.truth,
+                case.weights.as_deref(),
+                case.visible.as_deref(),
+                length,
+            )
             .with_context(|| case.name.clone())?;
     }
     Ok(examples)
@@ -74,7 +84,7 @@ pub fn cross_validate(examples: &Examples, threshold: f64) -> Result<ConfidenceS
 /// Parts of a cross-validation.
 pub const FOLDS: usize = 5;
 
-/// How the confidences of `cases`, which `model` predicted, compare with their errors; `None` where no case carries any.
+/// How the confidences that `model` has of `cases` compare with their errors; `None` where no case carries covariances.
 ///
 /// # Errors
 /// When a case does not fit.
@@ -82,13 +92,14 @@ pub fn summary(model: &ConfidenceModel, cases: &[Case]) -> Result<Option<Confide
     let normalizer = normalizer(model.ends.as_ref());
     let mut set = Confidence::default();
     for case in cases {
-        let (Some(points), Some(confidence)) = (&case.predicted, &case.confidence) else { continue };
+        let Some((points, covariances)) = case.with_covariances() else { continue };
         let Ok(length) = normalizer.length_of(case) else { continue };
         let errors = keypoint_errors(points, &case.truth, case.weights.as_deref(), length)?;
         let counts = |k: usize| case.weights.as_ref().is_none_or(|weights| weights[k] > 0.0);
         let errors: Vec<Option<f64>> =
             errors.into_iter().enumerate().map(|(k, error)| counts(k).then_some(error)).collect();
-        set.add_errors(confidence, &errors, model.threshold)?;
+        let confidence = model.confidence(points, &plain(covariances));
+        set.add_errors(&confidence, &errors, model.threshold)?;
     }
     match set.summary(model.threshold) {
         Err(star_eval::Error::Empty { .. }) => Ok(None),
@@ -98,7 +109,6 @@ pub fn summary(model: &ConfidenceModel, cases: &[Case]) -> Result<Option<Confide
 
 #[cfg(test)]
 mod tests {
-    use star_eval::Covariance;
     use star_predict::confidence::THRESHOLD;
 
     use super::*;
@@ -108,7 +118,7 @@ mod tests {
         let scheme = Scheme::new("square", 4);
         let truth = vec![[0.0, 0.0], [60.0, 0.0], [60.0, 80.0], [0.0, 80.0]];
         // Diagonal 100, so that 5 pixels count as small: half of the faces are off by 2 and say so, half by 9.
-        let mut cases: Vec<Case> = (0..60)
+        let cases: Vec<Case> = (0..60)
             .map(|i| {
                 let off = if i % 2 == 0 { 2.0 } else { 9.0 };
                 Case {
@@ -123,13 +133,6 @@ mod tests {
         assert_eq!(examples.faces(), 60);
         let model = fit(&scheme, &examples, "sixty squares").unwrap();
         assert_eq!((model.normalizer.as_str(), model.ends.is_none()), ("box diagonal", true));
-        assert_eq!(summary(&model, &cases).unwrap(), None);
-        for case in &mut cases {
-            let covariances: Vec<[f64; 3]> =
-                case.covariances.iter().flatten().map(|c| [c.xx, c.xy, c.yy]).collect();
-            let confidence = model.confidence(case.predicted.as_ref().unwrap(), &covariances);
-            case.confidence = Some(confidence);
-        }
         let found = summary(&model, &cases).unwrap().unwrap();
         assert_eq!((found.pairs, found.observed), (240, 0.5));
         assert!(found.brier < 0.05 && found.calibration_error < 0.2, "{found:?}");
