@@ -16,13 +16,8 @@ use super::sets;
 use crate::machine::sha256;
 use crate::{place, report};
 
-/// The trainings of the default model.
-const RECIPES: [&str; 4] = [
-    "recipes/default-68-1.toml",
-    "recipes/default-68-2.toml",
-    "recipes/default-68-3.toml",
-    "recipes/default-68.toml",
-];
+/// The training of the default model.
+const RECIPE: &str = "recipes/default-68.toml";
 
 /// What to pack.
 #[derive(clap::Args)]
@@ -31,7 +26,7 @@ pub(super) struct Args {
     #[arg(value_name = "DIR")]
     weights: PathBuf,
     /// The training files that they were trained by, in order
-    #[arg(long, value_name = "FILE", num_args = 1.., default_values = RECIPES)]
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = RECIPE)]
     recipes: Vec<PathBuf>,
     /// Folder of the portraits, whose `valid.tsv` the spreads are calibrated on
     #[arg(long, value_name = "DIR")]
