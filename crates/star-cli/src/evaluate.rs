@@ -34,7 +34,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     data::inputs::claim_images(&written, dataset.as_ref())?;
     let device = args.weights.device.open()?;
     let predictor = Predictor::from_folder(&folder, &device, &CompileOptions::default())?
-        .with_batch_size(args.weights.batch_size);
+        .with_batch_size(args.weights.batch_size)
+        .with_confidence(weights::confidence(&args.weights, &scheme)?);
     drop(folder);
     let mut setting = setting::setting(&args.metrics, &scheme, &args.source.annotations)?;
     setting.dataset = args.metrics.dataset.clone().unwrap_or_else(|| source::name(&args.source));
@@ -78,5 +79,5 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         }
         None => None,
     };
-    wanted.deliver(&cases, boxes, |i| Ok(dataset.get(scored[i].index)?.image))
+    wanted.deliver(&cases, boxes, predictor.confidence(), |i| Ok(dataset.get(scored[i].index)?.image))
 }

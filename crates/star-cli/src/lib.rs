@@ -11,6 +11,7 @@ pub mod args;
 mod bench;
 #[cfg(feature = "bulk")]
 mod bulk;
+mod calibrate;
 mod compare;
 mod data;
 mod evaluate;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Predict(args) => return predict::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
+        Command::Calibrate(args) => calibrate::run(&args)?,
         Command::Compare(args) => compare::run(&args)?,
         Command::Train(args) => return train::run(&args),
         Command::Bench(args) => bench::run(&args)?,

@@ -60,6 +60,8 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     };
     let mut predictor = Predictor::from_folder(&folder, &device, &options)?
         .with_batch_size(args.weights.batch_size)
+        .with_scheme(scheme.clone())
+        .with_confidence(weights::confidence(&args.weights, &scheme)?)
         .with_turned(args.turned)
         .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
     drop(folder);
@@ -246,6 +248,9 @@ mod tests {
             score: Some(7.25),
             row: None,
             track: None,
+            pose: None,
+            confidence: Vec::new(),
+            occluded: Vec::new(),
             points: vec![[0.0, 0.0]; 68],
             ellipses: Vec::new(),
         };

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 use star_data::Scheme;
 use star_eval::{BoxSensitivity, Case, Evaluation, Report, Results, Setting};
-use star_train::evaluate::{metric_set, videos, write_report};
+use star_predict::confidence::ConfidenceModel;
+use star_train::evaluate::{self, metric_set, videos, write_report};
 
 use crate::args::{MetricArgs, ReportArgs};
 use crate::output;
@@ -42,6 +43,7 @@ impl Wanted<'_> {
         &self,
         cases: &[Case],
         boxes: Option<BoxSensitivity>,
+        confidence: Option<&ConfidenceModel>,
         open: impl Fn(usize) -> Result<RgbImage>,
     ) -> Result<()> {
         let (kept, note) = self.measurable(cases);
@@ -65,6 +67,9 @@ impl Wanted<'_> {
         }
         let mut results = Results::new(&metric_set::metric_set(self.scheme, &setting), cases)?;
         results.boxes = boxes;
+        if let Some(model) = confidence {
+            results.confidence = evaluate::confidence::summary(model, cases)?;
+        }
         if self.args.video {
             results.videos = videos::measure(cases)?;
         }

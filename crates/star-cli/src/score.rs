@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         );
     }
     let wanted = Wanted { args: &args.report, metrics: &args.metrics, scheme: &scheme, setting: &setting };
-    wanted.deliver(&cases, None, |i| Ok(truth.get(i)?.image))
+    wanted.deliver(&cases, None, None, |i| Ok(truth.get(i)?.image))
 }
 
 /// The true landmarks; those of a file with the points that `map` takes are mapped.

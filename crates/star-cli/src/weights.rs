@@ -7,6 +7,7 @@ use candle_core::DType;
 use star_data::Scheme;
 use star_data::atomic;
 use star_model::checkpoint::{CONFIG_FILE, Folder, WEIGHTS_FILE, Which};
+use star_predict::confidence::ConfidenceModel;
 use star_predict::weights::{self, Hints};
 
 use crate::args::{ConvertArgs, ExportArgs, HintArgs, StorageType, WeightsArgs};
@@ -40,6 +41,14 @@ pub(crate) fn open(args: &WeightsArgs) -> Result<(Folder, Scheme)> {
 /// As [`open`].
 pub(crate) fn open_named(name: &Path, hints: &HintArgs) -> Result<(Folder, Scheme)> {
     weights::open(name, &hints.hints(), &mut FetchBar::default())
+}
+
+/// How sure the landmarks of what `--weights` names are, where that was calibrated.
+///
+/// # Errors
+/// Names the file, and what is wrong in it.
+pub(crate) fn confidence(args: &WeightsArgs, scheme: &Scheme) -> Result<Option<ConfidenceModel>> {
+    weights::confidence(&args.weights, scheme.keypoints)
 }
 
 /// `star export`.

@@ -116,6 +116,15 @@ impl SchemeMap {
         self.parts.iter().map(mean).collect()
     }
 
+    /// The least of a number a point over the parts of each, such as a confidence; NaN where a part is absent.
+    pub fn least(&self, values: &[f32]) -> Vec<f32> {
+        let own = |(k, _): &(usize, f32)| values.get(*k).copied().unwrap_or(f32::NAN);
+        let least = |part: &Vec<(usize, f32)>| {
+            part.iter().map(own).reduce(|a, b| if b.is_nan() || b < a { b } else { a }).unwrap_or(f32::NAN)
+        };
+        self.parts.iter().map(least).collect()
+    }
+
     /// Which points are visible: those of which every part is.
     pub fn visibility(&self, visible: &[bool]) -> Vec<bool> {
         let seen =

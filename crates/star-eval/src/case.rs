@@ -19,6 +19,8 @@ pub struct Case {
     pub predicted: Option<Vec<[f32; 2]>>,
     /// Predicted covariances; `None` where the prediction carries none.
     pub covariances: Option<Vec<Covariance>>,
+    /// Predicted probability of a small error for each keypoint; `None` where the prediction carries none.
+    pub confidence: Option<Vec<f32>>,
     /// Pixels that one unit of the network's coordinates (half its input) spans in the image; `None` for half the longer side of
     /// the box around the true keypoints.
     pub unit: Option<f64>,

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 use star_data::FaceBox;
 use star_data::affine::Affine;
 use star_data::crop::denormalize;
@@ -12,11 +13,11 @@ use star_loss::moments;
 pub struct Face {
     /// The landmark-tight box that the crop was made from, pixels of the image.
     pub face_box: FaceBox,
-    /// The detector's score; `None` where the box was given.
+    /// The detector's probability, 0 to 1, that this is a face; `None` where the box was given.
     pub score: Option<f32>,
     /// Where its landmarks are.
     pub landmarks: Landmarks,
-    /// How the head is turned; `None`, since nothing estimates it yet.
+    /// How the head is turned; `None` for keypoints whose place on a head is not known, and where they are none of a face.
     pub pose: Option<Pose>,
 }
 
@@ -27,19 +28,22 @@ pub struct Landmarks {
     pub points: Vec<[f32; 2]>,
     /// Spread of each heatmap as `xx, xy, yy` in pixels squared of the image.
     pub covariances: Vec<[f32; 3]>,
-    /// How sure the network is of each landmark, from 0 to 1; empty, since nothing estimates it yet.
+    /// The probability, 0 to 1, that each landmark's error is below 5 % of the normalizer (or what the weights' calibration says instead:
+    /// [`ConfidenceModel::threshold`](crate::confidence::ConfidenceModel)); empty for weights that were not calibrated (`star calibrate`).
     pub confidence: Vec<f32>,
 }
 
-/// How a head is turned, in degrees.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// How a head is turned, in degrees; all 0 is frontal and upright. Yaw comes first, then pitch, then roll, each about an axis of the camera's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pose {
-    /// About the vertical axis.
+    /// About the vertical axis, to the head's left positive: its nose moves to the right of the image.
     pub yaw: f32,
-    /// About the axis from ear to ear.
+    /// About the axis from ear to ear, up positive.
     pub pitch: f32,
-    /// In the plane of the image.
+    /// In the plane of the image, towards the head's right shoulder positive: counter-clockwise as it is seen.
     pub roll: f32,
+    /// Standard deviations of yaw, pitch and roll.
+    pub deviations: [f32; 3],
 }
 
 /// Landmarks as the decoder computed them: what metrics are computed from.
@@ -49,12 +53,14 @@ pub struct Decoded {
     pub points: Vec<[f32; 2]>,
     /// `xx, xy, yy` in pixels squared of the image.
     pub covariances: Vec<[f64; 3]>,
+    /// As in [`Landmarks`].
+    pub confidence: Vec<f32>,
 }
 
 impl From<Decoded> for Landmarks {
     fn from(decoded: Decoded) -> Self {
         let covariances = decoded.covariances.iter().map(|c| c.map(|v| v as f32)).collect();
-        Self { points: decoded.points, covariances, confidence: Vec::new() }
+        Self { points: decoded.points, covariances, confidence: decoded.confidence }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "bulk")]
 pub mod bulk;
+pub mod confidence;
 pub mod detector;
 pub mod device;
 mod ellipse;
@@ -11,6 +12,7 @@ pub mod images;
 mod landmarks;
 pub mod overlay;
 pub mod parallel;
+pub mod pose;
 mod predictor;
 pub mod records;
 pub mod smooth;

@@ -12,6 +12,12 @@ const EDGE: [u8; 4] = [60, 190, 255, 200];
 const ELLIPSE: [u8; 4] = [255, 110, 30, 210];
 const POINT: [u8; 4] = [120, 255, 80, 255];
 
+/// Axes of the head: to its left, up, to its front.
+const AXES: [[u8; 4]; 3] = [[240, 60, 60, 230], [70, 210, 70, 230], [70, 110, 255, 230]];
+
+/// Length of an axis in sides of the face's box.
+const AXIS: f32 = 0.45;
+
 /// Ellipses are drawn at this many standard deviations.
 const DEVIATIONS: f32 = 1.0;
 
@@ -68,9 +74,26 @@ fn draw_face(canvas: &mut Pixmap, face: &Face, scheme: &Scheme) {
             stroke(canvas, &oval, ELLIPSE, 0.6 * unit, Transform::identity());
         }
     }
+    draw_axes(canvas, face, unit);
     for &[x, y] in &face.landmarks.points {
         if let Some(dot) = PathBuilder::from_circle(x, y, 1.3 * unit) {
             canvas.fill_path(&dot, &paint(POINT), Default::default(), Transform::identity(), None);
+        }
+    }
+}
+
+/// The axes of the head from the middle of its landmarks: red to its left, green up, blue to its front.
+fn draw_axes(canvas: &mut Pixmap, face: &Face, unit: f32) {
+    let (Some(pose), count) = (face.pose, face.landmarks.points.len()) else { return };
+    let sum = face.landmarks.points.iter().fold([0.0; 2], |[x, y], p| [x + p[0], y + p[1]]);
+    let [x, y] = sum.map(|v| v / count as f32);
+    let length = AXIS * face.face_box.side();
+    for ([dx, dy], colour) in pose.axes().into_iter().zip(AXES) {
+        let mut path = PathBuilder::new();
+        path.move_to(x, y);
+        path.line_to(x + length * dx, y + length * dy);
+        if let Some(path) = path.finish() {
+            stroke(canvas, &path, colour, 1.6 * unit, Transform::identity());
         }
     }
 }

@@ -12,13 +12,15 @@ use star_data::{FaceBox, Scheme, warp};
 use star_model::checkpoint::Folder;
 use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 
+use crate::confidence::ConfidenceModel;
 use crate::detector::{Detection, Detector, FrontalDetector};
-use crate::landmarks::{self, Decoded, Face};
+use crate::landmarks::{self, Decoded, Face, Landmarks};
+use crate::pose::PoseEstimator;
 use crate::turn::{Turn, Turned};
 use crate::{tensors, weights};
 
-/// How many times the score of what was found upright a turned face must have to be taken instead: that may be several faces.
-const SURER: f32 = 2.0;
+/// How many times the odds of what was found upright a turned face must have to be taken instead: that may be several faces.
+const SURER: f32 = 6.0;
 
 /// Finds faces and their landmarks in images. One predictor serves many threads.
 pub struct Predictor {
@@ -29,10 +31,14 @@ pub struct Predictor {
     /// Whether images without a sure upright face are turned.
     turned: bool,
     scheme: Option<Scheme>,
+    /// For keypoints whose place on a head is known.
+    pose: Option<PoseEstimator>,
     /// What becomes of the network's keypoints.
     map: Option<SchemeMap>,
     /// What standard deviations are multiplied by, a factor a keypoint; empty where nothing is known of it.
     spread_scales: Vec<f32>,
+    /// How sure a landmark is, of the network's own keypoints.
+    confidence: Option<ConfidenceModel>,
     /// The embedded one is read when it is first needed: whoever gives boxes needs none.
     detector: OnceLock<Box<dyn Detector>>,
 }
@@ -63,8 +69,9 @@ impl Predictor {
     /// When they cannot be read, or are of no known scheme.
     pub fn open(weights: impl AsRef<Path>) -> Result<Self> {
         let (folder, scheme) = weights::open(weights.as_ref(), &Default::default(), &mut ())?;
+        let confidence = weights::confidence(weights.as_ref(), scheme.keypoints)?;
         let predictor = Self::from_folder(&folder, &Device::Cpu, &CompileOptions::default())?;
-        Ok(predictor.with_scheme(scheme))
+        Ok(predictor.with_scheme(scheme).with_confidence(confidence))
     }
 
     /// Runs `model` on `device` in `dtype`, layer by layer.
@@ -76,8 +83,10 @@ impl Predictor {
             batch_size: Self::BATCH_SIZE,
             turned: false,
             scheme: None,
+            pose: None,
             map: None,
             spread_scales: Vec::new(),
+            confidence: None,
             detector: OnceLock::new(),
         }
     }
@@ -103,8 +112,10 @@ impl Predictor {
             batch_size: Self::BATCH_SIZE,
             turned: false,
             scheme: None,
+            pose: None,
             map: None,
             spread_scales,
+            confidence: None,
             detector: OnceLock::new(),
         })
     }
@@ -132,18 +143,44 @@ impl Predictor {
         self
     }
 
-    /// Keeps `scheme` for [`Predictor::scheme`].
+    /// Keeps `scheme` for [`Predictor::scheme`], and estimates the heads' poses where it is known where its landmarks lie on a head.
     #[must_use]
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        // A scheme whose map cannot be made has no pose: no more is lost.
+        self.pose = PoseEstimator::of(&scheme).ok().flatten();
         self.scheme = Some(scheme);
         self
+    }
+
+    /// Fills [`Landmarks::confidence`] by `model`, which [`weights::confidence`] reads; `None` leaves it empty.
+    #[must_use]
+    pub fn with_confidence(mut self, model: Option<ConfidenceModel>) -> Self {
+        self.confidence = model;
+        self
+    }
+
+    /// What confidences mean, where there are any.
+    pub fn confidence(&self) -> Option<&ConfidenceModel> {
+        self.confidence.as_ref()
+    }
+
+    /// Which landmarks are more likely hidden than not; `None` where the weights' calibration was not taught it (`star calibrate` on data
+    /// that say what is hidden), and for keypoints that are made of others.
+    #[must_use]
+    pub fn occluded(&self, landmarks: &Landmarks) -> Option<Vec<bool>> {
+        let model = self.confidence.as_ref().filter(|_| self.map.is_none())?;
+        let covariances: Vec<[f64; 3]> = landmarks.covariances.iter().map(|c| c.map(f64::from)).collect();
+        let hidden = model.occlusion(&landmarks.points, &covariances)?;
+        Some(hidden.into_iter().map(|probability| probability > 0.5).collect())
     }
 
     /// Makes the keypoints of another scheme of the network's, such as 68 of 98: landmarks are those of `map`'s target then, and so is
     /// [`Predictor::scheme`].
     #[must_use]
     pub fn with_map(mut self, map: SchemeMap) -> Self {
-        self.scheme = self.scheme.map(|_| map.to().clone());
+        if self.scheme.is_some() {
+            self = self.with_scheme(map.to().clone());
+        }
         self.map = Some(map);
         self
     }
@@ -177,13 +214,13 @@ impl Predictor {
         if !self.turned || most.is_some_and(|score| score >= detector.sure_score()) {
             return self.detected(image, &Affine::IDENTITY, &upright);
         }
-        let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * score);
+        let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * odds(score));
         let mut better: Option<(Turned, Vec<Detection>)> = None;
         for turn in Turn::ALL {
             let turned = turn.of(image)?;
             let found = detector.detect(&turned.image)?;
-            if let Some(score) = surest(&found).filter(|score| *score > least) {
-                least = score;
+            if let Some(odds) = surest(&found).map(odds).filter(|odds| *odds > least) {
+                least = odds;
                 better = Some((turned, found));
             }
         }
@@ -238,8 +275,8 @@ impl Predictor {
             faces.extend(chunk.iter().zip(found).map(|(face_box, decoded)| Face {
                 face_box: *face_box,
                 score: None,
+                pose: self.pose.as_ref().and_then(|p| p.estimate(&decoded.points, &decoded.covariances)),
                 landmarks: decoded.into(),
-                pose: None,
             }));
         }
         Ok(faces)
@@ -266,6 +303,9 @@ impl Predictor {
             for (covariance, scale) in face.covariances.iter_mut().zip(&self.spread_scales) {
                 *covariance = covariance.map(|value| value * f64::from(*scale).powi(2));
             }
+            if let Some(model) = &self.confidence {
+                face.confidence = model.confidence(&face.points, &face.covariances);
+            }
         }
         match &self.map {
             Some(map) => faces.into_iter().map(|face| mapped(&face, map)).collect(),
@@ -281,6 +321,10 @@ impl Predictor {
         // Two threads may both have read it; one of the two is kept.
         Ok(&**self.detector.get_or_init(|| Box::new(embedded)))
     }
+}
+
+fn odds(score: f32) -> f32 {
+    score / (1.0 - score).max(f32::MIN_POSITIVE)
 }
 
 /// The largest score of some detections.
@@ -299,5 +343,9 @@ fn mapped(face: &Decoded, map: &SchemeMap) -> Result<Decoded> {
         from.keypoints,
         from.name
     );
-    Ok(Decoded { points: map.points(&face.points), covariances: map.covariances(&face.covariances) })
+    Ok(Decoded {
+        points: map.points(&face.points),
+        covariances: map.covariances(&face.covariances),
+        confidence: if face.confidence.is_empty() { Vec::new() } else { map.least(&face.confidence) },
+    })
 }

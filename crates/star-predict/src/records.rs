@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use star_data::FaceBox;
 use star_data::scheme_map::SchemeMap;
 
-use crate::{Ellipse, Face};
+use crate::{Ellipse, Face, Pose};
 
 /// The box of a face that names none.
 fn no_box() -> FaceBox {
@@ -25,7 +25,7 @@ pub struct FaceRecord {
     /// The box that the crop was made from; in files made elsewhere that go without, the one around the points.
     #[serde(rename = "box", default = "no_box")]
     pub face_box: FaceBox,
-    /// The detector's score, where a detector found the face.
+    /// The probability that this is a face, where a detector found it; other tools' scores are on scales of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
     /// Index of the annotation that the face was predicted for, where there is one.
@@ -34,8 +34,17 @@ pub struct FaceRecord {
     /// The face's number in a video, where it was followed from frame to frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub track: Option<usize>,
+    /// How the head is turned, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pose: Option<Pose>,
     /// Landmarks `(x, y)`.
     pub points: Vec<[f32; 2]>,
+    /// Probability of a small error of each landmark; weights that were not calibrated go without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confidence: Vec<f32>,
+    /// Which landmarks are likely hidden, where the weights were taught it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub occluded: Vec<bool>,
     /// Spread of each landmark; files made elsewhere may go without.
     #[serde(default, rename = "ellipse")]
     pub ellipses: Vec<Ellipse>,
@@ -52,7 +61,10 @@ impl FaceRecord {
             score: face.score,
             row: None,
             track: None,
+            pose: face.pose,
             points: face.landmarks.points.clone(),
+            confidence: face.landmarks.confidence.clone(),
+            occluded: Vec::new(),
             ellipses: covariances.map(|c| Ellipse::from_covariance(c.map(f64::from))).collect(),
         }
     }
@@ -126,7 +138,12 @@ pub fn read_mapped(path: &Path, map: &SchemeMap) -> Result<Vec<FaceRecord>> {
             false => map.covariances(&covariances).into_iter().map(Ellipse::from_covariance).collect(),
         };
         let scheme = if face.scheme.is_empty() { String::new() } else { to.name.clone() };
-        FaceRecord { scheme, points: map.points(&face.points), ellipses, ..face }
+        let confidence = match face.confidence.is_empty() {
+            true => Vec::new(),
+            false => map.least(&face.confidence),
+        };
+        let points = map.points(&face.points);
+        FaceRecord { scheme, points, confidence, occluded: Vec::new(), ellipses, ..face }
     };
     checked(path, load(path)?.into_iter().map(mapped).collect(), to.keypoints, &to.name)
 }
@@ -219,7 +236,10 @@ fn from_csv(path: &Path, text: &str) -> Result<Vec<FaceRecord>> {
             score: None,
             row: None,
             track: None,
+            pose: None,
             points,
+            confidence: Vec::new(),
+            occluded: Vec::new(),
             ellipses,
         });
     }
@@ -268,6 +288,9 @@ mod tests {
             score: None,
             row: None,
             track: None,
+            pose: None,
+            confidence: Vec::new(),
+            occluded: Vec::new(),
             ellipses: vec![Ellipse { major: 2.0, minor: 1.0, angle: 0.0 }; points.len()],
             points: points.clone(),
         };

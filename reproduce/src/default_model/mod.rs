@@ -2,10 +2,13 @@
 
 mod ablations;
 mod boxes;
+mod confidence;
 mod heads;
 mod measured;
 mod pack;
 mod picture;
+mod pose;
+mod scores;
 mod sets;
 mod shrunk;
 mod speed;
@@ -31,10 +34,16 @@ enum Command {
     Ablations(ablations::Args),
     /// Compare the detector's squares with landmark-tight boxes
     Boxes(boxes::Args),
+    /// Fit how sure landmarks are, and write what it is worth into docs/results/default-model
+    Confidence(confidence::Args),
     /// Draw heads with exact landmarks and poses, for faces turned further than a detector can label
     Heads(heads::Args),
     /// Make crates/star-predict/models/default-68 of what the recipe has trained
     Pack(pack::Args),
+    /// Measure head poses on rendered heads, into docs/results/default-model
+    Pose(pose::Args),
+    /// Fit the probability that one of the detector's squares is a face
+    Scores(scores::Args),
     /// Draw the picture of the front page
     Picture(picture::Args),
 }
@@ -48,8 +57,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => measured::run(&args.measure),
         Some(Command::Ablations(args)) => ablations::run(args),
         Some(Command::Boxes(args)) => boxes::run(args),
+        Some(Command::Confidence(args)) => confidence::run(args),
         Some(Command::Heads(args)) => heads::run(args),
         Some(Command::Pack(args)) => pack::run(args),
+        Some(Command::Pose(args)) => pose::run(args),
+        Some(Command::Scores(args)) => scores::run(args),
         Some(Command::Picture(args)) => picture::run(args),
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 #[cfg(feature = "bulk")]
 mod bulk;
+mod calibrate;
 mod data;
 mod data_command;
 mod eval;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 pub use bench::*;
 #[cfg(feature = "bulk")]
 pub use bulk::*;
+pub use calibrate::*;
 pub use data::*;
 pub use data_command::*;
 pub use eval::*;
@@ -69,6 +71,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Score a file of predictions against the truth, without a model
     Score(ScoreArgs),
+    /// Learn from annotated images how sure landmarks are, and keep it beside the weights: confidences of `star predict`
+    Calibrate(CalibrateArgs),
     /// Compare two or more results image by image: what got better, what got worse, and whether it could be chance
     Compare(CompareArgs),
     /// Train a network on annotated faces or any other keypoints

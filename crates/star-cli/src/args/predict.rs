@@ -38,14 +38,14 @@ pub struct PredictArgs {
     /// landmarks of the built-in weights then move by about a hundredth of a pixel
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     pub precision: PrecisionName,
-    /// Smallest detection score that counts as a face: lower finds more faces and more that are none
-    #[arg(long, default_value_t = 2.0, value_name = "S")]
+    /// Smallest probability that counts as a face: lower finds more faces and more that are none
+    #[arg(long, default_value_t = star_predict::detector::FrontalDetector::MIN_SCORE, value_name = "P")]
     pub min_score: f64,
     /// Where no face is surely upright, look for faces that are tilted by more than 30 degrees, lie on their side or on their head
     ///
-    /// Such an image, and one without any face or with faces of a score below 8 alone, takes the detector twelve times as long: 0.45 s
+    /// Such an image, and one without any face or with faces of a score below 0.8 alone, takes the detector twelve times as long: 0.45 s
     /// instead of 0.04 s for 640 x 480 pixels on one core. More looks also find more that is no face: most of that has a
-    /// score below 6 (--min-score).
+    /// score below 0.65 (--min-score).
     #[arg(long)]
     pub turned: bool,
     /// Make 68 points of faces with 98

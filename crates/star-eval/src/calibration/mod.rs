@@ -4,9 +4,11 @@
 //! distribution with two degrees of freedom: mean 2, median `2 ln 2`, and `1 - exp(-d2 / 2)` is uniform. Everything here compares
 //! with that. A spread that is too small makes distances too large, and those who fuse landmarks trust them too much.
 
+mod confidence;
 mod reliability;
 mod summary;
 
+pub use confidence::{Confidence, ConfidenceSummary};
 pub use summary::CalibrationSummary;
 
 use crate::{Covariance, Error, Result};

@@ -2,7 +2,8 @@
 
 use super::table::{Table, barred};
 use super::{escape, figure, half_figure, place, sized_figure};
-use crate::plot::{Size, bars_sized, heat_svg, reliability_svg, shape_svg, spread_svg};
+use crate::calibration::ConfidenceSummary;
+use crate::plot::{Size, bars_sized, confidence_svg, heat_svg, reliability_svg, shape_svg, spread_svg};
 use crate::report::Report;
 use crate::report::markdown::{percent, threshold};
 use crate::study::Outline;
@@ -145,6 +146,34 @@ pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Repo
         )?;
     }
     Ok(text)
+}
+
+pub(super) fn confidence(c: &ConfidenceSummary, main: &Report) -> Result<String> {
+    let of = format!("{}, {}, normalizer of the weights' calibration", main.dataset, main.subset);
+    let threshold = 100.0 * c.threshold_fraction;
+    let mut text = format!(
+        "<p>Whether as many errors are below {threshold:.1} % of the normalizer as the confidences say: <b>{:.1} %</b> are, <b>{:.1} %</b> \
+         were expected. {} keypoints compared.</p>\n",
+        100.0 * c.observed,
+        100.0 * c.mean,
+        c.pairs
+    );
+    text += &half_figure(
+        &format!(
+            "Reliability: the share of errors below {threshold:.1} % by confidence, tenths. {}.",
+            escape(&of)
+        ),
+        |size| confidence_svg(&c.curve, size),
+    )?;
+    let mut table = Table::new(&["figure", "value", "ideal"]);
+    for (name, value, ideal) in [
+        ("Brier score", format!("{:.4}", c.brier), "0"),
+        ("Brier score of always saying the share", format!("{:.4}", c.brier_of_share), ""),
+        ("expected calibration error", format!("{:.4}", c.calibration_error), "0"),
+    ] {
+        table.row(name, &[value, ideal.to_owned()]);
+    }
+    Ok(text + &table.finish())
 }
 
 pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {

@@ -38,6 +38,9 @@ impl Results {
         if let Some(calibration) = &self.calibration {
             page.add("calibration", "Calibration", figures::calibration(calibration, &self.outline, main)?);
         }
+        if let Some(confidence) = &self.confidence {
+            page.add("confidence", "Confidence", figures::confidence(confidence, main)?);
+        }
         if let Some(boxes) = &self.boxes {
             page.add("crops", "Where the crop comes from", figures::boxes(boxes)?);
         }

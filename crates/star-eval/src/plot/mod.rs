@@ -122,6 +122,21 @@ pub(crate) fn reliability_svg(points: &[[f64; 2]], size: Size) -> Result<String>
     frame.lines(&[("observed", &observed), ("where calibrated", &[(0.0, 0.0), (100.0, 100.0)])])
 }
 
+/// Observed share by confidence in per cent, with the diagonal.
+pub(crate) fn confidence_svg(points: &[[f64; 2]], size: Size) -> Result<String> {
+    let observed: Vec<(f64, f64)> = points.iter().map(|[x, y]| (100.0 * x, 100.0 * y)).collect();
+    let frame = Frame {
+        size,
+        title: "",
+        x_label: "confidence, %",
+        y_label: "errors below the threshold, %",
+        x: (0.0, 100.0),
+        y: (0.0, 100.0),
+        corner: SeriesLabelPosition::LowerRight,
+    };
+    frame.lines(&[("observed", &observed), ("where calibrated", &[(0.0, 0.0), (100.0, 100.0)])])
+}
+
 /// One bar per value, at 0, 1, 2 ..., as an SVG document; values that are not finite leave a gap.
 ///
 /// # Errors

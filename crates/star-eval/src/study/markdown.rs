@@ -2,6 +2,7 @@
 
 use super::Results;
 use crate::ambiguity::{AmbiguitySummary, Contrast};
+use crate::calibration::ConfidenceSummary;
 use crate::report::markdown::{cell, percent, threshold};
 use crate::{BoxSensitivity, CalibrationSummary, JitterSummary, Result, markdown_table};
 
@@ -22,6 +23,9 @@ impl Results {
         }
         if let Some(calibration) = &self.calibration {
             text += &calibration_table(calibration, &main.title());
+        }
+        if let Some(confidence) = &self.confidence {
+            text += &confidence_table(confidence, &main.dataset, &main.subset);
         }
         if let Some(boxes) = &self.boxes {
             text += &boxes_table(boxes);
@@ -71,6 +75,31 @@ fn calibration_table(c: &CalibrationSummary, title: &str) -> String {
         c.axis_variances[1],
         c.miscalibration_area,
         c.largest_gap
+    )
+}
+
+fn confidence_table(c: &ConfidenceSummary, dataset: &str, subset: &str) -> String {
+    let percents = |i: usize| -> String {
+        c.curve.iter().map(|point| format!(" {:.1} |", 100.0 * point[i])).collect::<Vec<_>>().concat()
+    };
+    format!(
+        "\n### Confidence: {}, {}, errors below {} of the weights' own normalizer, {} keypoints compared\n\n\
+         | figure | value |\n|---|---:|\n| mean confidence | {:.2} % |\n| errors below the threshold | {:.2} % |\n\
+         | Brier score | {:.4} |\n| Brier score of always saying the share | {:.4} |\n| expected calibration error | {:.4} |\n\n\
+         | tenths by confidence |{}\n|---|{}\n| confidence % |{}\n| observed % |{}\n",
+        cell(dataset),
+        cell(subset),
+        threshold(c.threshold_fraction),
+        c.pairs,
+        100.0 * c.mean,
+        100.0 * c.observed,
+        c.brier,
+        c.brier_of_share,
+        c.calibration_error,
+        (1..=c.curve.len()).map(|i| format!(" {i} |")).collect::<String>(),
+        "---:|".repeat(c.curve.len()),
+        percents(0),
+        percents(1)
     )
 }
 

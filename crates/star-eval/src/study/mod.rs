@@ -5,6 +5,7 @@ mod markdown;
 use serde::{Deserialize, Serialize};
 
 use crate::ambiguity::AmbiguitySummary;
+use crate::calibration::ConfidenceSummary;
 use crate::metric_set::{Curve, MetricSet};
 use crate::shape::mean_shape;
 use crate::{
@@ -26,6 +27,9 @@ pub struct Results {
     /// Whether covariances match errors; `None` where predictions carry none.
     #[serde(default)]
     pub calibration: Option<CalibrationSummary>,
+    /// Whether confidences match errors; where predictions carry them and whoever made them said what they mean.
+    #[serde(default)]
+    pub confidence: Option<ConfidenceSummary>,
     /// Dependence on the crop, where it was measured.
     #[serde(default)]
     pub boxes: Option<BoxSensitivity>,
@@ -100,6 +104,7 @@ impl Results {
             outline: Outline { points: mean_shape(&shapes), curves: metrics.curves.clone() },
             ambiguity: AmbiguitySummary::new(cases, &nmes, metrics)?,
             calibration: calibration(cases, &samples)?,
+            confidence: None,
             boxes: None,
             videos: Vec::new(),
             reports,

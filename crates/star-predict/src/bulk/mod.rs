@@ -276,7 +276,7 @@ mod tests {
             scheme: "wflw98".into(),
             weights: weights.into(),
             boxes: true,
-            min_score: 2.0,
+            min_score: 0.1,
         };
         agree(&to, &about("a")).unwrap();
         agree(&to, &about("a")).unwrap();

@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use star_model::checkpoint::Folder;
 
+use crate::confidence::ConfidenceModel;
+
 /// Their name, where weights are named.
 pub const BUILTIN: &str = "builtin";
 
@@ -13,6 +15,8 @@ pub const BUILTIN_WEIGHTS: &[u8] = include_bytes!("../../models/default-68/model
 
 const CONFIG: &[u8] = include_bytes!("../../models/default-68/config.json");
 
+const CONFIDENCE: &[u8] = include_bytes!("../../models/default-68/confidence.json");
+
 /// Whether `name` means them: a file of that name goes before.
 pub(super) fn is_meant(name: &Path) -> bool {
     name == Path::new(BUILTIN) && !name.exists()
@@ -20,6 +24,10 @@ pub(super) fn is_meant(name: &Path) -> bool {
 
 pub(super) fn folder() -> Result<Folder> {
     Folder::from_bytes(CONFIG, BUILTIN_WEIGHTS).context("the built-in weights")
+}
+
+pub(super) fn confidence(keypoints: usize) -> Result<ConfidenceModel> {
+    ConfidenceModel::from_bytes(CONFIDENCE, keypoints).context("the confidence of the built-in weights")
 }
 
 #[cfg(test)]
@@ -53,5 +61,6 @@ mod tests {
             ("face300w68", 68)
         );
         assert!(folder.config.calibration.is_some());
+        assert_eq!(confidence(68).unwrap().threshold, 0.05);
     }
 }

@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use star_data::Scheme;
 use star_model::checkpoint::{self, Folder, Tensors, Which};
 
+use crate::confidence::ConfidenceModel;
 #[cfg(feature = "builtin-model")]
 pub use builtin::{BUILTIN, BUILTIN_WEIGHTS};
 pub use import::{Hints, WRITTEN_BY, import};
@@ -58,6 +59,22 @@ pub fn beside_config(file: &Path) -> Option<&Path> {
         file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
     let named = file.file_name().is_some_and(|name| name == checkpoint::WEIGHTS_FILE);
     (named && folder.join(checkpoint::CONFIG_FILE).is_file()).then_some(folder)
+}
+
+/// What weights with `keypoints` keypoints know of their confidence; `None` for those that were not calibrated.
+///
+/// # Errors
+/// Names the file, and what is wrong in it.
+pub fn confidence(name: &Path, keypoints: usize) -> Result<Option<ConfidenceModel>> {
+    #[cfg(feature = "builtin-model")]
+    if builtin::is_meant(name) {
+        return builtin::confidence(keypoints).map(Some);
+    }
+    match beside_config(name) {
+        Some(folder) => ConfidenceModel::load(folder, keypoints),
+        None if name.is_dir() => ConfidenceModel::load(name, keypoints),
+        None => Ok(None),
+    }
 }
 
 fn refuse_file_hints(name: &Path, hints: &Hints) -> Result<()> {

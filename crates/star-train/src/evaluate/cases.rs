@@ -60,6 +60,7 @@ pub fn case(sample: &Scored, about: Annotation) -> Case {
         visible: about.visibility,
         predicted: Some(sample.landmarks.points.clone()),
         covariances: Some(covariances(sample.landmarks.covariances.iter().copied())),
+        confidence: Some(sample.landmarks.confidence.clone()).filter(|confidence| !confidence.is_empty()),
         unit: Some(sample.unit),
     }
 }

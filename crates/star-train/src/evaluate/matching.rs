@@ -89,6 +89,9 @@ mod tests {
             score: None,
             row,
             track: None,
+            pose: None,
+            confidence: Vec::new(),
+            occluded: Vec::new(),
             points: vec![[at, at], [at + 10.0, at + 10.0]],
             ellipses: Vec::new(),
         }

@@ -2,6 +2,7 @@
 
 pub mod boxes;
 mod cases;
+pub mod confidence;
 pub mod gallery;
 pub mod matching;
 pub mod metric_set;

@@ -144,6 +144,7 @@ mod tests {
                 landmarks: Decoded {
                     points: truth.iter().zip(&tangents).map(moved).collect(),
                     covariances: tangents.iter().map(covariance).collect(),
+                    ..Decoded::default()
                 },
                 truth,
                 unit: 50.0,
