@@ -1,8 +1,9 @@
 //! How a head is turned, from its landmarks and their covariances.
 //!
-//! The camera is a pinhole and the head an average one (`canonical.rs` in this folder); yaw, pitch, roll, size, place and distance are those under which
-//! its landmarks come to lie nearest to the ones that were found: weighted least squares, with the weights of Huber's loss, so that what
-//! is hidden or misplaced counts less. A landmark's weight is the inverse of its covariance plus what heads differ by.
+//! The camera is a pinhole and the head an average one (`canonical.rs` in this folder); yaw, pitch, roll, size, place and distance are
+//! those under which its landmarks come to lie nearest to the ones that were found: weighted least squares, with the weights of Huber's
+//! loss, so that what is hidden or misplaced counts less. A landmark's weight is the inverse of its covariance plus what heads differ
+//! by.
 
 mod canonical;
 
