@@ -125,6 +125,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
                 found_faces += faces.len();
                 let record = |(k, face): (usize, &Face)| FaceRecord {
                     track: tracks.as_ref().map(|tracks| tracks[k]),
+                    occluded: predictor.occluded(&face.landmarks).unwrap_or_default(),
                     ..FaceRecord::new(&paths[i], &scheme.name, face)
                 };
                 let faces = faces.iter().enumerate().map(record).collect();
@@ -195,7 +196,8 @@ fn summary(faces: &[FaceRecord]) -> String {
     let mut text = String::new();
     for face in faces {
         let FaceBox { x, y, width, height } = face.face_box;
-        let score = face.score.map_or_else(String::new, |score| format!(", score {score:.1}"));
+        let score =
+            face.score.map_or_else(String::new, |score| format!(", a face with a probability of {score:.2}"));
         let _ = writeln!(
             text,
             "{}: {} landmarks in {width:.0} x {height:.0} pixels at ({x:.0}, {y:.0}){score}",
@@ -245,7 +247,7 @@ mod tests {
             image: "a.jpg".into(),
             scheme: "300w".into(),
             face_box: FaceBox { x: 3.0, y: 4.4, width: 100.0, height: 99.6 },
-            score: Some(7.25),
+            score: Some(0.97),
             row: None,
             track: None,
             pose: None,
@@ -255,7 +257,10 @@ mod tests {
             ellipses: Vec::new(),
         };
         let text = summary(&[face]);
-        assert_eq!(text, "a.jpg: 68 landmarks in 100 x 100 pixels at (3, 4), score 7.2\n");
+        assert_eq!(
+            text,
+            "a.jpg: 68 landmarks in 100 x 100 pixels at (3, 4), a face with a probability of 0.97\n"
+        );
         assert_eq!(summary(&[]), "");
     }
 

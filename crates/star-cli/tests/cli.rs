@@ -78,10 +78,43 @@ fn without_weights_those_in_the_program_find_68_landmarks() {
     let faces = faces(&ok(dir.path(), &["predict", "astronaut.png"]));
     assert_eq!(faces.len(), 1);
     assert_eq!(faces[0]["points"].as_array().unwrap().len(), 68);
+    // The photograph is frontal and sharp.
+    let confidence = faces[0]["confidence"].as_array().unwrap();
+    assert!(confidence.len() == 68 && confidence.iter().all(|p| (0.5..=1.0).contains(&p.as_f64().unwrap())));
+    assert!((0.9..=1.0).contains(&faces[0]["score"].as_f64().unwrap()));
+    let yaw = faces[0]["pose"]["yaw"].as_f64().unwrap();
+    assert!(yaw.abs() < 10.0, "{yaw}");
     assert_contains(
         &ok(dir.path(), &["inspect", "builtin"]),
         &["built in", "face300w68, 68 keypoints", "calibrated on", "f16"],
     );
+}
+
+#[test]
+fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 12);
+    let calibrate = ["calibrate", "--weights", "w", "--annotations", "faces.tsv", "--threshold", "1.0"];
+    assert_contains(
+        &ok(dir.path(), &calibrate),
+        &["Brier score", "normalizer: inter-pupil; threshold: 100 %"],
+    );
+    assert_contains(&refused(dir.path(), &calibrate), &["confidence.json", "--overwrite"]);
+    let predict = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"];
+    let found = faces(&ok(dir.path(), &predict));
+    assert_eq!(found[0]["confidence"].as_array().unwrap().len(), 29);
+    assert!(found[0]["occluded"].is_null());
+    // Had the data said what is hidden, so would the prediction: a model by which everything is.
+    let path = dir.path().join("w/confidence.json");
+    let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    model["occluded"] = serde_json::json!({ "bias": 9.0, "weights": [0.0; 4], "offsets": vec![0.0; 29] });
+    std::fs::write(&path, model.to_string()).unwrap();
+    assert_eq!(faces(&ok(dir.path(), &predict))[0]["occluded"], serde_json::json!(vec![true; 29]));
+    std::fs::write(&path, "{\"threshold\": 1}").unwrap();
+    assert_contains(&refused(dir.path(), &predict), &["confidence.json", "normalizer"]);
+    let bare = ["calibrate", "--annotations", "faces.tsv", "--scheme", "face300w68"];
+    assert_contains(&refused(dir.path(), &bare), &["builtin", "--out"]);
 }
 
 #[test]
