@@ -1,13 +1,11 @@
 //! From the detector's squares to the landmark-tight boxes that networks are trained on.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use star_data::{Dataset, FaceBox};
 use star_predict::detector::{FrontalDetector, overlap};
 
-use super::sets;
+use super::sets::{self, Folders};
 
 /// Overlap with the true box above which a detection is of the face.
 const SAME_FACE: f32 = 0.3;

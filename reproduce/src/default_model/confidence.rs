@@ -13,7 +13,7 @@ use star_predict::confidence::{ConfidenceModel, THRESHOLD};
 use star_predict::{Predictor, files, weights};
 use star_train::evaluate::confidence;
 
-use super::sets::{self, TestSet};
+use super::sets::{self, Folders, TestSet};
 use crate::{place, report};
 
 /// Where the model lies in the repository.

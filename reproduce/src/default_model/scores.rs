@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use star_data::{Dataset, FaceBox};
 use star_predict::detector::{FrontalDetector, overlap};
 
-use super::sets;
+use super::sets::Folders;
 
 /// Overlap with the true box above which a detection is of the face.
 const SAME_FACE: f32 = 0.3;
