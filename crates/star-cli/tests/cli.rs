@@ -108,7 +108,7 @@ fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
     // Had the data said what is hidden, so would the prediction: a model by which everything is.
     let path = dir.path().join("w/confidence.json");
     let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    model["occluded"] = serde_json::json!({ "bias": 9.0, "weights": [0.0; 4], "offsets": vec![0.0; 29] });
+    model["occluded"] = serde_json::json!({ "bias": 9.0, "weights": vec![0.0; 4], "offsets": vec![0.0; 29] });
     std::fs::write(&path, model.to_string()).unwrap();
     assert_eq!(faces(&ok(dir.path(), &predict))[0]["occluded"], serde_json::json!(vec![true; 29]));
     std::fs::write(&path, "{\"threshold\": 1}").unwrap();
