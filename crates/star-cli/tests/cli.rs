@@ -81,7 +81,7 @@ fn without_weights_those_in_the_program_find_68_landmarks() {
     // The photograph is frontal and sharp.
     let confidence = faces[0]["confidence"].as_array().unwrap();
     assert!(confidence.len() == 68 && confidence.iter().all(|p| (0.5..=1.0).contains(&p.as_f64().unwrap())));
-    assert!(faces[0]["score"].as_f64().unwrap() > 0.9 && faces[0]["score"].as_f64().unwrap() <= 1.0);
+    assert!((0.9..=1.0).contains(&faces[0]["score"].as_f64().unwrap()));
     let yaw = faces[0]["pose"]["yaw"].as_f64().unwrap();
     assert!(yaw.abs() < 10.0, "{yaw}");
     let (csv, crops) = (["--csv", "-"], ["--crops", "c", "--size", "64"]);
@@ -124,11 +124,18 @@ fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
         &["Brier score", "normalizer: inter-pupil; threshold: 100 %"],
     );
     assert_contains(&refused(dir.path(), &calibrate), &["confidence.json", "--overwrite"]);
-    let found = faces(&ok(dir.path(), &["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"]));
+    let predict = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"];
+    let found = faces(&ok(dir.path(), &predict));
     assert_eq!(found[0]["confidence"].as_array().unwrap().len(), 29);
-    std::fs::write(dir.path().join("w/confidence.json"), "{\"threshold\": 1}").unwrap();
-    let broken = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60"];
-    assert_contains(&refused(dir.path(), &broken), &["confidence.json", "normalizer"]);
+    assert!(found[0]["occluded"].is_null());
+    // Had the data said what is hidden, so would the prediction: a model by which everything is.
+    let path = dir.path().join("w/confidence.json");
+    let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    model["occluded"] = serde_json::json!({ "bias": 9.0, "weights": vec![0.0; 4], "offsets": vec![0.0; 29] });
+    std::fs::write(&path, model.to_string()).unwrap();
+    assert_eq!(faces(&ok(dir.path(), &predict))[0]["occluded"], serde_json::json!(vec![true; 29]));
+    std::fs::write(&path, "{\"threshold\": 1}").unwrap();
+    assert_contains(&refused(dir.path(), &predict), &["confidence.json", "normalizer"]);
     let bare = ["calibrate", "--annotations", "faces.tsv", "--scheme", "face300w68"];
     assert_contains(&refused(dir.path(), &bare), &["builtin", "--out"]);
 }

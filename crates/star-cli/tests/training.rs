@@ -406,8 +406,10 @@ fn a_scheme_of_ones_own_is_taken_from_the_data_and_kept_with_the_weights_and_sta
     ok(dir, &["convert", "out/best/model.safetensors", "half", "--dtype", "f16"]);
     assert_contains(&ok(dir, &["inspect", "half"]), &["mine, 3 keypoints", "32x32", "f16"]);
     ok(dir, &["eval", "--weights", "half", "--format", "own", "--annotations", "mine.toml"]);
-    let from = run.replace("channels = 32\nimage_size = 32", "channels = 128\nstem = 32\nimage_size = 64");
-    let from = format!("init_from = 'builtin'\n{}", from.replace("levels = 1", "levels = 4"));
+    let pyramid = "pyramid = { kernel = 5, levels = [32, 64, 96, 128], channels = 96 }";
+    let model = format!("backbone = 'light_pyramid'\nimage_size = 64\n{pyramid}");
+    let from = run.replace("stacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32", &model);
+    let from = format!("init_from = 'builtin'\n{from}");
     std::fs::write(dir.join("from.toml"), from).unwrap();
     let output = common::star(dir, &["train", "--config", "from.toml", "--out", "from"]);
     let said = String::from_utf8_lossy(&output.stderr);

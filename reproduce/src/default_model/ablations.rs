@@ -1,4 +1,4 @@
-//! What each part of the recipe gives: short trainings that differ from it in one thing, two seeds each.
+//! What each part of a recipe gives: short trainings that differ from it in one thing, two seeds each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const HALF_LIFE: f64 = 1500.0;
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The training file whose parts are taken away
-    #[arg(long, value_name = "FILE", default_value = "recipes/default-68.toml")]
+    #[arg(long, value_name = "FILE", default_value = "recipes/hourglass-68.toml")]
     recipe: PathBuf,
     /// Folder of the portraits
     #[arg(long, value_name = "DIR")]

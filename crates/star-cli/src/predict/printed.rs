@@ -82,7 +82,7 @@ fn summary(faces: &[FaceRecord]) -> String {
     for face in faces {
         let FaceBox { x, y, width, height } = face.face_box;
         let score =
-            face.score.map_or_else(String::new, |score| format!(", a face by {:.0} %", 100.0 * score));
+            face.score.map_or_else(String::new, |score| format!(", a face with a probability of {score:.2}"));
         let _ = write!(
             text,
             "{}: {} landmarks in {width:.0} x {height:.0} pixels at ({x:.0}, {y:.0}){score}",
@@ -120,12 +120,15 @@ mod tests {
     fn a_person_reads_where_the_faces_are() {
         let face = FaceRecord {
             image: "a.jpg".into(),
-            score: Some(0.975),
+            score: Some(0.97),
             points: vec![[0.0, 0.0]; 68],
             ..FaceRecord::without_landmarks(FaceBox { x: 3.0, y: 4.4, width: 100.0, height: 99.6 })
         };
         let text = summary(std::slice::from_ref(&face));
-        assert_eq!(text, "a.jpg: 68 landmarks in 100 x 100 pixels at (3, 4), a face by 98 %\n");
+        assert_eq!(
+            text,
+            "a.jpg: 68 landmarks in 100 x 100 pixels at (3, 4), a face with a probability of 0.97\n"
+        );
         let pose = Some(Pose { yaw: -12.0, pitch: 3.0, ..Pose::default() });
         let text = summary(&[FaceRecord { pose, confidence: vec![0.9; 68], ..face }]);
         assert!(text.contains("68 of them sure; turned 12 degrees to its right, 3 up"), "{text}");

@@ -110,31 +110,27 @@ pub(crate) fn curves_sized(
 pub(crate) fn reliability_svg(points: &[[f64; 2]], size: Size) -> Result<String> {
     let observed: Vec<(f64, f64)> =
         [[0.0, 0.0]].iter().chain(points).chain(&[[1.0, 1.0]]).map(|[x, y]| (100.0 * x, 100.0 * y)).collect();
-    let frame = Frame {
-        size,
-        title: "",
-        x_label: "errors expected within the ellipse, %",
-        y_label: "errors observed within, %",
-        x: (0.0, 100.0),
-        y: (0.0, 100.0),
-        corner: SeriesLabelPosition::LowerRight,
-    };
-    frame.lines(&[("observed", &observed), ("where calibrated", &[(0.0, 0.0), (100.0, 100.0)])])
+    beside_diagonal(&observed, ["errors expected within the ellipse, %", "errors observed within, %"], size)
 }
 
 /// Observed share by confidence in per cent, with the diagonal.
 pub(crate) fn confidence_svg(points: &[[f64; 2]], size: Size) -> Result<String> {
     let observed: Vec<(f64, f64)> = points.iter().map(|[x, y]| (100.0 * x, 100.0 * y)).collect();
+    beside_diagonal(&observed, ["confidence, %", "errors below the threshold, %"], size)
+}
+
+/// A curve of percentages against percentages, and the diagonal on which it lies where they agree.
+fn beside_diagonal(observed: &[(f64, f64)], [x_label, y_label]: [&str; 2], size: Size) -> Result<String> {
     let frame = Frame {
         size,
         title: "",
-        x_label: "confidence, %",
-        y_label: "errors below the threshold, %",
+        x_label,
+        y_label,
         x: (0.0, 100.0),
         y: (0.0, 100.0),
         corner: SeriesLabelPosition::LowerRight,
     };
-    frame.lines(&[("observed", &observed), ("where calibrated", &[(0.0, 0.0), (100.0, 100.0)])])
+    frame.lines(&[("observed", observed), ("where calibrated", &[(0.0, 0.0), (100.0, 100.0)])])
 }
 
 /// One bar per value, at 0, 1, 2 ..., as an SVG document; values that are not finite leave a gap.

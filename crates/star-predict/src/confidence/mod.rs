@@ -31,7 +31,8 @@ const LEAST_LENGTH: f64 = 0.25;
 ///
 /// With `t` the length that an error is compared with ([`threshold`](Self::threshold) times the normalizer), the features of a landmark
 /// are the logarithms of its two standard deviations over `t`, of the face's mean standard deviation over `t`, and of the normalizer over
-/// the face's longer side. Peak and mass of its heatmap would add less than one per cent to the Brier score.
+/// the face's longer side. Peak and mass of its heatmap lowered the Brier score by at most 1.4 % where
+/// they were tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfidenceModel {

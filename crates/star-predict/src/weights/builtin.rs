@@ -36,22 +36,17 @@ mod tests {
 
     use super::*;
 
-    /// What trained them, one after the other.
-    const RECIPES: [&str; 4] = [
-        include_str!("../../../../recipes/default-68-1.toml"),
-        include_str!("../../../../recipes/default-68-2.toml"),
-        include_str!("../../../../recipes/default-68-3.toml"),
-        include_str!("../../../../recipes/default-68.toml"),
-    ];
+    /// What trained them.
+    const RECIPE: &str = include_str!("../../../../recipes/default-68.toml");
 
     fn sha256(bytes: &[u8]) -> String {
         Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
-    fn the_notice_names_the_embedded_file_and_the_recipes_that_trained_it() {
+    fn the_notice_names_the_embedded_file_and_the_recipe_that_trained_it() {
         let notice = include_str!("../../models/default-68/NOTICE.md");
-        for file in [BUILTIN_WEIGHTS].into_iter().chain(RECIPES.map(str::as_bytes)) {
+        for file in [BUILTIN_WEIGHTS, RECIPE.as_bytes()] {
             let hash = sha256(file);
             assert!(notice.contains(&hash), "{hash}");
         }
