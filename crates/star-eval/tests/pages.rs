@@ -44,7 +44,6 @@ fn cases(noise: f32) -> Vec<Case> {
                 covariances: (i < 39).then(|| vec![Covariance::from_axes(4.0, 2.0, 10.0); 4]),
                 unit: Some(60.0),
                 stated_sides: None,
-                ..Case::default()
             }
         })
         .collect()
