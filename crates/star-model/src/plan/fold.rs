@@ -278,9 +278,9 @@ impl Numbers {
     }
 
     /// Packed for Winograd's F(4x4, 3x3).
-    pub(super) fn pack_winograd(&self, padded: usize, lanes: usize) -> Panels {
+    pub(super) fn pack_winograd(&self, padded: usize, lanes: usize, bf16: bool) -> Panels {
         let weights: Vec<f32> = self.weights.iter().map(|&weight| weight as f32).collect();
-        Panels::winograd(&weights, &self.bias(), self.inputs, padded, lanes)
+        Panels::winograd(&weights, &self.bias(), self.inputs, padded, lanes, bf16)
     }
 
     fn bias(&self) -> Vec<f32> {

@@ -44,8 +44,8 @@ pub struct CompileOptions {
     pub precision: Precision,
 }
 
-/// What a compiled network's 1x1 convolutions, the larger part of its arithmetic, are computed in. Sums, 3x3 convolutions, norms, heads'
-/// activations and moments are `f32` whatever this is.
+/// What a compiled network's products are computed in: 1x1 convolutions and those of 3x3 by Winograd, nearly all of its arithmetic. Sums,
+/// other convolutions, norms, heads' activations and moments are `f32` whatever this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Single precision.

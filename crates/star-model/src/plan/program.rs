@@ -34,9 +34,11 @@ pub(super) enum Op {
         input: usize,
         height: usize,
         width: usize,
+        channels: usize,
         panels: Panels,
         residual: Addend,
         activation: Activation,
+        bf16: bool,
     },
     /// Convolution, by laying windows side by side.
     Window {

@@ -91,11 +91,13 @@ impl Program {
                 Pointwise { pixels, sources: &sources, prepare, panels, residual, activation, bf16 }
                     .run(machine, out);
             }
-            Op::Winograd { input, height, width, panels, residual, activation } => {
-                let (height, width, activation) = (*height, *width, *activation);
+            Op::Winograd { input, height, width, channels, panels, residual, activation, bf16 } => {
+                let (height, width, channels, activation, bf16) =
+                    (*height, *width, *channels, *activation, *bf16);
                 let residual = addend(*residual, slots, out.len());
-                let input = slots[*input].get(height * width * panels.depth);
-                Winograd { input, height, width, panels, residual, activation }.run(machine, out);
+                let input = slots[*input].get(height * width * channels);
+                Winograd { input, height, width, channels, panels, residual, activation, bf16 }
+                    .run(machine, out);
             }
             Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation } => {
                 let (height, width, channels, kernel, stride) =

@@ -244,8 +244,9 @@ impl Scheduler<'_> {
         let (input, height, width, channels) = (x.slot, x.side, x.side, x.stride);
         let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
         let op = if kernel == 3 && stride == 1 && x.side >= WINOGRAD_SIDE {
-            let panels = conv.linear.numbers()?.pack_winograd(x.stride, self.lanes);
-            Op::Winograd { input, height, width, panels, residual, activation }
+            let panels = conv.linear.numbers()?.pack_winograd(x.stride, self.lanes, self.bf16);
+            let bf16 = self.bf16;
+            Op::Winograd { input, height, width, channels, panels, residual, activation, bf16 }
         } else {
             let panels = conv.linear.numbers()?.pack(x.stride, self.lanes);
             Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation }

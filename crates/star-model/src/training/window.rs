@@ -91,7 +91,8 @@ impl Window<'_> {
         let Maps { height, width, .. } = self.from;
         let (residual, activation, kernel) = (Residual::None, Activation::None, self.kernel);
         if self.winograd(stride) {
-            Winograd { input, height, width, panels, residual, activation }.run(machine, out);
+            let bf16 = false;
+            Winograd { input, height, width, channels, panels, residual, activation, bf16 }.run(machine, out);
         } else {
             let windows =
                 Windows { input, height, width, channels, kernel, stride, panels, residual, activation };

@@ -34,6 +34,19 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    unsafe fn store_bf16(p: *mut f32, v: __m512) {
+        if BF16 {
+            let half = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
+            return _mm256_storeu_si256(p.cast(), half);
+        }
+        for i in 0..Self::LANES / 2 {
+            let mut values = [0.0; Self::LANES];
+            Self::store(values.as_mut_ptr(), v);
+            *p.add(i) = super::pixels::pair(values[2 * i], values[2 * i + 1]);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn low(v: __m512) -> __m512 {
         _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v)))
     }

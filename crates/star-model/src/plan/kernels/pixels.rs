@@ -60,8 +60,18 @@ pub(super) unsafe fn pairs<S: Simd>(
 ) {
     let whole = channels / 2;
     let cells = channels.div_ceil(2);
+    let registers = channels / S::LANES;
     for p in 0..pixels {
         let (x, out) = (x.add(p * stride), out.add(p * cells));
+        for r in 0..registers {
+            let c = r * S::LANES;
+            let mut value = S::load(x.add(c));
+            if !scale.is_null() {
+                let y = S::fma(value, S::load(scale.add(c)), S::load(shift.add(c)));
+                value = S::max(zero::<S>(), y);
+            }
+            S::store_bf16(out.add(c / 2), value);
+        }
         let value = |c: usize| {
             if scale.is_null() {
                 return *x.add(c);
@@ -70,7 +80,7 @@ pub(super) unsafe fn pairs<S: Simd>(
             // Not `max`, which would hide a NaN.
             if y < 0.0 { 0.0 } else { y }
         };
-        for i in 0..whole {
+        for i in registers * S::LANES / 2..whole {
             *out.add(i) = pair(value(2 * i), value(2 * i + 1));
         }
         if cells > whole {

@@ -1,5 +1,7 @@
 //! One vector register of `f32`, and the few things that the kernels do with it.
 
+use super::pixels::pair;
+
 /// Vector arithmetic of one instruction set. The kernels are written once over this trait and compiled once for each
 /// instruction set, inside functions that enable it.
 ///
@@ -27,6 +29,16 @@ pub(super) trait Simd: Copy {
 
     /// `a b + c`, rounded once where the CPU can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// Writes `v` as `LANES / 2` pairs of numbers in bf16, rounded to the nearest, ties to even; at most 16 lanes.
+    #[inline(always)]
+    unsafe fn store_bf16(p: *mut f32, v: Self::V) {
+        let mut values = [0.0; 16];
+        Self::store(values.as_mut_ptr(), v);
+        for i in 0..Self::LANES / 2 {
+            *p.add(i) = pair(values[2 * i], values[2 * i + 1]);
+        }
+    }
 
     /// The lower half of each lane's bits as a number in bf16.
     unsafe fn low(v: Self::V) -> Self::V;

@@ -4,7 +4,7 @@
 //! second-level cache; panel by panel, each is multiplied with its own matrix of transformed weights, and the products
 //! are transformed back. Matrices: Lavin and Gray 2016, points 0, 1, -1, 2, -2.
 
-use super::gemm::{Run, Strip, strip};
+use super::gemm::{Run, Strip, strip, strip_bf16};
 use super::simd::{Simd, zero};
 use crate::activation::Activation;
 
@@ -42,6 +42,8 @@ pub(crate) struct Block {
     /// Null, or what is added before the ReLU, laid out as `out`.
     pub(crate) residual: *const f32,
     pub(crate) activation: Activation,
+    /// Whether the products are in bf16, by panels of pairs `[36, channels / 2, lanes]`.
+    pub(crate) bf16: bool,
     /// [`scratch`] floats.
     pub(crate) scratch: *mut f32,
 }
@@ -82,7 +84,13 @@ unsafe fn backward<S: Simd>(m: [S::V; 6]) -> [S::V; 4] {
 
 /// Transforms tile (`ty`, `tx`) of the input into row `t` of the 36 matrices at `v`.
 #[inline(always)]
-unsafe fn transform_input<S: Simd>(b: &Block, (ty, tx): (usize, usize), t: usize, v: *mut f32, step: usize) {
+unsafe fn transform_input<S: Simd, const BF16: bool>(
+    b: &Block,
+    (ty, tx): (usize, usize),
+    t: usize,
+    v: *mut f32,
+    step: usize,
+) {
     // Pixels beyond the border are zeros: every pixel has a pointer of its own, and theirs is to zeros.
     let mut from = [[b.zeros; 6]; 6];
     for (i, line) in from.iter_mut().enumerate() {
@@ -113,7 +121,12 @@ unsafe fn transform_input<S: Simd>(b: &Block, (ty, tx): (usize, usize), t: usize
             }
             let line = forward::<S>(d);
             for j in 0..6 {
-                S::store(v.add((i * 6 + j) * step + t * b.channels + c), line[j]);
+                let at = v.add((i * 6 + j) * step);
+                if BF16 {
+                    S::store_bf16(at.add((t * b.channels + c) / 2), line[j]);
+                } else {
+                    S::store(at.add(t * b.channels + c), line[j]);
+                }
             }
         }
         c += S::LANES;
@@ -172,20 +185,27 @@ unsafe fn transform_output<S: Simd>(
 /// The pointers of `b` must cover what its sizes say, and `out` and `scratch` must overlap nothing else.
 #[inline(always)]
 pub(super) unsafe fn block<S: Simd>(b: &Block) {
+    if b.bf16 { transformed::<S, true>(b) } else { transformed::<S, false>(b) }
+}
+
+#[inline(always)]
+unsafe fn transformed<S: Simd, const BF16: bool>(b: &Block) {
+    let depth = if BF16 { b.channels / 2 } else { b.channels };
     let across = b.width.div_ceil(TILE);
     let at = |t: usize| ((b.first + t) / across, (b.first + t) % across);
-    let (v, v_step) = (b.scratch, b.tiles * b.channels + PADDING);
+    let (v, v_step) = (b.scratch, b.tiles * depth + PADDING);
     let m = b.scratch.add(POSITIONS * v_step);
     for t in 0..b.tiles {
-        transform_input::<S>(b, at(t), t, v, v_step);
+        transform_input::<S, BF16>(b, at(t), t, v, v_step);
     }
     let (mut channel, mut weights) = (0, b.weights);
     while channel < b.out_channels {
         let width = (b.out_channels - channel).min(2 * S::LANES);
         let m_step = b.tiles * width + PADDING;
         for position in 0..POSITIONS {
-            let run = Run { x: v.add(position * v_step), stride: b.channels, len: b.channels };
-            strip::<S>(&Strip {
+            let run = Run { x: v.add(position * v_step), stride: depth, len: depth };
+            let product = if BF16 { strip_bf16::<S> } else { strip::<S> };
+            product(&Strip {
                 runs: &[run],
                 pixels: b.tiles,
                 weights,
@@ -197,7 +217,7 @@ pub(super) unsafe fn block<S: Simd>(b: &Block) {
                 residual_stride: 0,
                 activation: Activation::None,
             });
-            weights = weights.add(b.channels * width);
+            weights = weights.add(depth * width);
         }
         for t in 0..b.tiles {
             transform_output::<S>(b, at(t), m.add(t * width), m_step, width, channel);

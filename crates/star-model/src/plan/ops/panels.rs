@@ -1,5 +1,6 @@
 //! Weights in the order in which the kernels read them, packed once.
 
+use super::super::kernels::pixels::pair;
 use super::super::kernels::winograd::POSITIONS;
 use super::super::memory::{Buffer, aligned};
 use super::shared::part;
@@ -30,13 +31,27 @@ impl Panels {
         })
     }
 
-    /// Transforms and packs 3x3 weights `[outputs, inputs, 3, 3]` for Winograd's F(4x4, 3x3); `depth` is `inputs` padded.
-    pub(crate) fn winograd(weights: &[f32], bias: &[f32], inputs: usize, depth: usize, lanes: usize) -> Self {
+    /// Transforms and packs 3x3 weights `[outputs, inputs, 3, 3]` for Winograd's F(4x4, 3x3), with `bf16` in pairs; `padded` is `inputs`
+    /// padded to an even number.
+    pub(crate) fn winograd(
+        weights: &[f32],
+        bias: &[f32],
+        inputs: usize,
+        padded: usize,
+        lanes: usize,
+        bf16: bool,
+    ) -> Self {
         let rows: Vec<&[f32]> = weights.chunks_exact(9 * inputs.max(1)).collect();
+        let each = if bf16 { 2 } else { 1 };
+        let depth = padded / each;
         Self::fill(bias, depth, POSITIONS, lanes, |panel, first, width| {
             for (n, row) in rows[first.min(rows.len())..].iter().take(width).enumerate() {
-                for (k, taps) in row.chunks_exact(9).enumerate() {
-                    for (position, value) in transform(taps).into_iter().enumerate() {
+                for (k, taps) in row.chunks(9 * each).enumerate() {
+                    let (one, other) = taps.split_at(9);
+                    let one = transform(one);
+                    let other = if other.is_empty() { [0.0; POSITIONS] } else { transform(other) };
+                    for (position, (one, other)) in one.into_iter().zip(other).enumerate() {
+                        let value = if bf16 { pair(one, other) } else { one };
                         panel[(position * depth + k) * width + n] = value;
                     }
                 }

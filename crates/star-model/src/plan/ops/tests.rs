@@ -27,6 +27,9 @@ const SUMS: f32 = 1e-4;
 /// Winograd's transforms cost another digit.
 const WINOGRAD: f32 = 1e-3;
 
+/// Root mean square, as a share of the result's, with eight bits of each transformed number.
+const WINOGRAD_BF16: f32 = 0.03;
+
 fn values(shape: &[usize], seed: u64) -> Vec<f32> {
     noise(shape, seed).to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -121,17 +124,44 @@ fn convolutions_agree_with_candles() {
             assert_close(&name, &out, &one, SUMS);
             if (kernel, stride) == (3, 1) {
                 let flat: Vec<f32> = weights.flatten_all().unwrap().to_vec1().unwrap();
-                let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes());
+                let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes(), false);
                 let mut out = vec![f32::NAN; expected.len()];
                 let residual = Residual::None;
-                Winograd { input, height, width, panels: &panels, residual, activation }
-                    .run(machine, &mut out);
+                Winograd {
+                    input,
+                    height,
+                    width,
+                    channels,
+                    panels: &panels,
+                    residual,
+                    activation,
+                    bf16: false,
+                }
+                .run(machine, &mut out);
                 assert_close(&format!("{name} by Winograd"), &out, &expected, WINOGRAD);
                 let ones = channels_last(&y.ones_like().unwrap(), to);
                 let residual = Residual::Other(&ones);
-                Winograd { input, height, width, panels: &panels, residual, activation }
-                    .run(machine, &mut out);
+                Winograd {
+                    input,
+                    height,
+                    width,
+                    channels,
+                    panels: &panels,
+                    residual,
+                    activation,
+                    bf16: false,
+                }
+                .run(machine, &mut out);
                 assert_close(&format!("{name} by Winograd"), &out, &one, WINOGRAD);
+                let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes(), true);
+                let mut out = vec![f32::NAN; expected.len()];
+                let (panels, residual, bf16) = (&panels, Residual::None, true);
+                Winograd { input, height, width, channels, panels, residual, activation, bf16 }
+                    .run(machine, &mut out);
+                let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
+                let off = squares(&mut out.iter().zip(&expected).map(|(a, b)| a - b));
+                let share = (off / squares(&mut expected.iter().copied()).max(1e-3)).sqrt();
+                assert!(share < WINOGRAD_BF16, "{name} by Winograd in bf16: off by {share} of it");
             }
         });
     }

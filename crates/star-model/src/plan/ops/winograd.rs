@@ -16,16 +16,21 @@ pub(crate) struct Winograd<'a> {
     pub(crate) input: &'a [f32],
     pub(crate) height: usize,
     pub(crate) width: usize,
+    pub(crate) channels: usize,
     pub(crate) panels: &'a Panels,
     pub(crate) residual: Residual<'a>,
     pub(crate) activation: Activation,
+    /// Whether the products are in bf16, by panels of pairs.
+    pub(crate) bf16: bool,
 }
 
 impl Winograd<'_> {
     /// Runs it into `out`, `[height, width, panels.channels]`.
     pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
         let (kernels, panels) = (machine.kernels, self.panels);
-        let (channels, pixels) = (panels.depth, self.height * self.width);
+        let (channels, pixels) = (self.channels, self.height * self.width);
+        let depth = if self.bf16 { channels / 2 } else { channels };
+        assert_eq!(depth, panels.depth, "winograd: input and weights differ in channels");
         let tiles = self.height.div_ceil(TILE) * self.width.div_ceil(TILE);
         let most = (TRANSFORMED / channels.max(1)).clamp(8, 64);
         let work = tiles * 36 * channels * panels.channels;
@@ -59,6 +64,7 @@ impl Winograd<'_> {
                 out_stride: stride,
                 residual: self.residual.pointer(target, first, span),
                 activation: self.activation,
+                bf16: self.bf16,
                 scratch: memory.take(scratch(range.len(), channels, lanes)).as_mut_ptr(),
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
