@@ -22,6 +22,7 @@ mod output;
 mod pack;
 mod predict;
 pub mod progress;
+mod quantize;
 mod report;
 mod score;
 mod setting;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
         Command::Calibrate(args) => calibrate::run(&args)?,
+        Command::Quantize(args) => quantize::run(&args)?,
         Command::Compare(args) => compare::run(&args)?,
         Command::Train(args) => return train::run(&args),
         Command::Bench(args) => bench::run(&args)?,

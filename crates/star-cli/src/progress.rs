@@ -15,6 +15,13 @@ pub fn bar(count: usize, what: &'static str) -> ProgressBar {
     bar
 }
 
+/// What is being done, where how long it takes is not known.
+pub fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(std::time::Duration::from_millis(200));
+    spinner
+}
+
 /// A bar while weights are fetched, below a line that says what they are and under which terms.
 #[derive(Default)]
 pub struct FetchBar(Option<ProgressBar>);

@@ -35,5 +35,8 @@ pub use networks::{
     HrNet, HrNetConfig, LightPyramid, LightPyramidConfig, SlimHourglassConfig, StackedHourglass,
     StackedHourglassConfig,
 };
-pub use plan::{CompileOptions, CompiledModel, Isa, Moments, Precision, StepTime, gemm_peak};
+pub use plan::{
+    CompileOptions, CompiledModel, Isa, Moments, Precision, Quantization, QuantizationSamples, StepTime,
+    gemm_peak,
+};
 pub use process_group::AllReduce;

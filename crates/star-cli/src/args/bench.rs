@@ -19,13 +19,15 @@ pub enum IsaName {
     Avx512,
 }
 
-/// What a network's 1x1 convolutions are computed in.
+/// What a network's products are computed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionName {
     /// Single precision
     F32,
-    /// Weights and activations rounded to bf16; sums, 3x3 convolutions and norms stay in f32
+    /// Weights and activations rounded to bf16; sums and norms stay in f32
     Bf16,
+    /// 1x1 convolutions of bytes, as far as `star quantize` found the weights to bear it; all else as with auto
+    Int8,
     /// bf16 where the CPU has instructions for it (AVX512-BF16), f32 elsewhere
     Auto,
 }
@@ -51,7 +53,7 @@ pub struct BenchArgs {
     /// Instruction set of the kernels [default: the best that the CPU has]
     #[arg(long, value_enum)]
     pub isa: Option<IsaName>,
-    /// What 1x1 convolutions are computed in
+    /// What products are computed in
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     pub precision: PrecisionName,
     /// Print how far landmarks lie from those of this precision, too

@@ -11,6 +11,7 @@ mod eval;
 mod fetch;
 mod pack;
 mod predict;
+mod quantize;
 mod report;
 mod train;
 mod weights;
@@ -30,6 +31,7 @@ pub use eval::*;
 pub use fetch::*;
 pub use pack::*;
 pub use predict::*;
+pub use quantize::*;
 pub use report::*;
 pub use train::*;
 pub use weights::*;
@@ -73,6 +75,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Learn from annotated images how sure landmarks are, and keep it beside the weights: confidences of `star predict`
     Calibrate(CalibrateArgs),
+    /// Measure on annotated images which convolutions may be products of bytes, for star predict --precision int8
+    Quantize(QuantizeArgs),
     /// Compare two or more results image by image: what got better, what got worse, and whether it could be chance
     Compare(CompareArgs),
     /// Train a network on annotated faces or any other keypoints

@@ -123,7 +123,11 @@ pub(super) fn measure(
 }
 
 fn name(precision: Precision) -> &'static str {
-    if precision == Precision::Bf16 { "bf16" } else { "f32" }
+    match precision {
+        Precision::Int8 => "int8",
+        Precision::Bf16 => "bf16",
+        _ => "f32",
+    }
 }
 
 /// `count` images that are the same in every run.

@@ -85,6 +85,7 @@ pub(crate) fn precision(name: PrecisionName) -> Precision {
     match name {
         PrecisionName::F32 => Precision::F32,
         PrecisionName::Bf16 => Precision::Bf16,
+        PrecisionName::Int8 => Precision::Int8,
         PrecisionName::Auto => Precision::Auto,
     }
 }

@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Tensors, Which, atomic, read, safetensors};
-use crate::{InputSpec, LandmarkModel};
+use crate::{InputSpec, LandmarkModel, Quantization};
 
 /// Name of the weights inside a folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -69,6 +69,9 @@ pub struct FolderConfig {
     /// How its spreads are calibrated, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<SpreadCalibration>,
+    /// What its products are of in [`Precision::Int8`](crate::Precision::Int8), where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
 }
 
 impl FolderConfig {
@@ -83,6 +86,7 @@ impl FolderConfig {
             input,
             provenance,
             calibration: None,
+            quantization: None,
         }
     }
 

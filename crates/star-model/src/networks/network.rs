@@ -104,6 +104,6 @@ impl Network {
     }
 
     pub(super) fn compile(&self, options: &CompileOptions) -> Result<CompiledModel> {
-        CompiledModel::new(self, options)
+        CompiledModel::new(self, options, None)
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Result, Tensor};
 
 use super::CompiledModel;
+use super::memory::Buffer;
 use super::ops::heads::{self, Planes};
 use super::ops::{Machine, moments};
+use super::program::Step;
 use super::run::Arena;
 use crate::{AuxMaps, Stage};
 
@@ -107,12 +109,35 @@ impl CompiledModel {
 
     /// The time of each step on one image.
     pub(super) fn run_timed(&self, pixels: &[f32]) -> Vec<Duration> {
-        let times = Mutex::new(Vec::with_capacity(self.program.steps.len()));
+        let starts = Mutex::new(Vec::with_capacity(self.program.steps.len() + 1));
         self.each_image(pixels, 1, |_, pixels, arena| {
-            let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-            self.program.run(self.kernels, arena, pixels, &mut |_, _, _| {}, Some(&mut *times));
+            let mut starts = starts.lock().unwrap_or_else(PoisonError::into_inner);
+            self.program.run(
+                self.kernels,
+                arena,
+                pixels,
+                &mut |_, _, _| {},
+                Some(&mut |_, _| starts.push(Instant::now())),
+            );
+            starts.push(Instant::now());
         });
-        times.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let starts = starts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        starts.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect()
+    }
+
+    /// Calls `before` with each step and what it reads, for each image, one after the other.
+    pub(super) fn watch(&self, pixels: &[f32], b: usize, before: &mut (dyn FnMut(&Step, &[Buffer]) + Send)) {
+        let before = Mutex::new(before);
+        self.each_image(pixels, b, |_, pixels, arena| {
+            let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+            self.program.run(
+                self.kernels,
+                arena,
+                pixels,
+                &mut |_, _, _| {},
+                Some(&mut |step, slots| before(step, slots)),
+            );
+        });
     }
 
     /// Calls `work` with each image: one a thread while there are enough, then all threads on each that is left.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::kernels::pixels::pair;
+use super::kernels::pixels::{Bytes, pair};
 use super::memory::{Buffer, aligned};
 use super::ops::panels::Panels;
 use crate::layers::Conv2d;
@@ -262,6 +262,43 @@ impl Numbers {
             let weight = |input: usize| self.weights[output * self.inputs + input] as f32;
             pair(weight(input), if both { weight(input + 1) } else { 0.0 })
         })
+    }
+
+    /// A 1x1 convolution packed in fours of bytes: the inputs of each source, so many and made bytes in this way, by themselves. An output's
+    /// largest weight, times the step of the source that it reads, is 127.
+    pub(super) fn pack_int8(&self, sources: &[(usize, Bytes)], lanes: usize) -> Panels {
+        let inputs: Vec<Bytes> =
+            sources.iter().flat_map(|&(len, bytes)| std::iter::repeat_n(bytes, len)).collect();
+        let mut places = Vec::new();
+        let mut first = 0;
+        for &(len, _) in sources {
+            places.extend((0..len.div_ceil(4)).map(|i| (first + 4 * i)..(first + len.min(4 * i + 4))));
+            first += len;
+        }
+        let mut scales = Vec::with_capacity(self.bias.len());
+        let mut biases = Vec::with_capacity(self.bias.len());
+        let mut rows = Vec::with_capacity(self.bias.len());
+        for (row, &bias) in self.rows().zip(&self.bias) {
+            let steps: Vec<f64> =
+                row.iter().zip(&inputs).map(|(weight, bytes)| weight / f64::from(bytes.inverse)).collect();
+            let most = steps.iter().fold(0.0f64, |most, step| most.max(step.abs()));
+            let scale = if most > 0.0 { most / 127.0 } else { 1.0 };
+            let whole: Vec<i8> = steps.iter().map(|step| (step / scale).round() as i8).collect();
+            // What zeros of the sources add.
+            let zeros: f64 =
+                whole.iter().zip(&inputs).map(|(&w, bytes)| f64::from(w) * f64::from(bytes.zero)).sum();
+            scales.push(scale as f32);
+            biases.push((bias - scale * zeros) as f32);
+            rows.push(whole);
+        }
+        let panels = Panels::gathered(&biases, places.len(), lanes, |output, k| {
+            let mut four = [0u8; 4];
+            for (to, input) in four.iter_mut().zip(places[k].clone()) {
+                *to = rows[output][input].cast_unsigned();
+            }
+            f32::from_bits(u32::from_le_bytes(four))
+        });
+        panels.scaled(&scales)
     }
 
     /// A convolution of each channel by itself: `[kernel, kernel, channels]`, then the biases, `channels` padded with zeros to `padded`.

@@ -14,6 +14,7 @@ pub(crate) mod ops;
 mod passes;
 mod peak;
 mod program;
+mod quantize;
 mod run;
 mod schedule;
 
@@ -27,6 +28,8 @@ use kernels::Kernels;
 use lowered::Lowered;
 pub use peak::gemm_peak;
 use program::Program;
+use quantize::Narrow;
+pub use quantize::{Quantization, QuantizationSamples};
 use run::Arena;
 
 use crate::networks::Network;
@@ -54,17 +57,20 @@ pub enum Precision {
     /// Weights and activations rounded to bf16 on their way into a product: faster where the CPU has instructions for it
     /// ([`Isa::has_bf16`]), slower and the same up to the order of sums where it has none.
     Bf16,
+    /// 1x1 convolutions of bytes, as far as the weights' [`Quantization`] has ranges for what they read; all else as with
+    /// [`Precision::Auto`]. Needs weights that have one; much slower where the CPU has no instructions for it ([`Isa::has_bf16`]).
+    Int8,
     /// [`Precision::Bf16`] where the CPU has instructions for it, [`Precision::F32`] elsewhere.
     Auto,
 }
 
 impl Precision {
-    /// Whether products are in bf16.
+    /// Whether products that are not of bytes are in bf16.
     fn is_bf16(self, isa: Isa) -> bool {
         match self {
             Self::F32 => false,
             Self::Bf16 => true,
-            Self::Auto => isa == Isa::Avx512 && Isa::has_bf16(),
+            Self::Int8 | Self::Auto => isa == Isa::Avx512 && Isa::has_bf16(),
         }
     }
 }
@@ -97,7 +103,7 @@ pub struct CompiledModel {
     isa: Isa,
     kernels: &'static dyn Kernels,
     threads: Option<usize>,
-    bf16: bool,
+    precision: Precision,
     /// Memory of calls that are over, for the next ones.
     idle: Mutex<Vec<Arena>>,
 }
@@ -124,14 +130,29 @@ pub struct StepTime {
 
 impl CompiledModel {
     /// Rewrites `network` for the registers of the instruction set that `options` ask for.
-    pub(crate) fn new(network: &Network, options: &CompileOptions) -> Result<Self> {
+    pub(crate) fn new(
+        network: &Network,
+        options: &CompileOptions,
+        quantization: Option<&Quantization>,
+    ) -> Result<Self> {
         let isa = options.isa.unwrap_or_else(Isa::best);
         let kernels = isa.kernels()?;
         let mut lowered = Lowered::new(network, kernels.lanes())?;
         lowered.rewrite()?;
         let bf16 = options.precision.is_bf16(isa);
-        let (program, input) = (Program::of(&lowered, kernels.lanes(), bf16)?, network.input.clone());
-        Ok(Self { program, input, isa, kernels, threads: options.threads, bf16, idle: Mutex::default() })
+        let (int8, precision) = match (options.precision, quantization) {
+            (Precision::Int8, None) => {
+                bail!(
+                    "precision int8: these weights have no ranges of what is quantised: `star quantize` measures them"
+                )
+            }
+            (Precision::Int8, ranges) => (ranges, Precision::Int8),
+            _ if bf16 => (None, Precision::Bf16),
+            _ => (None, Precision::F32),
+        };
+        let program = Program::of(&lowered, kernels.lanes(), Narrow { bf16, int8 })?;
+        let (input, threads) = (network.input.clone(), options.threads);
+        Ok(Self { program, input, isa, kernels, threads, precision, idle: Mutex::default() })
     }
 
     /// The instruction set that it was compiled for.
@@ -141,7 +162,7 @@ impl CompiledModel {
 
     /// What its products are computed in; never [`Precision::Auto`].
     pub fn precision(&self) -> Precision {
-        if self.bf16 { Precision::Bf16 } else { Precision::F32 }
+        self.precision
     }
 
     /// Multiplications of one image by plain convolution, the measure that throughput is compared in.

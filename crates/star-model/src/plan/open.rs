@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result};
 use candle_nn::VarBuilder;
 
 use super::{CompileOptions, CompiledModel};
-use crate::checkpoint::{Architecture, CONFIG_FILE, Folder, FolderConfig, WEIGHTS_FILE};
+use crate::checkpoint::{CONFIG_FILE, Folder, FolderConfig, WEIGHTS_FILE};
 
 impl CompiledModel {
     /// Compiles the network of a checkpoint in memory.
@@ -15,11 +15,7 @@ impl CompiledModel {
     /// When the CPU does not have the instruction set asked for.
     pub fn from_folder(folder: &Folder, options: &CompileOptions) -> Result<Self> {
         let tensors = folder.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-        build(
-            &folder.config.architecture,
-            VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
-            options,
-        )
+        build(&folder.config, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), options)
     }
 
     /// Maps the weights of a folder that [`Folder::save`] wrote into memory and compiles them: the fastest start, and
@@ -39,11 +35,10 @@ impl CompiledModel {
         // SAFETY: the map is dropped before this function returns; that nobody writes into the file meanwhile is
         // asked of the caller.
         let vb = unsafe { VarBuilder::from_mmaped_safetensors(&[&weights], DType::F32, &Device::Cpu) };
-        vb.and_then(|vb| build(&config.architecture, vb, options))
-            .map_err(|error| named(&weights, error.to_string()))
+        vb.and_then(|vb| build(&config, vb, options)).map_err(|error| named(&weights, error.to_string()))
     }
 }
 
-fn build(architecture: &Architecture, vb: VarBuilder, options: &CompileOptions) -> Result<CompiledModel> {
-    CompiledModel::new(&architecture.network(vb)?, options)
+fn build(config: &FolderConfig, vb: VarBuilder, options: &CompileOptions) -> Result<CompiledModel> {
+    CompiledModel::new(&config.architecture.network(vb)?, options, config.quantization.as_ref())
 }

@@ -7,7 +7,7 @@ use candle_core::Result;
 use super::kernels::Isa;
 use super::ops::Machine;
 use super::ops::panels::Panels;
-use super::ops::pointwise::{Pointwise, Residual, Source};
+use super::ops::pointwise::{Cells, Pointwise, Residual, Source};
 use super::ops::team::Team;
 use crate::activation::Activation;
 
@@ -34,7 +34,7 @@ pub fn gemm_peak(isa: Isa) -> Result<f64> {
         prepare: None,
         panels: &panels,
         residual: Residual::None,
-        bf16: false,
+        cells: &Cells::F32,
         activation: Activation::None,
     };
     let mut team = Team::new(1);

@@ -3,7 +3,7 @@
 use super::memory::Buffer;
 use super::ops::heads::Layout;
 use super::ops::panels::Panels;
-use super::ops::pointwise::ScaleRelu;
+use super::ops::pointwise::{Cells, ScaleRelu};
 use crate::HeatmapActivation;
 use crate::activation::Activation;
 
@@ -27,7 +27,7 @@ pub(super) enum Op {
         residual: Addend,
         activation: Activation,
         pixels: usize,
-        bf16: bool,
+        cells: Cells,
     },
     /// 3x3 convolution, by Winograd.
     Winograd {

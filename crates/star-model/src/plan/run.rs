@@ -1,7 +1,5 @@
 //! Running a program on one image.
 
-use std::time::{Duration, Instant};
-
 use super::kernels::Kernels;
 use super::memory::Buffer;
 use super::ops::depthwise::Windows;
@@ -37,15 +35,18 @@ impl Arena {
 /// Called with each stage's number and maps `[pixels, layout.channels]`.
 pub(super) type OnStage<'a> = &'a mut dyn FnMut(usize, &[f32], &mut Machine);
 
+/// Called before each step with it and the memory that it reads.
+pub(super) type Before<'a> = &'a mut dyn FnMut(&Step, &[Buffer]);
+
 impl Program {
-    /// Runs one image, `[3, size, size]`; where `times` is given, the time of each step is appended to it.
+    /// Runs one image, `[3, size, size]`; `before` is called before each step.
     pub(super) fn run(
         &self,
         kernels: &'static dyn Kernels,
         arena: &mut Arena,
         planes: &[f32],
         on_stage: OnStage,
-        mut times: Option<&mut Vec<Duration>>,
+        mut before: Option<Before>,
     ) {
         let side = self.image_size + 2 * self.border;
         image::interleave(
@@ -57,14 +58,13 @@ impl Program {
         let Arena { slots, team } = arena;
         let mut machine = Machine { kernels, team };
         for step in &self.steps {
-            let start = times.is_some().then(Instant::now);
+            if let Some(before) = before.as_deref_mut() {
+                before(step, slots);
+            }
             // Taken out, so that the inputs can be borrowed; no step's output is one of its inputs.
             let mut output = std::mem::take(&mut slots[step.output]);
             self.step(step, slots, output.take(step.floats), &mut machine, on_stage);
             slots[step.output] = output;
-            if let (Some(times), Some(start)) = (times.as_deref_mut(), start) {
-                times.push(start.elapsed());
-            }
         }
     }
 
@@ -77,7 +77,7 @@ impl Program {
                 Stem { input, padded, channels: 3, kernel, stride, panels, constant, activation }
                     .run(machine, out);
             }
-            Op::Pointwise { sources, prepare, panels, residual, activation, pixels, bf16 } => {
+            Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells } => {
                 let sources: Vec<Source> = sources
                     .iter()
                     .map(|input| Source {
@@ -87,8 +87,8 @@ impl Program {
                     })
                     .collect();
                 let residual = addend(*residual, slots, out.len());
-                let (pixels, activation, prepare, bf16) = (*pixels, *activation, prepare.as_ref(), *bf16);
-                Pointwise { pixels, sources: &sources, prepare, panels, residual, activation, bf16 }
+                let (pixels, activation, prepare) = (*pixels, *activation, prepare.as_ref());
+                Pointwise { pixels, sources: &sources, prepare, panels, residual, activation, cells }
                     .run(machine, out);
             }
             Op::Winograd { input, height, width, channels, panels, residual, activation, bf16 } => {

@@ -4,12 +4,14 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::fold::Linear;
+use super::kernels::pixels::Bytes;
 use super::lowered::{Conv, Kind, Lowered, ValueId};
 use super::memory::{Buffer, aligned};
 use super::ops::coordinates;
 use super::ops::panels::Panels;
-use super::ops::pointwise::ScaleRelu;
+use super::ops::pointwise::{Cells, ScaleRelu};
 use super::program::{Addend, Input, Op, Program, Step};
+use super::quantize::Narrow;
 use crate::coord_conv;
 use crate::gate::edge_to_point;
 
@@ -64,7 +66,7 @@ impl Place {
 struct Scheduler<'a> {
     lowered: &'a Lowered<'a>,
     lanes: usize,
-    bf16: bool,
+    numbers: Narrow<'a>,
     steps: Vec<Step>,
     slots: Slots,
     places: Vec<Option<Place>>,
@@ -75,8 +77,8 @@ struct Scheduler<'a> {
 }
 
 impl Program {
-    /// The steps of a rewritten network, for registers of `lanes` values; with `bf16`, 1x1 convolutions are products in that.
-    pub(super) fn of(lowered: &Lowered<'_>, lanes: usize, bf16: bool) -> Result<Self> {
+    /// The steps of a rewritten network, for registers of `lanes` values.
+    pub(super) fn of(lowered: &Lowered<'_>, lanes: usize, numbers: Narrow<'_>) -> Result<Self> {
         let Some(image) = lowered.order.first().map(|&id| &lowered.values[id]) else {
             bail!("a network without nodes")
         };
@@ -90,7 +92,7 @@ impl Program {
         let places = vec![None; lowered.values.len()];
         let padded = image.side + 2 * border;
         let (steps, slots) = (Vec::new(), Slots::default());
-        let mut scheduler = Scheduler { lowered, lanes, bf16, steps, slots, places, last, padded };
+        let mut scheduler = Scheduler { lowered, lanes, numbers, steps, slots, places, last, padded };
         for &id in &lowered.order {
             scheduler.value(id)?;
         }
@@ -244,8 +246,8 @@ impl Scheduler<'_> {
         let (input, height, width, channels) = (x.slot, x.side, x.side, x.stride);
         let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
         let op = if kernel == 3 && stride == 1 && x.side >= WINOGRAD_SIDE {
-            let panels = conv.linear.numbers()?.pack_winograd(x.stride, self.lanes, self.bf16);
-            let bf16 = self.bf16;
+            let panels = conv.linear.numbers()?.pack_winograd(x.stride, self.lanes, self.numbers.bf16);
+            let bf16 = self.numbers.bf16;
             Op::Winograd { input, height, width, channels, panels, residual, activation, bf16 }
         } else {
             let panels = conv.linear.numbers()?.pack(x.stride, self.lanes);
@@ -270,14 +272,18 @@ impl Scheduler<'_> {
             };
             ScaleRelu { scale: padded(&prepare.scale), shift: padded(&prepare.shift) }
         });
-        let (bf16, activation, pixels) = (self.bf16, conv.activation, out.pixels());
-        let panels = if bf16 {
-            let lengths: Vec<usize> = conv.sources.iter().map(|source| source.len).collect();
-            conv.linear.numbers()?.pack_bf16(&lengths, self.lanes)
+        let (activation, pixels) = (conv.activation, out.pixels());
+        let lengths = conv.sources.iter().map(|source| source.len);
+        let of = conv.linear.numbers()?;
+        let (panels, cells) = if let Some(ways) = self.numbers.bytes(&name, lengths.len())? {
+            let sources: Vec<(usize, Bytes)> = lengths.zip(ways.iter().copied()).collect();
+            (of.pack_int8(&sources, self.lanes), Cells::Int8(ways))
+        } else if self.numbers.bf16 {
+            (of.pack_bf16(&lengths.collect::<Vec<_>>(), self.lanes), Cells::Bf16)
         } else {
-            conv.linear.numbers()?.pack(conv.linear.inputs, self.lanes)
+            (of.pack(conv.linear.inputs, self.lanes), Cells::F32)
         };
-        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels, bf16 };
+        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells };
         self.push(name, op, out, conv.multiplications);
         Ok(())
     }

@@ -6,6 +6,7 @@ pub mod confidence;
 pub mod gallery;
 pub mod matching;
 pub mod metric_set;
+mod quantize;
 mod report;
 mod slice;
 pub mod videos;
@@ -18,6 +19,7 @@ use star_predict::Predictor;
 
 pub use self::cases::{Scored, case, covariances, stated_sides};
 pub(crate) use self::cases::{length, length_of, weights};
+pub use self::quantize::{MOST_LOSS, quantize};
 pub use self::report::write as write_report;
 pub(crate) use self::slice::Slice;
 

@@ -2,13 +2,13 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::Simd;
+use super::simd::{Simd, by_lanes};
 
-/// The AVX-512 foundation instructions, with `BF16` also those for products in bf16.
+/// The AVX-512 foundation instructions, with `NARROW` also those for products in bf16 and of bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512<const BF16: bool>;
+pub(super) struct Avx512<const NARROW: bool>;
 
-impl<const BF16: bool> Simd for Avx512<BF16> {
+impl<const NARROW: bool> Simd for Avx512<NARROW> {
     type V = __m512;
     const LANES: usize = 16;
     const PIXELS: usize = 14;
@@ -35,15 +35,31 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     unsafe fn store_bf16(p: *mut f32, v: __m512) {
-        if BF16 {
+        if NARROW {
             let half = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
             return _mm256_storeu_si256(p.cast(), half);
         }
-        for i in 0..Self::LANES / 2 {
-            let mut values = [0.0; Self::LANES];
-            Self::store(values.as_mut_ptr(), v);
-            *p.add(i) = super::pixels::pair(values[2 * i], values[2 * i + 1]);
+        by_lanes::store_bf16::<Self>(p, v);
+    }
+
+    #[inline(always)]
+    unsafe fn store_u8(p: *mut f32, v: __m512) {
+        let whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
+        _mm_storeu_si128(p.cast(), _mm512_cvtusepi32_epi8(whole));
+    }
+
+    #[inline(always)]
+    unsafe fn dot_u8(a: __m512, b: __m512, c: __m512) -> __m512 {
+        let (a, b, c) = (_mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_castps_si512(c));
+        if NARROW {
+            return _mm512_castsi512_ps(_mm512_dpbusd_epi32(c, a, b));
         }
+        by_lanes::dot_u8::<Self>(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), _mm512_castsi512_ps(c))
+    }
+
+    #[inline(always)]
+    unsafe fn whole(v: __m512) -> __m512 {
+        _mm512_cvtepi32_ps(_mm512_castps_si512(v))
     }
 
     #[inline(always)]
@@ -58,7 +74,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     unsafe fn dot(a: __m512, b: __m512, c: __m512) -> __m512 {
-        if BF16 {
+        if NARROW {
             // The same bits under the type that the instruction takes.
             let pairs = |v: __m512| std::mem::transmute::<__m512, __m512bh>(v);
             return _mm512_dpbf16_ps(c, pairs(a), pairs(b));

@@ -35,19 +35,27 @@ pub(crate) struct Strip<'a> {
     pub(crate) activation: Activation,
 }
 
+/// Numbers of a product: `f32`, pairs in bf16, or fours of bytes.
+const F32: u8 = 0;
+const BF16: u8 = 1;
+const INT8: u8 = 2;
+
 /// One tile: `P` pixels times `R` registers of channels.
 #[inline(always)]
-unsafe fn tile<S: Simd, const BF16: bool, const R: usize, const P: usize>(
+unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
     s: &Strip,
     pixel: usize,
     weights: *const f32,
     channel: usize,
+    scale: *const f32,
 ) {
     let mut sums = [[zero::<S>(); R]; P];
-    for r in 0..R {
-        let bias = S::load(s.bias.add(channel + r * S::LANES));
-        for sum in &mut sums {
-            sum[r] = bias;
+    if N != INT8 {
+        for r in 0..R {
+            let bias = S::load(s.bias.add(channel + r * S::LANES));
+            for sum in &mut sums {
+                sum[r] = bias;
+            }
         }
     }
     // What is added may lie far away: it comes while the product is computed.
@@ -70,9 +78,22 @@ unsafe fn tile<S: Simd, const BF16: bool, const R: usize, const P: usize>(
             for p in 0..P {
                 let value = S::splat(*x.add(p * run.stride + k));
                 for r in 0..R {
-                    let product = if BF16 { S::dot } else { S::fma };
+                    let product = match N {
+                        BF16 => S::dot,
+                        INT8 => S::dot_u8,
+                        _ => S::fma,
+                    };
                     sums[p][r] = product(value, row[r], sums[p][r]);
                 }
+            }
+        }
+    }
+    if N == INT8 {
+        for r in 0..R {
+            let at = channel + r * S::LANES;
+            let (scale, bias) = (S::load(scale.add(at)), S::load(s.bias.add(at)));
+            for sum in &mut sums {
+                sum[r] = S::fma(S::whole(sum[r]), scale, bias);
             }
         }
     }
@@ -105,7 +126,7 @@ unsafe fn tile<S: Simd, const BF16: bool, const R: usize, const P: usize>(
 /// The pointers of `s` must cover what its sizes say, and `out` must overlap nothing but `residual`, pixel by pixel.
 #[inline(always)]
 pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
-    panels::<S, false>(s);
+    panels::<S, F32>(s, std::ptr::null());
 }
 
 /// [`strip`] on pairs of numbers in bf16, which have the places of floats: what [`super::pixels::pairs`] writes, and weights packed
@@ -115,11 +136,21 @@ pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
 /// As [`strip`], lengths counting pairs.
 #[inline(always)]
 pub(super) unsafe fn strip_bf16<S: Simd>(s: &Strip) {
-    panels::<S, true>(s);
+    panels::<S, BF16>(s, std::ptr::null());
+}
+
+/// [`strip`] on fours of bytes, which have the places of floats: what [`super::pixels::bytes`] writes, and weights with a sign packed
+/// alike. Sums are whole numbers; `scale`, one value an output channel, makes floats of them, before the bias.
+///
+/// # Safety
+/// As [`strip`], lengths counting fours; `scale` must hold as much as the bias.
+#[inline(always)]
+pub(super) unsafe fn strip_int8<S: Simd>(s: &Strip, scale: *const f32) {
+    panels::<S, INT8>(s, scale);
 }
 
 #[inline(always)]
-unsafe fn panels<S: Simd, const BF16: bool>(s: &Strip) {
+unsafe fn panels<S: Simd, const N: u8>(s: &Strip, scale: *const f32) {
     let depth: usize = s.runs.iter().map(|run| run.len).sum();
     let tiles = s.pixels.div_ceil(S::PIXELS);
     let (mut channel, mut weights) = (0, s.weights);
@@ -129,9 +160,9 @@ unsafe fn panels<S: Simd, const BF16: bool>(s: &Strip) {
         for t in 0..tiles {
             let next = s.pixels * (t + 1) / tiles;
             if registers == 2 {
-                sized::<S, BF16, 2>(s, pixel, next - pixel, weights, channel);
+                sized::<S, N, 2>(s, pixel, next - pixel, weights, channel, scale);
             } else {
-                sized::<S, BF16, 1>(s, pixel, next - pixel, weights, channel);
+                sized::<S, N, 1>(s, pixel, next - pixel, weights, channel, scale);
             }
             pixel = next;
         }
@@ -142,18 +173,19 @@ unsafe fn panels<S: Simd, const BF16: bool>(s: &Strip) {
 
 /// Chooses the tile of `pixels` pixels, at most [`Simd::PIXELS`].
 #[inline(always)]
-unsafe fn sized<S: Simd, const BF16: bool, const R: usize>(
+unsafe fn sized<S: Simd, const N: u8, const R: usize>(
     s: &Strip,
     pixel: usize,
     pixels: usize,
     weights: *const f32,
     channel: usize,
+    scale: *const f32,
 ) {
     // Larger tiles than an instruction set has registers for are not compiled for it.
     macro_rules! choose {
         ($($p:literal)*) => {
             match pixels {
-                $($p if $p <= S::PIXELS => tile::<S, BF16, R, $p>(s, pixel, weights, channel),)*
+                $($p if $p <= S::PIXELS => tile::<S, N, R, $p>(s, pixel, weights, channel, scale),)*
                 _ => {}
             }
         };

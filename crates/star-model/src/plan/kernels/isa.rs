@@ -46,10 +46,12 @@ impl Isa {
         }
     }
 
-    /// Whether this CPU has instructions for products in bf16 that the kernels use.
+    /// Whether this CPU has instructions for products in bf16 and of bytes that the kernels use (AVX512-BF16 and VNNI).
     pub fn has_bf16() -> bool {
         #[cfg(target_arch = "x86_64")]
-        let has = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("avx512vnni");
         #[cfg(not(target_arch = "x86_64"))]
         let has = false;
         has

@@ -41,6 +41,23 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gemm::strip_bf16`]
     unsafe fn strip_bf16(&self, strip: &gemm::Strip);
 
+    /// [`gemm::strip_int8`]
+    unsafe fn strip_int8(&self, strip: &gemm::Strip, scale: *const f32);
+
+    /// [`pixels::bytes`]
+    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
+    unsafe fn bytes(
+        &self,
+        x: *const f32,
+        stride: usize,
+        pixels: usize,
+        channels: usize,
+        scale: *const f32,
+        shift: *const f32,
+        bytes: pixels::Bytes,
+        out: *mut f32,
+    );
+
     /// [`pixels::pairs`]
     #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
     unsafe fn pairs(
@@ -162,6 +179,9 @@ macro_rules! kernels {
         kernels! { @ [$(#[$features])*] $simd;
             strip = gemm::strip(strip: &gemm::Strip);
             strip_bf16 = gemm::strip_bf16(strip: &gemm::Strip);
+            strip_int8 = gemm::strip_int8(strip: &gemm::Strip, scale: *const f32);
+            bytes = pixels::bytes(x: *const f32, stride: usize, pixels: usize, channels: usize, scale: *const f32,
+                shift: *const f32, bytes: pixels::Bytes, out: *mut f32);
             pairs = pixels::pairs(x: *const f32, stride: usize, pixels: usize, channels: usize, scale: *const f32,
                 shift: *const f32, out: *mut f32);
             winograd = winograd::block(block: &winograd::Block);
@@ -217,6 +237,6 @@ kernels! { #[target_feature(enable = "avx2,fma")] avx2::Avx2 }
 #[cfg(target_arch = "x86_64")]
 kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512<false> }
 #[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f,avx512bf16")] avx512::Avx512<true> }
+kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<true> }
 #[cfg(target_arch = "aarch64")]
 kernels! { #[target_feature(enable = "neon")] neon::Neon }

@@ -181,3 +181,57 @@ pub(super) unsafe fn upsample_add_row<S: Simd>(
         }
     }
 }
+
+/// How the values of a source become bytes: `x inverse + zero`, rounded.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes {
+    pub(crate) inverse: f32,
+    pub(crate) zero: f32,
+}
+
+/// The first `channels` values of `pixels` pixels as fours of bytes, `max(0, x scale + shift)` of them where `scale` is not null; the last
+/// four is filled up with what no weight reads. `out` is `[pixels, channels / 4 rounded up]`. NaN becomes any byte.
+///
+/// # Safety
+/// As [`pairs`].
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "as `pairs`")]
+pub(super) unsafe fn bytes<S: Simd>(
+    x: *const f32,
+    stride: usize,
+    pixels: usize,
+    channels: usize,
+    scale: *const f32,
+    shift: *const f32,
+    bytes: Bytes,
+    out: *mut f32,
+) {
+    let cells = channels.div_ceil(4);
+    let whole = channels / S::LANES * S::LANES;
+    let (inverse, zero_at) = (S::splat(bytes.inverse), S::splat(bytes.zero));
+    for p in 0..pixels {
+        let (x, out) = (x.add(p * stride), out.add(p * cells));
+        let mut c = 0;
+        while c < whole {
+            let mut value = S::load(x.add(c));
+            if !scale.is_null() {
+                let y = S::fma(value, S::load(scale.add(c)), S::load(shift.add(c)));
+                value = S::max(zero::<S>(), y);
+            }
+            S::store_u8(out.add(c / 4), S::fma(value, inverse, zero_at));
+            c += S::LANES;
+        }
+        for c in whole..4 * cells {
+            let byte = if c < channels {
+                let mut y = *x.add(c);
+                if !scale.is_null() {
+                    y = (y * *scale.add(c) + *shift.add(c)).max(0.0);
+                }
+                (y * bytes.inverse + bytes.zero).round_ties_even() as u8
+            } else {
+                0
+            };
+            *out.cast::<u8>().add(c) = byte;
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! One vector register of `f32`, and the few things that the kernels do with it.
 
-use super::pixels::pair;
-
 /// Vector arithmetic of one instruction set. The kernels are written once over this trait and compiled once for each
 /// instruction set, inside functions that enable it.
 ///
@@ -33,11 +31,26 @@ pub(super) trait Simd: Copy {
     /// Writes `v` as `LANES / 2` pairs of numbers in bf16, rounded to the nearest, ties to even; at most 16 lanes.
     #[inline(always)]
     unsafe fn store_bf16(p: *mut f32, v: Self::V) {
-        let mut values = [0.0; 16];
-        Self::store(values.as_mut_ptr(), v);
-        for i in 0..Self::LANES / 2 {
-            *p.add(i) = pair(values[2 * i], values[2 * i + 1]);
-        }
+        by_lanes::store_bf16::<Self>(p, v);
+    }
+
+    /// Writes `v`, rounded to the nearest, ties to even, and limited to 0 to 255, as `LANES` bytes; at most 16 lanes.
+    #[inline(always)]
+    unsafe fn store_u8(p: *mut f32, v: Self::V) {
+        by_lanes::store_u8::<Self>(p, v);
+    }
+
+    /// `c`, whole numbers in the places of floats, and the four products of each lane's bytes, those of `a` without and those of `b`
+    /// with a sign; at most 16 lanes.
+    #[inline(always)]
+    unsafe fn dot_u8(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        by_lanes::dot_u8::<Self>(a, b, c)
+    }
+
+    /// Whole numbers in the places of floats as floats; at most 16 lanes.
+    #[inline(always)]
+    unsafe fn whole(v: Self::V) -> Self::V {
+        by_lanes::whole::<Self>(v)
     }
 
     /// The lower half of each lane's bits as a number in bf16.
@@ -82,6 +95,55 @@ pub(super) trait Simd: Copy {
 
     /// `2^n` for whole numbers `n` in `-126..=127`.
     unsafe fn power_of_two(n: Self::V) -> Self::V;
+}
+
+/// A lane after the other, at most 16: what [`Simd`] does where the CPU has no instruction for it.
+pub(super) mod by_lanes {
+    use super::super::pixels::pair;
+    use super::Simd;
+
+    #[inline(always)]
+    pub(in super::super) unsafe fn store_bf16<S: Simd>(p: *mut f32, v: S::V) {
+        let mut values = [0.0; 16];
+        S::store(values.as_mut_ptr(), v);
+        for i in 0..S::LANES / 2 {
+            *p.add(i) = pair(values[2 * i], values[2 * i + 1]);
+        }
+    }
+
+    #[inline(always)]
+    pub(in super::super) unsafe fn store_u8<S: Simd>(p: *mut f32, v: S::V) {
+        let mut values = [0.0f32; 16];
+        S::store(values.as_mut_ptr(), v);
+        for i in 0..S::LANES {
+            *p.cast::<u8>().add(i) = values[i].round_ties_even() as u8;
+        }
+    }
+
+    #[inline(always)]
+    pub(in super::super) unsafe fn dot_u8<S: Simd>(a: S::V, b: S::V, c: S::V) -> S::V {
+        let mut lanes = [[0.0f32; 16]; 3];
+        for (lane, v) in lanes.iter_mut().zip([a, b, c]) {
+            S::store(lane.as_mut_ptr(), v);
+        }
+        let [a, b, mut c] = lanes;
+        for i in 0..S::LANES {
+            let (a, b) = (a[i].to_bits().to_le_bytes(), b[i].to_bits().to_le_bytes());
+            let sum: i32 = (0..4).map(|j| i32::from(a[j]) * i32::from(b[j].cast_signed())).sum();
+            c[i] = f32::from_bits(c[i].to_bits().wrapping_add(sum.cast_unsigned()));
+        }
+        S::load(c.as_ptr())
+    }
+
+    #[inline(always)]
+    pub(in super::super) unsafe fn whole<S: Simd>(v: S::V) -> S::V {
+        let mut values = [0.0f32; 16];
+        S::store(values.as_mut_ptr(), v);
+        for value in &mut values {
+            *value = value.to_bits().cast_signed() as f32;
+        }
+        S::load(values.as_ptr())
+    }
 }
 
 /// All lanes zero.

@@ -9,6 +9,8 @@ use super::shared::part;
 pub(crate) struct Panels {
     values: Buffer,
     bias: Buffer,
+    /// What makes floats of sums of bytes, one value an output channel.
+    scale: Option<Buffer>,
     /// Length of the inner loop, of each position.
     pub(crate) depth: usize,
     /// Output channels, padded with zeros to a multiple of the lanes.
@@ -97,6 +99,14 @@ impl Panels {
         })
     }
 
+    /// With what makes floats of an output's sums of bytes.
+    pub(crate) fn scaled(mut self, scale: &[f32]) -> Self {
+        let mut padded = scale.to_vec();
+        padded.resize(self.channels, 0.0);
+        self.scale = Some(aligned(&padded));
+        self
+    }
+
     /// Calls `pack` with each panel `[positions, depth, width]`, its first output and its width.
     fn fill(
         bias: &[f32],
@@ -116,7 +126,7 @@ impl Panels {
             .par_chunks_mut((positions * depth * width).max(1))
             .enumerate()
             .for_each(|(p, panel)| pack(panel, p * width, width.min(channels - p * width)));
-        Self { values, bias: aligned(&padded), depth, channels, positions, lanes }
+        Self { values, bias: aligned(&padded), scale: None, depth, channels, positions, lanes }
     }
 
     /// Number of panels.
@@ -137,9 +147,20 @@ impl Panels {
         (part(values, each * from, each * (to - from)), part(self.bias.get(self.channels), from, to - from))
     }
 
+    /// What makes floats of the sums of bytes of `panels`, where they have it.
+    pub(crate) fn scale(&self, panels: &std::ops::Range<usize>) -> Option<*const f32> {
+        let (from, to) = (self.first(panels.start), self.first(panels.end));
+        self.scale.as_ref().map(|scale| part(scale.get(self.channels), from, to - from))
+    }
+
+    /// Whether its weights are bytes.
+    pub(crate) fn is_scaled(&self) -> bool {
+        self.scale.is_some()
+    }
+
     /// Size in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.values.bytes() + self.bias.bytes()
+        self.values.bytes() + self.bias.bytes() + self.scale.as_ref().map_or(0, Buffer::bytes)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Run, Strip};
+use super::super::kernels::pixels::Bytes;
 use super::panels::Panels;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
@@ -56,14 +57,26 @@ pub(crate) struct Pointwise<'a> {
     pub(crate) panels: &'a Panels,
     pub(crate) residual: Residual<'a>,
     pub(crate) activation: Activation,
-    /// Whether the product is in bf16, by panels of pairs.
-    pub(crate) bf16: bool,
+    pub(crate) cells: &'a Cells,
 }
 
-impl Source<'_> {
-    /// Floats that a pixel takes up as the product reads it.
-    fn cells(&self, bf16: bool) -> usize {
-        if bf16 { self.len.div_ceil(2) } else { self.len }
+/// What numbers a product is of; panels are packed alike.
+pub(crate) enum Cells {
+    F32,
+    /// Pairs in bf16.
+    Bf16,
+    /// Fours of bytes, each source's made in its own way.
+    Int8(Vec<Bytes>),
+}
+
+impl Cells {
+    /// Floats that `len` channels of a pixel take up as the product reads them.
+    fn count(&self, len: usize) -> usize {
+        match self {
+            Self::F32 => len,
+            Self::Bf16 => len.div_ceil(2),
+            Self::Int8(_) => len.div_ceil(4),
+        }
     }
 }
 
@@ -71,7 +84,12 @@ impl Pointwise<'_> {
     /// Runs it into `out`, `[pixels, panels.channels]`.
     pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
         let (kernels, panels) = (machine.kernels, self.panels);
-        let depth: usize = self.sources.iter().map(|source| source.cells(self.bf16)).sum();
+        assert!(
+            matches!(self.cells, Cells::Int8(bytes) if bytes.len() == self.sources.len())
+                == panels.is_scaled(),
+            "pointwise: sources and weights differ in their numbers"
+        );
+        let depth: usize = self.sources.iter().map(|source| self.cells.count(source.len)).sum();
         assert_eq!(depth, panels.depth, "pointwise: sources and weights differ in depth");
         let work = self.pixels * depth * panels.channels;
         let split = Split::new(self.pixels, BLOCK, panels.count(), machine.team.threads(), work);
@@ -90,8 +108,8 @@ impl Pointwise<'_> {
                 let x = part(source.values, pixels.start * source.stride, span);
                 *run = Run { x, stride: source.stride, len: source.len };
             }
-            if self.bf16 {
-                self.pair(kernels, pixels.start, pixels.len(), scratch.take(pixels.len() * depth), runs);
+            if !matches!(self.cells, Cells::F32) {
+                self.narrow(kernels, pixels.start, pixels.len(), scratch.take(pixels.len() * depth), runs);
             } else if let (Some(prepare), Some(run)) = (self.prepare, runs.first_mut()) {
                 let channels = prepare.scale.len();
                 assert!(channels == run.stride && channels == prepare.shift.len() && run.len <= channels);
@@ -128,16 +146,20 @@ impl Pointwise<'_> {
             // SAFETY: every run, the panels, the output and the residual were checked to hold what the strip reads
             // or writes; tasks have disjoint pixels or panels, so no two write to one place.
             unsafe {
-                if self.bf16 { kernels.strip_bf16(&strip) } else { kernels.strip(&strip) }
+                match (self.cells, panels.scale(&group)) {
+                    (Cells::F32, _) => kernels.strip(&strip),
+                    (Cells::Int8(_), Some(scale)) => kernels.strip_int8(&strip, scale),
+                    _ => kernels.strip_bf16(&strip),
+                }
             }
         });
     }
 
-    /// Writes `count` pixels of all sources, the first one prepared, as pairs into `cells`, and makes `runs` read those.
-    fn pair(&self, kernels: &dyn Kernels, first: usize, count: usize, cells: &mut [f32], runs: &mut [Run]) {
+    /// Writes `count` pixels of all sources, the first one prepared, as pairs or fours into `cells`, and makes `runs` read those.
+    fn narrow(&self, kernels: &dyn Kernels, first: usize, count: usize, cells: &mut [f32], runs: &mut [Run]) {
         let mut rest = cells;
         for (i, (source, run)) in self.sources.iter().zip(runs).enumerate() {
-            let len = source.cells(true);
+            let len = self.cells.count(source.len);
             let (mine, others) = rest.split_at_mut(count * len);
             rest = others;
             let prepare = self.prepare.filter(|_| i == 0);
@@ -150,7 +172,12 @@ impl Pointwise<'_> {
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold the pixels, the vectors the channels, and `mine` holds count * len floats.
             unsafe {
-                kernels.pairs(x, source.stride, count, source.len, scale, shift, mine.as_mut_ptr());
+                let (stride, channels, out) = (source.stride, source.len, mine.as_mut_ptr());
+                if let Cells::Int8(bytes) = self.cells {
+                    kernels.bytes(x, stride, count, channels, scale, shift, bytes[i], out);
+                } else {
+                    kernels.pairs(x, stride, count, channels, scale, shift, out);
+                }
             }
             *run = Run { x: mine.as_ptr(), stride: len, len };
         }

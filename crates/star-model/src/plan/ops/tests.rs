@@ -5,12 +5,12 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::super::fold::Numbers;
-use super::super::kernels::pixels::to_bf16;
+use super::super::kernels::pixels::{Bytes, to_bf16};
 use super::super::kernels::{Isa, Kernels};
 use super::depthwise::Windows;
 use super::heads::{self, Layout};
 use super::panels::Panels;
-use super::pointwise::{Pointwise, Residual, ScaleRelu, Source};
+use super::pointwise::{Cells, Pointwise, Residual, ScaleRelu, Source};
 use super::spatial::Bilinear;
 use super::stem::Stem;
 use super::team::Team;
@@ -290,7 +290,7 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
                         panels: &panels,
                         residual,
                         activation,
-                        bf16: false,
+                        cells: &Cells::F32,
                     }
                     .run(machine, &mut out);
                     assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
@@ -341,7 +341,7 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
                 panels: &panels,
                 residual: Residual::None,
                 activation: Activation::None,
-                bf16: true,
+                cells: &Cells::Bf16,
             };
             product.run(machine, &mut out);
             assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
@@ -359,7 +359,7 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
             panels: &panels,
             residual: Residual::None,
             activation: Activation::None,
-            bf16: true,
+            cells: &Cells::Bf16,
         };
         product.run(machine, &mut out);
         assert!(out[0].is_nan(), "{name}: {}", out[0]);
@@ -374,6 +374,68 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
         assert_eq!(f32::from_bits(to_bf16(x) & 0xffff_0000), expected);
     }
     assert!(f32::from_bits(to_bf16(f32::NAN) & 0xffff_0000).is_nan());
+}
+
+#[test]
+fn a_product_of_bytes_is_that_of_rounded_numbers() {
+    for (pixels, first, second, outputs) in [(1, 3, 2, 5), (97, 33, 6, 40)] {
+        let (a, b) = (values(&[pixels, first], 7), values(&[pixels, second], 8));
+        let (weights, bias) = (values(&[outputs, first + second], 9), values(&[outputs], 10));
+        let (scale, shift) = (values(&[first], 11), values(&[first], 12));
+        // The first source is never below 0, and its largest values lie beyond the range.
+        let ways = [Bytes { inverse: 255.0 / 1.5, zero: 0.0 }, Bytes { inverse: 127.0 / 3.0, zero: 128.0 }];
+        let x = |pixel: usize, k: usize| {
+            let (value, way) = if k < first {
+                ((a[pixel * first + k] * scale[k] + shift[k]).max(0.0), ways[0])
+            } else {
+                (b[pixel * second + k - first], ways[1])
+            };
+            let byte = (value * way.inverse + way.zero).round_ties_even().clamp(0.0, 255.0);
+            f64::from((byte - way.zero) / way.inverse)
+        };
+        let inverse = |k: usize| f64::from(ways[usize::from(k >= first)].inverse);
+        let w = |output: usize, k: usize| {
+            let row = &weights[output * (first + second)..][..first + second];
+            let step = |k: usize| f64::from(row[k]) / inverse(k);
+            let most = (0..row.len()).map(|k| step(k).abs()).fold(0.0, f64::max) / 127.0;
+            (step(k) / most).round() * most * inverse(k)
+        };
+        let product = |pixel: usize, output: usize| {
+            (0..first + second).map(|k| x(pixel, k) * w(output, k)).sum::<f64>() + f64::from(bias[output])
+        };
+        everywhere(|name, machine| {
+            let linear = Numbers {
+                weights: weights.iter().map(|&w| f64::from(w)).collect(),
+                bias: bias.iter().map(|&b| f64::from(b)).collect(),
+                inputs: first + second,
+                kernel: 1,
+            };
+            let panels = linear.pack_int8(&[(first, ways[0]), (second, ways[1])], machine.kernels.lanes());
+            let to = padded(outputs, machine.kernels);
+            let mut out = vec![f32::NAN; pixels * to];
+            let sources = [
+                Source { values: &a, stride: first, len: first },
+                Source { values: &b, stride: second, len: second },
+            ];
+            Pointwise {
+                pixels,
+                sources: &sources,
+                prepare: Some(&ScaleRelu { scale: scale.clone(), shift: shift.clone() }),
+                panels: &panels,
+                residual: Residual::None,
+                activation: Activation::None,
+                cells: &Cells::Int8(ways.to_vec()),
+            }
+            .run(machine, &mut out);
+            let ours: Vec<f32> = out.chunks(to).flat_map(|pixel| &pixel[..outputs]).copied().collect();
+            let expected: Vec<f32> =
+                (0..pixels * outputs).map(|i| product(i / outputs, i % outputs) as f32).collect();
+            // Where the prepared value lies between two bytes, its rounding may go either way.
+            assert_close(&format!("{name}: {pixels} pixels"), &ours, &expected, 0.02);
+            let off = ours.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
+            assert!(off * 50 <= ours.len(), "{name}: {off} of {} outputs are others", ours.len());
+        });
+    }
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn assert_same(network: &Network) {
     assert!(heights.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap() > 0.5, "empty maps");
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         let options = CompileOptions { isa: Some(isa), threads: Some(1), ..CompileOptions::default() };
-        let compiled = CompiledModel::new(network, &options).unwrap();
+        let compiled = CompiledModel::new(network, &options, None).unwrap();
         let worst = worst(&compiled.forward_t(&images, false).unwrap(), &layers);
         assert!(worst <= TOLERANCE, "{}: off by {worst:e}", isa.name());
     }
