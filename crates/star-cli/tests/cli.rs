@@ -114,6 +114,32 @@ fn without_an_image_the_example_is_drawn_once_and_what_comes_next_is_said() {
 }
 
 #[test]
+fn weights_are_quantised_on_annotated_images_and_predict_in_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    converted(dir.path());
+    cofw_set(dir.path(), 12);
+    let predict = ["predict", "face0.png", "--box", "10,10,60,60", "--weights"];
+    let bytes = |weights| [&predict[..], &[weights, "--precision", "int8"]].concat();
+    assert_contains(&refused(dir.path(), &bytes("w")), &["star quantize"]);
+    let quantize = ["quantize", "--weights", "w", "--annotations", "faces.tsv", "--out", "q"];
+    let output = star(dir.path(), &quantize);
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_contains(&said, &["convolutions of bytes; NME", "on 12 faces of"]);
+    assert_contains(&refused(dir.path(), &quantize), &["--overwrite"]);
+    let config = std::fs::read(dir.path().join("q/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let [before, after] = [0, 1].map(|i| config["quantization"]["nme_fractions"][i].as_f64().unwrap());
+    assert!(before > 0.0 && after <= before * 1.01, "{before} {after}");
+    let plain = faces(&ok(dir.path(), &[&predict[..], &["w"]].concat()));
+    let found = faces(&ok(dir.path(), &bytes("q")));
+    let x = |faces: &[serde_json::Value], k: usize| faces[0]["points"][k][0].as_f64().unwrap();
+    let shifts: Vec<f64> = (0..29).map(|k| (x(&plain, k) - x(&found, k)).abs()).collect();
+    let [most, least] = [f64::max, f64::min].map(|pick| shifts.iter().copied().reduce(pick).unwrap());
+    assert!(most > 0.0 && most < 10.0 && least < 1.0, "{shifts:?}");
+}
+
+#[test]
 fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
     let dir = tempfile::tempdir().unwrap();
     converted(dir.path());

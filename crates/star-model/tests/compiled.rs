@@ -10,8 +10,8 @@ use star_loss::moments;
 use star_model::checkpoint::{Folder, WEIGHTS_FILE, Which};
 use star_model::{
     CompileOptions, CompiledModel, HeatmapActivation, HrNet, HrNetConfig, Isa, LandmarkModel, LightPyramid,
-    LightPyramidConfig, Parameters, Precision, SlimHourglassConfig, StackedHourglass, StackedHourglassConfig,
-    Stage,
+    LightPyramidConfig, Parameters, Precision, Quantization, QuantizationSamples, SlimHourglassConfig,
+    StackedHourglass, StackedHourglassConfig, Stage,
 };
 
 /// Largest absolute difference from the reference, for maps and landmarks alike.
@@ -287,6 +287,51 @@ fn products_in_bf16_move_landmarks_by_less_than_half_a_pixel_on_average_where_ma
         let auto = with(isa, Precision::Auto).precision();
         let native = isa == Isa::Avx512 && Isa::has_bf16();
         assert_eq!(auto, if native { Precision::Bf16 } else { Precision::F32 });
+    }
+}
+
+#[test]
+fn products_of_bytes_need_ranges_which_the_folder_keeps_and_move_landmarks_little() {
+    let mut folder =
+        Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
+    let io: HashMap<String, Tensor> =
+        candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), &Device::Cpu).unwrap();
+    let with = |folder: &Folder, isa: Isa, precision: Precision| {
+        CompiledModel::from_folder(folder, &CompileOptions { precision, ..options(isa) })
+    };
+    let error = with(&folder, Isa::Portable, Precision::Int8).err().unwrap().to_string();
+    assert!(error.contains("star quantize"), "{error}");
+    let single = with(&folder, Isa::best(), Precision::F32).unwrap();
+    let mut samples = QuantizationSamples::default();
+    single.sample(&io["input"], &mut samples).unwrap();
+    let ranges = samples.ranges();
+    // What follows a norm and a ReLU is never below 0; what a residual block reads is.
+    assert!(ranges.values().flatten().any(|[low, _]| *low == 0.0));
+    assert!(ranges.values().flatten().any(|[low, _]| *low < 0.0));
+    let some = Quantization {
+        ranges,
+        fitted_on: "a test".into(),
+        nme_fractions: Some([0.02, 0.0201]),
+        shift_fraction: 0.001,
+    };
+    folder.config.quantization = Some(some.clone());
+    let dir = tempfile::tempdir().unwrap();
+    folder.save(dir.path()).unwrap();
+    let mut folder = Folder::load(dir.path()).unwrap();
+    assert_eq!(folder.config.quantization.as_ref(), Some(&some));
+    for isa in isas() {
+        let bytes = with(&folder, isa, Precision::Int8).unwrap();
+        assert_eq!(bytes.precision(), Precision::Int8);
+        let [mean, most] = distances(&single, &bytes, &io["input"]);
+        println!("{}: mean {mean} px, largest {most} px", isa.name());
+        assert!(mean > 0.0 && mean < 1.0 && most < 6.0, "{}: {mean} {most}", isa.name());
+    }
+    // A range of another number of inputs, and one that is none.
+    for ranges in [vec![], vec![[1.0, -1.0]; 9]] {
+        let name = some.ranges.keys().next().unwrap().clone();
+        folder.config.quantization.as_mut().unwrap().ranges.insert(name.clone(), ranges);
+        let error = with(&folder, Isa::best(), Precision::Int8).err().unwrap().to_string();
+        assert!(error.contains(&name) && error.contains("ranges"), "{error}");
     }
 }
 
