@@ -44,32 +44,11 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gemm::strip_int8`]
     unsafe fn strip_int8(&self, strip: &gemm::Strip, scale: *const f32);
 
-    /// [`pixels::bytes`]
-    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
-    unsafe fn bytes(
-        &self,
-        x: *const f32,
-        stride: usize,
-        pixels: usize,
-        channels: usize,
-        scale: *const f32,
-        shift: *const f32,
-        bytes: pixels::Bytes,
-        out: *mut f32,
-    );
-
     /// [`pixels::pairs`]
-    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
-    unsafe fn pairs(
-        &self,
-        x: *const f32,
-        stride: usize,
-        pixels: usize,
-        channels: usize,
-        scale: *const f32,
-        shift: *const f32,
-        out: *mut f32,
-    );
+    unsafe fn pairs(&self, narrowed: &pixels::Narrowed);
+
+    /// [`pixels::bytes`]
+    unsafe fn bytes(&self, narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
 
     /// [`winograd::block`]
     unsafe fn winograd(&self, block: &winograd::Block);
@@ -180,10 +159,8 @@ macro_rules! kernels {
             strip = gemm::strip(strip: &gemm::Strip);
             strip_bf16 = gemm::strip_bf16(strip: &gemm::Strip);
             strip_int8 = gemm::strip_int8(strip: &gemm::Strip, scale: *const f32);
-            bytes = pixels::bytes(x: *const f32, stride: usize, pixels: usize, channels: usize, scale: *const f32,
-                shift: *const f32, bytes: pixels::Bytes, out: *mut f32);
-            pairs = pixels::pairs(x: *const f32, stride: usize, pixels: usize, channels: usize, scale: *const f32,
-                shift: *const f32, out: *mut f32);
+            pairs = pixels::pairs(narrowed: &pixels::Narrowed);
+            bytes = pixels::bytes(narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
             winograd = winograd::block(block: &winograd::Block);
             scale_relu = pixels::scale_relu(x: *const f32, pixels: usize, channels: usize, scale: *const f32,
                 shift: *const f32, out: *mut f32);

@@ -42,49 +42,87 @@ pub(crate) fn pair(first: f32, second: f32) -> f32 {
     f32::from_bits((to_bf16(first) >> 16) | (to_bf16(second) & 0xffff_0000))
 }
 
-/// The first `channels` values of `pixels` pixels as pairs of numbers in bf16, `max(0, x scale + shift)` of them where `scale` is not
-/// null; an odd last one is paired with 0. `out` is `[pixels, channels / 2 rounded up]`.
+/// What becomes pairs or fours: the first `channels` values of `pixels` pixels, `stride` apart, `max(0, x scale + shift)` of them where
+/// `scale` is not null.
+#[derive(Clone, Copy)]
+pub(crate) struct Narrowed {
+    pub(crate) x: *const f32,
+    pub(crate) stride: usize,
+    pub(crate) pixels: usize,
+    pub(crate) channels: usize,
+    pub(crate) scale: *const f32,
+    pub(crate) shift: *const f32,
+    /// `[pixels, cells]`
+    pub(crate) out: *mut f32,
+}
+
+impl Narrowed {
+    /// A register of values from channel `c` of the pixel at `x` on.
+    #[inline(always)]
+    unsafe fn register<S: Simd>(&self, x: *const f32, c: usize) -> S::V {
+        let value = S::load(x.add(c));
+        if self.scale.is_null() {
+            return value;
+        }
+        S::max(zero::<S>(), S::fma(value, S::load(self.scale.add(c)), S::load(self.shift.add(c))))
+    }
+
+    /// The value of channel `c` of the pixel at `x`.
+    #[inline(always)]
+    unsafe fn value(&self, x: *const f32, c: usize) -> f32 {
+        if self.scale.is_null() {
+            return *x.add(c);
+        }
+        let y = *x.add(c) * *self.scale.add(c) + *self.shift.add(c);
+        // Not `max`, which would hide a NaN.
+        if y < 0.0 { 0.0 } else { y }
+    }
+}
+
+/// Values as pairs of numbers in bf16; an odd last one is paired with 0. Cells are half of the channels, rounded up.
 ///
 /// # Safety
-/// `x` must hold `channels` values of each pixel, `stride` apart, `scale` and `shift` `channels` values, and `out` what is written,
-/// which must overlap nothing.
+/// `x` must hold what is read, `scale` and `shift` `channels` values, and `out` what is written, which must overlap nothing.
 #[inline(always)]
-pub(super) unsafe fn pairs<S: Simd>(
-    x: *const f32,
-    stride: usize,
-    pixels: usize,
-    channels: usize,
-    scale: *const f32,
-    shift: *const f32,
-    out: *mut f32,
-) {
-    let whole = channels / 2;
-    let cells = channels.div_ceil(2);
-    let registers = channels / S::LANES;
-    for p in 0..pixels {
-        let (x, out) = (x.add(p * stride), out.add(p * cells));
-        for r in 0..registers {
-            let c = r * S::LANES;
-            let mut value = S::load(x.add(c));
-            if !scale.is_null() {
-                let y = S::fma(value, S::load(scale.add(c)), S::load(shift.add(c)));
-                value = S::max(zero::<S>(), y);
-            }
-            S::store_bf16(out.add(c / 2), value);
+pub(super) unsafe fn pairs<S: Simd>(n: &Narrowed) {
+    let cells = n.channels.div_ceil(2);
+    let whole = n.channels / S::LANES * S::LANES;
+    for p in 0..n.pixels {
+        let (x, out) = (n.x.add(p * n.stride), n.out.add(p * cells));
+        for c in (0..whole).step_by(S::LANES) {
+            S::store_bf16(out.add(c / 2), n.register::<S>(x, c));
         }
-        let value = |c: usize| {
-            if scale.is_null() {
-                return *x.add(c);
-            }
-            let y = *x.add(c) * *scale.add(c) + *shift.add(c);
-            // Not `max`, which would hide a NaN.
-            if y < 0.0 { 0.0 } else { y }
-        };
-        for i in registers * S::LANES / 2..whole {
-            *out.add(i) = pair(value(2 * i), value(2 * i + 1));
+        for c in (whole..n.channels).step_by(2) {
+            let second = if c + 1 < n.channels { n.value(x, c + 1) } else { 0.0 };
+            *out.add(c / 2) = pair(n.value(x, c), second);
         }
-        if cells > whole {
-            *out.add(whole) = pair(value(channels - 1), 0.0);
+    }
+}
+
+/// How the values of a source become bytes: `x inverse + zero`, rounded.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes {
+    pub(crate) inverse: f32,
+    pub(crate) zero: f32,
+}
+
+/// Values as fours of bytes, the last four filled up with zeros. Cells are a quarter of the channels, rounded up. NaN becomes any byte.
+///
+/// # Safety
+/// As [`pairs`].
+#[inline(always)]
+pub(super) unsafe fn bytes<S: Simd>(n: &Narrowed, bytes: Bytes) {
+    let cells = n.channels.div_ceil(4);
+    let whole = n.channels / S::LANES * S::LANES;
+    let (inverse, zero_at) = (S::splat(bytes.inverse), S::splat(bytes.zero));
+    for p in 0..n.pixels {
+        let (x, out) = (n.x.add(p * n.stride), n.out.add(p * cells));
+        for c in (0..whole).step_by(S::LANES) {
+            S::store_u8(out.add(c / 4), S::fma(n.register::<S>(x, c), inverse, zero_at));
+        }
+        for c in whole..4 * cells {
+            let value = if c < n.channels { n.value(x, c) * bytes.inverse + bytes.zero } else { 0.0 };
+            *out.cast::<u8>().add(c) = value.round_ties_even() as u8;
         }
     }
 }
@@ -178,60 +216,6 @@ pub(super) unsafe fn upsample_add_row<S: Simd>(
                 S::store(base.add(c), S::add(S::load(base.add(c)), S::load(low.add(c))));
                 c += S::LANES;
             }
-        }
-    }
-}
-
-/// How the values of a source become bytes: `x inverse + zero`, rounded.
-#[derive(Clone, Copy)]
-pub(crate) struct Bytes {
-    pub(crate) inverse: f32,
-    pub(crate) zero: f32,
-}
-
-/// The first `channels` values of `pixels` pixels as fours of bytes, `max(0, x scale + shift)` of them where `scale` is not null; the last
-/// four is filled up with what no weight reads. `out` is `[pixels, channels / 4 rounded up]`. NaN becomes any byte.
-///
-/// # Safety
-/// As [`pairs`].
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "as `pairs`")]
-pub(super) unsafe fn bytes<S: Simd>(
-    x: *const f32,
-    stride: usize,
-    pixels: usize,
-    channels: usize,
-    scale: *const f32,
-    shift: *const f32,
-    bytes: Bytes,
-    out: *mut f32,
-) {
-    let cells = channels.div_ceil(4);
-    let whole = channels / S::LANES * S::LANES;
-    let (inverse, zero_at) = (S::splat(bytes.inverse), S::splat(bytes.zero));
-    for p in 0..pixels {
-        let (x, out) = (x.add(p * stride), out.add(p * cells));
-        let mut c = 0;
-        while c < whole {
-            let mut value = S::load(x.add(c));
-            if !scale.is_null() {
-                let y = S::fma(value, S::load(scale.add(c)), S::load(shift.add(c)));
-                value = S::max(zero::<S>(), y);
-            }
-            S::store_u8(out.add(c / 4), S::fma(value, inverse, zero_at));
-            c += S::LANES;
-        }
-        for c in whole..4 * cells {
-            let byte = if c < channels {
-                let mut y = *x.add(c);
-                if !scale.is_null() {
-                    y = (y * *scale.add(c) + *shift.add(c)).max(0.0);
-                }
-                (y * bytes.inverse + bytes.zero).round_ties_even() as u8
-            } else {
-                0
-            };
-            *out.cast::<u8>().add(c) = byte;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Run, Strip};
-use super::super::kernels::pixels::Bytes;
+use super::super::kernels::pixels::{Bytes, Narrowed};
 use super::panels::Panels;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
@@ -169,14 +169,15 @@ impl Pointwise<'_> {
                 prepare.map_or((null, null), |prepare| (prepare.scale.as_ptr(), prepare.shift.as_ptr()));
             let span = (count - 1) * source.stride + source.len;
             let x = part(source.values, first * source.stride, span);
+            let (stride, channels, out) = (source.stride, source.len, mine.as_mut_ptr());
+            let narrowed = Narrowed { x, stride, pixels: count, channels, scale, shift, out };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold the pixels, the vectors the channels, and `mine` holds count * len floats.
             unsafe {
-                let (stride, channels, out) = (source.stride, source.len, mine.as_mut_ptr());
                 if let Cells::Int8(bytes) = self.cells {
-                    kernels.bytes(x, stride, count, channels, scale, shift, bytes[i], out);
+                    kernels.bytes(&narrowed, bytes[i]);
                 } else {
-                    kernels.pairs(x, stride, count, channels, scale, shift, out);
+                    kernels.pairs(&narrowed);
                 }
             }
             *run = Run { x: mine.as_ptr(), stride: len, len };
