@@ -24,6 +24,8 @@ mod predict;
 pub mod progress;
 mod report;
 mod score;
+#[cfg(feature = "serve")]
+mod serve;
 mod setting;
 mod source;
 mod train;
@@ -63,6 +65,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         #[cfg(feature = "bulk")]
         Command::Predict(args) if args.bulk.input.is_some() => return bulk::run(&args),
         Command::Predict(args) => return predict::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => return serve::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
         Command::Calibrate(args) => calibrate::run(&args)?,

@@ -12,6 +12,8 @@ mod fetch;
 mod pack;
 mod predict;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod train;
 mod weights;
 
@@ -31,6 +33,8 @@ pub use fetch::*;
 pub use pack::*;
 pub use predict::*;
 pub use report::*;
+#[cfg(feature = "serve")]
+pub use serve::*;
 pub use train::*;
 pub use weights::*;
 
@@ -67,6 +71,9 @@ pub enum Command {
     Export(ExportArgs),
     /// Find the landmarks of every face in photographs
     Predict(PredictArgs),
+    /// Show landmarks live in a browser, and answer requests over HTTP
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Run weights over an annotated data set and print NME, FR and AUC
     Eval(EvalArgs),
     /// Score a file of predictions against the truth, without a model
