@@ -19,9 +19,8 @@ fn photograph() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-predict/tests/data/astronaut.png")
 }
 
-/// What `star predict` writes of the photograph, with the image called as the server calls it.
-fn predicted(arguments: &[&str]) -> Value {
-    let path = photograph();
+/// What `star predict` writes of an image, which is called there as the server calls it.
+fn predicted(path: &Path, arguments: &[&str]) -> Value {
     let name = path.to_string_lossy();
     let line = common::ok(Path::new("."), &[&["predict", &*name, "--json", "-"], arguments].concat());
     serde_json::from_str(&line.replace(&*name, "request")).unwrap()
@@ -97,7 +96,7 @@ impl Interface {
 fn answers_are_those_of_predict_and_of_the_document() {
     let (server, file) = (Server::start(&[]), std::fs::read(photograph()).unwrap());
     let interface = Interface::of(&server);
-    let expected = predicted(&[]);
+    let expected = predicted(&photograph(), &[]);
     assert_eq!(expected["faces"].as_array().unwrap().len(), 1);
     let text = STANDARD.encode(&file);
     let json =
@@ -113,7 +112,7 @@ fn answers_are_those_of_predict_and_of_the_document() {
         interface.check("post", "/v1/predict", &answer);
         assert_eq!(answer.json(), expected);
     }
-    let boxed = predicted(&["--box", "180,75,90,90", "--box", "170,70,100,110"]);
+    let boxed = predicted(&photograph(), &["--box", "180,75,90,90", "--box", "170,70,100,110"]);
     assert_eq!(boxed["faces"].as_array().unwrap().len(), 2);
     let boxes = json!([[180, 75, 90, 90], [170, 70, 100, 110]]);
     for answer in [
@@ -222,7 +221,7 @@ fn everything_that_is_wrong_is_said() {
 fn too_many_requests_are_told_to_come_again_and_none_is_lost() {
     let (server, file) =
         (Server::start(&["--parallel", "1", "--queue", "2"]), std::fs::read(photograph()).unwrap());
-    let (interface, expected) = (Interface::of(&server), predicted(&[]));
+    let (interface, expected) = (Interface::of(&server), predicted(&photograph(), &[]));
     let ask = || {
         let answer = server.post("", "image/png", &file);
         interface.check("post", "/v1/predict", &answer);
@@ -246,28 +245,29 @@ fn too_many_requests_are_told_to_come_again_and_none_is_lost() {
 
 #[test]
 fn a_stop_waits_for_the_requests_under_way() {
-    let (server, file) = (Server::start(&["--parallel", "1"]), std::fs::read(photograph()).unwrap());
-    let expected = predicted(&["--any-rotation"]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lying.png");
+    // On its side, and so looked for twelve times: what is under way stays so for a while.
+    image::open(photograph()).unwrap().rotate90().save(&path).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let expected = predicted(&path, &["--any-rotation"]);
+    let server = Server::start(&["--parallel", "1"]);
     // An idle connection, as browsers keep them, holds nothing up.
     let _idle = server.connect();
+    let head = server.head("POST", "/v1/predict?any_rotation=true", &[], file.len());
     // One is at work, one waits, and of one the end is missing when the server is told to stop.
-    let (whole, late) = (file.split_at(file.len() - 1), file.len() - 1);
-    let mut streams: Vec<_> = (0..3)
-        .map(|_| {
-            let mut stream = server.connect();
-            let head = server.head("POST", "/v1/predict?any_rotation=true", &[], file.len());
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(whole.0).unwrap();
-            stream
-        })
-        .collect();
-    streams[0].write_all(whole.1).unwrap();
-    streams[1].write_all(whole.1).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let (most, end) = file.split_at(file.len() - 1);
+    let sent = [true, true, false].map(|whole| {
+        let mut stream = server.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(if whole { &file } else { most }).unwrap();
+        stream
+    });
+    std::thread::sleep(Duration::from_millis(100));
     server.terminate();
     std::thread::sleep(Duration::from_millis(100));
-    streams[2].write_all(&file[late..]).unwrap();
-    for stream in streams {
+    (&sent[2]).write_all(end).unwrap();
+    for stream in sent {
         let answer = Answer::read(stream);
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.json(), expected);
