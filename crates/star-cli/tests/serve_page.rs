@@ -70,7 +70,7 @@ fn orange(page: &mut Page) -> u64 {
         "(() => {{ {COPY}
         const all = ctx.getImageData(0, 0, canvas.width, canvas.height).data;
         let count = 0;
-        for (let i = 0; i < all.length; i += 4) count += all[i] > 220 && Math.abs(all[i + 1] - 115) < 25 && all[i + 2] < 60;
+        for (let i = 0; i < all.length; i += 4) count += all[i] > 200 && Math.abs(all[i + 1] - 115) < 45 && all[i + 2] < 110;
         return count; }})()"
     );
     page.value(&script).as_u64().unwrap()

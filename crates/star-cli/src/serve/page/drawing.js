@@ -55,15 +55,6 @@ function drawFace(ctx, face, edges, options, scale) {
       ctx.stroke();
     }
   }
-  if (options.ellipses) {
-    ctx.strokeStyle = ELLIPSE;
-    ctx.lineWidth = unit;
-    face.ellipse.forEach(({ major, minor, angle }, k) => {
-      ctx.beginPath();
-      ctx.ellipse(...at(k), major, minor, (angle * Math.PI) / 180, 0, 2 * Math.PI);
-      ctx.stroke();
-    });
-  }
   if (options.axes && face.pose) {
     const sum = face.points.reduce(([x, y], p) => [x + p[0], y + p[1]], [0, 0]);
     const [x, y] = sum.map((value) => value / face.points.length);
@@ -77,14 +68,26 @@ function drawFace(ctx, face, edges, options, scale) {
     });
   }
   if (options.points) {
+    // Smaller than most ellipses.
+    const radius = (options.ellipses ? 0.7 : 1.9) * unit;
     face.points.forEach(([x, y], k) => {
       ctx.beginPath();
-      ctx.arc(x, y, 1.9 * unit, 0, 2 * Math.PI);
+      ctx.arc(x, y, radius, 0, 2 * Math.PI);
       ctx.fillStyle = colour(face.confidence?.[k]);
       ctx.fill();
+      if (options.ellipses) return;
       // Seen on skin and on light ground alike.
       ctx.lineWidth = 0.5 * unit;
       ctx.strokeStyle = "rgb(0 0 0 / 0.65)";
+      ctx.stroke();
+    });
+  }
+  if (options.ellipses) {
+    ctx.strokeStyle = ELLIPSE;
+    ctx.lineWidth = unit;
+    face.ellipse.forEach(({ major, minor, angle }, k) => {
+      ctx.beginPath();
+      ctx.ellipse(...at(k), major, minor, (angle * Math.PI) / 180, 0, 2 * Math.PI);
       ctx.stroke();
     });
   }
