@@ -12,15 +12,11 @@ use serde_json::{Value, json};
 /// How long anything may take on a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A program of this machine by one of its names.
-pub(crate) fn program(names: &[&str]) -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-    names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name))).find(|path| path.is_file())
-}
-
 /// The Chromium of this machine.
 pub(crate) fn chromium() -> Option<PathBuf> {
-    program(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"])
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+    names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name))).find(|path| path.is_file())
 }
 
 /// A browser with one page.
