@@ -186,6 +186,7 @@ fn everything_that_is_wrong_is_said() {
         ("", "image/png", b"no picture at all", 422, "neither JPEG, PNG"),
         ("", "image/heic", b"\0\0\0\x18ftypheic", 422, "this is HEIC: convert it to JPEG or PNG"),
         ("", "image/png", &file[..file.len() / 2], 422, "not a readable image"),
+        ("", "image/x-portable-pixmap", &wide, 422, "513x512 pixels are more than 262144 (--max-pixels)"),
         ("", "image/x-portable-pixmap", bomb, 422, "more than a file of 19 bytes can hold"),
     ] {
         interface.check("post", "/v1/predict", &refused(server.post(query, kind, body), status, part));
@@ -212,9 +213,12 @@ fn everything_that_is_wrong_is_said() {
     slow.write_all(b"some of it").unwrap();
     interface.check("post", "/v1/predict", &refused(Answer::read(slow), 408, "within 2 s"));
 
-    let small = Server::start(&["--max-pixels", "262144"]);
-    refused(small.post("", "image/png", &wide), 422, "513x512 pixels are more than 262144 (--max-pixels)");
-    assert_eq!(small.post("", "image/png", &file).status, 200);
+    // So large that every turn of it takes longer than a second.
+    let hurried = Server::start(&["--timeout", "1"]);
+    let mut large = std::io::Cursor::new(Vec::new());
+    image::GrayImage::new(5000, 5000).write_to(&mut large, image::ImageFormat::Png).unwrap();
+    let late = hurried.post("?any_rotation=true", "image/png", large.get_ref());
+    interface.check("post", "/v1/predict", &refused(late, 503, "not done within 1 s (--timeout)"));
 }
 
 #[test]

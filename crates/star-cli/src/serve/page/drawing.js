@@ -42,7 +42,7 @@ export function draw(canvas, { image, size, record, edges }, options, width, hei
 function drawFace(ctx, face, edges, options, scale) {
   const side = Math.max(face.box.width, face.box.height);
   // Grows with the face as it is seen, and is seen however small that is.
-  const unit = Math.min(3, Math.max(0.6, (side * scale) / 220)) / scale;
+  const unit = Math.min(3, Math.max(0.75, (side * scale) / 220)) / scale;
   const at = (k) => face.points[k];
   ctx.lineJoin = "round";
   if (options.lines) {
