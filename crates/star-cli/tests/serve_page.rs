@@ -182,7 +182,7 @@ fn the_page_shows_landmarks_of_photographs_and_of_a_camera() {
             let before = orange(page);
             click(page, "ellipses");
             let after = orange(page);
-            assert!(after > before + 100, "{width} {theme}: {before} to {after} pixels of ellipses");
+            assert!(after > before + 40, "{width} {theme}: {before} to {after} pixels of ellipses");
             check(page, &own, &format!("{width}-{theme}-ellipses"));
             click(page, "ellipses");
             click(page, "points");
