@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
@@ -51,9 +51,12 @@ impl Listener for Connections {
     }
 }
 
+/// What a listener gets; nothing here opens a connection to elsewhere.
+type Stream = <TcpListener as Listener>::Io;
+
 /// A connection that fails when nothing came for a while.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     timer: Pin<Box<Sleep>>,
     silence: Duration,
     _place: OwnedSemaphorePermit,

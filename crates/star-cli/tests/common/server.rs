@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How long anything may take on a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A server on a free port; it ends with the test.
+/// A server, on a free port unless told otherwise; it ends with the test.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -26,7 +26,8 @@ pub(crate) struct Answer {
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_star"))
-            .args(["serve", "--port", "0"])
+            .arg("serve")
+            .args(if arguments.contains(&"--port") { &[][..] } else { &["--port", "0"] })
             .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -4,6 +4,8 @@ const EDGE = "rgb(60 190 255 / 0.75)";
 const ELLIPSE = "rgb(255 110 30 / 0.9)";
 // To the head's left, up, and to its front.
 const AXES = ["rgb(240 60 60)", "rgb(70 210 70)", "rgb(70 110 255)"];
+// Ellipses are drawn at so many standard deviations.
+const DEVIATIONS = 2;
 // An axis in sides of the face's box.
 const AXIS = 0.45;
 
@@ -84,10 +86,10 @@ function drawFace(ctx, face, edges, options, scale) {
   }
   if (options.ellipses) {
     ctx.strokeStyle = ELLIPSE;
-    ctx.lineWidth = unit;
+    ctx.lineWidth = 0.9 * unit;
     face.ellipse.forEach(({ major, minor, angle }, k) => {
       ctx.beginPath();
-      ctx.ellipse(...at(k), major, minor, (angle * Math.PI) / 180, 0, 2 * Math.PI);
+      ctx.ellipse(...at(k), DEVIATIONS * major, DEVIATIONS * minor, (angle * Math.PI) / 180, 0, 2 * Math.PI);
       ctx.stroke();
     });
   }
