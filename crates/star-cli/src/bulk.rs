@@ -19,7 +19,7 @@ use crate::{progress, weights};
 pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let config = config(args)?;
     let bulk = Bulk::open(&config)?;
-    let (folder, scheme) = weights::open(&args.weights)?;
+    let (folder, scheme) = weights::open(&args.predictor.weights)?;
     let start = Instant::now();
     let mut shards = ShardBar { part: config.part, bar: None };
     let summary = bulk.run(&folder, &scheme, &mut shards)?;
@@ -51,9 +51,9 @@ fn config(args: &PredictArgs) -> Result<BulkConfig> {
         part: args.bulk.shard,
         boxes: if args.bulk.detect { BoxSource::Detector } else { BoxSource::Input },
         image_column: args.bulk.image_column.clone(),
-        min_score: args.min_score,
-        batch_size: args.weights.batch_size,
-        device: args.weights.device,
+        min_score: args.predictor.min_score,
+        batch_size: args.predictor.weights.batch_size,
+        device: args.predictor.weights.device,
         ..BulkConfig::new(input, output)
     })
 }

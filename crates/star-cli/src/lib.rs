@@ -25,6 +25,8 @@ pub mod progress;
 mod quantize;
 mod report;
 mod score;
+#[cfg(feature = "serve")]
+mod serve;
 mod setting;
 mod source;
 mod train;
@@ -64,6 +66,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         #[cfg(feature = "bulk")]
         Command::Predict(args) if args.bulk.input.is_some() => return bulk::run(&args),
         Command::Predict(args) => return predict::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => return serve::run(&args),
         Command::Eval(args) => evaluate::run(&args)?,
         Command::Score(args) => score::run(&args)?,
         Command::Calibrate(args) => calibrate::run(&args)?,

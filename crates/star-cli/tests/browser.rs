@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::chromium::chromium;
 use common::{golden, ok};
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
@@ -42,10 +43,7 @@ struct Visit {
 impl Browser {
     /// The browser of this machine, or `None` and a line that says so.
     fn find() -> Option<Self> {
-        let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-        let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-        let found =
-            names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name))).find(|p| p.is_file());
+        let found = chromium();
         if found.is_none() {
             println!("skipped: no chromium is installed");
         }

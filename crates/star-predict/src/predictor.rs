@@ -214,10 +214,18 @@ impl Predictor {
     /// # Errors
     /// When the detector or the network fails.
     pub fn predict(&self, image: &RgbImage) -> Result<Vec<Face>> {
-        let detector = self.detector()?;
+        self.predict_by(self.detector()?, self.turned, image)
+    }
+
+    /// As [`Predictor::predict`], with the faces that `detector` finds, and turned as [`Predictor::with_turned`] says where `turned`: for one
+    /// predictor that is asked in several ways.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    pub fn predict_by(&self, detector: &dyn Detector, turned: bool, image: &RgbImage) -> Result<Vec<Face>> {
         let upright = detector.detect(image)?;
         let most = surest(&upright);
-        if !self.turned || most.is_some_and(|score| score >= detector.sure_score()) {
+        if !turned || most.is_some_and(|score| score >= detector.sure_score()) {
             return self.detected(image, &Affine::IDENTITY, &upright);
         }
         let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * odds(score));

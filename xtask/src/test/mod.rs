@@ -26,7 +26,7 @@ pub(crate) struct Args {
 /// Features that are off by default: what needs nothing of the system, and training by several processes where an MPI is installed. All
 /// steps have them, so that nothing is built twice.
 fn features() -> &'static str {
-    if has_mpi() { "star-cli/bulk,star-cli/mpi" } else { "star-cli/bulk" }
+    if has_mpi() { "star-cli/bulk,star-cli/serve,star-cli/mpi" } else { "star-cli/bulk,star-cli/serve" }
 }
 
 /// One check. The order here is the order in which they run.

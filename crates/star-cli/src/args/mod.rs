@@ -13,6 +13,8 @@ mod pack;
 mod predict;
 mod quantize;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod train;
 mod weights;
 
@@ -33,6 +35,8 @@ pub use pack::*;
 pub use predict::*;
 pub use quantize::*;
 pub use report::*;
+#[cfg(feature = "serve")]
+pub use serve::*;
 pub use train::*;
 pub use weights::*;
 
@@ -69,6 +73,9 @@ pub enum Command {
     Export(ExportArgs),
     /// Find the landmarks of every face in photographs
     Predict(PredictArgs),
+    /// Show landmarks live in a browser, and answer requests over HTTP
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Run weights over an annotated data set and print NME, FR and AUC
     Eval(EvalArgs),
     /// Score a file of predictions against the truth, without a model

@@ -1,4 +1,4 @@
-//! `star predict`.
+//! `star predict`, and what it shares with `star serve`.
 
 use std::path::PathBuf;
 
@@ -15,9 +15,9 @@ pub struct PredictArgs {
     /// in the program]
     #[arg(value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
-    /// Weights to run.
+    /// What finds the landmarks.
     #[command(flatten)]
-    pub weights: WeightsArgs,
+    pub predictor: PredictorArgs,
     /// Many images, packed.
     #[cfg(feature = "bulk")]
     #[command(flatten)]
@@ -43,6 +43,26 @@ pub struct PredictArgs {
     /// Side of these in pixels
     #[arg(long, default_value_t = 112, value_name = "N", requires = "crops")]
     pub size: usize,
+    /// Smooth the landmarks of each face (one-euro filter): of a video, or of images that are the frames of one in order
+    #[arg(long)]
+    pub smooth: bool,
+    /// Frames a second of these images; a video knows its own
+    #[arg(long, default_value_t = 30.0, value_name = "N", requires = "smooth")]
+    pub fps: f64,
+    /// Cutoff in Hz for landmarks at rest: lower is steadier
+    #[arg(long, default_value_t = 1.0, value_name = "HZ", requires = "smooth")]
+    pub min_cutoff: f64,
+    /// Cutoff gained per speed of one face side a second: higher lags less behind
+    #[arg(long, default_value_t = 20.0, value_name = "B", requires = "smooth")]
+    pub beta: f64,
+}
+
+/// What finds the landmarks in an image.
+#[derive(Debug, Args)]
+pub struct PredictorArgs {
+    /// Weights to run.
+    #[command(flatten)]
+    pub weights: WeightsArgs,
     /// What the network's 1x1 convolutions are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16; the
     /// landmarks of the built-in weights then move by about a hundredth of a pixel
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
@@ -63,21 +83,13 @@ pub struct PredictArgs {
     /// Give the landmarks of another markup
     #[arg(long = "as", value_enum, value_name = "NAME", conflicts_with = "map")]
     pub target: Option<TargetName>,
-    /// Smooth the landmarks of each face (one-euro filter): of a video, or of images that are the frames of one in order
-    #[arg(long)]
-    pub smooth: bool,
-    /// Frames a second of these images; a video knows its own
-    #[arg(long, default_value_t = 30.0, value_name = "N", requires = "smooth")]
-    pub fps: f64,
-    /// Cutoff in Hz for landmarks at rest: lower is steadier
-    #[arg(long, default_value_t = 1.0, value_name = "HZ", requires = "smooth")]
-    pub min_cutoff: f64,
-    /// Cutoff gained per speed of one face side a second: higher lags less behind
-    #[arg(long, default_value_t = 20.0, value_name = "B", requires = "smooth")]
-    pub beta: f64,
 }
 
-fn parse_box(text: &str) -> Result<[f32; 4], String> {
+/// A box as four numbers x, y, width and height.
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub(crate) fn parse_box(text: &str) -> Result<[f32; 4], String> {
     let values: Vec<f32> = text
         .split(',')
         .map(|v| {
@@ -87,6 +99,14 @@ fn parse_box(text: &str) -> Result<[f32; 4], String> {
     let values: [f32; 4] = values
         .try_into()
         .map_err(|v: Vec<f32>| format!("expected four numbers x,y,width,height, got {}", v.len()))?;
+    checked_box(values)
+}
+
+/// A box as x, y, width and height that holds something.
+///
+/// # Errors
+/// Where it does not.
+pub(crate) fn checked_box(values: [f32; 4]) -> Result<[f32; 4], String> {
     if values.iter().all(|v| v.is_finite()) && values[2] > 0.0 && values[3] > 0.0 {
         Ok(values)
     } else {

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use star_data::atomic;
-use star_predict::records::{FaceRecord, ImageRecord};
 use star_predict::weights::BUILTIN;
 use star_predict::{Predictor, files, overlay};
 
@@ -36,7 +35,7 @@ next:
 
 /// Ends the program as a misused option does where more was said than the example has use for.
 pub(super) fn check(args: &PredictArgs) {
-    if args.weights.weights != Path::new(BUILTIN) || !args.boxes.is_empty() {
+    if args.predictor.weights.weights != Path::new(BUILTIN) || !args.boxes.is_empty() {
         let what = "the following required arguments were not provided: <IMAGE>...: the photograph in the program is for its own weights";
         Cli::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
@@ -50,8 +49,7 @@ pub(super) fn run(args: &PredictArgs, predictor: &Predictor, printed: &mut Print
     let scheme = predictor.scheme().context("the weights are of no known scheme")?;
     let image = image::load_from_memory(PHOTOGRAPH).context("the photograph in the program")?.to_rgb8();
     let faces = predictor.predict(&image)?;
-    let records = faces.iter().map(|face| FaceRecord::new(Path::new(NAME), &scheme.name, face)).collect();
-    printed.image(ImageRecord::found(Path::new(NAME), records))?;
+    printed.image(super::record(predictor, Path::new(NAME), &faces))?;
     let path = match &args.out {
         Some(dir) => {
             files::make_dir(dir)?;

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use image::{ImageFormat, RgbImage};
 use indicatif::ProgressBar;
 use star_data::atomic;
@@ -24,11 +25,51 @@ use star_predict::records::{FaceRecord, ImageRecord};
 use star_predict::smooth::{SmoothConfig, Smoother};
 use star_predict::{Face, Predictor, align, failure, files, overlay};
 
-use crate::args::PredictArgs;
+use crate::args::{PredictArgs, PredictorArgs};
 use crate::bench::precision;
 use crate::output;
 use crate::{progress, weights};
 use printed::Printed;
+
+/// What `args` say that finds the landmarks, with `threads` of the network's own, and the scheme of what it finds.
+///
+/// # Errors
+/// When the weights cannot be opened, or an option is not what it must be.
+pub(crate) fn open(args: &PredictorArgs, device: &Device, threads: usize) -> Result<(Predictor, Scheme)> {
+    let (folder, scheme) = weights::open(&args.weights)?;
+    let options = CompileOptions {
+        threads: Some(threads.max(1)),
+        precision: precision(args.precision),
+        ..CompileOptions::default()
+    };
+    let predictor = Predictor::from_folder(&folder, device, &options)?
+        .with_batch_size(args.weights.batch_size)
+        .with_scheme(scheme.clone())
+        .with_confidence(weights::confidence(&args.weights, &scheme)?)
+        .with_turned(args.turned)
+        .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
+    Ok(match weights::map(args.map, args.target, &scheme)? {
+        Some(map) => {
+            let scheme = map.to().clone();
+            (predictor.with_map(map), scheme)
+        }
+        None => (predictor, scheme),
+    })
+}
+
+/// What is written of the faces in `image`.
+pub(crate) fn record<'a>(
+    predictor: &Predictor,
+    image: &Path,
+    faces: impl IntoIterator<Item = &'a Face>,
+) -> ImageRecord {
+    let scheme = predictor.scheme().map_or("", |scheme| scheme.name.as_str());
+    let face = |face: &Face| FaceRecord {
+        occluded: predictor.occluded(&face.landmarks).unwrap_or_default(),
+        ..FaceRecord::new(image, scheme, face)
+    };
+    ImageRecord::found(image, faces.into_iter().map(face).collect())
+}
 
 /// What comes of an image whose faces are found.
 struct Found {
@@ -58,26 +99,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         say!("{} other files in the folders are left out", found.others);
     }
     let paths = found.images;
-    let (folder, mut scheme) = weights::open(&args.weights)?;
-    let device = args.weights.device.open()?;
+    let device = args.predictor.weights.device.open()?;
     let threads = rayon::current_num_threads().max(1);
     let workers = if device.is_cpu() { threads.min(paths.len()).max(1) } else { 1 };
-    let options = CompileOptions {
-        threads: Some(threads / workers),
-        precision: precision(args.precision),
-        ..CompileOptions::default()
-    };
-    let mut predictor = Predictor::from_folder(&folder, &device, &options)?
-        .with_batch_size(args.weights.batch_size)
-        .with_scheme(scheme.clone())
-        .with_confidence(weights::confidence(&args.weights, &scheme)?)
-        .with_turned(args.turned)
-        .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
-    drop(folder);
-    if let Some(map) = weights::map(args.map, args.target, &scheme)? {
-        scheme = map.to().clone();
-        predictor = predictor.with_map(map);
-    }
+    let (predictor, scheme) = open(&args.predictor, &device, threads / workers)?;
     if let Some(video) = video {
         return video::run(args, video, &predictor);
     }
@@ -145,13 +170,11 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     crop(&image, &faces, i)?;
                 }
                 found_faces += faces.len();
-                let record = |(k, face): (usize, &Face)| FaceRecord {
-                    track: tracks.as_ref().map(|tracks| tracks[k]),
-                    occluded: predictor.occluded(&face.landmarks).unwrap_or_default(),
-                    ..FaceRecord::new(&paths[i], &scheme.name, face)
-                };
-                let faces = faces.iter().enumerate().map(record).collect();
-                bar.suspend(|| results.image(ImageRecord::found(&paths[i], faces)))?;
+                let mut record = record(&predictor, &paths[i], &faces);
+                for (face, track) in record.faces.iter_mut().zip(tracks.into_iter().flatten()) {
+                    face.track = Some(track);
+                }
+                bar.suspend(|| results.image(record))?;
             }
             Err(error) => {
                 failed += 1;

@@ -3,6 +3,10 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+pub(crate) mod chromium;
+#[cfg(feature = "serve")]
+pub(crate) mod server;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

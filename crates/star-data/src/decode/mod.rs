@@ -120,6 +120,16 @@ pub fn decode_bytes_upright(bytes: &[u8], path: &Path, upright: Upright) -> Resu
     Ok(Decoded { image: image.into_rgb8(), warning })
 }
 
+/// Width and height in pixels, as stored, that an image in memory says it has: its pixels are not decoded. `path` is for error messages.
+///
+/// # Errors
+/// [`Error::Decode`] where the bytes are of another format or too large, or their beginning is damaged.
+pub fn size(bytes: &[u8], path: &Path) -> Result<[u32; 2]> {
+    let fail = |reason: String| Error::Decode { path: path.to_path_buf(), reason };
+    let (width, height) = decoder(bytes, format(bytes).map_err(fail)?).map_err(fail)?.dimensions();
+    Ok([width, height])
+}
+
 /// The image `path` that way up, where its pixels are not stored so; `None` where they are. Its pixels are decoded in the first case alone.
 ///
 /// # Errors
@@ -177,11 +187,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// Decodes raw pixels, with the orientation that the file states and a warning where it ends too early.
 fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientation, Option<String>)> {
     let fail = |reason: String| Error::Decode { path: path.to_path_buf(), reason };
-    if bytes.is_empty() {
-        return Err(fail("the file is empty".into()));
-    }
-    let head = &bytes[..bytes.len().min(kind::HEAD)];
-    let format = kind::readable(head).ok_or_else(|| fail(kind::reason(head)))?;
+    let format = format(bytes).map_err(fail)?;
     let end = if format == ImageFormat::Jpeg { jpeg::end(bytes) } else { End::Marked };
     let cut = end != End::Marked;
     let broken = |reason: String| fail(if cut { format!("truncated JPEG: {reason}") } else { reason });
@@ -191,6 +197,15 @@ fn decode_dynamic(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Orientatio
     let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error.to_string()))?;
     let warning = jpeg::warning(end, &image).map_err(fail)?;
     Ok((image, orientation, warning))
+}
+
+/// What an image is, or why it cannot be read.
+fn format(bytes: &[u8]) -> std::result::Result<ImageFormat, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let head = &bytes[..bytes.len().min(kind::HEAD)];
+    kind::readable(head).ok_or_else(|| kind::reason(head))
 }
 
 /// A decoder that stays within the limits, or why there is none.
@@ -319,6 +334,7 @@ mod tests {
         std::fs::write(&path, with_orientation(&jpeg(&test_image()), 6)).unwrap();
         assert_eq!(decode(&path).unwrap().dimensions(), (48, 32));
         assert_eq!(decode_oriented(&path).unwrap().dimensions(), (32, 48));
+        assert_eq!(size(&std::fs::read(&path).unwrap(), &path).unwrap(), [48, 32]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 use star_data::{FaceBox, Scheme};
-use star_predict::records::{FaceRecord, ImageRecord};
+use star_predict::records::ImageRecord;
 use star_predict::smooth::SmoothConfig;
 use star_predict::track::{TrackConfig, TrackedFace, Tracker};
 use star_predict::{Face, Predictor, files, overlay};
@@ -51,7 +51,7 @@ pub(super) fn among(args: &PredictArgs) -> Result<Option<&PathBuf>> {
         )
     }
     ensure!(args.crops.is_none(), "--crops: of images alone, {} is a video", video.display());
-    ensure!(!args.turned, "--turned: of images alone, {} is a video", video.display());
+    ensure!(!args.predictor.turned, "--turned: of images alone, {} is a video", video.display());
     Ok(Some(video))
 }
 
@@ -101,7 +101,7 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
                     Some(boxes) => tracker.frame_in(predictor, &image, seconds, &boxes)?,
                     None => tracker.frame(predictor, &image, seconds)?,
                 };
-                results.image(record(predictor, scheme, video, summary.frames(), seconds, &found))?;
+                results.image(record(predictor, video, summary.frames(), seconds, &found))?;
                 summary.frame(seconds, &found);
                 if drawing.is_some() {
                     let faces = found.into_iter().map(|found| found.face).collect();
@@ -187,20 +187,14 @@ fn boxes(args: &PredictArgs) -> Option<Vec<FaceBox>> {
 
 fn record(
     predictor: &Predictor,
-    scheme: &Scheme,
     video: &Path,
     frame: usize,
     seconds: f64,
     found: &[TrackedFace],
 ) -> ImageRecord {
-    let face = |found: &TrackedFace| FaceRecord {
-        track: Some(found.track),
-        occluded: predictor.occluded(&found.face.landmarks).unwrap_or_default(),
-        ..FaceRecord::new(video, &scheme.name, &found.face)
-    };
-    ImageRecord {
-        frame: Some(frame),
-        seconds: Some(seconds),
-        ..ImageRecord::found(video, found.iter().map(face).collect())
+    let mut record = super::record(predictor, video, found.iter().map(|found| &found.face));
+    for (face, found) in record.faces.iter_mut().zip(found) {
+        face.track = Some(found.track);
     }
+    ImageRecord { frame: Some(frame), seconds: Some(seconds), ..record }
 }
