@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
-use star_predict::bulk::{BoxSource, Bulk, BulkConfig, BulkProgress, Part};
+use star_predict::bulk::{BoxSource, Bulk, BulkConfig, BulkProgress, Network, Part};
 use star_predict::failure;
 
 use crate::args::PredictArgs;
@@ -22,7 +22,9 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let (folder, scheme) = weights::open(&args.predictor.weights)?;
     let start = Instant::now();
     let mut shards = ShardBar { part: config.part, bar: None };
-    let summary = bulk.run(&folder, &scheme, &mut shards)?;
+    let confidence = weights::confidence(&args.weights, &scheme)?;
+    let network = Network { folder: &folder, scheme: &scheme, confidence: confidence.as_ref() };
+    let summary = bulk.run(&network, &mut shards)?;
     if let Some(bar) = shards.bar {
         bar.finish_and_clear();
     }

@@ -8,6 +8,7 @@ use star_data::Scheme;
 use star_data::atomic;
 use star_data::scheme_map::{Detail, SchemeMap};
 use star_model::checkpoint::{CONFIG_FILE, Folder, WEIGHTS_FILE, Which};
+use star_model::onnx::{ExportOptions, MadeLandmarks, OPSETS};
 use star_predict::confidence::ConfidenceModel;
 use star_predict::weights::{self, Hints};
 
@@ -87,17 +88,39 @@ pub(crate) fn map(
 pub(crate) fn export(args: &ExportArgs) -> Result<()> {
     output::claim(&args.onnx, &[&args.weights])?;
     let (folder, scheme) = open_named(&args.weights, &args.hints)?;
-    let bytes = star_model::onnx::export_for(&folder, args.images).context("--images")?;
+    ensure!(args.images != Some(0), "--images: expected at least 1, got 0");
+    ensure!(
+        OPSETS.contains(&args.opset),
+        "--opset: expected {} to {}, got {}",
+        OPSETS.start(),
+        OPSETS.end(),
+        args.opset
+    );
+    let map = map(args.map, args.target, &scheme)?;
+    let made = map.as_ref().map(made).transpose()?;
+    let options = ExportOptions { images: args.images, opset: args.opset, made };
+    let bytes = star_model::onnx::export_with(&folder, &options)?;
     atomic::write(&args.onnx, &bytes)?;
     let architecture = &folder.config.architecture;
+    let given = map.as_ref().map_or(&scheme, SchemeMap::to);
     say!(
-        "{}: {architecture}, {} keypoints ({}), {:.1} MB",
+        "{}: {architecture}, {} keypoints ({}), opset {}, {:.1} MB",
         args.onnx.display(),
-        scheme.keypoints,
-        scheme.name,
+        given.keypoints,
+        given.name,
+        args.opset,
         bytes.len() as f64 / 1e6
     );
     Ok(())
+}
+
+/// How an exported network makes landmarks by `map`.
+fn made(map: &SchemeMap) -> Result<MadeLandmarks> {
+    Ok(MadeLandmarks {
+        scheme: map.to().name.clone(),
+        keypoint_scheme: Some(serde_json::to_value(map.to())?),
+        parts: map.parts().to_vec(),
+    })
 }
 
 /// `star convert`.

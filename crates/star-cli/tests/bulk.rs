@@ -32,6 +32,10 @@ struct Row {
     width: Option<f32>,
     x: Option<Vec<f32>>,
     major: Option<Vec<f32>>,
+    /// Of calibrated weights, one a landmark.
+    confidence: Option<Vec<f32>>,
+    /// Yaw and its deviation.
+    yaw: Option<[f32; 2]>,
     error: Option<String>,
 }
 
@@ -53,13 +57,18 @@ fn rows(path: &Path) -> (Vec<Row>, String) {
             column.is_valid(i).then(|| column.value(i).as_primitive::<Float32Type>().values().to_vec())
         };
         for i in 0..batch.num_rows() {
-            let width = column("box_width").as_primitive::<Float32Type>();
+            let number = |name: &str| {
+                let column = column(name).as_primitive::<Float32Type>();
+                column.is_valid(i).then(|| column.value(i))
+            };
             found.push(Row {
                 image: text("image", i).unwrap(),
                 row: column("row").as_primitive::<Int64Type>().value(i),
-                width: width.is_valid(i).then(|| width.value(i)),
+                width: number("box_width"),
                 x: list("x", i),
                 major: list("major", i),
+                confidence: list("confidence", i),
+                yaw: number("yaw").zip(number("yaw_deviation")).map(Into::into),
                 error: text("error", i),
             });
         }
@@ -133,10 +142,37 @@ fn every_face_of_a_shard_is_a_row_with_its_landmarks() {
             let (x, major) = (row.x.as_ref().unwrap(), row.major.as_ref().unwrap());
             assert_eq!((x.len(), major.len()), (set.scheme().keypoints, set.scheme().keypoints));
             assert!(x.iter().chain(major).all(|v| v.is_finite()));
+            // Weights that nobody calibrated.
+            assert_eq!(row.confidence, None);
             seen += 1;
         }
     }
     assert_eq!(seen, 7);
+}
+
+#[test]
+fn a_face_by_the_weights_in_the_program_has_the_pose_and_confidences_that_predict_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let portrait = Path::new(env!("CARGO_MANIFEST_DIR")).join("../star-predict/tests/data/astronaut.png");
+    let bytes = std::fs::read(&portrait).unwrap();
+    std::fs::create_dir(dir.path().join("shards")).unwrap();
+    let image: ArrayRef = Arc::new(BinaryArray::from_iter_values([&bytes]));
+    write(&dir.path().join("shards/a.parquet"), vec![("image", image)]);
+    ok(dir.path(), &["predict", "--input", "shards", "--output", "out"]);
+    let (found, _) = rows(&dir.path().join("out/a.parquet"));
+    let text = ok(dir.path(), &["predict", portrait.to_str().unwrap()]);
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let faces = record["faces"].as_array().unwrap();
+    assert_eq!((found.len(), faces.len()), (1, 1));
+    let [yaw, deviation] = found[0].yaw.unwrap();
+    let expected = |value: &serde_json::Value| value.as_f64().unwrap() as f32;
+    assert!((yaw - expected(&faces[0]["pose"]["yaw"])).abs() < 1e-3);
+    assert!((deviation - expected(&faces[0]["pose"]["deviations"][0])).abs() < 1e-3);
+    let confidence = found[0].confidence.as_ref().unwrap();
+    assert_eq!(confidence.len(), 68);
+    for (found, given) in confidence.iter().zip(faces[0]["confidence"].as_array().unwrap()) {
+        assert!((found - expected(given)).abs() < 1e-3, "{found} {given}");
+    }
 }
 
 #[test]

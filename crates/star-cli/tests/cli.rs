@@ -440,7 +440,7 @@ fn completions_manual_pages_and_the_example_are_written() {
     assert!(dir.path().join("man/star-predict.1").is_file());
     assert_contains(&ok(dir.path(), &["train", "--example"]), &["[data.train]", "batch_size = 16"]);
     assert_contains(&ok(dir.path(), &["predict", "--help"]), &["--weights", "--box", "--json"]);
-    assert_contains(&ok(dir.path(), &["export", "--help"]), &["OpenVINO", "set to f32"]);
+    assert_contains(&ok(dir.path(), &["export", "--help"]), &["OpenVINO", "f32", "--opset"]);
 }
 
 #[test]

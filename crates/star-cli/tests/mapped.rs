@@ -63,6 +63,18 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
         assert!(near(pick[8], own[16]) && near(pick[18], own[34]), "{:?} {:?}", pick[18], own[34]);
         assert!(near(blend[18], [0, 1].map(|axis| (own[34][axis] + own[41][axis]) / 2.0)));
     }
+    let exported = star(dir, &["export", "out/best", "--onnx", "68.onnx", "--as", "ibug68", "--opset", "11"]);
+    let said = String::from_utf8_lossy(&exported.stderr).into_owned();
+    assert_contains(&said, &["68 keypoints (face300w68), opset 11"]);
+    let file = std::fs::read(dir.join("68.onnx")).unwrap();
+    let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("Gather") && holds("heatmap_scheme"));
+    let error = refused(dir, &["export", "out/best", "--onnx", "x.onnx", "--opset", "10"]);
+    assert_contains(&error, &["--opset: expected 11 to 24, got 10"]);
+    assert_contains(
+        &refused(dir, &["export", "builtin", "--onnx", "x.onnx", "--map-98-to-68", "pick"]),
+        &["expected weights of scheme"],
+    );
     let map = ["--map-98-to-68", "blend"];
     predict(&["--json", "wide.json"]);
     predict(&[&map[..], &["--json", "narrow.json"]].concat());

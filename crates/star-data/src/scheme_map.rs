@@ -93,6 +93,11 @@ impl SchemeMap {
         &self.to
     }
 
+    /// For each point made, those that it is a mean of and their weights, which add up to 1.
+    pub fn parts(&self) -> &[Vec<(usize, f32)>] {
+        &self.parts
+    }
+
     /// The points; one that needs an absent point is absent (NaN).
     pub fn points(&self, points: &[[f32; 2]]) -> Vec<[f32; 2]> {
         let mean = |part: &Vec<(usize, f32)>| {

@@ -36,21 +36,26 @@ pub fn crop(image: &RgbImage, scheme: &Scheme, points: &[[f32; 2]], size: usize)
     Ok(Some(imageops::thumbnail(&large, size as u32, size as u32)))
 }
 
+/// The middles of the subject's right and left eye; `None` where the scheme does not name them.
+pub(crate) fn eyes(scheme: &Scheme, points: &[[f32; 2]]) -> Option<[[f64; 2]; 2]> {
+    if let Some([right, left, ..]) = scheme.five(points) {
+        return Some([right, left].map(|p| p.map(f64::from)));
+    }
+    let mean = |group: &Vec<usize>| {
+        let sum = group.iter().try_fold([0.0; 2], |[x, y], k| {
+            points.get(*k).map(|p| [x + f64::from(p[0]), y + f64::from(p[1])])
+        })?;
+        Some(sum.map(|v| v / group.len() as f64))
+    };
+    let [right, left] = scheme.inter_pupil.as_ref()?;
+    Some([mean(right)?, mean(left)?])
+}
+
 /// From the image to the crop: least squares over the points that the scheme names.
 fn similarity(scheme: &Scheme, points: &[[f32; 2]], size: usize) -> Option<Affine> {
-    let eyes = |groups: &[Vec<usize>; 2]| {
-        let mean = |group: &Vec<usize>| {
-            let sum = group.iter().try_fold([0.0; 2], |[x, y], k| {
-                points.get(*k).map(|p| [x + f64::from(p[0]), y + f64::from(p[1])])
-            })?;
-            Some(sum.map(|v| v / group.len() as f64))
-        };
-        Some(vec![mean(&groups[0])?, mean(&groups[1])?])
-    };
-    let found: Vec<[f64; 2]> = match (scheme.five(points), &scheme.inter_pupil) {
-        (Some(five), _) => five.iter().map(|p| p.map(f64::from)).collect(),
-        (None, Some(groups)) => eyes(groups)?,
-        (None, None) => return None,
+    let found: Vec<[f64; 2]> = match scheme.five(points) {
+        Some(five) => five.iter().map(|p| p.map(f64::from)).collect(),
+        None => eyes(scheme, points)?.to_vec(),
     };
     // Pixel centres at whole numbers: the template's edges scale, not its centres.
     let scale = size as f64 / TEMPLATE_SIDE;

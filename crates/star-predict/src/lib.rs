@@ -11,6 +11,7 @@ pub mod failure;
 pub mod files;
 pub mod images;
 mod landmarks;
+mod level;
 pub mod overlay;
 pub mod parallel;
 pub mod pose;

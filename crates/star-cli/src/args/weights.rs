@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use star_model::onnx::ExportOptions;
 use star_predict::device::DeviceName;
 use star_predict::weights::BUILTIN;
+
+use super::{MapName, TargetName};
 
 /// Arguments of `star convert`.
 #[derive(Debug, Args)]
@@ -59,13 +62,22 @@ pub struct ExportArgs {
     pub weights: PathBuf,
     /// ONNX file to write: images in, landmarks and heatmaps out, any number of images
     ///
-    /// The landmarks are the network's own: 68 of 98 are made of them afterwards. OpenVINO computes in bf16 on CPUs that have it unless its
-    /// inference precision is set to f32.
+    /// OpenVINO computes in bf16 on CPUs that have it unless its inference precision is set to f32. How to prepare images and what comes out:
+    /// docs/onnx.md.
     #[arg(long, value_name = "OUT")]
     pub onnx: PathBuf,
     /// Exactly so many images at a time, for runtimes that want a fixed shape [default: any number]
     #[arg(long, value_name = "N")]
     pub images: Option<usize>,
+    /// Version of ONNX's operators, 11 to 24: the newest that the runtime can read, or an old one for old converters
+    #[arg(long, value_name = "N", default_value_t = ExportOptions::OPSET)]
+    pub opset: i64,
+    /// Make 68 landmarks of faces with 98; heatmaps stay those of the 98
+    #[arg(long = "map-98-to-68", value_enum)]
+    pub map: Option<MapName>,
+    /// Give the landmarks of another markup; heatmaps stay the network's own
+    #[arg(long = "as", value_enum, value_name = "NAME", conflicts_with = "map")]
+    pub target: Option<TargetName>,
     /// What the file does not say.
     #[command(flatten)]
     pub hints: HintArgs,

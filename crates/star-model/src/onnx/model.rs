@@ -9,14 +9,25 @@ use rten_onnx::onnx::{
 use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWriter, WriteValue};
 
 use super::writer::Writer;
-use super::{HEATMAPS, INPUT, LANDMARKS, OPSET};
+use super::{ExportOptions, HEATMAPS, INPUT, LANDMARKS};
 use crate::ChannelOrder;
 use crate::checkpoint::Folder;
 
-/// Version of the file format that goes with the opset.
-const IR_VERSION: i64 = 8;
+/// Version of the file format that ONNX came out with beside an opset.
+fn ir_version(opset: i64) -> i64 {
+    match opset {
+        ..12 => 6,
+        12..15 => 7,
+        15..19 => 8,
+        19..21 => 9,
+        21..23 => 10,
+        23 => 11,
+        _ => 12,
+    }
+}
 
 struct File {
+    opset: i64,
     graph: Named,
     metadata: Vec<StringStringEntryProto>,
 }
@@ -37,11 +48,11 @@ impl EncodeMessage for Named {
 impl EncodeMessage for File {
     fn encode_fields<W: WriteValue>(&self, fields: &mut MessageWriter<W>) -> Result<(), ProtobufError> {
         // ModelProto: ir_version, producer_name, producer_version, graph, opset_import, metadata_props
-        fields.write_int64(1, IR_VERSION)?;
+        fields.write_int64(1, ir_version(self.opset))?;
         fields.write_string(2, "star")?;
         fields.write_string(3, env!("CARGO_PKG_VERSION"))?;
         fields.write_message(7, &self.graph)?;
-        let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) };
+        let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) };
         fields.write_repeated_message(8, &[opset])?;
         fields.write_repeated_message(14, &self.metadata)
     }
@@ -58,18 +69,20 @@ fn value(name: &str, shape: &[usize], batch: Option<usize>) -> ValueInfoProto {
 }
 
 /// What a caller must know: how images are prepared, and what the numbers mean.
-fn metadata(folder: &Folder) -> Vec<StringStringEntryProto> {
-    let input = &folder.config.input;
+fn metadata(folder: &Folder, options: &ExportOptions) -> Vec<StringStringEntryProto> {
+    let (input, own) = (&folder.config.input, &folder.config);
+    let (scheme, keypoint_scheme) = match &options.made {
+        Some(made) => (&made.scheme, &made.keypoint_scheme),
+        None => (&own.scheme, &own.keypoint_scheme),
+    };
     let order = match input.order {
         ChannelOrder::Bgr => "bgr",
         ChannelOrder::Rgb => "rgb",
     };
     let entries = [
-        ("scheme", folder.config.scheme.clone()),
-        (
-            "keypoint_scheme",
-            folder.config.keypoint_scheme.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ),
+        ("scheme", scheme.clone()),
+        ("keypoint_scheme", keypoint_scheme.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("heatmap_scheme", own.scheme.clone()),
         ("architecture", folder.config.architecture.to_string()),
         ("source", folder.config.provenance.source.clone()),
         ("channel_order", order.to_string()),
@@ -87,10 +100,17 @@ fn metadata(folder: &Folder) -> Vec<StringStringEntryProto> {
 }
 
 /// The bytes of the file.
-pub(super) fn encode(graph: Writer, folder: &Folder, batch: Option<usize>) -> Result<Vec<u8>, ProtobufError> {
+pub(super) fn encode(
+    graph: Writer,
+    folder: &Folder,
+    options: &ExportOptions,
+) -> Result<Vec<u8>, ProtobufError> {
+    let batch = options.images;
     let (input, keypoints) = (&folder.config.input, folder.config.architecture.keypoints());
     let (side, maps) = (input.image_size, input.map_size);
+    let landmarks = options.made.as_ref().map_or(keypoints, |made| made.parts.len());
     let file = File {
+        opset: options.opset,
         graph: Named {
             name: format!("star-{}", folder.config.scheme),
             graph: GraphProto {
@@ -98,13 +118,13 @@ pub(super) fn encode(graph: Writer, folder: &Folder, batch: Option<usize>) -> Re
                 initializer: graph.weights,
                 input: vec![value(INPUT, &[3, side, side], batch)],
                 output: vec![
-                    value(LANDMARKS, &[keypoints, 2], batch),
+                    value(LANDMARKS, &[landmarks, 2], batch),
                     value(HEATMAPS, &[keypoints, maps, maps], batch),
                 ],
                 value_info: Vec::new(),
             },
         },
-        metadata: metadata(folder),
+        metadata: metadata(folder, options),
     };
     let mut bytes = Vec::new();
     file.encode(ValueWriter::new(&mut bytes))?;

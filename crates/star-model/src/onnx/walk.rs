@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result};
 
-use super::writer::{Upsampling, Writer, int, ints};
+use super::writer::{Upsampling, Writer};
 use crate::HeatmapActivation;
 use crate::coord_conv::{BOUNDARY, coordinates};
 use crate::gate::edge_to_point;
@@ -156,8 +156,7 @@ fn heatmaps(writer: &mut Writer, activation: HeatmapActivation, raw: &str, chann
         HeatmapActivation::InstanceNormRelu => writer.instance_norm(raw, channels),
         HeatmapActivation::Relu => raw.to_string(),
         HeatmapActivation::Peak => {
-            let attributes = vec![ints("axes", &[2, 3]), int("keepdims", 1)];
-            let largest = writer.node_with("ReduceMax", &[raw], attributes);
+            let largest = writer.reduce("ReduceMax", raw, &[2, 3]);
             let share = writer.constant("peak.share", &[], vec![PEAK_SHARE as f32]);
             let level = writer.node("Mul", &[&largest, &share]);
             writer.node("Sub", &[raw, &level])

@@ -14,6 +14,7 @@ const EPS: f32 = 1e-5;
 /// Nodes and weights so far. Every method that adds a node returns the name of its output.
 pub(super) struct Writer<'a> {
     tensors: &'a Tensors,
+    opset: i64,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) weights: Vec<TensorProto>,
     added: BTreeSet<String>,
@@ -65,8 +66,9 @@ fn text(name: &str, value: &str) -> AttributeProto {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(tensors: &'a Tensors) -> Self {
-        Self { tensors, nodes: Vec::new(), weights: Vec::new(), added: BTreeSet::new() }
+    /// An empty graph in `opset`'s version of the operators.
+    pub(super) fn new(tensors: &'a Tensors, opset: i64) -> Self {
+        Self { tensors, opset, nodes: Vec::new(), weights: Vec::new(), added: BTreeSet::new() }
     }
 
     /// A tensor of the checkpoint.
@@ -224,8 +226,24 @@ impl<'a> Writer<'a> {
                 vec![text("mode", "nearest"), asymmetric, text("nearest_mode", "floor")]
             }
         };
-        // The empty name stands for the region of interest, which these modes do not have.
-        self.node_with("Resize", &[x, "", &scales], how)
+        // The region of interest, which these modes do not have: since opset 13 it may be left out.
+        let region = match self.opset {
+            ..13 => self.constant("region", &[0], Vec::new()),
+            _ => String::new(),
+        };
+        self.node_with("Resize", &[x, &region, &scales], how)
+    }
+
+    /// `op`, a reduction, over `axes`, which are kept with a side of 1. They are an input since opset 13 for sums, 18 for the others.
+    pub(super) fn reduce(&mut self, op: &str, x: &str, axes: &[i64]) -> String {
+        let keep = int("keepdims", 1);
+        let as_input = if op == "ReduceSum" { 13 } else { 18 };
+        if self.opset < as_input {
+            return self.node_with(op, &[x], vec![ints("axes", axes), keep]);
+        }
+        let name = axes.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        let axes = self.integers(&format!("axes.{name}"), axes);
+        self.node_with(op, &[x, &axes], vec![keep])
     }
 
     /// Channel `index` alone.

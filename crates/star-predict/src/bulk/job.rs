@@ -5,12 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use star_data::decode;
 use star_model::CompileOptions;
-use star_model::checkpoint::Folder;
 
 use super::item::{ImageSource, Item, Items};
 use super::place::Place;
-use super::rows::Rows;
-use super::{About, BoxSource, BulkConfig, BulkProgress, Counts, table, tar};
+use super::rows::{Found, Rows};
+use super::{About, BoxSource, BulkConfig, BulkProgress, Counts, Network, table, tar};
 use crate::detector::FrontalDetector;
 use crate::parallel::{map_ordered, unwound};
 use crate::{Face, Predictor, failure};
@@ -36,13 +35,15 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// When the network cannot be built, or a setting is out of range.
-    pub(super) fn new(config: &'a BulkConfig, folder: &Folder, about: &About) -> Result<Self> {
+    pub(super) fn new(config: &'a BulkConfig, network: &Network, about: &About) -> Result<Self> {
         let device = config.device.open()?;
         let workers = if device.is_cpu() { rayon::current_num_threads().max(1) } else { 1 };
         let options = CompileOptions { threads: Some(1), ..CompileOptions::default() };
         Ok(Self {
-            predictor: Predictor::from_folder(folder, &device, &options)?
+            predictor: Predictor::from_folder(network.folder, &device, &options)?
                 .with_batch_size(config.batch_size)
+                .with_scheme(network.scheme.clone())
+                .with_confidence(network.confidence.cloned())
                 .with_detector(FrontalDetector::new(config.min_score)?),
             config,
             workers,
@@ -95,8 +96,9 @@ impl<'a> Job<'a> {
     }
 
     /// Faces of one image. A panic becomes an error: one image of millions must not end the job.
-    fn one(&self, from: &dyn Place, item: &Item) -> Result<Vec<Face>> {
-        unwound(|| self.faces(from, item))
+    fn one(&self, from: &dyn Place, item: &Item) -> Result<Vec<Found>> {
+        let hidden = |face: Face| Found { occluded: self.predictor.occluded(&face.landmarks), face };
+        unwound(|| Ok(self.faces(from, item)?.into_iter().map(hidden).collect()))
             .unwrap_or_else(|_| bail!("{}: a fault of this program while it worked on the image", item.name))
     }
 

@@ -27,6 +27,7 @@ use star_data::Scheme;
 use star_model::checkpoint::Folder;
 
 use crate::Predictor;
+use crate::confidence::ConfidenceModel;
 use crate::detector::FrontalDetector;
 use crate::device::DeviceName;
 use job::{Job, ShardError};
@@ -128,12 +129,32 @@ pub trait BulkProgress {
     fn shard_over(&mut self);
 }
 
+/// What is run over the images.
+#[derive(Clone, Copy, Debug)]
+pub struct Network<'a> {
+    /// The weights.
+    pub folder: &'a Folder,
+    /// Of their keypoints.
+    pub scheme: &'a Scheme,
+    /// How sure a landmark is, where the weights were calibrated: see [`weights::confidence`](crate::weights::confidence).
+    pub confidence: Option<&'a ConfidenceModel>,
+}
+
+/// Which columns the results have: one more whenever they change.
+const COLUMNS: u32 = 2;
+
 /// What must be one for all files of an output.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct About {
+    /// [`COLUMNS`]; the first files did not say.
+    #[serde(default)]
+    columns: u32,
     scheme: String,
     /// SHA-256 over the weights' names and values.
     weights: String,
+    /// SHA-256 of the confidence model, where there is one.
+    #[serde(default)]
+    confidence: Option<String>,
     /// Whether boxes of the input were used.
     boxes: bool,
     min_score: f64,
@@ -174,20 +195,22 @@ impl<'a> Bulk<'a> {
         Ok(Self { config, from, to, shards: shards(names)? })
     }
 
-    /// Does this part's shards that have no results yet, with the network of `folder`.
+    /// Does this part's shards that have no results yet, with `network`.
     ///
     /// # Errors
     /// When the network cannot be built, the output holds results of other weights or settings, or results cannot be written: what is
     /// wrong with one shard is reported to `progress` alone.
-    pub fn run(&self, folder: &Folder, scheme: &Scheme, progress: &mut dyn BulkProgress) -> Result<Summary> {
+    pub fn run(&self, network: &Network, progress: &mut dyn BulkProgress) -> Result<Summary> {
         let about = About {
-            scheme: scheme.name.clone(),
-            weights: digest(folder)?,
+            columns: COLUMNS,
+            scheme: network.scheme.name.clone(),
+            weights: digest(network.folder)?,
+            confidence: network.confidence.map(digest_of).transpose()?,
             boxes: self.config.boxes == BoxSource::Input,
             min_score: self.config.min_score,
         };
         agree(self.to.as_ref(), &about)?;
-        let job = Job::new(self.config, folder, &about)?;
+        let job = Job::new(self.config, network, &about)?;
         let own = || self.shards.iter().enumerate().filter(|(i, _)| self.config.part.has(*i));
         progress.begin(own().count(), self.shards.len());
         let mut summary = Summary::default();
@@ -252,7 +275,15 @@ fn digest(folder: &Folder) -> Result<String> {
         let values = tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         values.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hash))
+}
+
+fn digest_of(model: &ConfidenceModel) -> Result<String> {
+    Ok(hex(Sha256::new_with_prefix(serde_json::to_vec(model)?)))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -273,8 +304,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let to = place::Folder(dir.path().to_path_buf());
         let about = |weights: &str| About {
+            columns: COLUMNS,
             scheme: "wflw98".into(),
             weights: weights.into(),
+            confidence: None,
             boxes: true,
             min_score: 0.1,
         };
@@ -282,6 +315,10 @@ mod tests {
         agree(&to, &about("a")).unwrap();
         let message = agree(&to, &about("b")).unwrap_err().to_string();
         assert!(message.contains("_star.json") && message.contains("another output"), "{message}");
+        // Of a time before the columns were counted.
+        let old = br#"{"scheme": "wflw98", "weights": "a", "boxes": true, "min_score": 0.1}"#;
+        std::fs::write(dir.path().join(ABOUT), old).unwrap();
+        assert!(agree(&to, &about("a")).unwrap_err().to_string().contains("columns: 0"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Frames out of a video and into another, by the programs `ffprobe` and `ffmpeg` beside this one.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -11,21 +11,33 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 use serde::Deserialize;
 
+use super::timed;
+
 /// Lines of a program's messages that are kept for an error.
 const KEPT: usize = 8;
-/// Frames a second of a drawn video, at most: what times finer than that are rounded to.
+/// Frames a second at most of a drawn video whose format has a constant rate: what times finer than that are rounded to.
 const FASTEST: f64 = 120.0;
+/// Endings of formats in which every frame has a time of its own.
+const TIMED: [&str; 5] = ["mp4", "m4v", "mov", "mkv", "webm"];
+/// Relative difference of two rates that are one.
+const SAME_RATE: f64 = 1e-3;
 
 /// What is known of a video before its frames are read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct About {
     /// Of the frames as they are shown, in pixels.
     pub(super) width: u32,
     pub(super) height: u32,
     /// Frames, estimated where the file does not say.
     pub(super) frames: Option<usize>,
-    /// Frames a second on a grid that holds every frame's time, as good as the file knows.
-    pub(super) rate: f64,
+    /// Whether the file says how many frames it has.
+    pub(super) counted: bool,
+    /// Seconds from the file's start to the end of its last frame, where the file says.
+    pub(super) end: Option<f64>,
+    /// Frames a second, as a number or a fraction of two.
+    pub(super) rate: String,
+    /// Whether that is the time between any two frames.
+    pub(super) constant: bool,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +57,8 @@ struct Stream {
     #[serde(default)]
     avg_frame_rate: String,
     nb_frames: Option<String>,
+    start_time: Option<String>,
+    duration: Option<String>,
     #[serde(default)]
     tags: Tags,
     #[serde(default)]
@@ -63,6 +77,7 @@ struct SideData {
 
 #[derive(Default, Deserialize)]
 struct Format {
+    start_time: Option<String>,
     duration: Option<String>,
 }
 
@@ -117,13 +132,29 @@ fn about(probed: &Probed) -> Result<About> {
     if (rotation / 90.0).round() as i64 % 2 != 0 {
         std::mem::swap(&mut width, &mut height);
     }
-    let average = ratio(&stream.avg_frame_rate).unwrap_or(30.0);
-    let rate =
-        ratio(&stream.r_frame_rate).filter(|rate| *rate >= average * 0.5).unwrap_or(average).min(FASTEST);
-    let counted = stream.nb_frames.as_ref().and_then(|text| text.parse().ok());
-    let seconds: Option<f64> = probed.format.duration.as_ref().and_then(|text| text.parse().ok());
-    let frames = counted.or(seconds.map(|seconds| (seconds * average).round() as usize));
-    Ok(About { width, height, frames: frames.filter(|frames| *frames > 0), rate })
+    let real = ratio(&stream.r_frame_rate);
+    let average = ratio(&stream.avg_frame_rate).or(real).unwrap_or(30.0);
+    let constant = real.is_some_and(|real| (real / average - 1.0).abs() < SAME_RATE);
+    let rate = match real.filter(|real| *real >= average) {
+        Some(real) if real <= FASTEST => stream.r_frame_rate.clone(),
+        Some(_) => FASTEST.to_string(),
+        None => average.min(FASTEST).to_string(),
+    };
+    let seconds = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<f64>().ok());
+    let (whole, own) = (seconds(&probed.format.duration), seconds(&stream.duration));
+    let starts = |text| seconds(text).unwrap_or(0.0);
+    let end = own.map(|own| own + starts(&stream.start_time) - starts(&probed.format.start_time)).or(whole);
+    let counted: Option<usize> = stream.nb_frames.as_ref().and_then(|text| text.parse().ok());
+    let frames = counted.or(whole.map(|seconds| (seconds * average).round() as usize));
+    Ok(About {
+        width,
+        height,
+        frames: frames.filter(|frames| *frames > 0),
+        counted: counted.is_some(),
+        end,
+        rate,
+        constant,
+    })
 }
 
 /// `30000/1001` as a number, where it is one.
@@ -239,11 +270,10 @@ fn time(line: &str) -> Option<f64> {
 pub(super) struct Writer {
     child: Child,
     frames: Option<ChildStdin>,
-    rate: f64,
-    /// Frames written, on the grid of times.
-    written: usize,
-    waiting: Option<(RgbImage, f64)>,
-    first: Option<f64>,
+    /// The last frame and its time.
+    last: Option<(RgbImage, f64)>,
+    /// Seconds between the last two.
+    gap: f64,
     name: String,
 }
 
@@ -253,60 +283,63 @@ impl Writer {
     /// # Errors
     /// Where there is no `ffmpeg`.
     pub(super) fn create(path: &Path, sound: &Path, about: &About) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let timed = ending.is_some_and(|ending| TIMED.contains(&ending.as_str()));
         let mut command = Command::new("ffmpeg");
         command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"]);
-        command.args(["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size"]);
-        command
-            .arg(format!("{}x{}", about.width, about.height))
-            .arg("-framerate")
-            .arg(about.rate.to_string());
-        command.args(["-i", "pipe:0", "-i"]).arg(file(sound)).args([
-            "-map",
-            "0:v:0",
-            "-map",
-            "1:a?",
-            "-shortest",
-        ]);
+        command.args(["-f", "matroska", "-i", "pipe:0", "-i"]).arg(file(sound));
+        command.args(["-map", "0:v:0", "-map", "1:a?"]);
+        if about.constant || !timed {
+            command.args(["-vsync", "cfr", "-r", &about.rate]);
+        } else {
+            let ticks = format!("1:{}", timed::TICKS);
+            command.args(["-vsync", "passthrough", "-enc_time_base", &ticks]);
+        }
+        // As long as the frames, also where the sound ends before them.
+        command.args(["-af", "apad", "-shortest"]);
         // Most encoders want even sides.
         command.args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]).arg(file(path));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = apart(&mut command).spawn().map_err(|error| missing("ffmpeg", error))?;
         let frames = Some(child.stdin.take().context("ffmpeg's standard input")?);
-        let name = path.display().to_string();
-        Ok(Self { child, frames, rate: about.rate, written: 0, waiting: None, first: None, name })
+        let gap = ratio(&about.rate).or(about.rate.parse().ok()).map_or(0.0, |rate| 1.0 / rate);
+        let mut writer = Self { child, frames, last: None, gap, name: path.display().to_string() };
+        writer.write(|to| timed::header(to, about.width, about.height))?;
+        Ok(writer)
     }
 
-    /// Adds a frame that is shown from `seconds` until the next one's time.
+    fn write(&mut self, what: impl FnOnce(&mut ChildStdin) -> std::io::Result<()>) -> Result<()> {
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        what(frames).map_err(|error| self.failed().unwrap_or_else(|| error.into()))
+    }
+
+    /// Adds a frame that is shown from `seconds` until the next one's time; the first one from the start.
     ///
     /// # Errors
     /// With ffmpeg's words where it fails.
     pub(super) fn add(&mut self, image: RgbImage, seconds: f64) -> Result<()> {
-        let first = *self.first.get_or_insert(seconds);
-        let until = ((seconds - first) * self.rate).round() as usize;
-        self.repeat(until)?;
-        self.waiting = Some((image, seconds));
-        Ok(())
-    }
-
-    /// Writes the waiting frame until the grid is filled up to `until`.
-    fn repeat(&mut self, until: usize) -> Result<()> {
-        let Some((image, _)) = self.waiting.take() else { return Ok(()) };
-        let Some(frames) = &mut self.frames else { return Ok(()) };
-        while self.written < until {
-            if let Err(error) = frames.write_all(image.as_raw()) {
-                return Err(self.failed().unwrap_or_else(|| error.into()));
-            }
-            self.written += 1;
+        match &self.last {
+            Some((_, before)) => self.gap = seconds - before,
+            None if seconds > 0.0 => self.write(|to| timed::frame(to, &image, 0.0))?,
+            None => {}
         }
+        self.write(|to| timed::frame(to, &image, seconds))?;
+        self.last = Some((image, seconds));
         Ok(())
     }
 
-    /// Ends the video.
+    /// Ends the video, the last frame shown until `end` where that is known.
     ///
     /// # Errors
     /// With ffmpeg's words where it fails.
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.repeat(self.written + 1)?;
+    pub(super) fn finish(mut self, end: Option<f64>) -> Result<()> {
+        if let (Some((image, seconds)), Some(end)) = (self.last.take(), end) {
+            // A frame is about as long as the one before: one that is longer is there again at its end.
+            let again = end - self.gap;
+            if again - seconds > 0.5 * self.gap {
+                self.write(|to| timed::frame(to, &image, again))?;
+            }
+        }
         self.frames = None;
         self.failed().map_or(Ok(()), Err)
     }
@@ -340,14 +373,16 @@ mod tests {
     #[test]
     fn a_phones_video_is_as_it_is_shown_and_its_times_are_read() {
         let probe = |text: &str| about(&serde_json::from_str(text).unwrap());
-        let turned = r#"{"streams": [{"width": 1920, "height": 1080, "r_frame_rate": "30/1", "avg_frame_rate": "30000/1001",
+        let turned = r#"{"streams": [{"width": 1920, "height": 1080, "r_frame_rate": "30/1", "avg_frame_rate": "29/1",
             "side_data_list": [{"side_data_type": "Display Matrix", "rotation": -90}]}], "format": {"duration": "2.002"}}"#;
         let found = probe(turned).unwrap();
-        assert_eq!((found.width, found.height, found.frames, found.rate), (1080, 1920, Some(60), 30.0));
+        assert_eq!((found.width, found.height, found.frames, found.constant), (1080, 1920, Some(58), false));
+        assert_eq!((found.rate.as_str(), found.end, found.counted), ("30/1", Some(2.002), false));
         let odd = r#"{"streams": [{"width": 64, "height": 48, "r_frame_rate": "90000/1", "avg_frame_rate": "25/1", "nb_frames": "7",
-            "tags": {"rotate": "180"}}]}"#;
+            "start_time": "0.5", "duration": "2", "tags": {"rotate": "180"}}], "format": {"start_time": "0.25", "duration": "9"}}"#;
         let found = probe(odd).unwrap();
-        assert_eq!((found.width, found.height, found.frames, found.rate), (64, 48, Some(7), FASTEST));
+        assert_eq!((found.width, found.height, found.frames, found.end), (64, 48, Some(7), Some(2.25)));
+        assert_eq!((found.rate.as_str(), found.constant, found.counted), ("120", false, true));
         assert!(probe(r#"{"streams": []}"#).unwrap_err().to_string().contains("no video"));
         let line =
             "[Parsed_showinfo_0 @ 0x55d] n:   1 pts:    512 pts_time:0.04    duration: 512 fmt:rgb24 sar:1/1";

@@ -2,9 +2,11 @@
 
 mod ffmpeg;
 mod summary;
+mod timed;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
@@ -83,16 +85,18 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
         args.smooth.then_some(SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta });
     let config = TrackConfig { smooth, ..TrackConfig::default() };
     let mut tracker = Tracker::new(config).context("--min-cutoff, --beta")?;
-    let mut reader = Reader::open(video, about)?;
+    let mut reader = Reader::open(video, about.clone())?;
     let stop = crate::stop_on_ctrl_c()?;
     let mut summary = Summary::default();
     let bar = progress::bar(about.frames.unwrap_or(0), "frames");
     let start = Instant::now();
-    std::thread::scope(|scope| -> Result<()> {
+    // When the last frame ends, set where every frame was read.
+    let end = OnceLock::new();
+    let (outcome, drawn) = std::thread::scope(|scope| -> Result<(Result<()>, Result<()>)> {
         let (decoded, frames) = sync_channel(AHEAD);
         scope.spawn(move || decode(&mut reader, &decoded));
         let (draw, to_draw) = sync_channel(AHEAD);
-        let drawing = writer.map(|writer| scope.spawn(move || draw_all(writer, &to_draw, scheme)));
+        let drawing = writer.map(|writer| scope.spawn(|| draw_all(writer, to_draw, scheme, &end)));
         let mut boxes = boxes(args);
         let outcome = (|| {
             for frame in frames {
@@ -107,23 +111,32 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
                     let faces = found.into_iter().map(|found| found.face).collect();
                     // Its error comes when it is joined.
                     if draw.send((image, seconds, faces)).is_err() {
-                        break;
+                        return Ok(());
                     }
                 }
                 bar.inc(1);
                 if stop.load(Ordering::SeqCst) {
-                    break;
+                    return Ok(());
                 }
+            }
+            // A file that was cut off has fewer frames than it says.
+            if !about.counted || about.frames.is_some_and(|frames| summary.frames() >= frames) {
+                end.get_or_init(|| about.end);
             }
             Ok(())
         })();
         drop(draw);
         let drawn = drawing.map_or(Ok(()), |thread| {
-            thread.join().map_err(|_| anyhow!("drawing panicked, a fault of the program"))?
+            thread.join().unwrap_or_else(|_| Err(anyhow!("drawing panicked, a fault of the program")))
         });
-        outcome.and(drawn)
+        Ok((outcome, drawn))
     })?;
     bar.finish_and_clear();
+    drawn?;
+    if summary.frames() == 0 {
+        outcome?;
+        bail!("{}: no frame can be read", video.display())
+    }
     if let (Some(unfinished), Some(path)) = (unfinished, &out) {
         unfinished.persist(path).with_context(|| path.display().to_string())?;
     }
@@ -132,6 +145,7 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
         true => output::write_text(Path::new("-"), &text)?,
         false => say!("{}", text.trim_end()),
     }
+    outcome.context("stopped by an error; what is written is of the frames until then")?;
     if stop.load(Ordering::SeqCst) {
         say!("stopped; what is written is of the frames until then");
         return Ok(ExitCode::from(crate::STOPPED));
@@ -170,13 +184,14 @@ fn decode(reader: &mut Reader, to: &SyncSender<Result<(RgbImage, f64)>>) {
 
 fn draw_all(
     mut writer: Writer,
-    frames: &Receiver<(RgbImage, f64, Vec<Face>)>,
+    frames: Receiver<(RgbImage, f64, Vec<Face>)>,
     scheme: &Scheme,
+    end: &OnceLock<Option<f64>>,
 ) -> Result<()> {
     for (image, seconds, faces) in frames {
         writer.add(overlay::draw_on(&image, &faces, scheme)?, seconds)?;
     }
-    writer.finish()
+    writer.finish(end.get().copied().flatten())
 }
 
 /// The boxes of the first frame, where they were given.
