@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{assert_contains, faces, golden, ok, refused};
+use common::{assert_contains, faces, golden, ok, refused, star};
 use star_data::Dataset;
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
