@@ -22,7 +22,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let (folder, scheme) = weights::open(&args.predictor.weights)?;
     let start = Instant::now();
     let mut shards = ShardBar { part: config.part, bar: None };
-    let confidence = weights::confidence(&args.weights, &scheme)?;
+    let confidence = weights::confidence(&args.predictor.weights, &scheme)?;
     let network = Network { folder: &folder, scheme: &scheme, confidence: confidence.as_ref() };
     let summary = bulk.run(&network, &mut shards)?;
     if let Some(bar) = shards.bar {
