@@ -53,7 +53,7 @@ pub(super) fn among(args: &PredictArgs) -> Result<Option<&PathBuf>> {
         )
     }
     ensure!(args.crops.is_none(), "--crops: of images alone, {} is a video", video.display());
-    ensure!(!args.predictor.turned, "--turned: of images alone, {} is a video", video.display());
+    ensure!(!args.predictor.turned, "--any-rotation: of images alone, {} is a video", video.display());
     Ok(Some(video))
 }
 

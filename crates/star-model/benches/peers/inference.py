@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Inference against ONNX Runtime: the full-size network, both in turn, the same threads on the same cores.
+"""Inference against ONNX Runtime or OpenVINO: one network, both in turn, the same threads on the same cores.
 
     cargo build --release -p star-cli
-    pip install onnxruntime numpy                        (and onnx, where --batch is not the model file's)
-    python3 crates/star-model/benches/peers/hourglass_onnxruntime.py --onnx hourglass_wflw_b1.onnx --threads 2
+    pip install onnxruntime openvino numpy               (and onnx, where --batch is not the model file's)
+    python3 crates/star-model/benches/peers/inference.py --onnx hourglass_wflw_b1.onnx --threads 2
+    python3 crates/star-model/benches/peers/inference.py --against openvino --precision bf16 --onnx MODEL.onnx --weights DIR
 
-ONNX is the reference's 98-point network as a graph; values of the weights do not matter. Ours has random ones of the
-same shape (`star bench --preset reference`). A pair is one process of ours and one of theirs, each warmed up before its timed
+ONNX is the reference's 98-point network as a graph, or what `star export` wrote of the weights; values of weights do not matter.
+Ours has random ones of the full-size shape (`star bench --preset reference`) unless --weights names others. A pair is one process of ours and one of theirs, each warmed up before its timed
 runs; the order changes from pair to pair. Printed are the ratio of the two medians over the pairs, the quartiles of the
 single ratios, and the peak memory of the two processes.
 """
@@ -22,32 +23,55 @@ import time
 
 
 def peer(args):
-    """Times ONNX Runtime in this process and prints what it measured."""
+    """Times the peer in this process and prints what it measured."""
     import numpy
-    import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = args.threads
-    options.inter_op_num_threads = 1
     start = time.perf_counter()
-    session = onnxruntime.InferenceSession(model_for_batch(args), options, providers=["CPUExecutionProvider"])
+    run, shape, version = (openvino_peer if args.against == "openvino" else onnxruntime_peer)(args)
     started = time.perf_counter() - start
-    entry = session.get_inputs()[0]
-    shape = [args.batch] + [int(side) for side in entry.shape[1:]]
     images = numpy.random.default_rng(0).uniform(-1, 1, shape).astype(numpy.float32)
     times = []
-    for run in range(2 + args.runs):
+    for n in range(2 + args.runs):
         start = time.perf_counter()
-        session.run(None, {entry.name: images})
-        if run >= 2:
+        run(images)
+        if n >= 2:
             times.append((time.perf_counter() - start) * 1e3)
     print(json.dumps({
         "median_ms": statistics.median(times),
         "min_ms": min(times),
         "start_ms": started * 1e3,
         "process_peak_mib": peak_memory(),
-        "version": onnxruntime.__version__,
+        "version": version,
     }))
+
+
+def onnxruntime_peer(args):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = args.threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model_for_batch(args), options, providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    shape = [args.batch] + [int(side) for side in entry.shape[1:]]
+    return lambda images: session.run(None, {entry.name: images}), shape, onnxruntime.__version__
+
+
+def openvino_peer(args):
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(model_for_batch(args))
+    shape = [args.batch] + [int(side.get_length()) for side in list(model.input(0).partial_shape)[1:]]
+    model.reshape(shape)
+    settings = {
+        "INFERENCE_NUM_THREADS": args.threads,
+        "INFERENCE_PRECISION_HINT": args.precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda images: request.infer({0: images}), shape, openvino.__version__.split("-")[0]
 
 
 def model_for_batch(args):
@@ -109,6 +133,10 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--runs", type=int, default=5, help="timed runs a process")
+    parser.add_argument("--against", choices=["onnxruntime", "openvino"], default="onnxruntime")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of ours, and of OpenVINO")
+    parser.add_argument("--ours", choices=["f32", "bf16", "int8"], help="of ours, where it is another")
+    parser.add_argument("--weights", help="our weights [default: the full-size shape with random ones]")
     parser.add_argument("--isa", help="instruction set of our kernels, such as avx2")
     parser.add_argument("--maps", action="store_true", help="ours returns every stage's maps too, not landmarks alone")
     parser.add_argument("--json", help="file for every pair's figures")
@@ -120,37 +148,41 @@ def main():
     cores = sorted(os.sched_getaffinity(0))[:args.threads]
     if len(cores) < args.threads:
         sys.exit(f"--threads {args.threads}: this process may use {len(cores)} cores only")
-    ours = [args.star, "bench", "--preset", "reference", "--json", "-"]
+    if args.against == "onnxruntime" and args.precision != "f32":
+        parser.error("--precision bf16: ONNX Runtime computes in f32")
+    name = args.against
+    ours = [args.star, "bench", "--json", "-", "--precision", args.ours or args.precision]
+    ours += ["--weights", args.weights] if args.weights else ["--preset", "reference"]
     ours += ["--threads", str(args.threads), "--batch-size", str(args.batch), "--runs", str(args.runs)]
     ours += ["--isa", args.isa] if args.isa else []
     ours += ["--maps"] if args.maps else []
-    theirs = [sys.executable, __file__, "--peer", "--onnx", args.onnx]
+    theirs = [sys.executable, __file__, "--peer", "--onnx", args.onnx, "--against", name, "--precision", args.precision]
     theirs += ["--threads", str(args.threads), "--batch", str(args.batch), "--runs", str(args.runs)]
     pairs = []
     for pair in range(args.pairs):
         commands = {"ours": ours, "theirs": theirs}
         order = ["ours", "theirs"] if pair % 2 == 0 else ["theirs", "ours"]
-        result = {name: measured(commands[name], cores) for name in order}
+        result = {side: measured(commands[side], cores) for side in order}
         result["ours"].pop("steps", None)
         pairs.append(result)
-        a, b = (result[name]["median_ms"] for name in ("ours", "theirs"))
-        print(f"pair {pair + 1:2}: ours {a:8.1f} ms, onnxruntime {b:8.1f} ms, ratio {a / b:.3f}", flush=True)
+        a, b = (result[side]["median_ms"] for side in ("ours", "theirs"))
+        print(f"pair {pair + 1:2}: ours {a:8.1f} ms, {name} {b:8.1f} ms, ratio {a / b:.3f}", flush=True)
 
-    def column(name, field):
-        return [pair[name][field] for pair in pairs]
+    def column(side, field):
+        return [pair[side][field] for pair in pairs]
 
     ratios = sorted(a / b for a, b in zip(column("ours", "median_ms"), column("theirs", "median_ms")))
     a, b = (statistics.median(column(name, "median_ms")) for name in ("ours", "theirs"))
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     peaks = [max(column(name, "process_peak_mib")) for name in ("ours", "theirs")]
     first = pairs[0]
-    print(f"\nstar {first['ours']['isa']} against onnxruntime {first['theirs']['version']}: "
+    print(f"\nstar {first['ours']['isa']} {args.ours or args.precision} against {name} {first['theirs']['version']} {args.precision}: "
           f"batch {args.batch}, {args.threads} threads on cores {cores}, {args.pairs} pairs of {args.runs} runs")
-    print(f"time:   ours {a:.1f} ms, onnxruntime {b:.1f} ms; ratio of medians {a / b:.3f}, "
+    print(f"time:   ours {a:.1f} ms, {name} {b:.1f} ms; ratio of medians {a / b:.3f}, "
           f"of pairs {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
-    print(f"memory: ours {peaks[0]:.0f} MiB, onnxruntime {peaks[1]:.0f} MiB at most; ratio {peaks[0] / peaks[1]:.2f}")
+    print(f"memory: ours {peaks[0]:.0f} MiB, {name} {peaks[1]:.0f} MiB at most; ratio {peaks[0] / peaks[1]:.2f}")
     starts = [statistics.median(column(name, "start_ms")) for name in ("ours", "theirs")]
-    print(f"start:  ours {starts[0]:.0f} ms (random weights drawn), onnxruntime {starts[1]:.0f} ms")
+    print(f"start:  ours {starts[0]:.0f} ms, {name} {starts[1]:.0f} ms")
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(pairs, indent=1) + "\n")
 
