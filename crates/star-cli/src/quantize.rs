@@ -24,16 +24,12 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     let found =
         evaluate::quantize(&folder, &scheme, &dataset, &name, &mut |now| bar.set_message(now.to_string()))?;
     bar.finish_and_clear();
-    let told = match found.nme_fractions {
-        Some([before, after]) => format!(
-            "{} convolutions of bytes; NME {:.3} % before, {:.3} % after, on {name}; landmarks move by {:.3} % of the normalizer",
-            found.ranges.len(),
-            100.0 * before,
-            100.0 * after,
-            100.0 * found.shift_fraction
-        ),
-        None => String::new(),
-    };
+    let [before, after] = found.nme_fractions.map(|nme| 100.0 * nme);
+    let told = format!(
+        "{} convolutions of bytes; NME {before:.3} % before, {after:.3} % after, on {name}; landmarks move by {:.3} % of the normalizer",
+        found.ranges.len(),
+        100.0 * found.shift_fraction
+    );
     folder.config.quantization = Some(found);
     keep_scheme(&mut folder, &scheme)?;
     folder.save(&args.out).with_context(|| format!("writing {}", args.out.display()))?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::chromium::chromium;
+use common::chromium::{QUIET, chromium};
 use common::{golden, ok};
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
@@ -55,20 +55,8 @@ impl Browser {
         let profile = tempfile::tempdir_in(dir).unwrap();
         let log = profile.path().join("log");
         let mut child = Command::new(&self.program)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--hide-scrollbars",
-            ])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args([
-                "--disable-dev-shm-usage",
-                "--enable-logging=stderr",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-            ])
+            .args(QUIET)
+            .args(["--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND"])
             .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
             .arg(format!("--window-size={width},{height}"))
             .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)))

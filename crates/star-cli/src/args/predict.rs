@@ -63,7 +63,7 @@ pub struct PredictorArgs {
     /// Weights to run.
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// What the network's 1x1 convolutions are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16; the
+    /// What the network's products are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16; the
     /// landmarks of the built-in weights then move by about a hundredth of a pixel
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     pub precision: PrecisionName,

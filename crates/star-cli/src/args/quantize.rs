@@ -9,8 +9,7 @@ use super::{SourceArgs, WeightsArgs};
 /// Arguments of `star quantize`.
 #[derive(Debug, Args)]
 pub struct QuantizeArgs {
-    /// Annotated images, some hundred of the kind that the weights will be used on. Those that have no labels get them from the network
-    /// itself: star predict --csv
+    /// Annotated images, some hundred of the kind that the weights will be used on.
     #[command(flatten)]
     pub source: SourceArgs,
     /// Weights to quantise.

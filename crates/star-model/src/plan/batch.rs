@@ -109,34 +109,19 @@ impl CompiledModel {
 
     /// The time of each step on one image.
     pub(super) fn run_timed(&self, pixels: &[f32]) -> Vec<Duration> {
-        let starts = Mutex::new(Vec::with_capacity(self.program.steps.len() + 1));
-        self.each_image(pixels, 1, |_, pixels, arena| {
-            let mut starts = starts.lock().unwrap_or_else(PoisonError::into_inner);
-            self.program.run(
-                self.kernels,
-                arena,
-                pixels,
-                &mut |_, _, _| {},
-                Some(&mut |_, _| starts.push(Instant::now())),
-            );
-            starts.push(Instant::now());
-        });
-        let starts = starts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut starts = Vec::with_capacity(self.program.steps.len() + 1);
+        self.watch(pixels, &mut |_, _| starts.push(Instant::now()));
+        starts.push(Instant::now());
         starts.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect()
     }
 
-    /// Calls `before` with each step and what it reads, for each image, one after the other.
-    pub(super) fn watch(&self, pixels: &[f32], b: usize, before: &mut (dyn FnMut(&Step, &[Buffer]) + Send)) {
+    /// Runs one image, and calls `before` with each step and what it reads.
+    pub(super) fn watch(&self, pixels: &[f32], before: &mut (dyn FnMut(&Step, &[Buffer]) + Send)) {
         let before = Mutex::new(before);
-        self.each_image(pixels, b, |_, pixels, arena| {
+        self.each_image(pixels, 1, |_, pixels, arena| {
             let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
-            self.program.run(
-                self.kernels,
-                arena,
-                pixels,
-                &mut |_, _, _| {},
-                Some(&mut |step, slots| before(step, slots)),
-            );
+            let mut before = |step: &Step, slots: &[Buffer]| before(step, slots);
+            self.program.run(self.kernels, arena, pixels, &mut |_, _, _| {}, Some(&mut before));
         });
     }
 

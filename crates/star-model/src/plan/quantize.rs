@@ -26,7 +26,7 @@ pub struct Quantization {
     /// What it was measured on.
     pub fitted_on: String,
     /// Mean distance from the landmarks' labels before and after, as a fraction of the normalizer.
-    pub nme_fractions: Option<[f64; 2]>,
+    pub nme_fractions: [f64; 2],
     /// Mean distance of the landmarks from those in `f32`, as a fraction of the normalizer.
     pub shift_fraction: f64,
 }
@@ -77,9 +77,11 @@ impl CompiledModel {
     /// As [`CompiledModel::moments`].
     pub fn sample(&self, images: &Tensor, samples: &mut QuantizationSamples) -> Result<()> {
         self.with_images(images, |pixels, b| {
-            samples.images += b;
-            let number = samples.images;
-            self.watch(pixels, b, &mut |step, slots| samples.step(step, slots, number));
+            for image in pixels.chunks_exact((pixels.len() / b.max(1)).max(1)) {
+                samples.images += 1;
+                let number = samples.images;
+                self.watch(image, &mut |step, slots| samples.step(step, slots, number));
+            }
             Ok(())
         })
     }

@@ -50,14 +50,14 @@ pub fn quantize(
     let ranges = sampled(folder, dataset)?.ranges();
     ensure!(!ranges.is_empty(), "scheme `{}`: the network has no 1x1 convolution to quantise", scheme.name);
     let mut found =
-        Quantization { ranges, fitted_on: fitted_on.into(), nme_fractions: None, shift_fraction: 0.0 };
+        Quantization { ranges, fitted_on: fitted_on.into(), nme_fractions: [before; 2], shift_fraction: 0.0 };
     let mut worst: Option<Vec<String>> = None;
     let mut out = 1;
     loop {
         each(&format!("landmarks with {} convolutions of bytes", found.ranges.len()));
         let scored = score(&with(Precision::Int8, Some(&found))?, dataset)?;
         let after = measure.nme(&scored)?;
-        found.nme_fractions = Some([before, after]);
+        found.nme_fractions = [before, after];
         found.shift_fraction = measure.shift(&plain, &scored)?;
         if after <= before * (1.0 + MOST_LOSS) || found.ranges.is_empty() {
             return Ok(found);

@@ -124,40 +124,19 @@ fn convolutions_agree_with_candles() {
             assert_close(&name, &out, &one, SUMS);
             if (kernel, stride) == (3, 1) {
                 let flat: Vec<f32> = weights.flatten_all().unwrap().to_vec1().unwrap();
-                let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes(), false);
-                let mut out = vec![f32::NAN; expected.len()];
-                let residual = Residual::None;
-                Winograd {
-                    input,
-                    height,
-                    width,
-                    channels,
-                    panels: &panels,
-                    residual,
-                    activation,
-                    bf16: false,
-                }
-                .run(machine, &mut out);
+                let run = |bf16: bool, residual: Residual, machine: &mut Machine| {
+                    let panels = &Panels::winograd(&flat, &bias, inputs, from, kernels.lanes(), bf16);
+                    let mut out = vec![f32::NAN; expected.len()];
+                    Winograd { input, height, width, channels, panels, residual, activation, bf16 }
+                        .run(machine, &mut out);
+                    out
+                };
+                let out = run(false, Residual::None, machine);
                 assert_close(&format!("{name} by Winograd"), &out, &expected, WINOGRAD);
                 let ones = channels_last(&y.ones_like().unwrap(), to);
-                let residual = Residual::Other(&ones);
-                Winograd {
-                    input,
-                    height,
-                    width,
-                    channels,
-                    panels: &panels,
-                    residual,
-                    activation,
-                    bf16: false,
-                }
-                .run(machine, &mut out);
+                let out = run(false, Residual::Other(&ones), machine);
                 assert_close(&format!("{name} by Winograd"), &out, &one, WINOGRAD);
-                let panels = Panels::winograd(&flat, &bias, inputs, from, kernels.lanes(), true);
-                let mut out = vec![f32::NAN; expected.len()];
-                let (panels, residual, bf16) = (&panels, Residual::None, true);
-                Winograd { input, height, width, channels, panels, residual, activation, bf16 }
-                    .run(machine, &mut out);
+                let out = run(true, Residual::None, machine);
                 let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
                 let off = squares(&mut out.iter().zip(&expected).map(|(a, b)| a - b));
                 let share = (off / squares(&mut expected.iter().copied()).max(1e-3)).sqrt();
