@@ -26,7 +26,7 @@ const SURER: f32 = 6.0;
 
 /// [`ConfidenceModel::evidence`] of the landmarks below which what the detector found is no face. It lets the detector look for less sure
 /// ones ([`FrontalDetector::MIN_SCORE`]): of 377 faces in portraits and photographs 366 are found, where detections of at least 0.1 alone
-/// were 358; 2 are none and 1 is found twice. Chosen on these faces.
+/// were 358; 1 is none and 1 is found twice. Chosen on these faces.
 const NO_FACE: f64 = 0.18;
 
 /// Degrees of the eyes' slope in a crop beyond which it is turned upright, and how often. On 212 faces whose box is known, turned by 45 degrees,
