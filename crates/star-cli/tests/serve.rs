@@ -125,7 +125,7 @@ fn answers_are_those_of_predict_and_of_the_document() {
     // Nothing is that sure of a face.
     assert_eq!(server.post("?min_score=0.99999", "image/png", &file).json()["faces"], json!([]));
 
-    // On its side there is no face unless it is looked for.
+    // On its side it is found as surely only where it is looked for.
     let mut turned = std::io::Cursor::new(Vec::new());
     let image = image::load_from_memory(&file).unwrap().rotate90();
     image.write_to(&mut turned, image::ImageFormat::Png).unwrap();

@@ -32,8 +32,8 @@ pub use init::Parameters;
 pub use input::{ChannelOrder, InputSpec, MAP_STRIDE};
 pub use model::{AuxMaps, LandmarkModel, Stage};
 pub use networks::{
-    HrNet, HrNetConfig, LightPyramid, LightPyramidConfig, SlimHourglassConfig, StackedHourglass,
-    StackedHourglassConfig,
+    FaceMaps, HrNet, HrNetConfig, LightPyramid, LightPyramidConfig, SlimHourglassConfig, StackedHourglass,
+    StackedHourglassConfig, YuNet,
 };
 pub use plan::{
     CompileOptions, CompiledModel, Isa, Moments, Precision, Quantization, QuantizationSamples, StepTime,

@@ -11,7 +11,7 @@ use star_loss::moments;
 /// A face in an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Face {
-    /// The landmark-tight box that the crop was made from, pixels of the image.
+    /// The landmark-tight box, pixels of the image: the one given, the detector's, or that of the landmarks of a face that was not upright.
     pub face_box: FaceBox,
     /// The detector's probability, 0 to 1, that this is a face; `None` where the box was given.
     pub score: Option<f32>,

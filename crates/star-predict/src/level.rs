@@ -6,6 +6,14 @@ use star_data::{FaceBox, Result, Scheme};
 
 use crate::align;
 
+/// The crop turned about its middle by a quarter either way and by a half.
+pub(crate) fn quarters(crop: &Crop, transform: &Affine) -> [Affine; 3] {
+    let middle = (crop.size as f64 - 1.0) / 2.0;
+    [1.0, -1.0, 2.0].map(|quarters| {
+        transform.then(Affine::similarity(1.0, quarters * std::f64::consts::FRAC_PI_2, [middle; 2]))
+    })
+}
+
 /// The crop turned and placed anew by landmarks that were found in it, where the eyes slope by more than `tilt` degrees; `None` where
 /// they do not, or the scheme names no eyes. `transform` leads from the image to the crop that `points`, in the image, were found in.
 ///
@@ -38,6 +46,15 @@ pub(crate) fn levelled(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crop_is_turned_about_its_middle() {
+        let crop = Crop { size: 65, target_face_scale: 0.8 };
+        let turned = quarters(&crop, &Affine::IDENTITY).map(|turned| turned.apply([64.0, 32.0]));
+        for (at, wanted) in turned.into_iter().zip([[32.0, 64.0], [32.0, 0.0], [0.0, 32.0]]) {
+            assert!((at[0] - wanted[0]).hypot(at[1] - wanted[1]) < 1e-3, "{at:?} {wanted:?}");
+        }
+    }
 
     #[test]
     fn a_tilted_face_is_level_in_its_new_crop_and_fills_as_much_of_it() {

@@ -14,20 +14,27 @@ use star_model::checkpoint::Folder;
 use star_model::{CompileOptions, CompiledModel, InputSpec, LandmarkModel};
 
 use crate::confidence::ConfidenceModel;
-use crate::detector::{Detection, Detector, FrontalDetector};
+use crate::detector::{Detection, Detector, FaceDetector};
 use crate::landmarks::{self, Decoded, Face, Landmarks};
 use crate::level;
 use crate::pose::PoseEstimator;
-use crate::turn::{Turn, Turned};
+use crate::turn::Turn;
 use crate::{tensors, weights};
 
-/// How many times the odds of what was found upright a turned face must have to be taken instead: that may be several faces.
+/// How many times the odds of what was found upright a turned face must have to be taken instead, and how much more evidence where the
+/// landmarks' confidence is known: what was found upright may be several faces.
 const SURER: f32 = 6.0;
+const MORE_EVIDENCE: f32 = 0.1;
 
-/// [`ConfidenceModel::evidence`] of the landmarks below which what the detector found is no face. It lets the detector look for less sure
-/// ones ([`FrontalDetector::MIN_SCORE`]): of 377 faces in portraits and photographs 366 are found, where detections of at least 0.1 alone
-/// were 358; 1 is none and 1 is found twice. Chosen on these faces.
+/// [`ConfidenceModel::evidence`] of landmarks from which on an image is not turned to look for others, and below which a face's crop is
+/// turned by quarters: faces that stand upright have at least 0.85.
+const SURE: f32 = 0.85;
+const UNSURE: f64 = 0.7;
+
+/// [`ConfidenceModel::evidence`] of the landmarks below which what the detector found is no face, and how much more it takes where the detector
+/// is not sure at all. Heads turned by 60 degrees have as little as 0.2, but the detector is sure of them.
 const NO_FACE: f64 = 0.18;
+const DOUBT: f64 = 0.4;
 
 /// Degrees of the eyes' slope in a crop beyond which it is turned upright, and how often. On 212 faces whose box is known, turned by 45 degrees,
 /// the mean NME falls from 2.8 to 2.3 %, by 60 from 3.8 to 2.2 (`cargo xtask default-model detection`); turning at 8 degrees gave no more.
@@ -150,18 +157,19 @@ impl Predictor {
         self
     }
 
-    /// Looks for faces in an image turned by every eighth of a full turn where it has none upright that the detector is sure of
-    /// ([`Detector::sure_score`]): phones held sideways, heads on one side. The turn with the surest face is taken. Such an image takes the
-    /// detector twelve times as long, 0.45 s instead of 0.04 s for 640 x 480 pixels on one core.
+    /// Looks for faces in an image turned by every eighth of a full turn where what is found upright is not sure: by its landmarks' confidence,
+    /// or by the detector ([`Detector::sure_score`]) where that is not known. The turn with the surest face is taken. Such an image takes some
+    /// seven times as long, 0.3 s instead of 0.04 s for 640 x 480 pixels without a face on one core.
     #[must_use]
     pub fn with_turned(mut self, turned: bool) -> Self {
         self.turned = turned;
         self
     }
 
-    /// Whether a face whose eyes are found to slope by more than 15 degrees is predicted in again in a crop turned by that much, and the
-    /// surer look taken; on unless it is switched off here. Networks are trained on faces that are nearly upright. It takes a scheme that names
-    /// the eyes ([`Predictor::with_scheme`]) and weights that say how sure they are ([`Predictor::with_confidence`]).
+    /// Whether a face that the network is not sure of is predicted in again in its crop turned by quarters, and one whose eyes are found to
+    /// slope by more than 15 degrees in a crop turned by that much, and the surer look taken; on unless it is switched off here. Networks are
+    /// trained on faces that are nearly upright. It takes a scheme that names the eyes ([`Predictor::with_scheme`]) and weights that say how
+    /// sure they are ([`Predictor::with_confidence`]).
     #[must_use]
     pub fn with_upright(mut self, upright: bool) -> Self {
         self.upright = upright;
@@ -243,29 +251,49 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::predict`].
     pub fn predict_by(&self, detector: &dyn Detector, turned: bool, image: &RgbImage) -> Result<Vec<Face>> {
-        let upright = detector.detect(image)?;
-        let most = surest(&upright);
-        if !turned || most.is_some_and(|score| score >= detector.sure_score()) {
-            return self.detected(image, &Affine::IDENTITY, &upright);
+        let found = detector.detect(image)?;
+        let mut best = self.detected(image, &Affine::IDENTITY, &found)?;
+        let upright = self.surest(&best);
+        if !turned || upright.is_some_and(|sure| sure >= self.sure(detector)) {
+            return Ok(best);
         }
-        let mut least = most.map_or(f32::NEG_INFINITY, |score| SURER * odds(score));
-        let mut better: Option<(Turned, Vec<Detection>)> = None;
+        let mut most = upright.map(|sure| self.surer(sure));
         for turn in Turn::ALL {
             let turned = turn.of(image)?;
             let found = detector.detect(&turned.image)?;
-            if let Some(odds) = surest(&found).map(odds).filter(|odds| *odds > least) {
-                least = odds;
-                better = Some((turned, found));
+            let mut faces = self.detected(image, &turned.map, &found)?;
+            let sure = self.surest(&faces);
+            if sure > most {
+                for face in &mut faces {
+                    face.face_box = turned.back(&face.face_box)?;
+                }
+                (best, most) = (faces, sure);
             }
         }
-        let Some((turned, found)) = better else {
-            return self.detected(image, &Affine::IDENTITY, &upright);
+        Ok(best)
+    }
+
+    /// How sure the surest of some faces is: by its landmarks where their confidence is known, otherwise by the detector.
+    fn surest(&self, faces: &[Face]) -> Option<f32> {
+        let sure = |face: &Face| match &self.confidence {
+            Some(model) => Some(model.evidence(&face.landmarks.confidence) as f32),
+            None => face.score,
         };
-        let mut faces = self.detected(image, &turned.map, &found)?;
-        for face in &mut faces {
-            face.face_box = turned.back(&face.face_box)?;
+        faces.iter().filter_map(sure).max_by(f32::total_cmp)
+    }
+
+    /// What the surest face of an image must have so that the image is not turned.
+    fn sure(&self, detector: &dyn Detector) -> f32 {
+        if self.confidence.is_some() { SURE } else { detector.sure_score() }
+    }
+
+    /// What a turned face must have to be taken instead of one that is so sure.
+    fn surer(&self, sure: f32) -> f32 {
+        if self.confidence.is_some() {
+            return sure + MORE_EVIDENCE;
         }
-        Ok(faces)
+        let odds = SURER * sure / (1.0 - sure).max(f32::MIN_POSITIVE);
+        odds / (1.0 + odds)
     }
 
     /// What the detector finds in an image, upright faces alone.
@@ -280,11 +308,20 @@ impl Predictor {
     fn detected(&self, image: &RgbImage, map: &Affine, found: &[Detection]) -> Result<Vec<Face>> {
         let boxes: Vec<FaceBox> = found.iter().map(|found| found.face_box).collect();
         let mut faces = self.predict_under(image, map, &boxes)?;
-        for (face, found) in faces.iter_mut().zip(found) {
+        for ((face, placed_anew), found) in faces.iter_mut().zip(found) {
             face.score = Some(found.score);
+            // A detector's box about a face that is not upright is a rough one.
+            if *placed_anew {
+                let points: Vec<[f32; 2]> = face.landmarks.points.iter().map(|p| map.apply(*p)).collect();
+                face.face_box = FaceBox::around(&points)?;
+            }
         }
+        let mut faces: Vec<Face> = faces.into_iter().map(|(face, _)| face).collect();
         if let Some(model) = &self.confidence {
-            faces.retain(|face| model.evidence(&face.landmarks.confidence) >= NO_FACE);
+            let least = |score: f32| NO_FACE + DOUBT * f64::from(1.0 - score);
+            faces.retain(|face| {
+                model.evidence(&face.landmarks.confidence) >= least(face.score.unwrap_or(1.0))
+            });
         }
         Ok(faces)
     }
@@ -302,23 +339,24 @@ impl Predictor {
                 "box {x},{y},{w},{h}: expected one that shows part of the image, which is {width} x {height} pixels"
             )
         }
-        self.predict_under(image, &Affine::IDENTITY, boxes)
+        Ok(self.predict_under(image, &Affine::IDENTITY, boxes)?.into_iter().map(|(face, _)| face).collect())
     }
 
-    /// Landmarks, in the image, of faces whose boxes are those of the image under `map`; one warp leads from it to the crop.
-    fn predict_under(&self, image: &RgbImage, map: &Affine, boxes: &[FaceBox]) -> Result<Vec<Face>> {
+    /// Landmarks, in the image, of faces whose boxes are those of the image under `map`, and whether they were found in another crop than
+    /// the box's; one warp leads from the image to the crop.
+    fn predict_under(&self, image: &RgbImage, map: &Affine, boxes: &[FaceBox]) -> Result<Vec<(Face, bool)>> {
         let crop = tensors::crop(self.input());
         let mut faces = Vec::with_capacity(boxes.len());
         for chunk in boxes.chunks(self.batch_size) {
             let transforms: Vec<Affine> =
                 chunk.iter().map(|face| Ok(map.then(crop.transform(face)?))).collect::<Result<_>>()?;
             let mut found = self.predict_through(image, &transforms)?;
-            self.level(image, &crop, transforms, &mut found)?;
-            faces.extend(chunk.iter().zip(found).map(|(face_box, decoded)| Face {
-                face_box: *face_box,
-                score: None,
-                pose: self.pose.as_ref().and_then(|p| p.estimate(&decoded.points, &decoded.covariances)),
-                landmarks: decoded.into(),
+            let mut crops = transforms.clone();
+            self.level(image, &crop, &mut crops, &mut found)?;
+            let placed_anew = crops.iter().zip(&transforms).map(|(after, before)| after != before);
+            faces.extend(chunk.iter().zip(found).zip(placed_anew).map(|((face_box, decoded), anew)| {
+                let pose = self.pose.as_ref().and_then(|p| p.estimate(&decoded.points, &decoded.covariances));
+                (Face { face_box: *face_box, score: None, pose, landmarks: decoded.into() }, anew)
             }));
         }
         Ok(faces)
@@ -333,34 +371,56 @@ impl Predictor {
         self.predict_crops(&pixels, transforms)
     }
 
-    /// Looks again at the faces that were found tilted, in crops turned upright; keeps what is found there unless it is less sure.
+    /// Looks again at faces that the network is not sure of, in crops turned by quarters, and at those that were found tilted, in crops
+    /// turned upright; keeps what is found there where it is surer.
     fn level(
         &self,
         image: &RgbImage,
         crop: &Crop,
-        mut transforms: Vec<Affine>,
+        transforms: &mut [Affine],
         found: &mut [Decoded],
     ) -> Result<()> {
         let (true, Some(scheme), Some(model)) = (self.upright, &self.scheme, &self.confidence) else {
             return Ok(());
         };
-        for _ in 0..ROUNDS {
-            let (mut tilted, mut again) = (Vec::new(), Vec::new());
+        let sure = |face: &Decoded| model.evidence(&face.confidence);
+        let unsure = (0..found.len()).filter(|&i| sure(&found[i]) < UNSURE);
+        let turned: Vec<(usize, Affine)> =
+            unsure.flat_map(|i| level::quarters(crop, &transforms[i]).map(|turned| (i, turned))).collect();
+        let before = transforms.to_vec();
+        self.look_again(image, turned, transforms, found, |face, before| {
+            sure(face) >= UNSURE && sure(face) > sure(before)
+        })?;
+        for round in 0..ROUNDS {
+            let mut tilted = Vec::new();
             for (i, (transform, face)) in transforms.iter().zip(found.iter()).enumerate() {
-                if let Some(level) = level::levelled(crop, scheme, transform, &face.points, TILT)? {
-                    tilted.push(i);
-                    again.push(level);
-                }
+                // A box about a face on its side is a rough one: its crop is placed anew whatever the eyes' slope.
+                let tilt = if round == 0 && *transform != before[i] { 0.0 } else { TILT };
+                let level = level::levelled(crop, scheme, transform, &face.points, tilt)?;
+                tilted.extend(level.map(|level| (i, level)));
             }
             if tilted.is_empty() {
                 return Ok(());
             }
-            let better = self.predict_through(image, &again)?;
-            for ((i, transform), face) in tilted.into_iter().zip(again).zip(better) {
-                let sure = |face: &Decoded| model.evidence(&face.confidence);
-                transforms[i] = transform;
-                if sure(&face) >= sure(&found[i]) {
-                    found[i] = face;
+            self.look_again(image, tilted, transforms, found, |face, before| sure(face) >= sure(before))?;
+        }
+        Ok(())
+    }
+
+    /// Predicts faces anew through other transforms, and keeps those that are `better`.
+    fn look_again(
+        &self,
+        image: &RgbImage,
+        again: Vec<(usize, Affine)>,
+        transforms: &mut [Affine],
+        found: &mut [Decoded],
+        better: impl Fn(&Decoded, &Decoded) -> bool,
+    ) -> Result<()> {
+        for chunk in again.chunks(self.batch_size) {
+            let through: Vec<Affine> = chunk.iter().map(|(_, transform)| *transform).collect();
+            for ((i, transform), face) in chunk.iter().zip(self.predict_through(image, &through)?) {
+                if better(&face, &found[*i]) {
+                    (transforms[*i], found[*i]) = (*transform, face);
                 }
             }
         }
@@ -402,19 +462,10 @@ impl Predictor {
         if let Some(detector) = self.detector.get() {
             return Ok(&**detector);
         }
-        let embedded = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
+        let embedded = FaceDetector::new(FaceDetector::MIN_SCORE)?;
         // Two threads may both have read it; one of the two is kept.
         Ok(&**self.detector.get_or_init(|| Box::new(embedded)))
     }
-}
-
-fn odds(score: f32) -> f32 {
-    score / (1.0 - score).max(f32::MIN_POSITIVE)
-}
-
-/// The largest score of some detections.
-fn surest(found: &[Detection]) -> Option<f32> {
-    found.iter().map(|found| found.score).max_by(f32::total_cmp)
 }
 
 /// A face with the keypoints that `map` makes of its own.

@@ -110,12 +110,13 @@ fn a_portrait_on_its_side_or_head_gives_the_landmarks_of_the_upright_one() {
     let upright = predictor.predict(&image).unwrap().remove(0).landmarks.points;
     let height = image.height() as f32;
     let turned = image::imageops::rotate90(&image);
-    let found = predictor.predict(&turned).unwrap().remove(0).landmarks.points;
-    for ([x, y], [u, v]) in upright.iter().zip(&found) {
-        let [x, y] = [height - 1.0 - y, *x];
-        assert!((x - u).hypot(y - v) < 1.0, "{x},{y} {u},{v}");
+    // The detector finds it as it is, and its crop is turned.
+    for predictor in [predictor, Predictor::builtin().unwrap()] {
+        let found = predictor.predict(&turned).unwrap().remove(0).landmarks.points;
+        let off = upright.iter().zip(&found).map(|([x, y], [u, v])| (height - 1.0 - y - u).hypot(x - v));
+        let mean = off.sum::<f32>() / 68.0;
+        assert!(mean < 1.0, "{mean} pixels, of 60 between the eyes");
     }
-    assert!(Predictor::builtin().unwrap().predict(&turned).unwrap().is_empty(), "not unless it is asked for");
 }
 
 #[test]

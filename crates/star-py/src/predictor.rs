@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use star_data::FaceBox;
 use star_model::CompileOptions;
-use star_predict::detector::FrontalDetector;
+use star_predict::detector::FaceDetector;
 use star_predict::{records, weights};
 
 use crate::face::Face;
@@ -22,7 +22,7 @@ pub(crate) struct Predictor(pub(crate) star_predict::Predictor);
 #[pymethods]
 impl Predictor {
     #[new]
-    #[pyo3(signature = (weights = PathBuf::from(weights::BUILTIN), *, min_score = FrontalDetector::MIN_SCORE, any_rotation = false, threads = None))]
+    #[pyo3(signature = (weights = PathBuf::from(weights::BUILTIN), *, min_score = FaceDetector::MIN_SCORE, any_rotation = false, threads = None))]
     fn new(
         py: Python<'_>,
         weights: PathBuf,
@@ -38,7 +38,7 @@ impl Predictor {
                 .with_scheme(scheme)
                 .with_confidence(confidence)
                 .with_turned(any_rotation)
-                .with_detector(FrontalDetector::new(min_score)?))
+                .with_detector(FaceDetector::new(min_score)?))
         };
         py.detach(open).map(Self).map_err(|error| value_error(&error))
     }

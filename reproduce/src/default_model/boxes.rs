@@ -1,9 +1,9 @@
-//! From the detector's squares to the landmark-tight boxes that networks are trained on.
+//! From the detector's boxes to the landmark-tight boxes that networks are trained on.
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use star_data::{Dataset, FaceBox};
-use star_predict::detector::{FrontalDetector, overlap};
+use star_predict::detector::{Candidate, FaceDetector, overlap};
 
 use super::sets::{self, Folders};
 
@@ -17,12 +17,12 @@ pub(super) struct Args {
     folders: Folders,
 }
 
-/// The landmark-tight square against the detector's, in sides of the detector's.
+/// The landmark-tight square against the detector's box, in geometric means of that box's sides.
 struct Fit {
     side: f32,
     right: f32,
     down: f32,
-    /// Overlap of the tight square with what `FrontalDetector::landmark_box` makes of the detector's.
+    /// Overlap of the tight square with what `FaceDetector::landmark_box` makes of the detector's.
     overlap: f32,
 }
 
@@ -31,8 +31,8 @@ struct Fit {
 /// # Errors
 /// Names what cannot be read.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let detector = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
-    println!("median (quartiles), in sides of the detector's square; overlap after the map that is built in");
+    let detector = FaceDetector::new(FaceDetector::MIN_SCORE)?;
+    println!("median (quartiles), in sizes of the detector's box; overlap after the map that is built in");
     for set in std::iter::once(sets::training(&args.folders.data)?).chain(args.folders.all()?) {
         let fits: Vec<Option<Fit>> = (0..set.dataset.len())
             .into_par_iter()
@@ -57,15 +57,16 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 /// The detection that is of the face of sample `index`; `None` where there is none.
-fn fit(detector: &FrontalDetector, dataset: &dyn Dataset, index: usize) -> Result<Option<Fit>> {
+fn fit(detector: &FaceDetector, dataset: &dyn Dataset, index: usize) -> Result<Option<Fit>> {
     let sample = dataset.get(index)?;
     let tight = square(&sample.face);
-    let squares = detector.squares(&sample.image).into_iter().map(|(square, _)| square);
-    let best = squares.max_by(|a, b| overlap(a, &tight).total_cmp(&overlap(b, &tight)));
-    Ok(best.filter(|found| overlap(found, &tight) > SAME_FACE).map(|found| {
-        let [right, down] = [0, 1].map(|axis| (tight.centre()[axis] - found.centre()[axis]) / found.side());
-        let mapped = FrontalDetector::landmark_box(&found);
-        Fit { side: tight.side() / found.side(), right, down, overlap: overlap(&mapped, &tight) }
+    let shared = |found: &Candidate| overlap(&found.face_box, &tight);
+    let best = detector.candidates(&sample.image)?.into_iter().max_by(|a, b| shared(a).total_cmp(&shared(b)));
+    Ok(best.filter(|found| shared(found) > SAME_FACE).map(|found| {
+        let (centre, size) = (found.face_box.centre(), found.size());
+        let [right, down] = [0, 1].map(|axis| (tight.centre()[axis] - centre[axis]) / size);
+        let mapped = FaceDetector::landmark_box(&found);
+        Fit { side: tight.side() / size, right, down, overlap: overlap(&mapped, &tight) }
     }))
 }
 

@@ -45,8 +45,8 @@ enum Command {
     Pack(pack::Args),
     /// Measure head poses on rendered heads, into docs/results/default-model
     Pose(pose::Args),
-    /// Fit the probability that one of the detector's squares is a face
-    Scores(scores::Args),
+    /// Fit the probability that what the detector finds is a face
+    Scores(detection::Args),
     /// Draw the picture of the front page
     Picture(picture::Args),
 }

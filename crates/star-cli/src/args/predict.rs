@@ -68,13 +68,12 @@ pub struct PredictorArgs {
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     pub precision: PrecisionName,
     /// Smallest probability that counts as a face: lower finds more faces and more that are none
-    #[arg(long, default_value_t = star_predict::detector::FrontalDetector::MIN_SCORE, value_name = "P")]
+    #[arg(long, default_value_t = star_predict::detector::FaceDetector::MIN_SCORE, value_name = "P")]
     pub min_score: f64,
-    /// Where no face is surely upright, look for faces that are tilted by more than 30 degrees, lie on their side or on their head
+    /// Where no face is sure, look in the image turned by every eighth of a full turn: for faces on their side or on their head
     ///
-    /// Such an image, and one without any face or with faces of a score below 0.8 alone, takes the detector twelve times as long: 0.45 s
-    /// instead of 0.04 s for 640 x 480 pixels on one core. More looks also find more that is no face: most of that has a
-    /// score below 0.65 (--min-score).
+    /// Most of those are found without it. An image without a sure face takes some seven times as long: 0.3 s instead of 0.04 s for
+    /// 640 x 480 pixels on one core. More looks also find more that is no face.
     #[arg(long = "any-rotation", alias = "turned")]
     pub turned: bool,
     /// Make 68 points of faces with 98

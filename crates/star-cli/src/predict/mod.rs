@@ -19,7 +19,7 @@ use star_data::decode::Decoded;
 use star_data::images::{self, Depth};
 use star_data::{FaceBox, Scheme};
 use star_model::CompileOptions;
-use star_predict::detector::FrontalDetector;
+use star_predict::detector::FaceDetector;
 use star_predict::images::predict_images;
 use star_predict::records::{FaceRecord, ImageRecord};
 use star_predict::smooth::{SmoothConfig, Smoother};
@@ -47,7 +47,7 @@ pub(crate) fn open(args: &PredictorArgs, device: &Device, threads: usize) -> Res
         .with_scheme(scheme.clone())
         .with_confidence(weights::confidence(&args.weights, &scheme)?)
         .with_turned(args.turned)
-        .with_detector(FrontalDetector::new(args.min_score).context("--min-score")?);
+        .with_detector(FaceDetector::new(args.min_score).context("--min-score")?);
     Ok(match weights::map(args.map, args.target, &scheme)? {
         Some(map) => {
             let scheme = map.to().clone();

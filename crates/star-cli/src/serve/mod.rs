@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use star_predict::detector::FrontalDetector;
+use star_predict::detector::FaceDetector;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -98,7 +98,7 @@ fn service(args: &ServeArgs) -> Result<Service> {
         Workers::new(NonZero::new(parallel).unwrap_or(NonZero::<usize>::MIN), usize::from(args.queue));
     Ok(Service {
         predictor,
-        detector: FrontalDetector::new(args.predictor.min_score).context("--min-score")?,
+        detector: FaceDetector::new(args.predictor.min_score).context("--min-score")?,
         any_rotation: args.predictor.turned,
         scheme,
         workers,

@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use star_data::decode::{self, Upright};
 use star_data::{Error, Scheme};
-use star_predict::detector::FrontalDetector;
+use star_predict::detector::FaceDetector;
 use star_predict::records::{self, ImageRecord};
 use star_predict::{Predictor, failure};
 use tokio::time::{Instant, timeout_at};
@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) struct Service {
     pub(super) predictor: Predictor,
     /// The predictor's own.
-    pub(super) detector: FrontalDetector,
+    pub(super) detector: FaceDetector,
     /// Whether images are turned where nothing else is asked.
     pub(super) any_rotation: bool,
     pub(super) scheme: Scheme,
@@ -103,8 +103,7 @@ impl Service {
                 .predict_in(&image, boxes)
                 .map_err(|e| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, failure::describe(&e)))?,
             (None, Some(least)) => {
-                let detector =
-                    FrontalDetector::new(least).map_err(|e| Refusal::bad(failure::describe(&e)))?;
+                let detector = FaceDetector::new(least).map_err(|e| Refusal::bad(failure::describe(&e)))?;
                 self.predictor
                     .predict_by(&detector, turned, &image)
                     .map_err(|e| fault(failure::describe(&e)))?

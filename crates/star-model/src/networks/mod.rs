@@ -5,6 +5,7 @@ pub(crate) mod hourglass;
 pub(crate) mod hrnet;
 pub(crate) mod light_pyramid;
 mod network;
+mod yunet;
 
 pub use architecture::Architecture;
 pub use hourglass::StackedHourglass;
@@ -14,3 +15,4 @@ pub use hrnet::config::HrNetConfig;
 pub use light_pyramid::LightPyramid;
 pub use light_pyramid::config::LightPyramidConfig;
 pub(crate) use network::Network;
+pub use yunet::{FaceMaps, YuNet};

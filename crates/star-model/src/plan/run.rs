@@ -73,8 +73,8 @@ impl Program {
             Op::Stem { image, padded, kernel, stride, panels, constant, activation } => {
                 let input = slots[*image].get(padded * padded * 3);
                 let constant = constant.as_ref().map(|constant| constant.get(out.len()));
-                let (padded, kernel, stride, activation) = (*padded, *kernel, *stride, *activation);
-                Stem { input, padded, channels: 3, kernel, stride, panels, constant, activation }
+                let (size, kernel, stride, activation) = ([*padded; 2], *kernel, *stride, *activation);
+                Stem { input, size, channels: 3, kernel, stride, panels, constant, activation }
                     .run(machine, out);
             }
             Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells } => {

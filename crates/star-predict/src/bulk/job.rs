@@ -10,7 +10,7 @@ use super::item::{ImageSource, Item, Items};
 use super::place::Place;
 use super::rows::{Found, Rows};
 use super::{About, BoxSource, BulkConfig, BulkProgress, Counts, Network, table, tar};
-use crate::detector::FrontalDetector;
+use crate::detector::FaceDetector;
 use crate::parallel::{map_ordered, unwound};
 use crate::{Face, Predictor, failure};
 
@@ -44,7 +44,7 @@ impl<'a> Job<'a> {
                 .with_batch_size(config.batch_size)
                 .with_scheme(network.scheme.clone())
                 .with_confidence(network.confidence.cloned())
-                .with_detector(FrontalDetector::new(config.min_score)?),
+                .with_detector(FaceDetector::new(config.min_score)?),
             config,
             workers,
             about: vec![("scheme", about.scheme.clone()), ("weights", about.weights.clone())],

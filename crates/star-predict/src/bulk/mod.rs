@@ -28,7 +28,7 @@ use star_model::checkpoint::Folder;
 
 use crate::Predictor;
 use crate::confidence::ConfidenceModel;
-use crate::detector::FrontalDetector;
+use crate::detector::FaceDetector;
 use crate::device::DeviceName;
 use job::{Job, ShardError};
 pub use part::Part;
@@ -68,7 +68,7 @@ impl BulkConfig {
             part: Part::default(),
             boxes: BoxSource::Input,
             image_column: None,
-            min_score: FrontalDetector::MIN_SCORE,
+            min_score: FaceDetector::MIN_SCORE,
             batch_size: Predictor::BATCH_SIZE,
             device: DeviceName::Cpu,
         }

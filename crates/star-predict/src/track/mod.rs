@@ -32,8 +32,9 @@ const NEAR: f32 = 2.0;
 const SPEED_SHARE: f32 = 0.4;
 /// Seconds after which the speed of a lost face is forgotten.
 const COASTING: f64 = 0.7;
-/// The probability from which a detection begins a new face.
+/// The probability from which a detection begins a new face, and that near a lost one, which may be half hidden.
 const NEW_FACE: f32 = 0.5;
+const NEW_FACE_NEAR_LOST: f32 = 0.9;
 
 /// How faces are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -308,12 +309,20 @@ impl Tracker {
                     (track_of.speed, track_of.filters) = ([0.0; 2], Filters::default());
                     track
                 }
-                None if face.score.is_none_or(|score| score >= NEW_FACE) => self.begin(&face),
+                None if self.is_new(&face) => self.begin(&face),
                 None => continue,
             };
             faces.push((track, face));
         }
         self.part(predictor, image, faces)
+    }
+
+    /// Whether a face that is none of the lost ones begins a track.
+    fn is_new(&self, face: &Face) -> bool {
+        let mut lost = self.tracks.iter().filter(|track| track.lost);
+        let near = lost.any(|track| track.distance(&face.face_box, self.now) <= NEAR);
+        let least = if near { NEW_FACE_NEAR_LOST } else { NEW_FACE };
+        face.score.is_none_or(|score| score >= least)
     }
 
     /// A new track; returns its index.
@@ -381,14 +390,17 @@ impl Track {
         FaceBox { x: x + self.speed[0] * elapsed, y: y + self.speed[1] * elapsed, width, height }
     }
 
+    /// From where it is expected, or where it was lost, since it may have stopped, to a face: in sides of the larger one.
+    fn distance(&self, found: &FaceBox, now: f64) -> f32 {
+        let side = self.face_box.side().max(found.side());
+        let [x, y] = found.centre();
+        let off = |[a, b]: [f32; 2]| (a - x).hypot(b - y);
+        off(self.expected(now).centre()).min(off(self.face_box.centre())) / side.max(f32::MIN_POSITIVE)
+    }
+
     /// How well a face fits this lost one, `None` where it cannot be it.
     fn fitness(&self, found: &FaceBox, look: Option<&Appearance>, now: f64) -> Option<f32> {
-        let (a, b) = (self.expected(now).centre(), found.centre());
-        let side = self.face_box.side().max(found.side());
-        // The place where it was lost counts too: it may have stopped.
-        let last = self.face_box.centre();
-        let distance = (a[0] - b[0]).hypot(a[1] - b[1]).min((last[0] - b[0]).hypot(last[1] - b[1]))
-            / side.max(f32::MIN_POSITIVE);
+        let distance = self.distance(found, now);
         let grown = found.side() / self.face_box.side();
         let alike = match (&self.look, look) {
             (Some(before), Some(now)) => before.likeness(now),

@@ -55,7 +55,7 @@ class Predictor:
         self,
         weights: Union[str, PathLike[str]] = "builtin",
         *,
-        min_score: float = 0.03,
+        min_score: float = 0.1,
         any_rotation: bool = False,
         threads: Optional[int] = None,
     ) -> None:

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use star_data::{Dataset, FaceBox, Sample};
 use star_eval::{BoxRow, BoxSensitivity, Setting, nme};
 use star_predict::Predictor;
-use star_predict::detector::{Detector, FrontalDetector, overlap};
+use star_predict::detector::{Detector, FaceDetector, overlap};
 
 /// Crops are moved by these shares of their side,
 const SHIFTS: [f64; 5] = [0.0, 0.05, 0.1, 0.15, 0.2];
@@ -39,7 +39,7 @@ pub fn measure(
         }
     }
     let count = faces.min(measurable.len());
-    let detector = FrontalDetector::new(FrontalDetector::MIN_SCORE)?;
+    let detector = FaceDetector::new(FaceDetector::MIN_SCORE)?;
     let mut errors: Vec<Vec<f64>> = vec![Vec::with_capacity(count); 3 + SHIFTS.len() * SCALES.len()];
     for n in 0..count {
         let index = measurable[n * measurable.len() / count];
@@ -85,7 +85,7 @@ fn one(
     predictor: &Predictor,
     sample: &Sample,
     n: usize,
-    detector: &FrontalDetector,
+    detector: &FaceDetector,
     length: f64,
 ) -> Result<Vec<f64>> {
     let known: Vec<[f32; 2]> =

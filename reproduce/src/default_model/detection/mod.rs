@@ -15,7 +15,8 @@ use star_predict::{Predictor, files};
 use super::sets::{self, Folders, TestSet};
 use crate::machine::Machine;
 use crate::report;
-use scenes::{Scene, SceneSet};
+pub(super) use scenes::Scene;
+use scenes::SceneSet;
 use tilt::Tilt;
 
 /// Overlap with the true square from which a detection is of the face.
@@ -106,7 +107,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 /// Every set.
-fn all(args: &Args) -> Result<Vec<SceneSet>> {
+pub(super) fn all(args: &Args) -> Result<Vec<SceneSet>> {
     let data = &args.folders.data;
     let mut all: Vec<SceneSet> = args.folders.all()?.iter().map(scenes::of).collect();
     for face in FACES {
@@ -135,7 +136,7 @@ fn row(set: &SceneSet, ways: &[(&str, Predictor)]) -> Result<Row> {
             let boxes: Vec<FaceBox> =
                 predictor.predict(&scene.image)?.into_iter().map(|face| face.face_box).collect();
             found.milliseconds += watch.milliseconds() / set.count as f64;
-            let faces = matched(&scene, &boxes);
+            let faces = of_faces(&scene, &boxes).into_iter().filter(|face| *face).count();
             found.faces += faces;
             found.false_alarms += boxes.len() - faces;
         }
@@ -143,22 +144,21 @@ fn row(set: &SceneSet, ways: &[(&str, Predictor)]) -> Result<Row> {
     Ok(row)
 }
 
-/// How many of the faces `boxes` show: the pairs that lie most on one another first, each face and each box once.
-fn matched(scene: &Scene, boxes: &[FaceBox]) -> usize {
+/// Which of `boxes` show a face of the scene: the pairs that lie most on one another first, each face and each box once.
+pub(super) fn of_faces(scene: &Scene, boxes: &[FaceBox]) -> Vec<bool> {
     let mut pairs = Vec::new();
     for (i, face) in scene.faces.iter().enumerate() {
         pairs.extend(boxes.iter().enumerate().map(|(k, found)| (overlap(face, found), i, k)));
     }
     pairs.retain(|(shared, ..)| *shared > SAME_FACE);
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let (mut faces, mut taken, mut count) = (vec![false; scene.faces.len()], vec![false; boxes.len()], 0);
+    let (mut seen, mut taken) = (vec![false; scene.faces.len()], vec![false; boxes.len()]);
     for (_, face, found) in pairs {
-        if !faces[face] && !taken[found] {
-            (faces[face], taken[found]) = (true, true);
-            count += 1;
+        if !seen[face] && !taken[found] {
+            (seen[face], taken[found]) = (true, true);
         }
     }
-    count
+    taken
 }
 
 /// Time that this thread was computing, where the system tells (Linux), so that other programs do not count; else time that went by.
@@ -205,9 +205,9 @@ mod tests {
     fn a_face_is_found_once_by_what_lies_most_on_it() {
         let at = |x: f32| FaceBox { x, y: 0.0, width: 10.0, height: 10.0 };
         let scene = Scene { image: RgbImage::new(1, 1), faces: vec![at(0.0), at(8.0)] };
-        assert_eq!(matched(&scene, &[at(1.0), at(0.0), at(50.0)]), 1);
-        assert_eq!(matched(&scene, &[at(3.0), at(7.0)]), 2);
-        assert_eq!(matched(&scene, &[]), 0);
+        assert_eq!(of_faces(&scene, &[at(1.0), at(0.0), at(50.0)]), [false, true, false]);
+        assert_eq!(of_faces(&scene, &[at(3.0), at(7.0)]), [true, true]);
+        assert!(of_faces(&scene, &[]).is_empty());
     }
 
     #[test]

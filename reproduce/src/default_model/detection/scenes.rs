@@ -16,15 +16,15 @@ use star_data::{Dataset, FaceBox, Sample, warp};
 use super::super::sets::TestSet;
 
 /// An image and the landmark-tight squares of its faces.
-pub(super) struct Scene {
-    pub(super) image: RgbImage,
-    pub(super) faces: Vec<FaceBox>,
+pub(in super::super) struct Scene {
+    pub(in super::super) image: RgbImage,
+    pub(in super::super) faces: Vec<FaceBox>,
 }
 
 /// Scenes of one kind, made one at a time.
-pub(super) struct SceneSet {
-    pub(super) name: String,
-    pub(super) count: usize,
+pub(in super::super) struct SceneSet {
+    pub(in super::super) name: String,
+    pub(in super::super) count: usize,
     make: Box<dyn Fn(usize) -> Result<Scene>>,
 }
 
@@ -37,7 +37,7 @@ impl SceneSet {
     ///
     /// # Errors
     /// Names the image that cannot be read.
-    pub(super) fn scene(&self, index: usize) -> Result<Scene> {
+    pub(in super::super) fn scene(&self, index: usize) -> Result<Scene> {
         (self.make)(index).with_context(|| format!("{}, image {index}", self.name))
     }
 }

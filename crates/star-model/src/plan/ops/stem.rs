@@ -11,9 +11,10 @@ const MOST: usize = 11;
 
 /// Stride-`stride` convolution of an image that already has its border of `kernel / 2` zeros.
 pub(crate) struct Stem<'a> {
-    /// `[padded, padded, channels]`
+    /// `[height, width, channels]`
     pub(crate) input: &'a [f32],
-    pub(crate) padded: usize,
+    /// Height and width, border included.
+    pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
@@ -24,21 +25,21 @@ pub(crate) struct Stem<'a> {
 }
 
 impl Stem<'_> {
-    /// Side of the square output.
-    pub(crate) fn output_side(&self) -> usize {
-        (self.padded - self.kernel) / self.stride + 1
+    /// Height and width of the output.
+    pub(crate) fn output_size(&self) -> [usize; 2] {
+        self.size.map(|side| (side - self.kernel) / self.stride + 1)
     }
 
-    /// Runs it into `out`, `[side, side, panels.channels]`.
+    /// Runs it into `out`, `[out_height, out_width, panels.channels]`.
     pub(crate) fn run(&self, machine: &mut Machine, out: &mut [f32]) {
-        let (kernels, panels, side) = (machine.kernels, self.panels, self.output_side());
-        let (row, line) = (self.padded * self.channels, self.kernel * self.channels);
+        let (kernels, panels, [height, side]) = (machine.kernels, self.panels, self.output_size());
+        let (row, line) = (self.size[1] * self.channels, self.kernel * self.channels);
         assert!(self.kernel <= MOST && self.kernel * line == panels.depth, "stem: weights of another depth");
-        let work = side * side * panels.depth * panels.channels;
-        let split = Split::new(side, 4, panels.count(), machine.team.threads(), work);
+        let work = height * side * panels.depth * panels.channels;
+        let split = Split::new(height, 4, panels.count(), machine.team.threads(), work);
         let (width, out) = (panels.channels, Shared::new(out));
         machine.team.each(split.tasks(), |task, _| {
-            let [rows, group] = split.task(task, side, panels.count());
+            let [rows, group] = split.task(task, height, panels.count());
             let (first, count) =
                 (panels.first(group.start), panels.first(group.end) - panels.first(group.start));
             let (weights, bias) = panels.pointers(&group);

@@ -207,7 +207,7 @@ fn the_stem_agrees_with_candles_convolution_and_adds_its_constant() {
         let (kernel, stride) = (7, 2);
         let stem = Stem {
             input: &input,
-            padded: padding,
+            size: [padding; 2],
             channels: 3,
             kernel,
             stride,
