@@ -125,13 +125,13 @@ fn answers_are_those_of_predict_and_of_the_document() {
     // Nothing is that sure of a face.
     assert_eq!(server.post("?min_score=0.99999", "image/png", &file).json()["faces"], json!([]));
 
-    // On its side it is found as surely only where it is looked for.
+    // Small and on its head it is found only where it is looked for.
     let mut turned = std::io::Cursor::new(Vec::new());
-    let image = image::load_from_memory(&file).unwrap().rotate90();
+    let image = image::load_from_memory(&file).unwrap().thumbnail(153, 153).rotate180();
     image.write_to(&mut turned, image::ImageFormat::Png).unwrap();
     let faces = |query: &str| {
         let answer = server.post(query, "image/png", turned.get_ref()).json();
-        answer["faces"].as_array().unwrap().iter().filter(|face| face["score"].as_f64() > Some(0.9)).count()
+        answer["faces"].as_array().unwrap().len()
     };
     assert_eq!((faces(""), faces("?any_rotation=true")), (0, 1));
 

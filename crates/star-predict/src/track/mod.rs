@@ -25,7 +25,7 @@ const GROWN: f32 = 1.6;
 /// [`ConfidenceModel::evidence`](crate::confidence::ConfidenceModel::evidence) below which a face is lost.
 const NO_FACE: f64 = 0.35;
 /// Likeness from which two looks may be of one face, half of which somebody may hide, and the distance in sides within which a face may
-/// come back.
+/// come back. Where it is expected half of that likeness does.
 const ALIKE: f32 = 0.4;
 const NEAR: f32 = 2.0;
 /// Share of the last motion in the speed that is kept.
@@ -406,7 +406,8 @@ impl Track {
             (Some(before), Some(now)) => before.likeness(now),
             _ => ALIKE,
         };
-        let fits = distance <= NEAR && alike >= ALIKE && (0.4..2.5).contains(&grown);
+        let least = ALIKE * (0.5 + 0.5 * distance / NEAR);
+        let fits = distance <= NEAR && alike >= least && (0.4..2.5).contains(&grown);
         fits.then_some(2.0 * alike - 0.5 * distance)
     }
 }
