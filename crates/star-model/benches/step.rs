@@ -1,6 +1,7 @@
 //! One training step (forward and backward, no optimiser), timed from inside for a comparison from outside:
 //! `cargo bench -p star-model --bench step`, `STAR_STEP=full` for the published network at batch 4 instead of the offline one at 8,
-//! `STAR_STEP=hrnet` for HRNet-W18 at batch 4, `STAR_RECOMPUTE=1` to work parts out again instead of keeping them.
+//! `STAR_STEP=hrnet` for HRNet-W18 at batch 4, `STAR_RECOMPUTE=1` to work parts out again instead of keeping them,
+//! `STAR_BF16=1` for products in bf16.
 //! `benches/peers/hourglass_step_pytorch.py` runs it in alternation with the same step in PyTorch.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop")]
@@ -26,7 +27,8 @@ fn main() {
     };
     let parameters = Parameters::new(0);
     let recompute = std::env::var("STAR_RECOMPUTE").is_ok_and(|value| value == "1");
-    let options = TrainingOptions { recompute, ..TrainingOptions::default() };
+    let bf16 = std::env::var("STAR_BF16").is_ok_and(|value| value == "1");
+    let options = TrainingOptions { recompute, bf16, ..TrainingOptions::default() };
     let vb = parameters.var_builder(DType::F32, &Device::Cpu);
     let model = architecture.build_for_training(vb, &options).unwrap();
     let size = architecture.input().image_size;

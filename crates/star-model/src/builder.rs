@@ -15,6 +15,11 @@ pub struct TrainingOptions {
     pub process_group: Option<Arc<dyn AllReduce>>,
     /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); an HRNet's parts are its stages.
     pub recompute: bool,
+    /// On a CPU in `f32`: products of convolutions, forward and back to their inputs, of values rounded to bf16, with sums, gradients of
+    /// weights, norms and activations in `f32`. Faster where the CPU has instructions for it ([`Isa::has_bf16`](crate::Isa::has_bf16)), slower
+    /// where it has none; the same on both up to the order of sums. 3x3 convolutions of low maps, and those with a stride, stay in `f32`.
+    /// Elsewhere it changes nothing.
+    pub bf16: bool,
 }
 
 /// A [`VarBuilder`] and what holds for the whole network.
@@ -22,16 +27,17 @@ pub struct TrainingOptions {
 pub(crate) struct Builder<'a> {
     vb: VarBuilder<'a>,
     group: Option<ProcessGroup>,
+    bf16: bool,
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(vb: VarBuilder<'a>, group: Option<ProcessGroup>) -> Self {
-        Self { vb, group }
+    pub(crate) fn new(vb: VarBuilder<'a>, group: Option<ProcessGroup>, bf16: bool) -> Self {
+        Self { vb, group, bf16 }
     }
 
     /// The place `name` under this one.
     pub(crate) fn pp(&self, name: impl ToString) -> Self {
-        Self { vb: self.vb.pp(name), group: self.group.clone() }
+        Self { vb: self.vb.pp(name), group: self.group.clone(), bf16: self.bf16 }
     }
 
     pub(crate) fn get_with_hints(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Tensor> {
@@ -50,10 +56,15 @@ impl<'a> Builder<'a> {
     pub(crate) fn group(&self) -> Option<&ProcessGroup> {
         self.group.as_ref()
     }
+
+    /// [`TrainingOptions::bf16`].
+    pub(crate) fn bf16(&self) -> bool {
+        self.bf16
+    }
 }
 
 impl<'a> From<VarBuilder<'a>> for Builder<'a> {
     fn from(vb: VarBuilder<'a>) -> Self {
-        Self::new(vb, None)
+        Self::new(vb, None, false)
     }
 }

@@ -132,7 +132,7 @@ pub(crate) mod tests {
     fn outcome(x: &Tensor, c: &Tensor, group: Option<ProcessGroup>) -> [Tensor; 6] {
         let parameters = Parameters::new(0);
         let vb = parameters.var_builder(DType::F64, &Device::Cpu);
-        let norm = BatchNorm::new(3, Builder::new(vb, group)).unwrap();
+        let norm = BatchNorm::new(3, Builder::new(vb, group, false)).unwrap();
         let get = |name: &str| parameters.get(name).unwrap();
         get("weight").set(&noise(&[3], 1)).unwrap();
         get("bias").set(&noise(&[3], 2)).unwrap();

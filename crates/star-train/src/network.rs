@@ -13,7 +13,7 @@ use crate::collective::{Collective, Statistics};
 use crate::settings::{Precision, Settings};
 
 const BF16_ON_CPU: &str =
-    "precision: bf16 is for device \"cuda\" or \"metal\"; on \"cpu\" expected \"f32\" or \"f64\"";
+    "precision: bf16 on \"cpu\" is for networks that the run builds; of this one expected \"f32\" or \"f64\"";
 
 /// What a run trains.
 pub(crate) enum Source {
@@ -103,7 +103,8 @@ impl Network {
             }
         };
         let process_group = (collective.ranks() > 1).then(|| Arc::new(Statistics(collective.clone())) as _);
-        let options = TrainingOptions { process_group, recompute: settings.recompute };
+        let bf16 = precision == Precision::Bf16;
+        let options = TrainingOptions { process_group, recompute: settings.recompute, bf16 };
         let model = architecture.build_for_training(parameters.var_builder(dtype, &device), &options)?;
         let network = Self {
             model: Arc::from(model),
@@ -111,9 +112,9 @@ impl Network {
             parameters,
             has_aux: architecture.edges().is_some(),
             architecture: Some(architecture),
+            activations: precision.activations(&device),
             device,
             dtype,
-            activations: precision.activations(),
         };
         Ok((network, note))
     }
@@ -196,10 +197,9 @@ pub(crate) fn check_architecture(settings: &Settings, architecture: &Architectur
     architecture.validate()?;
     let on_cpu = settings.device.unwrap_or_default() == DeviceName::Cpu;
     let precision = settings.precision.unwrap_or_default();
-    ensure!(precision != Precision::Bf16 || !on_cpu, BF16_ON_CPU);
     ensure!(
-        !settings.recompute || (precision == Precision::F32 && on_cpu),
-        "recompute: expected device \"cpu\" and precision \"f32\", which it is written for"
+        !settings.recompute || (precision != Precision::F64 && on_cpu),
+        "recompute: expected device \"cpu\" and precision \"f32\" or \"bf16\", which it is written for"
     );
     Ok(())
 }
@@ -220,7 +220,7 @@ fn check_built(settings: &Settings, dtype: DType, device: &Device) -> Result<DTy
         "precision: expected variables in {:?}, the network's are in {dtype:?}: build it so",
         precision.dtype()
     );
-    Ok(precision.activations())
+    Ok(precision.activations(device))
 }
 
 /// Sets every variable.

@@ -1,7 +1,7 @@
 //! Settings of a run: everything but its network, its loss and its data.
 
 use anyhow::{Result, bail, ensure};
-use candle_core::DType;
+use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 use star_data::augment::Augmentation;
 use star_data::loader::{SHUFFLE_BUFFER, Unreadable};
@@ -100,7 +100,8 @@ pub enum Precision {
     F32,
     /// 64 bits, to check gradients and runs against each other.
     F64,
-    /// Mixed: activations of 16 bits on parameters of 32, for GPUs.
+    /// Mixed: on GPUs activations of 16 bits on parameters of 32; on CPUs products of 16 bits, see
+    /// [`TrainingOptions::bf16`](star_model::TrainingOptions::bf16), and all else of 32.
     Bf16,
 }
 
@@ -113,9 +114,9 @@ impl Precision {
         }
     }
 
-    /// The type of images and activations.
-    pub fn activations(self) -> DType {
-        if self == Self::Bf16 { DType::BF16 } else { self.dtype() }
+    /// The type of images and activations on `device`.
+    pub fn activations(self, device: &Device) -> DType {
+        if self == Self::Bf16 && !device.is_cpu() { DType::BF16 } else { self.dtype() }
     }
 }
 

@@ -4,7 +4,7 @@ Written from the architecture as star-model documents it: coordinate channels, p
 heads; HRNet's trunk is timm's, with the landmark head. The loss is the mean square of every stage's maps, as in the bench `step`. With that bench as a command after `--`, runs it
 after every round, so that both are measured in alternation, and prints the ratios of the medians:
 
-    python hourglass_step_pytorch.py --rounds 5 [--shape offline|hrnet] [--channels-last] -- target/release/deps/step-<hash>
+    python hourglass_step_pytorch.py --rounds 5 [--shape offline|hrnet] [--channels-last] [--bf16] -- target/release/deps/step-<hash>
 """
 
 import argparse
@@ -127,6 +127,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--shape", choices=["full", "offline", "hrnet"], default="full")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--bf16", action="store_true", help="both in bf16: torch.autocast, STAR_BF16=1")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -141,13 +142,16 @@ def main():
     command = [part for part in options.command if part != "--"]
     # The same network and as many threads in the bench.
     environment = {**os.environ, "STAR_STEP": options.shape, "RAYON_NUM_THREADS": str(options.threads)}
+    environment["STAR_BF16"] = str(int(options.bf16))
     # glibc keeps freed memory, as `star train` has it.
     environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
     def step():
         model.zero_grad(set_to_none=True)
         start = time.perf_counter()
-        loss = sum(m.square().mean() for stage in model(images) for m in stage)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            stages = model(images)
+        loss = sum(m.float().square().mean() for stage in stages for m in stage)
         loss.backward()
         return 1e3 * (time.perf_counter() - start)
 

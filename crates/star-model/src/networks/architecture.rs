@@ -122,7 +122,8 @@ impl Architecture {
         vb: VarBuilder,
         options: &TrainingOptions,
     ) -> Result<Box<dyn LandmarkModel>> {
-        self.definition().build(&Builder::new(vb, options.process_group.clone()), options.recompute)
+        let builder = Builder::new(vb, options.process_group.clone(), options.bf16);
+        self.definition().build(&builder, options.recompute)
     }
 
     /// Checks that the numbers describe a network that can be built, before anything is sized by them.

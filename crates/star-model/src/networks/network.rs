@@ -70,7 +70,7 @@ impl Network {
     /// Takes the tensors of `graph` from `vb`.
     pub(crate) fn new(graph: Graph, input: InputSpec, vb: &Builder) -> Result<Self> {
         let layers = Layers::new(&graph, vb)?;
-        let training = training::Settings::new(&graph, vb.group().cloned());
+        let training = training::Settings::new(&graph, vb.group().cloned(), vb.bf16());
         Ok(Self { graph, layers, input, training })
     }
 

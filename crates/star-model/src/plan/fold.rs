@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::kernels::pixels::{Bytes, pair};
+use super::kernels::pixels::Bytes;
 use super::memory::{Buffer, aligned};
 use super::ops::panels::Panels;
 use crate::layers::Conv2d;
@@ -251,17 +251,8 @@ impl Numbers {
 
     /// A 1x1 convolution packed in pairs of numbers in bf16: the inputs of each source, so many, by themselves.
     pub(super) fn pack_bf16(&self, sources: &[usize], lanes: usize) -> Panels {
-        let mut places = Vec::new();
-        let mut first = 0;
-        for &len in sources {
-            places.extend((0..len.div_ceil(2)).map(|i| (first + 2 * i, 2 * i + 1 < len)));
-            first += len;
-        }
-        Panels::gathered(&self.bias(), places.len(), lanes, |output, k| {
-            let (input, both) = places[k];
-            let weight = |input: usize| self.weights[output * self.inputs + input] as f32;
-            pair(weight(input), if both { weight(input + 1) } else { 0.0 })
-        })
+        let weight = |output: usize, input: usize| self.weights[output * self.inputs + input] as f32;
+        Panels::pairs(&self.bias(), sources, lanes, weight)
     }
 
     /// A 1x1 convolution packed in fours of bytes: the inputs of each source, so many and made bytes in this way, by themselves. An output's

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::forward::{Kept, Pass, nothing};
 use super::head_gradients;
-use super::linear::{Finish, Input, Linear};
+use super::linear::{Finish, Input, Linear, panels};
 use super::maps::{max_pool_back, upsample_back};
 use super::memory::Floats;
 use super::norm::{Sums, totals};
@@ -14,7 +14,6 @@ use super::sums::{copied, mask, norm_sums, upsample_back as bilinear_back};
 use super::weight_gradient::weight_gradient;
 use crate::HeatmapActivation;
 use crate::graph::NodeId;
-use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::Residual;
 
 /// Floats a task.
@@ -176,9 +175,7 @@ impl Back<'_, '_> {
         }
         let width = pass.width(x);
         let (outputs, pixels) = (weights.len() / width, d.len() / stride);
-        let panels = &Panels::gathered(&vec![0.0; width], outputs, passes.kernels.lanes(), |c, k| {
-            weights[k * width + c]
-        });
+        let panels = &panels(passes, &vec![0.0; width], &[outputs], |c, k| weights[k * width + c]);
         let (mut dx, add) = match self.values[x].take() {
             Some(sum) => (sum, Residual::InPlace),
             None => (passes.memory.take(pixels * panels.channels), Residual::None),

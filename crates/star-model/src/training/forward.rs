@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::depthwise::Depthwise;
 use super::heads::{self, Gates, Heads, KeptMaps, Stage};
-use super::linear::{Finish, Input, Linear};
+use super::linear::{Finish, Input, Linear, panels};
 use super::maps::{max_pool, upsample_add};
 use super::memory::Floats;
 use super::norm::{Norm, Sums};
@@ -21,7 +21,6 @@ use crate::gate::edge_to_point;
 use crate::graph::{self, NodeId};
 use crate::plan::ops::coordinates;
 use crate::plan::ops::heads::Layout;
-use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 
 /// Floats a pixel of a buffer of coordinates: padded to the widest register.
@@ -342,7 +341,7 @@ impl<'a> Pass<'a> {
         let pixels = self.size(id).pixels();
         let weights: Vec<(Vec<f32>, usize)> =
             parts.iter().map(|part| (self.weights(part, outputs), self.width(part.x))).collect();
-        let depth = weights.iter().map(|(_, width)| width).sum();
+        let depth: usize = weights.iter().map(|(_, width)| width).sum();
         let mut rows = Vec::with_capacity(outputs * depth);
         for output in 0..outputs {
             weights
@@ -358,7 +357,8 @@ impl<'a> Pass<'a> {
         let mut y = passes.memory.take(pixels * stride);
         let sums = {
             let inputs: Vec<Input> = parts.iter().map(|part| self.input(part.x, kept)).collect();
-            let panels = &Panels::pack(&rows, &bias, depth, passes.kernels.lanes());
+            let lengths: Vec<usize> = weights.iter().map(|(_, width)| *width).collect();
+            let panels = &panels(passes, &bias, &lengths, |output, k| rows[output * depth + k]);
             let add = addend.and_then(|x| kept.values[x].as_deref()).map_or(Residual::None, Residual::Other);
             let finish = if norm.is_some() { Finish::Sums } else { Finish::Nothing };
             Linear { pixels, inputs: &inputs, panels, add, finish }.run(passes, &mut y)
@@ -393,7 +393,7 @@ impl<'a> Pass<'a> {
         let (weights, biases) = self.head_weights(heads);
         let mut maps = self.passes.memory.take(pixels * biases.len());
         let input = self.input(heads.x, kept);
-        let panels = &Panels::pack(&weights, &biases, input.len, self.passes.kernels.lanes());
+        let panels = &panels(self.passes, &biases, &[input.len], |output, k| weights[output * input.len + k]);
         let (add, finish) = (Residual::None, Finish::Nothing);
         Linear { pixels, inputs: &[input], panels, add, finish }.run(self.passes, &mut maps);
         maps

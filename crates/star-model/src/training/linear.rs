@@ -6,6 +6,7 @@ use super::window::activate;
 use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::kernels::gradients::Masked;
+use crate::plan::kernels::pixels::Narrowed;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
@@ -29,8 +30,33 @@ impl<'a> Input<'a> {
         Self { values, stride: channels, len: channels, norm: None }
     }
 
+    /// Floats of a pixel as a product reads them: pairs where it is in bf16.
+    fn cells(&self, bf16: bool) -> usize {
+        if bf16 { self.len.div_ceil(2) } else { self.len }
+    }
+
+    /// Writes `count` pixels from `pixel` on as pairs, normed first where there is a norm.
+    fn pairs(&self, passes: &Passes, pixel: usize, count: usize, out: &mut [f32]) {
+        let span = (count - 1) * self.stride + self.len;
+        let x = part(self.values, pixel * self.stride, span);
+        let (scale, shift) = self.norm.map_or((std::ptr::null(), std::ptr::null()), |norm| {
+            assert!(norm.scale.len() >= self.len && norm.shift.len() >= self.len, "a norm of other channels");
+            (norm.scale.as_ptr(), norm.shift.as_ptr())
+        });
+        assert!(out.len() >= count * self.cells(true), "scratch memory is too small");
+        let (stride, channels, out) = (self.stride, self.len, out.as_mut_ptr());
+        #[expect(unsafe_code, reason = "call of a kernel")]
+        // SAFETY: `x` was checked to hold the pixels, the norm the channels and `out` the pairs.
+        unsafe {
+            passes.kernels.pairs(&Narrowed { x, stride, pixels: count, channels, scale, shift, out });
+        }
+    }
+
     /// Scratch floats for `pixels` pixels.
-    pub(super) fn scratch(&self, pixels: usize) -> usize {
+    pub(super) fn scratch(&self, pixels: usize, bf16: bool) -> usize {
+        if bf16 {
+            return pixels * self.cells(true);
+        }
         if self.norm.is_some() { pixels * self.stride } else { 0 }
     }
 
@@ -90,6 +116,21 @@ pub(super) enum Finish<'a> {
     },
 }
 
+/// Weights `weight(output, input)` of inputs side by side, so many each, in the order in which [`Linear`] reads them.
+pub(super) fn panels(
+    passes: &Passes,
+    bias: &[f32],
+    inputs: &[usize],
+    weight: impl Fn(usize, usize) -> f32 + Sync,
+) -> Panels {
+    let lanes = passes.kernels.lanes();
+    if passes.bf16 {
+        Panels::pairs(bias, inputs, lanes, weight)
+    } else {
+        Panels::gathered(bias, inputs.iter().sum(), lanes, weight)
+    }
+}
+
 /// `out = panels [inputs] + bias + add`.
 pub(super) struct Linear<'a> {
     pub(super) pixels: usize,
@@ -104,7 +145,7 @@ impl Linear<'_> {
     pub(super) fn run(&self, passes: &Passes, out: &mut [f32]) -> Sums {
         let (kernels, panels, channels) = (passes.kernels, self.panels, self.panels.channels);
         assert_eq!(
-            self.inputs.iter().map(|input| input.len).sum::<usize>(),
+            self.inputs.iter().map(|input| input.cells(passes.bf16)).sum::<usize>(),
             panels.depth,
             "linear: inputs and weights differ in depth"
         );
@@ -116,12 +157,17 @@ impl Linear<'_> {
         passes.memory.each(self.pixels.div_ceil(BLOCK), |block, scratch| {
             let (pixel, count) = (block * BLOCK, BLOCK.min(self.pixels - block * BLOCK));
             let mut runs = [Run { x: std::ptr::null(), stride: 0, len: 0 }; INPUTS];
-            let needed: usize = self.inputs.iter().map(|input| input.scratch(count)).sum();
+            let needed: usize = self.inputs.iter().map(|input| input.scratch(count, passes.bf16)).sum();
             let mut rest = scratch.take(needed);
             for (run, input) in runs.iter_mut().zip(self.inputs) {
-                let (mine, others) = rest.split_at_mut(input.scratch(count));
-                *run =
-                    Run { x: input.pixels(passes, pixel, count, mine), stride: input.stride, len: input.len };
+                let (mine, others) = rest.split_at_mut(input.scratch(count, passes.bf16));
+                *run = if passes.bf16 {
+                    input.pairs(passes, pixel, count, mine);
+                    let cells = input.cells(true);
+                    Run { x: mine.as_ptr(), stride: cells, len: cells }
+                } else {
+                    Run { x: input.pixels(passes, pixel, count, mine), stride: input.stride, len: input.len }
+                };
                 rest = others;
             }
             let (at, span) = (pixel * channels, count * channels);
@@ -143,7 +189,11 @@ impl Linear<'_> {
             // SAFETY: every run, the panels, the output and what is added were checked to hold what the strip reads or writes;
             // blocks have disjoint pixels.
             unsafe {
-                kernels.strip(&strip);
+                if passes.bf16 {
+                    kernels.strip_bf16(&strip);
+                } else {
+                    kernels.strip(&strip);
+                }
             }
             if summed == 0 {
                 return;

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     memory: Memory,
     /// The ranks that the batch statistics are of; `None` for this process alone.
     group: Option<ProcessGroup>,
+    /// Whether products are in bf16.
+    bf16: bool,
     /// Whether the backward pass recomputes the stacks instead of keeping their activations.
     pub(crate) recompute: bool,
     /// Where these passes can train the network.
@@ -57,9 +59,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(graph: &Graph, group: Option<ProcessGroup>) -> Self {
+    pub(crate) fn new(graph: &Graph, group: Option<ProcessGroup>, bf16: bool) -> Self {
         let plan = Plan::new(graph).map(Arc::new);
-        Self { memory: Memory::default(), group, recompute: false, plan }
+        Self { memory: Memory::default(), group, bf16, recompute: false, plan }
     }
 }
 
@@ -71,6 +73,8 @@ struct Passes<'a> {
     values: &'a [&'a [f32]],
     /// The ranks that the batch statistics are of; `None` for this process alone.
     group: Option<&'a ProcessGroup>,
+    /// Whether products are in bf16.
+    bf16: bool,
     outcome: Mutex<Outcome>,
 }
 

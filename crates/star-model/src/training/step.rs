@@ -21,6 +21,7 @@ pub(super) struct Step {
     pub(super) parameters: Vec<Tensor>,
     pub(super) memory: Memory,
     pub(super) group: Option<ProcessGroup>,
+    pub(super) bf16: bool,
     pub(super) kernels: &'static dyn Kernels,
     pub(super) images: usize,
     pub(super) state: Mutex<State>,
@@ -46,7 +47,8 @@ impl Step {
 
     fn passes<'a>(&'a self, values: &'a [&'a [f32]]) -> Passes<'a> {
         let outcome = Mutex::new(Outcome { statistics: vec![None; self.plan.norms], failure: None });
-        Passes { kernels: self.kernels, memory: &self.memory, values, group: self.group.as_ref(), outcome }
+        let (kernels, memory, group, bf16) = (self.kernels, &self.memory, self.group.as_ref(), self.bf16);
+        Passes { kernels, memory, values, group, bf16, outcome }
     }
 
     fn pass<'a>(&'a self, passes: &'a Passes<'a>) -> Pass<'a> {

@@ -3,18 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::Plan;
+use super::linear::{Finish, Input, Linear, panels};
+use super::memory::Memory;
 use super::token::forward_on;
+use super::window::Window;
+use super::{Maps, Passes, Plan};
 use crate::builder::Builder;
 use crate::checkpoint::Architecture;
 use crate::gradient_check::noise;
 use crate::graph::Graph;
 use crate::networks::{Network, hourglass, hrnet};
 use crate::plan::Isa;
+use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::process_group::{ProcessGroup, tests::pair};
 use crate::{
     HeatmapActivation, HrNetConfig, InputSpec, LightPyramidConfig, Parameters, SlimHourglassConfig,
@@ -122,7 +126,7 @@ impl Net {
         let dtype = images.dtype();
         let parameters = Parameters::new(1);
         let vb = parameters.var_builder(dtype, &Device::Cpu);
-        let network = Network::new(graph, input, &Builder::new(vb, group)).unwrap();
+        let network = Network::new(graph, input, &Builder::new(vb, group, false)).unwrap();
         // norms that do something
         for (i, (name, var)) in parameters.all().into_iter().enumerate() {
             if name.contains("bn") && !name.contains("running") {
@@ -237,6 +241,127 @@ fn maps_gradients_and_statistics_are_those_of_the_layers() {
             println!("{case:?}: {maps:e} {statistics:e} {gradient:e} {name}");
             assert!(gradient <= case.tolerance, "{}, {case:?}: {name} off by {gradient:e}", isa.name());
             assert!(maps.max(statistics) <= TOLERANCE, "{}, {case:?}: {maps:e}, {statistics:e}", isa.name());
+        }
+    }
+}
+
+/// bf16 has 16 bits less than f32, and all errors grow with it: on random weights by norms of few values, each by a hundred times in either.
+#[test]
+fn products_in_bf16_are_off_by_as_much_more_as_bf16_has_fewer_bits_and_alike_on_every_instruction_set() {
+    const BITS: f64 = 65_536.0;
+    let case = Case { channels: 64, levels: 2, size: 64, images: 2, ..SMALL };
+    let expected = Net::new(&case, DType::F64).step(layers);
+    let step = |isa: Isa, bf16: bool| {
+        let mut net = Net::new(&case, DType::F32);
+        net.network.training.bf16 = bf16;
+        net.step(|network, images| forward_on(isa, network, plan(network), images))
+    };
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let [single, half] = [false, true].map(|bf16| errors(&step(isa, bf16), &expected));
+        println!("{}: maps and statistics off by {single:?} in f32, {half:?} in bf16", isa.name());
+        for (single, half) in single.into_iter().zip(half) {
+            assert!(half > 100.0 * single && half < BITS * single, "{}: {single:e} {half:e}", isa.name());
+        }
+        assert!(half[1] < 0.01, "{}: {half:?}", isa.name());
+    }
+}
+
+/// A tensor's values in bf16.
+fn rounded(x: &Tensor) -> Tensor {
+    x.to_dtype(DType::BF16).unwrap().to_dtype(DType::F64).unwrap()
+}
+
+#[test]
+fn a_product_in_bf16_is_that_of_rounded_values() {
+    let (pixels, lengths, outputs) = (131, [21, 34], 19);
+    let depth: usize = lengths.iter().sum();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let (kernels, memory) = (isa.kernels().unwrap(), Memory::default());
+        let lanes = kernels.lanes();
+        let passes = Passes {
+            kernels,
+            memory: &memory,
+            values: &[],
+            group: None,
+            bf16: true,
+            outcome: Mutex::default(),
+        };
+        let values = |shape: &[usize], seed| noise(shape, seed).to_dtype(DType::F32).unwrap();
+        let weights = values(&[outputs, depth], 1);
+        let row: Vec<Vec<f32>> = weights.to_vec2().unwrap();
+        let panels = panels(&passes, &vec![0.25; outputs], &lengths, |output, k| row[output][k]);
+        let inputs: Vec<(Tensor, usize)> = lengths
+            .iter()
+            .map(|&len| {
+                (values(&[pixels, len.next_multiple_of(lanes)], len as u64), len.next_multiple_of(lanes))
+            })
+            .collect();
+        let norm = ScaleRelu { scale: vec![0.5; inputs[1].1], shift: vec![0.125; inputs[1].1] };
+        let flat: Vec<Vec<f32>> =
+            inputs.iter().map(|(x, _)| x.flatten_all().unwrap().to_vec1().unwrap()).collect();
+        let input = |i: usize| Input {
+            values: &flat[i],
+            stride: inputs[i].1,
+            len: lengths[i],
+            norm: (i == 1).then_some(&norm),
+        };
+        let mut out = vec![0.0; pixels * panels.channels];
+        Linear {
+            pixels,
+            inputs: &[input(0), input(1)],
+            panels: &panels,
+            add: Residual::None,
+            finish: Finish::Nothing,
+        }
+        .run(&passes, &mut out);
+        let first = inputs[0].0.narrow(1, 0, lengths[0]).unwrap();
+        let second =
+            inputs[1].0.narrow(1, 0, lengths[1]).unwrap().affine(0.5, 0.125).unwrap().relu().unwrap();
+        let x = rounded(&Tensor::cat(&[first, second], 1).unwrap());
+        let y = (x.matmul(&rounded(&weights).t().unwrap()).unwrap() + 0.25).unwrap();
+        let y: Vec<Vec<f64>> = y.to_vec2().unwrap();
+        for (row, wanted) in out.chunks_exact(panels.channels).zip(&y) {
+            for (a, b) in row.iter().zip(wanted) {
+                assert!((f64::from(*a) - b).abs() < 1e-4, "{}: {a} {b}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_in_bf16_are_off_by_a_per_cent_forward_and_back() {
+    let (maps, inputs, outputs) = (Maps { images: 2, height: 12, width: 9 }, 20, 33);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let (kernels, memory) = (isa.kernels().unwrap(), Memory::default());
+        let lanes = kernels.lanes();
+        let weight: Vec<f32> =
+            flat(&noise(&[outputs * inputs * 9], 2)).into_iter().map(|v| v as f32).collect();
+        let (kernel, stride) = (3, 1);
+        let window = Window { from: maps, to: maps, inputs, outputs, kernel, stride, weight: &weight };
+        let of = |channels: usize, seed: u64| -> (Vec<f32>, usize) {
+            let pitch = channels.next_multiple_of(lanes);
+            let mut x: Vec<f32> =
+                flat(&noise(&[maps.pixels() * pitch], seed)).into_iter().map(|v| v as f32).collect();
+            x.chunks_exact_mut(pitch).for_each(|pixel| pixel[channels..].fill(0.0));
+            (x, pitch)
+        };
+        let ((x, pitch), (d, _)) = (of(inputs, 3), of(outputs, 4));
+        let both = |bf16: bool| {
+            let passes = Passes {
+                kernels,
+                memory: &memory,
+                values: &[],
+                group: None,
+                bf16,
+                outcome: Mutex::default(),
+            };
+            let forward = window.forward(&passes, &Input::all(&x, pitch), &vec![0.5; outputs]).to_vec();
+            [forward, window.input_gradient(&passes, &d, pitch).to_vec()]
+        };
+        for (single, half) in both(false).iter().zip(&both(true)) {
+            let off = norm(single.iter().zip(half).map(|(a, b)| f64::from(a - b)));
+            let share = off / norm(single.iter().map(|v| f64::from(*v)));
+            assert!(share > 1e-3 && share < 0.03, "{}: {share:e}", isa.name());
         }
     }
 }

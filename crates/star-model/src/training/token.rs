@@ -58,6 +58,7 @@ pub(super) fn forward_on(
         parameters,
         memory: settings.memory.clone(),
         group: settings.group.clone(),
+        bf16: settings.bf16,
         kernels,
         images: b,
         state: Mutex::default(),

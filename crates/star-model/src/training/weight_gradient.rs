@@ -45,7 +45,7 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
             let end = ((slice + 1) * per_slice).min(pixels);
             for pixel in (slice * per_slice..end).step_by(BLOCK) {
                 let count = BLOCK.min(end - pixel);
-                let x = input.pixels(passes, pixel, count, scratch.take(input.scratch(count)));
+                let x = input.pixels(passes, pixel, count, scratch.take(input.scratch(count, false)));
                 let d = part(d, pixel * outputs, count * outputs);
                 let outer = Outer {
                     d,

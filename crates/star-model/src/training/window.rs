@@ -47,33 +47,34 @@ impl Window<'_> {
     }
 
     /// Weights of the convolution forward: `depth` floats a pixel are read.
-    fn forward_panels(&self, lanes: usize, depth: usize, bias: &[f32]) -> Panels {
+    fn forward_panels(&self, passes: &Passes, depth: usize, bias: &[f32]) -> Panels {
         let (taps, inputs, outputs, w) = (self.taps(), self.inputs, self.outputs, self.weight);
         let tap = |output: usize, input: usize, tap: usize| {
             if output < outputs && input < inputs { w[(output * inputs + input) * taps + tap] } else { 0.0 }
         };
-        self.panels(lanes, depth, bias, self.stride, tap)
+        self.panels(passes, depth, bias, self.stride, tap)
     }
 
     /// Weights of the convolution from the gradient at the output to that at the input.
-    fn back_panels(&self, lanes: usize, depth: usize) -> Panels {
+    fn back_panels(&self, passes: &Passes, depth: usize) -> Panels {
         let (taps, inputs, outputs, w) = (self.taps(), self.inputs, self.outputs, self.weight);
         let tap = |to: usize, from: usize, tap: usize| {
             if to < inputs && from < outputs { w[(from * inputs + to) * taps + taps - 1 - tap] } else { 0.0 }
         };
-        self.panels(lanes, depth, &vec![0.0; inputs], 1, tap)
+        self.panels(passes, depth, &vec![0.0; inputs], 1, tap)
     }
 
     fn panels(
         &self,
-        lanes: usize,
+        passes: &Passes,
         depth: usize,
         bias: &[f32],
         stride: usize,
         tap: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Panels {
+        let lanes = passes.kernels.lanes();
         if self.winograd(stride) {
-            Panels::winograd_of(bias, depth, lanes, tap)
+            Panels::winograd_of(bias, depth, lanes, passes.bf16, tap)
         } else {
             Panels::gathered(bias, self.taps() * depth, lanes, |output, k| tap(output, k % depth, k / depth))
         }
@@ -85,13 +86,12 @@ impl Window<'_> {
         machine: &mut Machine,
         (input, channels): (&[f32], usize),
         stride: usize,
-        panels: &Panels,
+        (panels, bf16): (&Panels, bool),
         out: &mut [f32],
     ) {
         let Maps { height, width, .. } = self.from;
         let (residual, activation, kernel) = (Residual::None, Activation::None, self.kernel);
         if self.winograd(stride) {
-            let bf16 = false;
             Winograd { input, height, width, channels, panels, residual, activation, bf16 }.run(machine, out);
         } else {
             let windows =
@@ -102,8 +102,7 @@ impl Window<'_> {
 
     /// The convolution of `x`, normed where it is, and `bias`.
     pub(super) fn forward(&self, passes: &Passes, x: &Input, bias: &[f32]) -> Floats {
-        let lanes = passes.kernels.lanes();
-        let panels = self.forward_panels(lanes, x.stride, bias);
+        let panels = self.forward_panels(passes, x.stride, bias);
         let (image, target) = (self.from.image() * x.stride, self.to.image() * panels.channels);
         assert!(x.values.len() == self.from.images * image, "a convolution: sizes");
         let mut out = passes.memory.take(self.to.images * target);
@@ -113,7 +112,9 @@ impl Window<'_> {
             #[expect(unsafe_code, reason = "parts are written by different threads")]
             // SAFETY: each is written by one task.
             unsafe {
-                shared.with_part(n, target, |out| self.image(machine, input, self.stride, &panels, out));
+                shared.with_part(n, target, |out| {
+                    self.image(machine, input, self.stride, (&panels, passes.bf16), out)
+                });
             }
         });
         out
@@ -122,7 +123,7 @@ impl Window<'_> {
     /// From the gradient `d` at the output to that at the input, whose pixels are `pitch` floats apart.
     pub(super) fn input_gradient(&self, passes: &Passes, d: &[f32], pitch: usize) -> Floats {
         let depth = d.len() / self.to.pixels();
-        let panels = self.back_panels(passes.kernels.lanes(), depth);
+        let panels = self.back_panels(passes, depth);
         let (image, target) = (self.to.image() * depth, self.from.image() * pitch);
         assert_eq!(panels.channels, pitch, "a convolution's gradient: sizes");
         let mut out = passes.memory.take(self.from.images * target);
@@ -137,7 +138,9 @@ impl Window<'_> {
             #[expect(unsafe_code, reason = "parts are written by different threads")]
             // SAFETY: each is written by one task.
             unsafe {
-                shared.with_part(n, target, |out| self.image(machine, (input, depth), 1, &panels, out));
+                shared.with_part(n, target, |out| {
+                    self.image(machine, (input, depth), 1, (&panels, passes.bf16), out)
+                });
             }
         });
         out

@@ -78,21 +78,56 @@ impl Panels {
         })
     }
 
-    /// [`Panels::winograd`] in `f32`, for weights that are used once: `tap(output, input, tap)` with as many inputs as outputs.
+    /// Packs `weight(output, input)` of inputs side by side, so many each, in pairs for products in bf16; an odd one of an input is paired
+    /// with 0.
+    pub(crate) fn pairs(
+        bias: &[f32],
+        inputs: &[usize],
+        lanes: usize,
+        weight: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let mut places = Vec::new();
+        let mut first = 0;
+        for &len in inputs {
+            places.extend((0..len.div_ceil(2)).map(|i| (first + 2 * i, 2 * i + 1 < len)));
+            first += len;
+        }
+        Self::gathered(bias, places.len(), lanes, |output, k| {
+            let (input, both) = places[k];
+            pair(weight(output, input), if both { weight(output, input + 1) } else { 0.0 })
+        })
+    }
+
+    /// [`Panels::winograd`] for weights that are used once: `tap(output, input, tap)` of `inputs`, an even number with `bf16`.
     pub(crate) fn winograd_of(
         bias: &[f32],
-        depth: usize,
+        inputs: usize,
         lanes: usize,
+        bf16: bool,
         tap: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
+        assert!(!bf16 || inputs.is_multiple_of(2), "winograd: pairs of an odd number of inputs");
+        let depth = if bf16 { inputs / 2 } else { inputs };
         Self::fill(bias, depth, POSITIONS, lanes, |panel, first, width| {
             // Outputs side by side, so that the transform is done on registers full of them.
-            let mut taps = [[0.0; WIDEST]; 9];
-            for k in 0..depth {
+            let transformed = |input: usize| {
+                let mut taps = [[0.0; WIDEST]; 9];
                 for (t, line) in taps.iter_mut().enumerate() {
-                    line.iter_mut().take(width).enumerate().for_each(|(n, to)| *to = tap(first + n, k, t));
+                    line.iter_mut()
+                        .take(width)
+                        .enumerate()
+                        .for_each(|(n, to)| *to = tap(first + n, input, t));
                 }
-                for (position, line) in transform_wide(&taps).iter().enumerate() {
+                transform_wide(&taps)
+            };
+            for k in 0..depth {
+                let mut lines = if bf16 { transformed(2 * k) } else { transformed(k) };
+                if bf16 {
+                    let others = transformed(2 * k + 1);
+                    let both = lines.as_flattened_mut().iter_mut().zip(others.as_flattened());
+                    both.for_each(|(one, other)| *one = pair(*one, *other));
+                }
+                for (position, line) in lines.iter().enumerate() {
                     panel[(position * depth + k) * width..][..width].copy_from_slice(&line[..width]);
                 }
             }
