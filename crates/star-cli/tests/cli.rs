@@ -68,6 +68,13 @@ fn predict_writes_json_and_drawn_pictures() {
         assert!(ellipse["major"].as_f64().unwrap() >= ellipse["minor"].as_f64().unwrap());
     }
     assert!(dir.path().join("o/face0-drawn.png").is_file() && dir.path().join("o/face1-drawn.png").is_file());
+    // Ellipses are drawn where they are asked for, and what the weights do not know is said.
+    let drawn = |folder: &str| std::fs::read(dir.path().join(folder).join("face0-drawn.png")).unwrap();
+    let arguments = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60", "--ellipses"];
+    let output = star(dir.path(), &[&arguments[..], &["--confidence", "--out", "e"]].concat());
+    assert!(output.status.success() && drawn("e") != drawn("o"));
+    assert_contains(&String::from_utf8_lossy(&output.stderr), &["not calibrated", "no confidences"]);
+    assert_contains(&refused(dir.path(), &arguments), &["--ellipses", "--out DIR"]);
 }
 
 #[test]
