@@ -445,7 +445,10 @@ fn completions_manual_pages_and_the_example_are_written() {
     assert_contains(&ok(dir.path(), &["completions", "bash"]), &["_star()"]);
     ok(dir.path(), &["man", "man"]);
     assert!(dir.path().join("man/star-predict.1").is_file());
-    assert_contains(&ok(dir.path(), &["train", "--example"]), &["[data.train]", "batch_size = 16"]);
+    assert_contains(
+        &ok(dir.path(), &["train", "--example"]),
+        &["[data.train]", "batch_size = 16", "# format = \"synthetic\""],
+    );
     assert_contains(&ok(dir.path(), &["predict", "--help"]), &["--weights", "--box", "--json"]);
     assert_contains(&ok(dir.path(), &["export", "--help"]), &["OpenVINO", "f32", "--opset"]);
 }
@@ -476,10 +479,10 @@ fn figures_of_nothing_are_refused_and_faces_without_a_length_left_out_and_counte
     assert!(output.status.success());
     assert_contains(
         &String::from_utf8_lossy(&output.stdout),
-        &["| 2 | 0 |", "1 of 3 faces", "left out", "row 0"],
+        &["     2        0  ", "1 of 3 faces", "left out", "row 0"],
     );
     let score = ["score", "--truth", "profile.tsv", "--predictions", "p.json", "--scheme", "cofw29"];
-    assert_contains(&ok(dir.path(), &score), &["| 2 | 0 |"]);
+    assert_contains(&ok(dir.path(), &score), &["     2        0  "]);
 }
 
 /// Frames of a photograph that moves, as a video at 25 frames a second; `None` without ffmpeg, with a line that says so.
