@@ -8,6 +8,7 @@ use star_predict::files;
 
 use crate::args::CompareArgs;
 use crate::output;
+use crate::terminal::plain;
 
 /// Runs `star compare`.
 ///
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
         output::write_text(&dir.join("index.html"), &comparison.to_html()?)?;
         say!("report: {}", dir.join("index.html").display());
     }
-    output::write_text(Path::new("-"), &markdown)
+    output::write_text(Path::new("-"), &plain(&markdown))
 }
 
 /// File names without ending, or the folder's where the file is `report.json`; with a number where two would be alike.

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         .with_batch_size(args.weights.batch_size)
         .with_confidence(weights::confidence(&args.weights, &scheme)?);
     drop(folder);
-    let mut setting = setting::setting(&args.metrics, &scheme, &args.source.annotations)?;
+    let mut setting = setting::setting(&args.metrics, &scheme, args.source.place())?;
     setting.dataset = args.metrics.dataset.clone().unwrap_or_else(|| source::name(&args.source));
     setting.notes.extend(opened.notes);
     // Before the network runs for hours: is the folder for the report to be had?

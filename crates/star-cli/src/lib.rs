@@ -29,6 +29,7 @@ mod score;
 mod serve;
 mod setting;
 mod source;
+mod terminal;
 mod train;
 mod weights;
 

@@ -11,6 +11,7 @@ use star_train::evaluate::{self, metric_set, videos, write_report};
 
 use crate::args::{MetricArgs, ReportArgs};
 use crate::output;
+use crate::terminal::plain;
 
 /// What was asked for, and under which setting.
 pub(crate) struct Wanted<'a> {
@@ -107,13 +108,41 @@ impl Wanted<'_> {
     }
 
     fn print(&self, report: &Report, markdown: &str) -> Result<()> {
+        let text = format!("{}\n\n{}", headline(report), plain(without_title(markdown)));
         match &self.metrics.json {
             Some(path) if path == Path::new("-") => output::write_text(path, &report.to_json()),
             Some(path) => {
                 output::write_text(path, &report.to_json())?;
-                output::write_text(Path::new("-"), markdown)
+                output::write_text(Path::new("-"), &text)
             }
-            None => output::write_text(Path::new("-"), markdown),
+            None => output::write_text(Path::new("-"), &text),
         }
+    }
+}
+
+/// What most want to know, on what, in one line.
+fn headline(report: &Report) -> String {
+    let percent = |value: f64| format!("{:.3} %", 100.0 * value);
+    let nme = match (report.nme_mean_fraction, report.nme_mean_of_found_fraction) {
+        (Some(nme), _) => percent(nme),
+        (None, Some(found)) => format!("{} without the {} missing", percent(found), report.missing),
+        (None, None) => "of nothing found".to_string(),
+    };
+    let at = report.thresholds.first().map_or_else(String::new, |at| {
+        let (failed, threshold) = (100.0 * at.failure_rate_fraction, at.threshold_fraction);
+        format!(", FR {failed:.2} %, AUC {:.4} at {threshold:.2}", at.auc)
+    });
+    let images = if report.images == 1 { "image" } else { "images" };
+    format!(
+        "NME {nme}{at} ({})\n{}, {}: {} {images}",
+        report.normalizer, report.dataset, report.subset, report.images
+    )
+}
+
+/// Without the heading that says what the first line said.
+fn without_title(markdown: &str) -> &str {
+    match markdown.strip_prefix("## ").and_then(|rest| rest.split_once('\n')) {
+        Some((_, rest)) => rest,
+        None => markdown,
     }
 }

@@ -1,22 +1,25 @@
 //! Opening annotated faces as the command line names them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
+use star_data::dataset::Subset;
 use star_data::formats::{Format, Opened, Source};
+use star_data::scheme_map::{Mapped, SchemeMap};
+use star_data::synthetic::{Labels, Subject};
 use star_data::{Dataset, Error, Scheme};
 use star_predict::weights;
 use star_train::config::{self, Problems};
 
-use crate::args::{FacesArgs, SourceArgs};
+use crate::args::{CompatName, DataFormat, FacesArgs, SourceArgs};
 
 /// What the arguments name.
 ///
 /// # Errors
 /// For a split that the format does not have.
-pub(crate) fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
-    let format = args.format;
+fn source(args: &SourceArgs, format: Format, scheme: Option<Scheme>, subset: Option<&str>) -> Result<Source> {
     let (split, own_split) = config::split(format, args.split.as_deref())?;
     Ok(Source {
         images: args.images.clone(),
@@ -30,7 +33,7 @@ pub(crate) fn source(args: &SourceArgs, scheme: Option<Scheme>, subset: Option<&
         compat: args.compat.compat(),
         strip_prefix: args.strip_prefix.clone(),
         basename: args.basename,
-        ..Source::new(format, &args.annotations)
+        ..Source::new(format, args.place())
     })
 }
 
@@ -48,8 +51,9 @@ pub(crate) fn open(args: &SourceArgs, scheme: &Scheme) -> Result<Arc<dyn Dataset
 /// # Errors
 /// When the annotations cannot be read or are none.
 pub(crate) fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&str>) -> Result<Opened> {
-    let wanted = source(args, Some(scheme.clone()), subset)?;
-    let only_a_name = subset.is_some() && args.format.splits().is_empty();
+    let DataFormat::Files(format) = checked(args)? else { return synthetic(args, Some(scheme), subset) };
+    let wanted = source(args, format, Some(scheme.clone()), subset)?;
+    let only_a_name = subset.is_some() && format.splits().is_empty();
     let opened = match wanted.open() {
         Err(Error::Empty { .. }) if only_a_name => Source { subset: None, ..wanted }.open()?,
         opened => opened?,
@@ -63,7 +67,89 @@ pub(crate) fn open_subset(args: &SourceArgs, scheme: &Scheme, subset: Option<&st
 /// When the annotations cannot be read or are none.
 pub(crate) fn open_faces(args: &FacesArgs) -> Result<Opened> {
     let scheme = args.scheme.as_deref().map(weights::scheme).transpose()?;
-    Ok(source(&args.source, scheme, args.subset.as_deref())?.open()?)
+    let subset = args.subset.as_deref();
+    match checked(&args.source)? {
+        DataFormat::Files(format) => Ok(source(&args.source, format, scheme, subset)?.open()?),
+        DataFormat::Synthetic => synthetic(&args.source, scheme.as_ref(), subset),
+    }
+}
+
+/// The format, if the arguments beside it are some that it has.
+///
+/// # Errors
+/// Names the first that it has not.
+fn checked(args: &SourceArgs) -> Result<DataFormat> {
+    if args.format != DataFormat::Synthetic {
+        ensure!(args.synthetic.is_none(), "--synthetic: expected --format synthetic beside it");
+        return Ok(args.format);
+    }
+    let given = [
+        ("--annotations", args.annotations.is_some()),
+        ("--images", args.images.is_some()),
+        ("--split", args.split.is_some()),
+        ("--category", args.category.is_some()),
+        ("--crop", args.crop.is_some()),
+        ("--compat", args.compat != CompatName::None),
+        ("--strip-prefix", args.strip_prefix.is_some()),
+        ("--basename", args.basename),
+    ];
+    if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+        bail!("{name}: of annotations on disk alone; what is drawn is said by --synthetic count=200,seed=9")
+    }
+    Ok(args.format)
+}
+
+/// The images that are drawn, of 98 points mapped to 68 where that was asked for.
+///
+/// # Errors
+/// When their keypoints are others than those of `scheme`, or none is of `subset`.
+fn synthetic(args: &SourceArgs, scheme: Option<&Scheme>, subset: Option<&str>) -> Result<Opened> {
+    let drawn: Arc<dyn Dataset> = star_data::synthetic::open(args.synthetic.clone().unwrap_or_default())?;
+    let dataset = match args.map {
+        Some(map) => Arc::new(Mapped::new(drawn, SchemeMap::wflw_to_300w(map.detail())?)?),
+        None => drawn,
+    };
+    let own = dataset.scheme();
+    if let Some(wanted) = scheme.filter(|wanted| wanted.keypoints != own.keypoints) {
+        let hint = match (own.keypoints, wanted.keypoints) {
+            (98, 68) => "; --map-98-to-68 blend makes 68 of them",
+            (_, 21) => "; --synthetic subject=hand draws hands",
+            _ => "",
+        };
+        bail!(
+            "--format synthetic: expected {} points of scheme `{}`, got {} of `{}`{hint}",
+            wanted.keypoints,
+            wanted.name,
+            own.keypoints,
+            own.name
+        )
+    }
+    let dataset = match subset {
+        Some(name) => tagged(dataset, name)?,
+        None => dataset,
+    };
+    Ok(Opened { dataset, problems: Vec::new(), notes: Vec::new(), published: None })
+}
+
+/// The images that are drawn with something special, such as `pose`.
+///
+/// # Errors
+/// Names what there is where none is with `name`.
+fn tagged(drawn: Arc<dyn Dataset>, name: &str) -> Result<Arc<dyn Dataset>> {
+    let (mut kept, mut known) = (Vec::new(), BTreeSet::new());
+    for i in 0..drawn.len() {
+        let tags = drawn.annotation(i)?.tags;
+        if tags.iter().any(|tag| tag.eq_ignore_ascii_case(name)) {
+            kept.push(i);
+        }
+        known.extend(tags);
+    }
+    ensure!(
+        !kept.is_empty(),
+        "--subset: expected {} of the synthetic images, got `{name}`",
+        known.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    Ok(Arc::new(Subset::new(drawn, kept)))
 }
 
 /// The samples that `args` name, if nothing is wrong with them or that may be; what is left out is said on standard error. In 300VW some
@@ -72,7 +158,7 @@ pub(crate) fn open_faces(args: &FacesArgs) -> Result<Opened> {
 /// # Errors
 /// The first problem, where none may be.
 pub(crate) fn usable(opened: Opened, args: &SourceArgs) -> Result<Opened> {
-    let problems = match args.lenient || args.format == Format::Face300vw {
+    let problems = match args.lenient || args.format == DataFormat::Files(Format::Face300vw) {
         true => Problems::LeaveOut,
         false => Problems::Refuse,
     };
@@ -81,9 +167,23 @@ pub(crate) fn usable(opened: Opened, args: &SourceArgs) -> Result<Opened> {
 
 /// The name of a data set to print beside figures: the published one with its split, or folder and file.
 pub(crate) fn name(args: &SourceArgs) -> String {
-    let format = args.format;
+    let format = match args.format {
+        DataFormat::Files(format) => format,
+        DataFormat::Synthetic => {
+            let config = args.synthetic.clone().unwrap_or_default();
+            let subject = match config.subject {
+                Subject::Face => "faces",
+                Subject::Hand => "hands",
+            };
+            let labels = match config.labels {
+                Labels::Annotated => "annotated",
+                Labels::Exact => "exact",
+            };
+            return format!("synthetic {subject}, seed {}, {labels}", config.seed);
+        }
+    };
     if format.splits().is_empty() {
-        let path = &args.annotations;
+        let path = args.place();
         let file = path.file_name().unwrap_or(path.as_os_str());
         let dir = path.parent().and_then(Path::file_name);
         let both = dir.map_or(Path::new(file).to_path_buf(), |dir| Path::new(dir).join(file));

@@ -15,6 +15,14 @@ fn bench_prints_a_table_or_figures_as_json() {
         ok(dir.path(), &[&["bench", "--weights", "w", "--runs", "2", "--batch-size", "3"][..], more].concat())
     };
     assert_contains(&bench(&["--steps"]), &["latency", "images/s", "memory", "hgs.0.up1.conv2", "GMAC/s"]);
+    let short = bench(&[]);
+    let rows: Vec<&str> = short.lines().skip_while(|line| !line.starts_with("one image")).skip(1).collect();
+    let ms = |row: &str| row[40..].split_whitespace().next().unwrap().parse::<f64>().unwrap();
+    assert!(
+        rows.len() == 6 && rows[5].contains("--steps") && short.lines().all(|line| line.len() <= 80),
+        "{short}"
+    );
+    assert!(rows[..5].windows(2).all(|pair| ms(pair[0]) >= ms(pair[1])), "{short}");
     let figures: serde_json::Value =
         serde_json::from_str(&bench(&["--json", "-", "--threads", "1", "--isa", "portable"])).unwrap();
     assert_eq!(

@@ -68,6 +68,13 @@ fn predict_writes_json_and_drawn_pictures() {
         assert!(ellipse["major"].as_f64().unwrap() >= ellipse["minor"].as_f64().unwrap());
     }
     assert!(dir.path().join("o/face0-drawn.png").is_file() && dir.path().join("o/face1-drawn.png").is_file());
+    // Ellipses are drawn where they are asked for, and what the weights do not know is said.
+    let drawn = |folder: &str| std::fs::read(dir.path().join(folder).join("face0-drawn.png")).unwrap();
+    let arguments = ["predict", "face0.png", "--weights", "w", "--box", "10,10,60,60", "--ellipses"];
+    let output = star(dir.path(), &[&arguments[..], &["--confidence", "--out", "e"]].concat());
+    assert!(output.status.success() && drawn("e") != drawn("o"));
+    assert_contains(&String::from_utf8_lossy(&output.stderr), &["not calibrated", "no confidences"]);
+    assert_contains(&refused(dir.path(), &arguments), &["--ellipses", "--out DIR"]);
 }
 
 #[test]
@@ -438,7 +445,10 @@ fn completions_manual_pages_and_the_example_are_written() {
     assert_contains(&ok(dir.path(), &["completions", "bash"]), &["_star()"]);
     ok(dir.path(), &["man", "man"]);
     assert!(dir.path().join("man/star-predict.1").is_file());
-    assert_contains(&ok(dir.path(), &["train", "--example"]), &["[data.train]", "batch_size = 16"]);
+    assert_contains(
+        &ok(dir.path(), &["train", "--example"]),
+        &["[data.train]", "batch_size = 16", "# format = \"synthetic\""],
+    );
     assert_contains(&ok(dir.path(), &["predict", "--help"]), &["--weights", "--box", "--json"]);
     assert_contains(&ok(dir.path(), &["export", "--help"]), &["OpenVINO", "f32", "--opset"]);
 }
@@ -469,10 +479,10 @@ fn figures_of_nothing_are_refused_and_faces_without_a_length_left_out_and_counte
     assert!(output.status.success());
     assert_contains(
         &String::from_utf8_lossy(&output.stdout),
-        &["| 2 | 0 |", "1 of 3 faces", "left out", "row 0"],
+        &["     2        0  ", "1 of 3 faces", "left out", "row 0"],
     );
     let score = ["score", "--truth", "profile.tsv", "--predictions", "p.json", "--scheme", "cofw29"];
-    assert_contains(&ok(dir.path(), &score), &["| 2 | 0 |"]);
+    assert_contains(&ok(dir.path(), &score), &["     2        0  "]);
 }
 
 /// Frames of a photograph that moves, as a video at 25 frames a second; `None` without ffmpeg, with a line that says so.

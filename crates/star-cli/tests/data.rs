@@ -226,3 +226,25 @@ fn photographs_with_landmarks_pass_the_check_where_they_are_at_hand() {
         ok(dir.path(), &[&["data", "view", "--out", &sheet], &source[..]].concat());
     }
 }
+
+#[test]
+fn synthetic_images_are_checked_drawn_and_converted_as_files_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let drawn = ["--format", "synthetic", "--synthetic", "count=3,image_size=64,subject=hand"];
+    let checked = ok(dir, &[&["data", "check"][..], &drawn].concat());
+    assert_contains(&checked, &["synthetic hands, seed 0, annotated, scheme hand21", "3 faces, 0 problems"]);
+    ok(dir, &[&["data", "view", "--out", "sheet.png"][..], &drawn].concat());
+    assert!(dir.join("sheet.png").is_file());
+    ok(dir, &[&["data", "convert", "--out", "hands.tsv"][..], &drawn].concat());
+    let converted =
+        ["data", "check", "--annotations", "hands.tsv", "--images", "images", "--scheme", "hand21"];
+    assert_contains(&ok(dir, &converted), &["3 faces, 0 problems"]);
+    // Annotations are needed by all other formats, and are none of this one's.
+    let misused = star(dir, &["data", "check", "--format", "wflw"]);
+    assert_eq!(misused.status.code(), Some(2));
+    assert_contains(
+        &refused(dir, &[&["data", "check", "--split", "test"][..], &drawn].concat()),
+        &["--split", "--synthetic"],
+    );
+}

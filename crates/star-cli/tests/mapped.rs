@@ -86,7 +86,7 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
         ok(dir, &[&score[..], extra].concat())
     };
     let mapped = score("narrow.tsv", "narrow.json", "300w", &[]);
-    assert_contains(&mapped, &["inter-ocular", "| 4 | 0 |"]);
+    assert_contains(&mapped, &["inter-ocular", "     4        0  "]);
     for (truth, predictions, scheme) in [
         ("wide.tsv", "wide.json", "300w"),
         ("wide.tsv", "narrow.json", "300w"),

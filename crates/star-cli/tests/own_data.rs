@@ -146,7 +146,7 @@ fn a_single_point_with_boxes_is_trained_found_and_scored_by_the_box() {
     let output = star(dir, &["train", "--config", "one-run.toml", "--out", "out"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert_contains(&said, &["validation NME (stated box diagonal)"]);
+    assert_contains(&said, &["validation NME (stated box diagonal, "]);
     let eval =
         ["eval", "--weights", "out/best", "--dataset", "d", "--predictions", "p.json", "--report", "r"];
     let figures = ok(dir, &[&eval[..], &own].concat());

@@ -13,7 +13,7 @@ use star_data::synthetic::{SyntheticConfig, SyntheticFaces};
 use star_data::{Dataset, Scheme};
 use star_train::state::{self, State};
 
-use common::{assert_contains, bytes, faces, ok, refused};
+use common::{assert_contains, bytes, faces, ok, refused, star};
 
 const CONFIG: &str = r#"
 scheme = "wflw98"
@@ -42,7 +42,11 @@ fn a_training_resumed_ends_with_the_same_bits_and_its_weights_can_be_used() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("two.toml"), CONFIG).unwrap();
     std::fs::write(dir.path().join("one.toml"), CONFIG.replace("epochs = 2", "epochs = 1")).unwrap();
-    ok(dir.path(), &["train", "--config", "two.toml", "--out", "whole"]);
+    let output = star(dir.path(), &["train", "--config", "two.toml", "--out", "whole"]);
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("16 images, 4 to validate; stacked hourglass, "), "{said}");
+    assert_contains(&said, &[", on cpu; in whole", "EMA NME %  images/s", "time left\n", "1/2 ", "2/2 "]);
     ok(dir.path(), &["train", "--config", "one.toml", "--out", "parts"]);
     let error = refused(dir.path(), &["train", "--config", "two.toml", "--out", "parts"]);
     assert_contains(&error, &["already holds a run", "--resume"]);
@@ -62,6 +66,11 @@ fn a_training_resumed_ends_with_the_same_bits_and_its_weights_can_be_used() {
     picture.save(dir.path().join("face.png")).unwrap();
     let json = ok(dir.path(), &["predict", "face.png", "--weights", "whole/best", "--box", "30,30,90,90"]);
     let faces = faces(&json);
+    // What was drawn to train on is drawn to score on.
+    let eval = ["eval", "--weights", "whole/best", "--format", "synthetic", "--synthetic"];
+    let scored = ok(dir.path(), &[&eval[..], &["count=3,seed=9,image_size=64,labels=exact"]].concat());
+    assert_contains(&scored, &["synthetic faces, seed 9, exact, full: 3 images"]);
+    assert_contains(&refused(dir.path(), &[&eval[..], &["count=3,subject=hand"]].concat()), &["98", "21"]);
     assert_eq!(faces[0]["points"].as_array().unwrap().len(), Scheme::named("wflw").unwrap().keypoints);
 }
 

@@ -122,6 +122,12 @@ fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
         "Best and worst images",
     ];
     assert_eq!(headings(&document), expected);
+    // The face is seen before its ellipses.
+    let ticked = |id: &str| {
+        let input = document.descendants().find(|n| n.attribute("id") == Some(id)).unwrap();
+        input.attribute("checked").is_some()
+    };
+    assert_eq!(["show-truth", "show-found", "show-ellipses"].map(ticked), [true, true, false]);
     let captions: Vec<String> = document
         .descendants()
         .filter(|n| n.has_tag_name("figcaption"))

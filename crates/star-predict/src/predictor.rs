@@ -192,6 +192,12 @@ impl Predictor {
         self
     }
 
+    /// Whether covariances are calibrated, so that errors are as large as they say, instead of as wide as the heatmaps.
+    #[must_use]
+    pub fn calibrated(&self) -> bool {
+        !self.spread_scales.is_empty()
+    }
+
     /// What confidences mean, where there are any.
     pub fn confidence(&self) -> Option<&ConfidenceModel> {
         self.confidence.as_ref()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use image::imageops::{self, FilterType};
 use star_data::{FaceBox, atomic, decode};
+use star_predict::overlay::Style;
 use star_predict::{Face, Predictor, overlay};
 
 use crate::place;
@@ -26,7 +27,7 @@ pub(super) struct Args {
     out: PathBuf,
 }
 
-/// Draws the landmarks and ellipses of the first face that is found.
+/// Draws the landmarks of the first face that is found.
 ///
 /// # Errors
 /// When there is none, and when a file cannot be read or written.
@@ -43,7 +44,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let shown = imageops::crop_imm(&image, left, top, side as u32, side as u32).to_image();
     let scale = SIDE as f32 / side;
     let shown = imageops::resize(&shown, SIDE, SIDE, FilterType::Lanczos3);
-    let png = overlay::draw(&shown, &[moved(face, corner, scale)], predictor.scheme().context("no scheme")?)?;
+    let scheme = predictor.scheme().context("no scheme")?;
+    let png = overlay::draw(&shown, &[moved(face, corner, scale)], scheme, Style::default())?;
     atomic::write(&root.join(&args.out), &png)?;
     println!("{}: written", args.out.display());
     Ok(())

@@ -62,7 +62,7 @@ pub struct BenchArgs {
     /// Return every stage's maps instead of the last stage's landmarks alone
     #[arg(long)]
     pub maps: bool,
-    /// Print the time of every step, not of groups of them alone
+    /// Print the time of every step in the network's order, not of the five slowest groups of steps alone
     #[arg(long)]
     pub steps: bool,
     /// File for the figures as JSON, `-` for standard output instead of the table

@@ -8,7 +8,7 @@ use star_predict::bulk::Part;
 pub struct BulkArgs {
     /// Instead of images: a tar shard or Parquet file, a folder of them, or a URL (file://, with the feature `object-store` also
     /// s3://, gs://, az://, https://)
-    #[arg(long, value_name = "PATH|URL", requires = "output", conflicts_with_all = ["images", "boxes", "out", "json", "csv", "crops", "target", "smooth", "turned", "map", "recursive", "precision"])]
+    #[arg(long, value_name = "PATH|URL", requires = "output", conflicts_with_all = ["images", "boxes", "out", "ellipses", "axes", "confidence", "json", "csv", "crops", "target", "smooth", "turned", "map", "recursive", "precision"])]
     pub input: Option<String>,
     /// Folder, or URL, for a Parquet file of faces a shard of the input; shards that have one are skipped
     #[arg(long, value_name = "DIR|URL", requires = "input")]

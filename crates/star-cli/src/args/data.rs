@@ -1,17 +1,64 @@
 //! Annotated images: where they lie and how they are written down.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use star_data::crop::CropRule;
 use star_data::formats::{Compat, Format};
 use star_data::scheme_map::Detail;
+use star_data::synthetic::SyntheticConfig;
+
+/// What a data set is: annotations on disk in a format, or images that are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataFormat {
+    /// Annotations on disk.
+    Files(Format),
+    /// Drawn faces or hands.
+    Synthetic,
+}
+
+/// Name of the format of images that are drawn.
+const SYNTHETIC: &str = "synthetic";
 
 /// The formats by name, each with its line of help.
-fn formats() -> impl TypedValueParser<Value = Format> {
+fn formats() -> impl TypedValueParser<Value = DataFormat> {
     let value = |format: &Format| PossibleValue::new(format.name()).help(format.about());
-    PossibleValuesParser::new(Format::ALL.iter().map(value)).try_map(|name| name.parse::<Format>())
+    let drawn =
+        PossibleValue::new(SYNTHETIC).help("faces or hands that are drawn, see --synthetic; no file is read");
+    PossibleValuesParser::new(Format::ALL.iter().map(value).chain([drawn])).try_map(|name| {
+        match name.as_str() {
+            SYNTHETIC => Ok(DataFormat::Synthetic),
+            name => name.parse::<Format>().map(DataFormat::Files),
+        }
+    })
+}
+
+/// The formats that need annotations.
+fn of_files() -> Vec<(&'static str, &'static str)> {
+    Format::ALL.iter().map(|format| ("format", format.name())).collect()
+}
+
+/// Settings of synthetic images as `key=value,key=value`, values as in a training file, words without quotes.
+///
+/// # Errors
+/// Says what is wrong with the text.
+fn parse_synthetic(text: &str) -> Result<SyntheticConfig, String> {
+    let mut table = toml::Table::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or(format!("`{pair}`: expected key=value"))?;
+        let (key, value) = (key.trim(), value.trim());
+        let read = toml::from_str::<toml::Table>(&format!("value = {value}")).ok();
+        let read = read.and_then(|mut table| table.remove("value"));
+        table.insert(
+            key.to_string(),
+            read.unwrap_or_else(|| toml::Value::String(value.trim_matches('"').into())),
+        );
+    }
+    let config = SyntheticConfig::deserialize(table).map_err(|error| error.to_string().trim().to_string())?;
+    config.validate().map_err(|error| error.to_string())?;
+    Ok(config)
 }
 
 /// How a face's box is made.
@@ -85,11 +132,15 @@ impl CompatName {
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// Format of the annotations
-    #[arg(long, value_parser = formats(), default_value_t = Format::Tsv)]
-    pub format: Format,
+    #[arg(long, value_parser = formats(), default_value = Format::Tsv.name())]
+    pub format: DataFormat,
     /// Annotation file, or the folder of a data set as it was unpacked
-    #[arg(long, value_name = "PATH")]
-    pub annotations: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "format", required_if_eq_any = of_files())]
+    pub annotations: Option<PathBuf>,
+    /// With --format synthetic, what is drawn, as in a training file: subject (face, hand), count, seed, image_size, strength, labels
+    /// (annotated, exact), such as `count=200,seed=9` [default: subject=face,count=1000,seed=0,image_size=160,strength=1,labels=annotated]
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_synthetic)]
+    pub synthetic: Option<SyntheticConfig>,
     /// Folder that image paths start from [default: as the format has it, else the folder of the annotations]
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
@@ -117,4 +168,36 @@ pub struct SourceArgs {
     /// Of images' paths only the file name counts
     #[arg(long, conflicts_with = "strip_prefix")]
     pub basename: bool,
+}
+
+impl SourceArgs {
+    /// The annotations, or a name for those that are drawn.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        self.annotations.as_deref().unwrap_or(Path::new(SYNTHETIC))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use star_data::synthetic::{Labels, Subject};
+
+    use super::*;
+
+    #[test]
+    fn settings_of_synthetic_images_are_those_of_a_training_file() {
+        let config = parse_synthetic("count=20, seed = 9,labels=exact,subject=hand,strength=0.5").unwrap();
+        assert_eq!((config.count, config.seed, config.strength), (20, 9, 0.5));
+        assert_eq!((config.labels, config.subject), (Labels::Exact, Subject::Hand));
+        assert_eq!(parse_synthetic("").unwrap(), SyntheticConfig::default());
+        for (bad, hint) in [
+            ("cuont=3", "count"),
+            ("count", "key=value"),
+            ("labels=true_ones", "exact"),
+            ("image_size=3", "32 to"),
+        ] {
+            let message = parse_synthetic(bad).unwrap_err();
+            assert!(message.contains(hint), "{bad}: {message}");
+        }
+    }
 }

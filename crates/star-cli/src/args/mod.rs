@@ -69,16 +69,22 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Print what weights hold and what their network costs: architecture, scheme, parameters, MACs a stage
     Inspect(InspectArgs),
-    /// Write a network as an ONNX file for other runtimes
+    /// Write a network as an ONNX file for other runtimes, on request with 68 points made of 98
     Export(ExportArgs),
-    /// Find the landmarks of every face in photographs
+    /// Find the landmarks of every face in photographs or in a video, and write, draw or cut them out
+    ///
+    /// Writes JSON or a table: landmarks, how sure they are, ellipses, head pose. Draws them into copies of the images, or of the video,
+    /// through which faces keep their numbers. Cuts faces out upright. Without an image it draws the one in the program.
     Predict(PredictArgs),
     /// Show landmarks live in a browser, and answer requests over HTTP
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
-    /// Run weights over an annotated data set and print NME, FR and AUC
+    /// Run weights over an annotated data set and print NME, FR and AUC; write predictions and a report with figures
+    ///
+    /// The report (--report) is a page, Markdown and JSON: figures by subset, normalizer and keypoint, error curves, calibration, the best
+    /// and worst images. Data may be synthetic: --format synthetic.
     Eval(EvalArgs),
-    /// Score a file of predictions against the truth, without a model
+    /// Score a file of predictions, of any program, against the truth, without a model; the report is that of eval
     Score(ScoreArgs),
     /// Learn from annotated images how sure landmarks are, and keep it beside the weights: confidences of `star predict`
     Calibrate(CalibrateArgs),
@@ -86,10 +92,13 @@ pub enum Command {
     Quantize(QuantizeArgs),
     /// Compare two or more results image by image: what got better, what got worse, and whether it could be chance
     Compare(CompareArgs),
-    /// Train a network on annotated faces or any other keypoints
+    /// Train a network on annotated faces or any other keypoints; --example prints every setting, --resume goes on
+    ///
+    /// Leaves the best and the last weights, a state to go on from, metrics.jsonl, curves and, where asked for, TensorBoard events in its
+    /// folder. Ctrl-C saves and stops. Started by mpirun, several processes share every batch.
     #[command(after_long_help = OWN_DATA)]
     Train(TrainArgs),
-    /// Look at data sets
+    /// Check data sets, draw them onto contact sheets, write them in other formats, pack them into shards
     #[command(after_long_help = OWN_DATA)]
     Data {
         /// What to do with the data set.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use star_predict::overlay::Style;
 
 #[cfg(feature = "bulk")]
 use super::BulkArgs;
@@ -28,9 +29,12 @@ pub struct PredictArgs {
     /// Look into the folders below, too
     #[arg(long)]
     pub recursive: bool,
-    /// Folder for the images with landmarks, ellipses and head pose drawn in, made if missing; of a video also a file such as drawn.mp4
+    /// Folder for the images with landmarks drawn in, made if missing; of a video also a file such as drawn.mp4
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// What is drawn.
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
     /// File for the JSON, `-` for standard output [default: standard output unless --out is given; a summary on a terminal]
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
@@ -55,6 +59,28 @@ pub struct PredictArgs {
     /// Cutoff gained per speed of one face side a second: higher lags less behind
     #[arg(long, default_value_t = 20.0, value_name = "B", requires = "smooth")]
     pub beta: f64,
+}
+
+/// What is drawn beside points and edges.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DrawingArgs {
+    /// Draw how far each landmark may be off, too: ellipses of two standard deviations, as the weights' calibration has them
+    #[arg(long)]
+    pub ellipses: bool,
+    /// Draw how the head is turned, too: an axis to its left (red), up (green) and to its front (blue)
+    #[arg(long)]
+    pub axes: bool,
+    /// Draw the points by how sure they are, green to red, instead of by the part of the face
+    #[arg(long)]
+    pub confidence: bool,
+}
+
+impl DrawingArgs {
+    /// What is drawn by these arguments.
+    #[must_use]
+    pub fn style(self) -> Style {
+        Style { ellipses: self.ellipses, axes: self.axes, confidence: self.confidence }
+    }
 }
 
 /// What finds the landmarks in an image.

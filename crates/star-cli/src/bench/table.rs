@@ -19,6 +19,9 @@ fn group(name: &str) -> String {
     }
 }
 
+/// Groups of steps that are shown unless all steps are asked for.
+const SLOWEST: usize = 5;
+
 /// Speed, memory, and the time of each step or group of steps.
 pub(super) fn table(figures: &Figures, every_step: bool) -> String {
     let mut text = String::new();
@@ -69,14 +72,24 @@ pub(super) fn table(figures: &Figures, every_step: bool) -> String {
             None => groups.push((name, step.ms, step.gmac)),
         }
     }
+    if !every_step {
+        groups.sort_by(|(_, a, _), (_, b, _)| b.total_cmp(a));
+    }
     let total: f64 = groups.iter().map(|(_, ms, _)| ms).sum();
     line(format!(
         "\n{:<40} {:>9} {:>7} {:>8} {:>9}",
         "one image, all threads", "ms", "share", "GMAC", "GMAC/s"
     ));
-    for (name, ms, gmac) in &groups {
+    let shown = if every_step { groups.len() } else { SLOWEST.min(groups.len()) };
+    for (name, ms, gmac) in &groups[..shown] {
         let speed = if *gmac > 0.0 { format!("{:.0}", gmac / ms * 1e3) } else { String::new() };
         line(format!("{name:<40} {ms:>9.3} {:>6.1}% {gmac:>8.3} {speed:>9}", 100.0 * ms / total));
+    }
+    if shown < groups.len() {
+        let (count, ms): (usize, f64) =
+            (groups.len() - shown, groups[shown..].iter().map(|(_, ms, _)| ms).sum());
+        let others = format!("{count} more, step by step: --steps");
+        line(format!("{others:<40} {ms:>9.3} {:>6.1}%", 100.0 * ms / total));
     }
     text
 }

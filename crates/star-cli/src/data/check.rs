@@ -7,7 +7,7 @@ use anyhow::Result;
 use star_data::check::{self, Report};
 use star_data::formats::{Format, Split};
 
-use crate::args::{CheckArgs, FacesArgs};
+use crate::args::{CheckArgs, DataFormat, FacesArgs};
 use crate::{output, progress, source};
 
 /// Problems that are named one by one.
@@ -68,12 +68,12 @@ fn summary(report: &Report) -> String {
 
 /// Where the numbers of faces are not the published ones: of the whole, and of the subsets that its tags name.
 fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, name: &str) -> Vec<String> {
-    let format = args.source.format;
     let mut wrong = Vec::new();
+    let DataFormat::Files(format) = args.source.format else { return wrong };
     if let Some(count) = published.filter(|count| *count != report.faces) {
         wrong.push(format!(
             "{}: {name}: expected {count} faces, as published, got {}",
-            args.source.annotations.display(),
+            args.source.place().display(),
             report.faces
         ));
     }
@@ -85,7 +85,7 @@ fn wrong_counts(args: &FacesArgs, report: &Report, published: Option<usize>, nam
             wrong.then(|| {
                 format!(
                     "{}: {name} {subset}: expected {published} faces, as published, got {got}",
-                    args.source.annotations.display()
+                    args.source.place().display()
                 )
             })
         }));

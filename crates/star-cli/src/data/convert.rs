@@ -11,7 +11,7 @@ use star_data::{Annotation, Dataset, FaceBox};
 use star_predict::files;
 
 use super::{copies, inputs};
-use crate::args::{ConvertDataArgs, Target};
+use crate::args::{ConvertDataArgs, DataFormat, Target};
 use crate::{progress, source};
 
 /// Folder for the images of data sets whose images have no files of their own.
@@ -59,8 +59,8 @@ pub(super) fn run(args: &ConvertDataArgs) -> Result<()> {
             let faces: Vec<(Annotation, [u32; 2])> = faces.into_iter().zip(sizes).collect();
             let (text, notes) = match args.faces.source.format {
                 // What other programs left in the file stays in it.
-                Format::Coco => {
-                    coco::to_json_keeping(&faces, dataset.scheme(), &args.faces.source.annotations)?
+                DataFormat::Files(Format::Coco) => {
+                    coco::to_json_keeping(&faces, dataset.scheme(), args.faces.source.place())?
                 }
                 _ => (coco::to_json(&faces, dataset.scheme())?, Vec::new()),
             };

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use star_data::Dataset;
 use star_data::formats::{Format, own};
 
-use crate::args::SourceArgs;
+use crate::args::{DataFormat, SourceArgs};
 use crate::output;
 
 /// The files of annotations: the one named, and what it names beside images.
@@ -14,9 +14,9 @@ use crate::output;
 /// # Errors
 /// When a file that names others cannot be read.
 pub(crate) fn files(source: &SourceArgs) -> Result<Vec<PathBuf>> {
-    let annotations = &source.annotations;
+    let Some(annotations) = &source.annotations else { return Ok(Vec::new()) };
     let mut files = match source.format {
-        Format::Own => own::files(annotations)?,
+        DataFormat::Files(Format::Own) => own::files(annotations)?,
         _ => Vec::new(),
     };
     files.push(annotations.clone());
@@ -30,7 +30,8 @@ pub(crate) fn files(source: &SourceArgs) -> Result<Vec<PathBuf>> {
 pub(super) fn claim(written: &[PathBuf], source: &SourceArgs, endings: &[&str]) -> Result<()> {
     let files = files(source)?;
     written.iter().try_for_each(|path| output::claim(path, &files))?;
-    written.iter().try_for_each(|path| beside(path, &source.annotations, endings))
+    let Some(annotations) = &source.annotations else { return Ok(()) };
+    written.iter().try_for_each(|path| beside(path, annotations, endings))
 }
 
 /// The same for the images of `dataset`.

@@ -26,7 +26,7 @@ const DRAWN: &str = "star-example.png";
 const NEXT: &str = "
 next:
   star predict face.jpg                    your own photograph; many, or folders of them
-  star predict face.jpg --out drawn        landmarks, ellipses and head pose drawn in
+  star predict face.jpg --out drawn        landmarks drawn in; --ellipses, --axes and --confidence for more
   star predict face.jpg --json -           everything as JSON; --csv FILE for a table
   star predict face.jpg --crops faces      faces cut out upright, 112 x 112 pixels
   star predict clip.mp4 --out drawn.mp4    faces followed through a video (needs ffmpeg)
@@ -60,7 +60,7 @@ pub(super) fn run(args: &PredictArgs, predictor: &Predictor, printed: &mut Print
     // What an earlier run drew is as good; what somebody else put there stays.
     match output::claim(&path, &[] as &[&Path]) {
         Ok(()) => {
-            atomic::write(&path, &overlay::draw(&image, &faces, scheme)?)?;
+            atomic::write(&path, &overlay::draw(&image, &faces, scheme, args.drawing.style())?)?;
             say!("no image was named: drew the example, Eileen Collins by NASA, as {}", path.display());
         }
         Err(error) => say!("no image was named, and the example was not drawn again: {error}"),

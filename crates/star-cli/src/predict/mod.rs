@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use image::{ImageFormat, RgbImage};
 use indicatif::ProgressBar;
@@ -21,6 +21,7 @@ use star_data::{FaceBox, Scheme};
 use star_model::CompileOptions;
 use star_predict::detector::FaceDetector;
 use star_predict::images::predict_images;
+use star_predict::overlay::Style;
 use star_predict::records::{FaceRecord, ImageRecord};
 use star_predict::smooth::{SmoothConfig, Smoother};
 use star_predict::{Face, Predictor, align, failure, files, overlay};
@@ -103,6 +104,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let threads = rayon::current_num_threads().max(1);
     let workers = if device.is_cpu() { threads.min(paths.len()).max(1) } else { 1 };
     let (predictor, scheme) = open(&args.predictor, &device, threads / workers)?;
+    drawing(args, &predictor)?;
     if let Some(video) = video {
         return video::run(args, video, &predictor);
     }
@@ -125,9 +127,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         example::run(args, &predictor, &mut results)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let style = args.drawing.style();
     let draw = |image: &RgbImage, faces: &[Face], i: usize| -> Result<()> {
         let Some(dir) = &args.out else { return Ok(()) };
-        Ok(atomic::write(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme)?)?)
+        Ok(atomic::write(&dir.join(&names[i]), &overlay::draw(image, faces, &scheme, style)?)?)
     };
     let crop = |image: &RgbImage, faces: &[Face], i: usize| -> Result<()> {
         let Some(dir) = &args.crops else { return Ok(()) };
@@ -203,6 +206,29 @@ pub(crate) fn run(args: &PredictArgs) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what of the drawing the weights cannot give.
+///
+/// # Errors
+/// Where a drawing was described and none was asked for.
+fn drawing(args: &PredictArgs, predictor: &Predictor) -> Result<()> {
+    let style = args.drawing.style();
+    ensure!(
+        style == Style::default() || args.out.is_some() || args.images.is_empty(),
+        "--ellipses, --axes, --confidence: these are about drawings; expected the folder for them, too: --out DIR"
+    );
+    if style.ellipses && !predictor.calibrated() {
+        say!(
+            "note: the spreads of these weights are not calibrated: ellipses are as wide as the heatmaps, not as the errors"
+        );
+    }
+    if style.confidence && predictor.confidence().is_none() {
+        say!(
+            "note: these weights have no confidences, points keep their colours; star calibrate learns them"
+        );
+    }
+    Ok(())
 }
 
 /// Where a person at a terminal sees more.

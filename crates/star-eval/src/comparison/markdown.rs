@@ -53,11 +53,15 @@ impl Comparison {
             }
             text += ".\n";
         }
-        text += &format!("Sign test p = {}", probability(p.sign_p));
+        text += &format!("Sign test p {}", probability(p.sign_p));
         if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
-            text += &format!("; signed-rank test p = {}", probability(w.p));
+            text += &format!("; signed-rank test p {}", probability(w.p));
             if self.pairs.len() > 1 {
-                text += &format!(", p (Holm) = {} over {} runs", probability(corrected), self.pairs.len());
+                text += &format!(
+                    ", p {} corrected for {} comparisons (Holm)",
+                    probability(corrected),
+                    self.pairs.len()
+                );
             }
             text += &format!(", rank-biserial {:+.3}", w.effect);
         }

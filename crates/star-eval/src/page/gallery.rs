@@ -37,9 +37,11 @@ pub(super) fn section(images: &[GalleryImage], report: &Report) -> String {
         "<p class=\"note\">{}. Ellipses are one standard deviation of the predicted distribution.</p>\n<div class=\"switches\">",
         escape(&place(report))
     );
-    for (id, label) in [("truth", "truth"), ("found", "prediction"), ("ellipses", "ellipses")] {
+    let switches = [("truth", "truth", true), ("found", "prediction", true), ("ellipses", "ellipses", false)];
+    for (id, label, ticked) in switches {
+        let ticked = if ticked { " checked=\"checked\"" } else { "" };
         text += &format!(
-            "<label><input type=\"checkbox\" id=\"show-{id}\" checked=\"checked\"/><i class=\"i-{id}\"></i>{label}</label>"
+            "<label><input type=\"checkbox\" id=\"show-{id}\"{ticked}/><i class=\"i-{id}\"></i>{label}</label>"
         );
     }
     text += "</div>\n";

@@ -86,16 +86,16 @@ pub(crate) fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| NONE.to_owned(), |value| format!("{:.3}", 100.0 * value))
 }
 
-/// A probability with three decimals, as a power of ten below 0.001, and plain 0 or 1 where it is as good as that.
+/// What a probability is, to stand behind "p": `= 0.030`, `= 1`, `= 0.0004`; never a power of ten.
 pub(crate) fn probability(p: f64) -> String {
-    if p == 0.0 {
-        "0".to_owned()
+    if p < 0.0001 {
+        "< 0.0001".to_owned()
     } else if p < 0.001 {
-        format!("{p:.1e}")
+        format!("= {p:.4}")
     } else if p >= 0.9995 {
-        "1".to_owned()
+        "= 1".to_owned()
     } else {
-        format!("{p:.3}")
+        format!("= {p:.3}")
     }
 }
 
@@ -106,4 +106,15 @@ pub(crate) fn threshold(fraction: f64) -> String {
 /// Text that cannot break out of a table cell.
 pub(crate) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_no_powers_of_ten() {
+        let told = [1.0, 0.9996, 0.03, 3.7e-4, 1e-9, 0.0].map(probability);
+        assert_eq!(told, ["= 1", "= 1", "= 0.030", "= 0.0004", "< 0.0001", "< 0.0001"]);
+    }
 }

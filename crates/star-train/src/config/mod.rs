@@ -1,5 +1,6 @@
 //! The training file: what a person writes in TOML, and what it means for a [`Trainer`].
 
+mod example;
 mod loading;
 mod loss;
 mod model;
@@ -226,14 +227,7 @@ impl TrainConfig {
     /// # Errors
     /// Never in practice: the defaults can be written.
     pub fn example_of(preset: Preset) -> Result<String> {
-        let mut config: Self = toml::from_str(
-            "scheme = \"wflw98\"\n[data.train]\nformat = \"tsv\"\nannotations = \"train.tsv\"\nimages = \"images\"\n",
-        )?;
-        config.model = ModelSection::preset(preset);
-        Ok(format!(
-            "# Every setting of `star train` at its default: the recipe of the published models.\n{}",
-            toml::to_string_pretty(&config)?
-        ))
+        example::example(preset)
     }
 }
 

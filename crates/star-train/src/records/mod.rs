@@ -89,6 +89,9 @@ pub struct EpochRecord {
     pub validation_eigenvalues: Option<[f64; 2]>,
     /// Seconds of training since the start, validation apart.
     pub seconds: f64,
+    /// Training images a second in this epoch, validation apart; of a resumed epoch in its last part.
+    #[serde(default)]
+    pub images_per_second: Option<f64>,
     /// Whether this is the best epoch so far.
     pub best: bool,
 }
@@ -113,6 +116,7 @@ impl EpochRecord {
             auc: at.first().map_or(f64::NAN, |at| at.auc),
             validation_eigenvalues: None,
             seconds: position.seconds,
+            images_per_second: None,
             best,
         }
     }

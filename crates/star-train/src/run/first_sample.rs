@@ -1,10 +1,11 @@
-//! One validation sample with the network's heatmaps, landmarks and ellipses, to watch a training by.
+//! One validation sample with the network's heatmaps and landmarks, to watch a training by.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use star_data::affine::Affine;
 use star_data::{Dataset, FaceBox, warp};
+use star_predict::overlay::Style;
 use star_predict::{Face, overlay, tensors};
 
 use crate::network::Network;
@@ -25,7 +26,7 @@ pub(super) fn draw(network: &Network, samples: &dyn Dataset) -> Result<Vec<u8>> 
     let whole = FaceBox { x: 0.0, y: 0.0, width: size as f32 - 1.0, height: size as f32 - 1.0 };
     let found = found.into_iter().next().context("the network returned no sample")?;
     let face = Face { face_box: whole, score: None, landmarks: found.into(), pose: None };
-    overlay::draw(&glow(&crop, heatmaps)?, &[face], samples.scheme())
+    overlay::draw(&glow(&crop, heatmaps)?, &[face], samples.scheme(), Style::default())
 }
 
 /// The image, darkened, with the largest heatmap value of each pixel in it as a glow.

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::Scope;
 
 use anyhow::{Result, ensure};
+use candle_core::Device;
 use star_data::loader::{Loader, LoaderConfig, Part};
 use star_data::{Dataset, Scheme};
 use star_eval::Setting;
@@ -72,6 +73,8 @@ pub(crate) struct Run<'a> {
     log: Option<Log>,
     events: Option<Events>,
     position: Position,
+    /// Training images a second in the epoch that is done.
+    pace: Option<f64>,
     progress: Box<dyn Progress>,
     stop: Arc<AtomicBool>,
 }
@@ -176,6 +179,7 @@ impl<'a> Run<'a> {
                 None
             },
             position: Position { sums: vec![0.0; TERMS.len()], ..Default::default() },
+            pace: None,
             setting,
             scored,
             settings,
@@ -195,7 +199,11 @@ impl<'a> Run<'a> {
         let steps = self.train.batches_per_epoch().div_ceil(self.settings.accumulate);
         let total = self.settings.epochs * steps;
         let done = self.position.step;
-        self.report(|progress| progress.started(done, total));
+        let about = self.about();
+        self.report(|progress| {
+            progress.note(&about);
+            progress.started(done, total);
+        });
         while self.position.epoch < self.settings.epochs && !self.has_settled() {
             if !self.epoch()? {
                 self.report(|progress| progress.ended());
@@ -210,6 +218,30 @@ impl<'a> Run<'a> {
             });
         }
         Ok(Outcome::Finished(self.position.best.clone()))
+    }
+
+    /// What is trained on what, where: a line.
+    fn about(&self) -> String {
+        let network = self.network.architecture.as_ref().map(ToString::to_string).unwrap_or_default();
+        let kind =
+            network.split(',').next().filter(|kind| !kind.is_empty()).unwrap_or("a network of your own");
+        let parameters: usize = self.network.trainable.iter().map(|(_, var)| var.elem_count()).sum();
+        let device = match &self.network.device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        };
+        let ranks = match self.collective.ranks() {
+            1 => String::new(),
+            ranks => format!(", {ranks} processes"),
+        };
+        format!(
+            "{} images, {} to validate; {kind}, {:.1} M, on {device}{ranks}; in {}",
+            self.samples.len(),
+            self.validation.len(),
+            parameters as f64 / 1e6,
+            self.out.display()
+        )
     }
 
     /// Whether the best validation lies as far back as `early_stop` allows.

@@ -33,6 +33,7 @@ impl Run<'_> {
         let batches = self.train.batches_per_epoch();
         let interval = Duration::from_secs_f64(self.settings.save_minutes * 60.0);
         let begun = Instant::now();
+        let first = self.position.batch;
         let (mut since, mut saved) = (begun, begun);
         let mut loaded = self.train.epoch(self.position.epoch as u64, self.position.batch);
         while self.position.batch < batches {
@@ -76,6 +77,9 @@ impl Run<'_> {
         }
         let waited = loaded.waited();
         drop(loaded);
+        let images = (self.position.batch - first) * self.settings.batch_size;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.pace = (images > 0 && seconds > 0.0).then(|| images as f64 / seconds);
         self.warn_of_loading(waited, begun.elapsed());
         self.finish_epoch()?;
         Ok(true)

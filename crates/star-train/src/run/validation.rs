@@ -110,6 +110,7 @@ impl Run<'_> {
         let rate = self.settings.schedule.rate(epoch as f64, self.settings.epochs);
         let record = EpochRecord {
             validation_eigenvalues: Some(eigenvalues),
+            images_per_second: self.pace,
             ..EpochRecord::new(&self.position, rate, &means, net, ema)
         };
         if let Some(log) = &mut self.log {

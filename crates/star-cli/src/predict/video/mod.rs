@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 use star_data::{FaceBox, Scheme};
+use star_predict::overlay::Style;
 use star_predict::records::ImageRecord;
 use star_predict::smooth::SmoothConfig;
 use star_predict::track::{TrackConfig, TrackedFace, Tracker};
@@ -85,6 +86,7 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
         args.smooth.then_some(SmoothConfig { fps: args.fps, min_cutoff: args.min_cutoff, beta: args.beta });
     let config = TrackConfig { smooth, ..TrackConfig::default() };
     let mut tracker = Tracker::new(config).context("--min-cutoff, --beta")?;
+    let style = args.drawing.style();
     let mut reader = Reader::open(video, about.clone())?;
     let stop = crate::stop_on_ctrl_c()?;
     let mut summary = Summary::default();
@@ -96,7 +98,7 @@ pub(super) fn run(args: &PredictArgs, video: &Path, predictor: &Predictor) -> Re
         let (decoded, frames) = sync_channel(AHEAD);
         scope.spawn(move || decode(&mut reader, &decoded));
         let (draw, to_draw) = sync_channel(AHEAD);
-        let drawing = writer.map(|writer| scope.spawn(|| draw_all(writer, to_draw, scheme, &end)));
+        let drawing = writer.map(|writer| scope.spawn(|| draw_all(writer, to_draw, scheme, style, &end)));
         let mut boxes = boxes(args);
         let outcome = (|| {
             for frame in frames {
@@ -186,10 +188,11 @@ fn draw_all(
     mut writer: Writer,
     frames: Receiver<(RgbImage, f64, Vec<Face>)>,
     scheme: &Scheme,
+    style: Style,
     end: &OnceLock<Option<f64>>,
 ) -> Result<()> {
     for (image, seconds, faces) in frames {
-        writer.add(overlay::draw_on(&image, &faces, scheme)?, seconds)?;
+        writer.add(overlay::draw_on(&image, &faces, scheme, style)?, seconds)?;
     }
     writer.finish(end.get().copied().flatten())
 }
