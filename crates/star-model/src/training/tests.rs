@@ -356,7 +356,8 @@ fn windows_in_bf16_are_off_by_a_per_cent_forward_and_back() {
                 outcome: Mutex::default(),
             };
             let forward = window.forward(&passes, &Input::all(&x, pitch), &vec![0.5; outputs]).to_vec();
-            [forward, window.input_gradient(&passes, &d, pitch).to_vec()]
+            let back = window.input_gradient(&passes, &d, pitch).to_vec();
+            [forward, back, window.weight_gradient(&passes, &Input::all(&x, pitch), &d)]
         };
         for (single, half) in both(false).iter().zip(&both(true)) {
             let off = norm(single.iter().zip(half).map(|(a, b)| f64::from(a - b)));

@@ -45,9 +45,12 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
             let end = ((slice + 1) * per_slice).min(pixels);
             for pixel in (slice * per_slice..end).step_by(BLOCK) {
                 let count = BLOCK.min(end - pixel);
-                let x = input.pixels(passes, pixel, count, scratch.take(input.scratch(count, false)));
+                let half = if passes.bf16 { count.div_ceil(2) } else { 0 };
+                let scratch = scratch.take(input.scratch(count, false) + half * (stride + outputs));
+                let (pairs, prepared) = scratch.split_at_mut(half * (stride + outputs));
+                let x = input.pixels(passes, pixel, count, prepared);
                 let d = part(d, pixel * outputs, count * outputs);
-                let outer = Outer {
+                let mut outer = Outer {
                     d,
                     d_stride: outputs,
                     d_row: 0,
@@ -61,10 +64,25 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
                     out: parts.part(slice * size, size),
                     out_stride: stride,
                 };
+                if passes.bf16 {
+                    let (of_x, of_d) = pairs.split_at_mut(half * stride);
+                    #[expect(unsafe_code, reason = "pixels by pointers")]
+                    // SAFETY: `d` and `x` hold count pixels.
+                    unsafe {
+                        pair_line(passes, (d, outputs, count), outputs, of_d);
+                        pair_line(passes, (x, input.stride, count), stride, of_x);
+                    }
+                    (outer.d, outer.x, outer.x_stride) = (of_d.as_ptr(), of_x.as_ptr(), stride);
+                    outer.width = half;
+                }
                 #[expect(unsafe_code, reason = "calls of kernels")]
                 // SAFETY: `d` and `x` hold count rows of at least `outputs` and `stride` values, each slice has a gradient of its own, each block its sums.
                 unsafe {
-                    kernels.outer(&outer);
+                    if passes.bf16 {
+                        kernels.outer_bf16(&outer);
+                    } else {
+                        kernels.outer(&outer);
+                    }
                     let (first, second) =
                         (sums.part(pixel / BLOCK * outputs, outputs), spare.part(slice * outputs, outputs));
                     kernels.sums(d, outputs, count, outputs, zeros.as_ptr(), first, second);
@@ -74,6 +92,39 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
     }
     let bias = totals(&sums, outputs).into_iter().map(|sum| sum as f32).collect();
     WeightGradient { weight: added(passes, parts, size), stride, bias }
+}
+
+/// Pairs of neighbouring pixels in bf16, `channels` values each, until `out` is full: of a line of `count` pixels that are `stride` floats
+/// apart, with zeros beyond its end.
+///
+/// # Safety
+/// The line must hold its pixels.
+#[expect(unsafe_code, reason = "pixels by pointers")]
+pub(super) unsafe fn pair_line(
+    passes: &Passes,
+    (x, stride, count): (*const f32, usize, usize),
+    channels: usize,
+    out: &mut [f32],
+) {
+    const ZEROS: [f32; 64] = [0.0; 64];
+    for (q, out) in out.chunks_exact_mut(channels).enumerate() {
+        // SAFETY: a pixel before the end is inside the line; of zeros no more are read than there are; `out` takes the channels.
+        unsafe {
+            let pixel = |i: usize| (i < count).then(|| x.add(i * stride));
+            match (pixel(2 * q), pixel(2 * q + 1)) {
+                (Some(first), Some(second)) => {
+                    passes.kernels.pair_pixels(first, second, channels, out.as_mut_ptr());
+                }
+                (first, _) => {
+                    let step = passes.kernels.lanes();
+                    for (i, out) in out.chunks_exact_mut(step).enumerate() {
+                        let first = first.map_or(ZEROS.as_ptr(), |first| first.add(i * step));
+                        passes.kernels.pair_pixels(first, ZEROS.as_ptr(), step, out.as_mut_ptr());
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The sum of parts of `size` floats, in their order.

@@ -3,7 +3,7 @@
 
 use super::linear::Input;
 use super::memory::Floats;
-use super::weight_gradient::{SLICE, SLICES, added};
+use super::weight_gradient::{SLICE, SLICES, added, pair_line};
 use super::{Maps, Passes};
 use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
@@ -171,12 +171,37 @@ impl Window<'_> {
                     for row in (top..end.max(top)).step_by(step) {
                         let count = step.min(end - row);
                         let line = (from.width + 2 * (self.kernel / 2)) * pitch;
-                        let halo = scratch.take(((count - 1) * s + self.kernel) * line);
+                        let lines = (count - 1) * s + self.kernel;
+                        let bf16 = passes.bf16 && s == 1;
+                        let half = to.width.div_ceil(2);
+                        // Of each line the pairs that begin at even pixels, then those at odd ones, as many as the last tap reads.
+                        let cells = half + self.kernel / 2;
+                        let pairs = if bf16 { 2 * lines * cells * pitch + count * half * depth } else { 0 };
+                        let all = scratch.take(lines * line + pairs);
+                        let (halo, pairs) = all.split_at_mut(lines * line);
                         self.fill_halo(passes, image, x, row * s, line, halo);
+                        let (of_x, of_d) = pairs.split_at_mut(if bf16 { 2 * lines * cells * pitch } else { 0 });
+                        if bf16 {
+                            let from = &d[(n * to.height + row) * to.width * depth..][..count * to.width * depth];
+                            let (x_lines, d_lines) = (of_x.chunks_exact_mut(2 * cells * pitch), of_d.chunks_exact_mut(half * depth));
+                            #[expect(unsafe_code, reason = "pixels by pointers")]
+                            // SAFETY: a line of the halo holds line / pitch pixels, one of `d` to.width.
+                            unsafe {
+                                for (line, out) in halo.chunks_exact(line).zip(x_lines) {
+                                    let (even, odd) = out.split_at_mut(cells * pitch);
+                                    let count = line.len() / pitch;
+                                    pair_line(passes, (line.as_ptr(), pitch, count), pitch, even);
+                                    pair_line(passes, (line[pitch..].as_ptr(), pitch, count - 1), pitch, odd);
+                                }
+                                for (line, out) in from.chunks_exact(to.width * depth).zip(d_lines) {
+                                    pair_line(passes, (line.as_ptr(), depth, to.width), depth, out);
+                                }
+                            }
+                        }
                         for tap in 0..taps {
                             let (ky, kx) = (tap / self.kernel, tap % self.kernel);
                             let reach = (count - 1) * s * line + ((to.width - 1) * s + 1) * pitch;
-                            let outer = Outer {
+                            let mut outer = Outer {
                                 d: part(d, ((n * to.height + row) * to.width) * depth, count * to.width * depth),
                                 d_stride: depth,
                                 d_row: to.width * depth,
@@ -192,10 +217,20 @@ impl Window<'_> {
                                 out: unsafe { out.add(tap * matrix) },
                                 out_stride: pitch,
                             };
+                            if bf16 {
+                                let at = ((2 * ky + kx % 2) * cells + kx / 2) * pitch;
+                                let reach = 2 * (count - 1) * cells * pitch + half * pitch;
+                                (outer.x, outer.x_stride, outer.x_row) = (part(of_x, at, reach), pitch, 2 * cells * pitch);
+                                (outer.d, outer.d_row, outer.width) = (of_d.as_ptr(), half * depth, half);
+                            }
                             #[expect(unsafe_code, reason = "call of a kernel")]
                             // SAFETY: `d` and `x` were checked to hold the rows; each slice has a gradient of its own.
                             unsafe {
-                                passes.kernels.outer(&outer);
+                                if bf16 {
+                                    passes.kernels.outer_bf16(&outer);
+                                } else {
+                                    passes.kernels.outer(&outer);
+                                }
                             }
                         }
                     }

@@ -43,6 +43,17 @@ impl<const NARROW: bool> Simd for Avx512<NARROW> {
     }
 
     #[inline(always)]
+    unsafe fn zip_bf16(a: __m512, b: __m512) -> __m512 {
+        if NARROW {
+            let wide = |v: __m512| {
+                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v)))
+            };
+            return _mm512_castsi512_ps(_mm512_or_si512(wide(a), _mm512_slli_epi32::<16>(wide(b))));
+        }
+        by_lanes::zip_bf16::<Self>(a, b)
+    }
+
+    #[inline(always)]
     unsafe fn store_u8(p: *mut f32, v: __m512) {
         let whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
         _mm_storeu_si128(p.cast(), _mm512_cvtusepi32_epi8(whole));

@@ -23,9 +23,13 @@ pub(crate) struct Outer {
     pub(crate) out_stride: usize,
 }
 
-/// One tile: `P` outputs times `R` registers of inputs.
+/// One tile: `P` outputs times `R` registers of inputs; with `PAIRS` each value is two in bf16, of two pixels.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const P: usize>(s: &Outer, output: usize, input: usize) {
+unsafe fn tile<S: Simd, const R: usize, const P: usize, const PAIRS: bool>(
+    s: &Outer,
+    output: usize,
+    input: usize,
+) {
     let mut sums = [[zero::<S>(); R]; P];
     for p in 0..P {
         for r in 0..R {
@@ -43,7 +47,11 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(s: &Outer, output: usize
             for p in 0..P {
                 let value = S::splat(*d.add(p));
                 for r in 0..R {
-                    sums[p][r] = S::fma(value, line[r], sums[p][r]);
+                    sums[p][r] = if PAIRS {
+                        S::dot(value, line[r], sums[p][r])
+                    } else {
+                        S::fma(value, line[r], sums[p][r])
+                    };
                 }
             }
             d = d.add(s.d_stride);
@@ -64,6 +72,38 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(s: &Outer, output: usize
 /// to its last pixel's last value.
 #[inline(always)]
 pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
+    tiles::<S, false>(s);
+}
+
+/// [`outer`] of pairs of pixels in bf16, as [`pair_pixels`] makes them; sums are in `f32`.
+///
+/// # Safety
+/// As [`outer`].
+#[inline(always)]
+pub(super) unsafe fn outer_bf16<S: Simd>(s: &Outer) {
+    tiles::<S, true>(s);
+}
+
+/// Two pixels of `channels` values, a multiple of the lanes, as pairs in bf16.
+///
+/// # Safety
+/// `first` and `second` must hold the values, and `out` take as many, which must overlap nothing.
+#[inline(always)]
+pub(super) unsafe fn pair_pixels<S: Simd>(
+    first: *const f32,
+    second: *const f32,
+    channels: usize,
+    out: *mut f32,
+) {
+    let mut c = 0;
+    while c < channels {
+        S::store(out.add(c), S::zip_bf16(S::load(first.add(c)), S::load(second.add(c))));
+        c += S::LANES;
+    }
+}
+
+#[inline(always)]
+unsafe fn tiles<S: Simd, const PAIRS: bool>(s: &Outer) {
     let tiles = s.outputs.div_ceil(S::PIXELS);
     let mut input = 0;
     while input < s.inputs {
@@ -72,9 +112,9 @@ pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
         for t in 0..tiles {
             let next = s.outputs * (t + 1) / tiles;
             if registers == 2 {
-                sized::<S, 2>(s, output, next - output, input);
+                sized::<S, 2, PAIRS>(s, output, next - output, input);
             } else {
-                sized::<S, 1>(s, output, next - output, input);
+                sized::<S, 1, PAIRS>(s, output, next - output, input);
             }
             output = next;
         }
@@ -84,11 +124,16 @@ pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
 
 /// Chooses the tile of `outputs` outputs, at most [`Simd::PIXELS`].
 #[inline(always)]
-unsafe fn sized<S: Simd, const R: usize>(s: &Outer, output: usize, outputs: usize, input: usize) {
+unsafe fn sized<S: Simd, const R: usize, const PAIRS: bool>(
+    s: &Outer,
+    output: usize,
+    outputs: usize,
+    input: usize,
+) {
     macro_rules! choose {
         ($($p:literal)*) => {
             match outputs {
-                $($p if $p <= S::PIXELS => tile::<S, R, $p>(s, output, input),)*
+                $($p if $p <= S::PIXELS => tile::<S, R, $p, PAIRS>(s, output, input),)*
                 _ => {}
             }
         };

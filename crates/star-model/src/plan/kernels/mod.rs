@@ -132,6 +132,12 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gradients::outer`]
     unsafe fn outer(&self, outer: &gradients::Outer);
 
+    /// [`gradients::outer_bf16`]
+    unsafe fn outer_bf16(&self, outer: &gradients::Outer);
+
+    /// [`gradients::pair_pixels`]
+    unsafe fn pair_pixels(&self, first: *const f32, second: *const f32, channels: usize, out: *mut f32);
+
     /// [`gradients::mask`]
     unsafe fn mask(&self, masked: &gradients::Masked);
 
@@ -179,6 +185,9 @@ macro_rules! kernels {
             row_moments = maps::row_moments(f: *const f32, stride: usize, width: usize, channels: usize, first: f32,
                 step: f32, out: *mut f32);
             outer = gradients::outer(outer: &gradients::Outer);
+            outer_bf16 = gradients::outer_bf16(outer: &gradients::Outer);
+            pair_pixels = gradients::pair_pixels(first: *const f32, second: *const f32, channels: usize,
+                out: *mut f32);
             mask = gradients::mask(masked: &gradients::Masked);
             norm_backward = gradients::norm_backward(norm: &gradients::NormBackward);
             max_pool_back_row = gradients::max_pool_back_row(x: *const f32, d: *const f32, width: usize,

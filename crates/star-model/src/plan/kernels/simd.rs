@@ -34,6 +34,12 @@ pub(super) trait Simd: Copy {
         by_lanes::store_bf16::<Self>(p, v);
     }
 
+    /// Pairs of numbers in bf16, rounded as by [`Simd::store_bf16`]: lane by lane those of `a` and of `b`; at most 16 lanes.
+    #[inline(always)]
+    unsafe fn zip_bf16(a: Self::V, b: Self::V) -> Self::V {
+        by_lanes::zip_bf16::<Self>(a, b)
+    }
+
     /// Writes `v`, rounded to the nearest, ties to even, and limited to 0 to 255, as `LANES` bytes; at most 16 lanes.
     #[inline(always)]
     unsafe fn store_u8(p: *mut f32, v: Self::V) {
@@ -109,6 +115,15 @@ pub(super) mod by_lanes {
         for i in 0..S::LANES / 2 {
             *p.add(i) = pair(values[2 * i], values[2 * i + 1]);
         }
+    }
+
+    #[inline(always)]
+    pub(in super::super) unsafe fn zip_bf16<S: Simd>(a: S::V, b: S::V) -> S::V {
+        let [mut first, mut second] = [[0.0; 16]; 2];
+        S::store(first.as_mut_ptr(), a);
+        S::store(second.as_mut_ptr(), b);
+        first.iter_mut().zip(second).for_each(|(first, second)| *first = pair(*first, second));
+        S::load(first.as_ptr())
     }
 
     #[inline(always)]
