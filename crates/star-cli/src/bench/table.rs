@@ -88,7 +88,7 @@ pub(super) fn table(figures: &Figures, every_step: bool) -> String {
     if shown < groups.len() {
         let (count, ms): (usize, f64) =
             (groups.len() - shown, groups[shown..].iter().map(|(_, ms, _)| ms).sum());
-        let others = format!("{count} more, step by step: --steps");
+        let others = format!("{count} more groups; step by step: --steps");
         line(format!("{others:<40} {ms:>9.3} {:>6.1}%", 100.0 * ms / total));
     }
     text
