@@ -15,9 +15,9 @@ pub struct TrainingOptions {
     pub process_group: Option<Arc<dyn AllReduce>>,
     /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); an HRNet's parts are its stages.
     pub recompute: bool,
-    /// On a CPU in `f32`: products of convolutions, forward and back to their inputs, of values rounded to bf16, with sums, gradients of
-    /// weights, norms and activations in `f32`. Faster where the CPU has instructions for it ([`Isa::has_bf16`](crate::Isa::has_bf16)), slower
-    /// where it has none; the same on both up to the order of sums. 3x3 convolutions of low maps, and those with a stride, stay in `f32`.
+    /// On a CPU in `f32`: products of convolutions, forward, back to inputs and back to weights, of values rounded to bf16, with sums, norms and
+    /// activations in `f32`. Faster where the CPU has instructions for it ([`Isa::has_bf16`](crate::Isa::has_bf16)), slower where it has
+    /// none; the same on both up to the order of sums. Convolutions with a window of low maps, and those with a stride, stay in `f32`.
     /// Elsewhere it changes nothing.
     pub bf16: bool,
 }
