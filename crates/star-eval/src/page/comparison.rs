@@ -98,13 +98,13 @@ impl Comparison {
             "Of {} images, {} got better, {} worse, {} are equal. ",
             p.images, p.better, p.worse, p.ties
         );
-        text += &format!("Sign test p {}. ", probability(p.sign_p));
+        text += &format!("Sign test p {}. ", escape(&probability(p.sign_p)));
         if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
-            text += &format!("Wilcoxon's signed-rank test p {}", probability(w.p));
+            text += &format!("Wilcoxon's signed-rank test p {}", escape(&probability(w.p)));
             if self.pairs.len() > 1 {
                 text += &format!(
                     ", p {} corrected for {} comparisons (Holm)",
-                    probability(corrected),
+                    escape(&probability(corrected)),
                     self.pairs.len()
                 );
             }
