@@ -12,7 +12,7 @@ const MOST_PIXELS: f64 = 2_097_152.0;
 /// its size, and so on: of 42 portraits with faces of 400 pixels it found all, of 800 pixels two thirds.
 const WHOLE: f64 = 640.0;
 /// Longer side in pixels up to which an image without a sure face is looked at in twice its size as well: of portraits with faces of 24
-/// pixels the network found nine of ten, of 48 pixels all.
+/// pixels the network found nine of ten, of 64 pixels all.
 const SMALL: f64 = 400.0;
 /// Overlap of two boxes from which on they are of one face, and share of the smaller one that lies in the other: what looks like a face
 /// inside a face is none.

@@ -118,7 +118,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
         "init_from = \"weights\"",
         "start from a folder, a file, a name of star fetch --list, or hf:owner/repo/file",
     ),
-    ("", "recompute = true", "less memory, more time, the same numbers; f32 on the CPU"),
+    ("", "recompute = true", "less memory, more time, the same numbers; f32 and bf16 on the CPU"),
     ("data", "weights = \"weights.csv\"", "image,weight: how often each training image is seen in an epoch"),
     ("data.train", "split = \"train\"", "train, test or private; for own any word of its split column"),
     (

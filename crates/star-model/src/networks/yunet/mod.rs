@@ -29,9 +29,9 @@ const BLOCKS: [&str; 5] = ["1", "2", "3", "4", "5"];
 const STRIDES: [usize; 3] = [8, 16, 32];
 /// Sides of images are filled up with black to a multiple of it.
 const STEP: usize = 32;
-/// Rows of the front's maps that are computed at a time: its maps of a whole photograph would fill 200 MB.
+/// Rows of the front's maps that are computed at a time: its maps of two megapixels would fill 100 MB.
 const BAND: usize = 32;
-/// Floats of memory that a call leaves for the next ones: what an image of 1280 x 960 pixels takes.
+/// Most floats of memory that a call leaves for the next ones, 48 MB; one that took more frees it.
 const KEPT: usize = 12_000_000;
 
 /// What the network says of each place on a grid over the image: `[height, width, 16]`.
