@@ -393,27 +393,29 @@ impl Predictor {
         let unsure = (0..found.len()).filter(|&i| sure(&found[i]) < UNSURE);
         let turned: Vec<(usize, Affine)> =
             unsure.flat_map(|i| level::quarters(crop, &transforms[i]).map(|turned| (i, turned))).collect();
-        let before = transforms.to_vec();
-        self.look_again(image, turned, transforms, found, |face, before| {
+        let on_side = self.look_again(image, turned, transforms, found, |face, before| {
             sure(face) >= UNSURE && sure(face) > sure(before)
         })?;
+        // A face whose turned crop showed no more is not looked at a second time.
+        let mut looked: Vec<usize> = (0..found.len()).collect();
         for round in 0..ROUNDS {
             let mut tilted = Vec::new();
-            for (i, (transform, face)) in transforms.iter().zip(found.iter()).enumerate() {
+            for i in looked {
                 // A box about a face on its side is a rough one: its crop is placed anew whatever the eyes' slope.
-                let tilt = if round == 0 && *transform != before[i] { 0.0 } else { TILT };
-                let level = level::levelled(crop, scheme, transform, &face.points, tilt)?;
+                let tilt = if round == 0 && on_side.contains(&i) { 0.0 } else { TILT };
+                let level = level::levelled(crop, scheme, &transforms[i], &found[i].points, tilt)?;
                 tilted.extend(level.map(|level| (i, level)));
             }
             if tilted.is_empty() {
                 return Ok(());
             }
-            self.look_again(image, tilted, transforms, found, |face, before| sure(face) >= sure(before))?;
+            looked =
+                self.look_again(image, tilted, transforms, found, |face, before| sure(face) >= sure(before))?;
         }
         Ok(())
     }
 
-    /// Predicts faces anew through other transforms, and keeps those that are `better`.
+    /// Predicts faces anew through other transforms, and keeps those that are `better`; which those are.
     fn look_again(
         &self,
         image: &RgbImage,
@@ -421,16 +423,18 @@ impl Predictor {
         transforms: &mut [Affine],
         found: &mut [Decoded],
         better: impl Fn(&Decoded, &Decoded) -> bool,
-    ) -> Result<()> {
+    ) -> Result<Vec<usize>> {
+        let mut kept = Vec::new();
         for chunk in again.chunks(self.batch_size) {
             let through: Vec<Affine> = chunk.iter().map(|(_, transform)| *transform).collect();
             for ((i, transform), face) in chunk.iter().zip(self.predict_through(image, &through)?) {
                 if better(&face, &found[*i]) {
                     (transforms[*i], found[*i]) = (*transform, face);
+                    kept.push(*i);
                 }
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Landmarks of crops given as RGB bytes `[B, S, S, 3]`, each made by its transform from image to crop.

@@ -282,6 +282,7 @@ mod tests {
         checked(&half).unwrap();
         let half = TrainConfig { device: DeviceName::Cuda(0), ..half };
         checked(&half).unwrap();
+        // Of 16 bits on a GPU alone.
         assert_eq!(
             (half.precision.dtype(), half.precision.activations(&Device::Cpu)),
             (DType::F32, DType::F32)
