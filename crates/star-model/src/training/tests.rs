@@ -271,21 +271,19 @@ fn rounded(x: &Tensor) -> Tensor {
     x.to_dtype(DType::BF16).unwrap().to_dtype(DType::F64).unwrap()
 }
 
+/// What products run on, without a network.
+fn bare(isa: Isa, memory: &Memory, bf16: bool) -> Passes<'_> {
+    let (kernels, outcome) = (isa.kernels().unwrap(), Mutex::default());
+    Passes { kernels, memory, values: &[], group: None, bf16, outcome }
+}
+
 #[test]
 fn a_product_in_bf16_is_that_of_rounded_values() {
     let (pixels, lengths, outputs) = (131, [21, 34], 19);
     let depth: usize = lengths.iter().sum();
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let (kernels, memory) = (isa.kernels().unwrap(), Memory::default());
-        let lanes = kernels.lanes();
-        let passes = Passes {
-            kernels,
-            memory: &memory,
-            values: &[],
-            group: None,
-            bf16: true,
-            outcome: Mutex::default(),
-        };
+        let (memory, lanes) = (Memory::default(), isa.kernels().unwrap().lanes());
+        let passes = bare(isa, &memory, true);
         let values = |shape: &[usize], seed| noise(shape, seed).to_dtype(DType::F32).unwrap();
         let weights = values(&[outputs, depth], 1);
         let row: Vec<Vec<f32>> = weights.to_vec2().unwrap();
@@ -332,8 +330,7 @@ fn a_product_in_bf16_is_that_of_rounded_values() {
 fn windows_in_bf16_are_off_by_at_most_3_per_cent_forward_and_back() {
     let (maps, inputs, outputs) = (Maps { images: 2, height: 12, width: 9 }, 20, 33);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let (kernels, memory) = (isa.kernels().unwrap(), Memory::default());
-        let lanes = kernels.lanes();
+        let (memory, lanes) = (Memory::default(), isa.kernels().unwrap().lanes());
         let weight: Vec<f32> =
             flat(&noise(&[outputs * inputs * 9], 2)).into_iter().map(|v| v as f32).collect();
         let (kernel, stride) = (3, 1);
@@ -347,14 +344,7 @@ fn windows_in_bf16_are_off_by_at_most_3_per_cent_forward_and_back() {
         };
         let ((x, pitch), (d, _)) = (of(inputs, 3), of(outputs, 4));
         let both = |bf16: bool| {
-            let passes = Passes {
-                kernels,
-                memory: &memory,
-                values: &[],
-                group: None,
-                bf16,
-                outcome: Mutex::default(),
-            };
+            let passes = bare(isa, &memory, bf16);
             let forward = window.forward(&passes, &Input::all(&x, pitch), &vec![0.5; outputs]).to_vec();
             let back = window.input_gradient(&passes, &d, pitch).to_vec();
             [forward, back, window.weight_gradient(&passes, &Input::all(&x, pitch), &d)]

@@ -182,21 +182,10 @@ impl Window<'_> {
                         self.fill_halo(passes, image, x, row * s, line, halo);
                         let (of_x, of_d) = pairs.split_at_mut(if bf16 { 2 * lines * cells * pitch } else { 0 });
                         if bf16 {
-                            let from = &d[(n * to.height + row) * to.width * depth..][..count * to.width * depth];
-                            let (x_lines, d_lines) = (of_x.chunks_exact_mut(2 * cells * pitch), of_d.chunks_exact_mut(half * depth));
-                            #[expect(unsafe_code, reason = "pixels by pointers")]
-                            // SAFETY: a line of the halo holds line / pitch pixels, one of `d` to.width.
-                            unsafe {
-                                for (line, out) in halo.chunks_exact(line).zip(x_lines) {
-                                    let (even, odd) = out.split_at_mut(cells * pitch);
-                                    let count = line.len() / pitch;
-                                    pair_line(passes, (line.as_ptr(), pitch, count), pitch, even);
-                                    pair_line(passes, (line[pitch..].as_ptr(), pitch, count - 1), pitch, odd);
-                                }
-                                for (line, out) in from.chunks_exact(to.width * depth).zip(d_lines) {
-                                    pair_line(passes, (line.as_ptr(), depth, to.width), depth, out);
-                                }
-                            }
+                            let d = &d[(n * to.height + row) * to.width * depth..];
+                            let d = &d[..count * to.width * depth];
+                            pair_halo(passes, halo, line, pitch, of_x);
+                            pair_rows(passes, d, to.width, depth, of_d);
                         }
                         for tap in 0..taps {
                             let (ky, kx) = (tap / self.kernel, tap % self.kernel);
@@ -220,7 +209,8 @@ impl Window<'_> {
                             if bf16 {
                                 let at = ((2 * ky + kx % 2) * cells + kx / 2) * pitch;
                                 let reach = 2 * (count - 1) * cells * pitch + half * pitch;
-                                (outer.x, outer.x_stride, outer.x_row) = (part(of_x, at, reach), pitch, 2 * cells * pitch);
+                                (outer.x, outer.x_stride) = (part(of_x, at, reach), pitch);
+                                outer.x_row = 2 * cells * pitch;
                                 (outer.d, outer.d_row, outer.width) = (of_d.as_ptr(), half * depth, half);
                             }
                             #[expect(unsafe_code, reason = "call of a kernel")]
@@ -272,6 +262,33 @@ impl Window<'_> {
                 Some(norm) => activate(passes, from, norm, &mut to[..width * pitch]),
                 None => to[..width * pitch].copy_from_slice(from),
             }
+        }
+    }
+}
+
+/// Of each line of `halo` the pairs in bf16 that begin at even pixels, then those that begin at odd ones, as many as `out` takes.
+fn pair_halo(passes: &Passes, halo: &[f32], line: usize, pitch: usize, out: &mut [f32]) {
+    let each = out.len() / (halo.len() / line);
+    for (line, out) in halo.chunks_exact(line).zip(out.chunks_exact_mut(each)) {
+        let (even, odd) = out.split_at_mut(each / 2);
+        let count = line.len() / pitch;
+        #[expect(unsafe_code, reason = "pixels by pointers")]
+        // SAFETY: a line holds `count` pixels of `pitch` floats.
+        unsafe {
+            pair_line(passes, (line.as_ptr(), pitch, count), pitch, even);
+            pair_line(passes, (line[pitch..].as_ptr(), pitch, count - 1), pitch, odd);
+        }
+    }
+}
+
+/// Rows of `width` pixels of `depth` floats as pairs in bf16.
+fn pair_rows(passes: &Passes, rows: &[f32], width: usize, depth: usize, out: &mut [f32]) {
+    let row = width * depth;
+    for (row, out) in rows.chunks_exact(row).zip(out.chunks_exact_mut(width.div_ceil(2) * depth)) {
+        #[expect(unsafe_code, reason = "pixels by pointers")]
+        // SAFETY: a row holds its pixels.
+        unsafe {
+            pair_line(passes, (row.as_ptr(), depth, width), depth, out);
         }
     }
 }
