@@ -17,6 +17,8 @@ pub enum IsaName {
     Avx2,
     /// x86-64 with AVX-512
     Avx512,
+    /// x86-64 with AVX-512 and AMX
+    Amx,
 }
 
 /// What a network's products are computed in.

@@ -96,5 +96,6 @@ fn isa(name: IsaName) -> Isa {
         IsaName::Neon => Isa::Neon,
         IsaName::Avx2 => Isa::Avx2,
         IsaName::Avx512 => Isa::Avx512,
+        IsaName::Amx => Isa::Amx,
     }
 }

@@ -249,10 +249,38 @@ impl Numbers {
         Panels::pack(&weights, &self.bias(), area * padded, lanes)
     }
 
-    /// A 1x1 convolution packed in pairs of numbers in bf16: the inputs of each source, so many, by themselves.
-    pub(super) fn pack_bf16(&self, sources: &[usize], lanes: usize) -> Panels {
+    /// A 1x1 convolution packed in pairs of numbers in bf16: the inputs of each source, so many in so many pairs, by themselves.
+    pub(super) fn pack_bf16(&self, sources: &[[usize; 2]], lanes: usize) -> Panels {
         let weight = |output: usize, input: usize| self.weights[output * self.inputs + input] as f32;
         Panels::pairs(&self.bias(), sources, lanes, weight)
+    }
+
+    /// Packed in pairs of numbers in bf16, the inputs of each tap side by side: `[ky, kx, inputs]`, `inputs` padded with zeros to `padded`.
+    pub(super) fn pack_direct(&self, padded: usize, lanes: usize) -> Panels {
+        let area = self.kernel * self.kernel;
+        Panels::pairs(&self.bias(), &vec![[padded, padded.div_ceil(2)]; area], lanes, |output, k| {
+            let (tap, input) = (k / padded, k % padded);
+            self.tap(output, input, tap)
+        })
+    }
+
+    /// Packed in pairs of numbers in bf16, a window's rows `[ky, line]` of `[kx, inputs]` values each, filled up with zeros.
+    pub(super) fn pack_rows(&self, line: usize, lanes: usize) -> Panels {
+        Panels::pairs(&self.bias(), &vec![[line, line / 2]; self.kernel], lanes, |output, k| {
+            let (ky, at) = (k / line, k % line);
+            let (kx, input) = (at / self.inputs, at % self.inputs);
+            if kx < self.kernel { self.tap(output, input, ky * self.kernel + kx) } else { 0.0 }
+        })
+    }
+
+    /// The weight of an input at a tap; 0 for an input beyond the last.
+    fn tap(&self, output: usize, input: usize, tap: usize) -> f32 {
+        let area = self.kernel * self.kernel;
+        if input < self.inputs {
+            self.weights[(output * self.inputs + input) * area + tap] as f32
+        } else {
+            0.0
+        }
     }
 
     /// A 1x1 convolution packed in fours of bytes: the inputs of each source, so many and made bytes in this way, by themselves. An output's

@@ -70,7 +70,7 @@ impl Precision {
         match self {
             Self::F32 => false,
             Self::Bf16 => true,
-            Self::Int8 | Self::Auto => isa == Isa::Avx512 && Isa::has_bf16(),
+            Self::Int8 | Self::Auto => matches!(isa, Isa::Avx512 | Isa::Amx) && Isa::has_bf16(),
         }
     }
 }
@@ -150,7 +150,11 @@ impl CompiledModel {
             _ if bf16 => (None, Precision::Bf16),
             _ => (None, Precision::F32),
         };
-        let program = Program::of(&lowered, kernels.lanes(), Narrow { bf16, int8 })?;
+        let program = Program::of(
+            &lowered,
+            kernels.lanes(),
+            Narrow { bf16, tiles: bf16 && kernels.has_tiles(), int8 },
+        )?;
         let (input, threads) = (network.input.clone(), options.threads);
         Ok(Self { program, input, isa, kernels, threads, precision, idle: Mutex::default() })
     }

@@ -30,11 +30,12 @@ pub fn gemm_peak(isa: Isa) -> Result<f64> {
     let (x, mut out) = (vec![0.25; PIXELS * DEPTH], vec![0.0; PIXELS * channels]);
     let product = Pointwise {
         pixels: PIXELS,
-        sources: &[Source { values: &x, stride: DEPTH, len: DEPTH }],
+        sources: &[Source { values: &x, stride: DEPTH, len: DEPTH, pairs: false }],
         prepare: None,
         panels: &panels,
         residual: Residual::None,
         cells: &Cells::F32,
+        pairs: false,
         activation: Activation::None,
     };
     let mut team = Team::new(1);

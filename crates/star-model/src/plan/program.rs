@@ -1,6 +1,7 @@
 //! A compiled network: steps over slots of memory, in order, for one image.
 
 use super::memory::Buffer;
+use super::ops::Stored;
 use super::ops::heads::Layout;
 use super::ops::panels::Panels;
 use super::ops::pointwise::{Cells, ScaleRelu};
@@ -18,6 +19,7 @@ pub(super) enum Op {
         panels: Panels,
         constant: Option<Buffer>,
         activation: Activation,
+        bf16: bool,
     },
     /// 1x1 convolution of one or several inputs.
     Pointwise {
@@ -28,6 +30,8 @@ pub(super) enum Op {
         activation: Activation,
         pixels: usize,
         cells: Cells,
+        /// Whether the output is of pairs in bf16.
+        pairs: bool,
     },
     /// 3x3 convolution, by Winograd.
     Winograd {
@@ -40,7 +44,7 @@ pub(super) enum Op {
         activation: Activation,
         bf16: bool,
     },
-    /// Convolution, by laying windows side by side.
+    /// Convolution, by laying windows side by side, or in bf16 directly.
     Window {
         input: usize,
         height: usize,
@@ -51,6 +55,8 @@ pub(super) enum Op {
         panels: Panels,
         residual: Addend,
         activation: Activation,
+        /// In bf16, what lies in memory as pairs.
+        bf16: Option<Stored>,
     },
     /// Convolution of each channel by itself, by weights `[kernel, kernel, channels]` and biases.
     Depthwise {
@@ -92,6 +98,8 @@ pub(super) struct Input {
     pub(super) floats: usize,
     pub(super) stride: usize,
     pub(super) len: usize,
+    /// Whether it is of pairs in bf16.
+    pub(super) pairs: bool,
 }
 
 /// What a convolution or an upsampling adds to.

@@ -70,25 +70,27 @@ impl Program {
 
     fn step(&self, step: &Step, slots: &[Buffer], out: &mut [f32], machine: &mut Machine, on_stage: OnStage) {
         match &step.op {
-            Op::Stem { image, padded, kernel, stride, panels, constant, activation } => {
+            Op::Stem { image, padded, kernel, stride, panels, constant, activation, bf16 } => {
                 let input = slots[*image].get(padded * padded * 3);
                 let constant = constant.as_ref().map(|constant| constant.get(out.len()));
                 let (size, kernel, stride, activation) = ([*padded; 2], *kernel, *stride, *activation);
-                Stem { input, size, channels: 3, kernel, stride, panels, constant, activation }
-                    .run(machine, out);
+                let stem = Stem { input, size, channels: 3, kernel, stride, panels, constant, activation };
+                if *bf16 { stem.run_bf16(machine, out) } else { stem.run(machine, out) }
             }
-            Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells } => {
+            Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells, pairs } => {
                 let sources: Vec<Source> = sources
                     .iter()
                     .map(|input| Source {
                         values: slots[input.slot].get(input.floats),
                         stride: input.stride,
                         len: input.len,
+                        pairs: input.pairs,
                     })
                     .collect();
                 let residual = addend(*residual, slots, out.len());
-                let (pixels, activation, prepare) = (*pixels, *activation, prepare.as_ref());
-                Pointwise { pixels, sources: &sources, prepare, panels, residual, activation, cells }
+                let (pixels, activation, prepare, pairs) = (*pixels, *activation, prepare.as_ref(), *pairs);
+                let sources = &sources;
+                Pointwise { pixels, sources, prepare, panels, residual, activation, cells, pairs }
                     .run(machine, out);
             }
             Op::Winograd { input, height, width, channels, panels, residual, activation, bf16 } => {
@@ -99,13 +101,29 @@ impl Program {
                 Winograd { input, height, width, channels, panels, residual, activation, bf16 }
                     .run(machine, out);
             }
-            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation } => {
+            Op::Window {
+                input,
+                height,
+                width,
+                channels,
+                kernel,
+                stride,
+                panels,
+                residual,
+                activation,
+                bf16,
+            } => {
                 let (height, width, channels, kernel, stride) =
                     (*height, *width, *channels, *kernel, *stride);
                 let (residual, activation) = (addend(*residual, slots, out.len()), *activation);
-                let input = slots[*input].get(height * width * channels);
-                Window { input, height, width, channels, kernel, stride, panels, residual, activation }
-                    .run(machine, out);
+                let halved = if bf16.is_some_and(|stored| stored.input) { 2 } else { 1 };
+                let input = slots[*input].get(height * width * channels / halved);
+                let window =
+                    Window { input, height, width, channels, kernel, stride, panels, residual, activation };
+                match bf16 {
+                    Some(stored) => window.run_bf16(*stored, machine, out),
+                    None => window.run(machine, out),
+                }
             }
             Op::Depthwise { input, height, width, channels, kernel, stride, taps, activation } => {
                 let (height, width, channels, kernel, stride) =

@@ -7,9 +7,10 @@ use super::fold::Linear;
 use super::kernels::pixels::Bytes;
 use super::lowered::{Conv, Kind, Lowered, ValueId};
 use super::memory::{Buffer, aligned};
-use super::ops::coordinates;
 use super::ops::panels::Panels;
 use super::ops::pointwise::{Cells, ScaleRelu};
+use super::ops::stem;
+use super::ops::{Stored, coordinates};
 use super::program::{Addend, Input, Op, Program, Step};
 use super::quantize::Narrow;
 use crate::coord_conv;
@@ -45,12 +46,13 @@ impl Slots {
     }
 }
 
-/// Where a value lies: channels-last, `stride` floats from pixel to pixel.
+/// Where a value lies: channels-last, `stride` floats from pixel to pixel, or `pairs` in bf16 in their places.
 #[derive(Clone, Copy)]
 struct Place {
     slot: usize,
     side: usize,
     stride: usize,
+    pairs: bool,
 }
 
 impl Place {
@@ -72,6 +74,7 @@ struct Scheduler<'a> {
     places: Vec<Option<Place>>,
     /// The last other value that reads each value.
     last: Vec<Option<ValueId>>,
+    readers: Vec<Vec<ValueId>>,
     /// Side of the image with its border.
     padded: usize,
 }
@@ -88,11 +91,13 @@ impl Program {
         let others = |(id, readers): (ValueId, &Vec<ValueId>)| {
             readers.iter().rev().copied().find(|&reader| reader != id)
         };
-        let last = lowered.readers().iter().enumerate().map(others).collect();
+        let readers = lowered.readers();
+        let last = readers.iter().enumerate().map(others).collect();
         let places = vec![None; lowered.values.len()];
         let padded = image.side + 2 * border;
         let (steps, slots) = (Vec::new(), Slots::default());
-        let mut scheduler = Scheduler { lowered, lanes, numbers, steps, slots, places, last, padded };
+        let mut scheduler =
+            Scheduler { lowered, lanes, numbers, steps, slots, places, last, readers, padded };
         for &id in &lowered.order {
             scheduler.value(id)?;
         }
@@ -125,7 +130,7 @@ impl Scheduler<'_> {
     /// Memory for value `id` with `stride` floats a pixel.
     fn make(&mut self, id: ValueId, stride: usize) -> Place {
         let side = self.lowered.values[id].side;
-        let place = Place { slot: self.slots.take(side * side * stride), side, stride };
+        let place = Place { slot: self.slots.take(side * side * stride), side, stride, pairs: false };
         self.places[id] = Some(place);
         place
     }
@@ -177,7 +182,8 @@ impl Scheduler<'_> {
             Kind::Gone => return Ok(()),
             Kind::Image => {
                 let slot = self.slots.take(self.padded * self.padded * COLOURS);
-                self.places[id] = Some(Place { slot, side: self.padded, stride: COLOURS });
+                let (side, stride, pairs) = (self.padded, COLOURS, false);
+                self.places[id] = Some(Place { slot, side, stride, pairs });
                 return Ok(());
             }
             Kind::Conv(conv) => self.conv(id, name, conv)?,
@@ -230,12 +236,45 @@ impl Scheduler<'_> {
         Ok(())
     }
 
+    /// Whether a convolution's output is best kept as pairs in bf16: with tiles, where nothing but products in bf16 reads it, which would make
+    /// pairs of it.
+    fn is_of_pairs(&self, id: ValueId) -> bool {
+        let is_product = |conv: &Conv, id: ValueId| {
+            conv.is_pointwise() && !self.numbers.is_bytes(&self.lowered.values[id].name)
+                || !conv.is_pointwise()
+                    && !conv
+                        .sources
+                        .iter()
+                        .any(|source| matches!(self.lowered.values[source.x].kind, Kind::Image))
+        };
+        let reads_pairs = |&reader: &ValueId| {
+            let conv = match &self.lowered.values[reader].kind {
+                Kind::Conv(conv) | Kind::Maps { raw: conv, .. } => conv,
+                _ => return false,
+            };
+            let prepared = conv.prepare.is_some() && conv.sources.first().is_some_and(|first| first.x == id);
+            is_product(conv, reader) && conv.addend != Some(id) && !prepared
+        };
+        let made = self.lowered.conv(id);
+        self.numbers.tiles
+            && made.is_some_and(|conv| conv.addend.is_none() && is_product(conv, id))
+            && !self.readers[id].is_empty()
+            && self.readers[id].iter().all(reads_pairs)
+    }
+
     fn conv(&mut self, id: ValueId, name: String, conv: &Conv) -> Result<()> {
         let Some(source) = conv.sources.first() else { bail!("{name}: reads nothing") };
         if matches!(self.lowered.values[source.x].kind, Kind::Image) {
             return self.stem(id, name, conv);
         }
-        let (out, residual) = self.make_onto(id, conv.addend)?;
+        let (out, residual) = if self.is_of_pairs(id) {
+            let channels = self.lowered.values[id].channels.next_multiple_of(self.lanes);
+            let out = Place { pairs: true, ..self.make(id, channels / 2) };
+            self.places[id] = Some(out);
+            (out, Addend::None)
+        } else {
+            self.make_onto(id, conv.addend)?
+        };
         if conv.is_pointwise() {
             return self.pointwise(name, conv, out, residual);
         }
@@ -243,15 +282,21 @@ impl Scheduler<'_> {
         if conv.sources.len() > 1 || conv.prepare.is_some() || conv.constant.is_some() {
             bail!("{name}: a convolution with a window that reads more than one value")
         }
-        let (input, height, width, channels) = (x.slot, x.side, x.side, x.stride);
+        let channels = if x.pairs { 2 * x.stride } else { x.stride };
+        let (input, height, width) = (x.slot, x.side, x.side);
         let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
-        let op = if kernel == 3 && stride == 1 && x.side >= WINOGRAD_SIDE {
+        let op = if self.numbers.tiles {
+            let panels = conv.linear.numbers()?.pack_direct(channels, self.lanes);
+            let bf16 = Some(Stored { input: x.pairs, output: out.pairs });
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation, bf16 }
+        } else if kernel == 3 && stride == 1 && x.side >= WINOGRAD_SIDE {
             let panels = conv.linear.numbers()?.pack_winograd(x.stride, self.lanes, self.numbers.bf16);
             let bf16 = self.numbers.bf16;
             Op::Winograd { input, height, width, channels, panels, residual, activation, bf16 }
         } else {
             let panels = conv.linear.numbers()?.pack(x.stride, self.lanes);
-            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation }
+            let bf16 = None;
+            Op::Window { input, height, width, channels, kernel, stride, panels, residual, activation, bf16 }
         };
         self.push(name, op, out, conv.multiplications);
         Ok(())
@@ -260,7 +305,7 @@ impl Scheduler<'_> {
     fn pointwise(&mut self, name: String, conv: &Conv, out: Place, residual: Addend) -> Result<()> {
         let sources = conv.sources.iter().map(|source| {
             let x = self.place(source.x)?;
-            Ok(Input { slot: x.slot, floats: x.floats(), stride: x.stride, len: source.len })
+            Ok(Input { slot: x.slot, floats: x.floats(), stride: x.stride, len: source.len, pairs: x.pairs })
         });
         let sources: Vec<Input> = sources.collect::<Result<_>>()?;
         let stride = sources.first().map_or(0, |first| first.stride);
@@ -279,11 +324,14 @@ impl Scheduler<'_> {
             let sources: Vec<(usize, Bytes)> = lengths.zip(ways.iter().copied()).collect();
             (of.pack_int8(&sources, self.lanes), Cells::Int8(ways))
         } else if self.numbers.bf16 {
-            (of.pack_bf16(&lengths.collect::<Vec<_>>(), self.lanes), Cells::Bf16)
+            let cells = Cells::Bf16 { filled: self.numbers.tiles };
+            let inputs = sources.iter().map(|x| [x.len, cells.count(x.len, x.pairs)]).collect::<Vec<_>>();
+            (of.pack_bf16(&inputs, self.lanes), cells)
         } else {
             (of.pack(conv.linear.inputs, self.lanes), Cells::F32)
         };
-        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells };
+        let pairs = out.pairs;
+        let op = Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells, pairs };
         self.push(name, op, out, conv.multiplications);
         Ok(())
     }
@@ -299,9 +347,16 @@ impl Scheduler<'_> {
         let size = self.padded - 2 * (kernel / 2);
         let constant =
             conv.constant.as_ref().map(|constant| constant_map(constant, size, stride, out.stride));
-        let (panels, constant) = (conv.linear.numbers()?.pack(COLOURS, self.lanes), constant.transpose()?);
-        let op =
-            Op::Stem { image: image.slot, padded: self.padded, kernel, stride, panels, constant, activation };
+        // A pixel must start at a pair.
+        let bf16 = self.numbers.tiles && (stride * COLOURS).is_multiple_of(2);
+        let numbers = conv.linear.numbers()?;
+        let panels = if bf16 {
+            numbers.pack_rows(stem::line(kernel, COLOURS), self.lanes)
+        } else {
+            numbers.pack(COLOURS, self.lanes)
+        };
+        let (image, padded, constant) = (image.slot, self.padded, constant.transpose()?);
+        let op = Op::Stem { image, padded, kernel, stride, panels, constant, activation, bf16 };
         self.push(name, op, out, conv.multiplications);
         Ok(())
     }

@@ -178,6 +178,7 @@ impl Block<'_> {
         // SAFETY: the rows and `out` were checked to hold what the strip reads or writes.
         unsafe {
             self.passes.kernels.strip(&Strip {
+                pairs: false,
                 runs: &[Run { x: part(rows, 0, span), stride, len: panels.depth }],
                 pixels: self.count,
                 weights,

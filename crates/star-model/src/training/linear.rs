@@ -48,7 +48,8 @@ impl<'a> Input<'a> {
         #[expect(unsafe_code, reason = "call of a kernel")]
         // SAFETY: `x` was checked to hold the pixels, the norm the channels and `out` the pairs.
         unsafe {
-            passes.kernels.pairs(&Narrowed { x, stride, pixels: count, channels, scale, shift, out });
+            let (pixels, cells) = (count, self.cells(true));
+            passes.kernels.pairs(&Narrowed { x, stride, pixels, channels, scale, shift, out, cells });
         }
     }
 
@@ -125,7 +126,8 @@ pub(super) fn panels(
 ) -> Panels {
     let lanes = passes.kernels.lanes();
     if passes.bf16 {
-        Panels::pairs(bias, inputs, lanes, weight)
+        let inputs: Vec<[usize; 2]> = inputs.iter().map(|&len| [len, len.div_ceil(2)]).collect();
+        Panels::pairs(bias, &inputs, lanes, weight)
     } else {
         Panels::gathered(bias, inputs.iter().sum(), lanes, weight)
     }
@@ -174,6 +176,7 @@ impl Linear<'_> {
             let target = out.part(at, span);
             let (weights, bias) = panels.pointers(&(0..panels.count()));
             let strip = Strip {
+                pairs: false,
                 runs: &runs[..self.inputs.len()],
                 pixels: count,
                 weights,

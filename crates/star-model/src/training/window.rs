@@ -1,5 +1,5 @@
-//! Convolutions with a window: forward and input gradient by Winograd's tiles (small maps and strides: window by window), weight
-//! gradient tap by tap.
+//! Convolutions with a window: forward and input gradient by Winograd's tiles (small maps and strides: window by window; in bf16 with
+//! registers of tiles: directly), weight gradient tap by tap.
 
 use super::linear::Input;
 use super::memory::Floats;
@@ -8,7 +8,7 @@ use super::{Maps, Passes};
 use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
 use crate::plan::memory::Buffer;
-use crate::plan::ops::Machine;
+use crate::plan::ops::{Machine, Stored};
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::plan::ops::shared::{Shared, part};
@@ -73,7 +73,10 @@ impl Window<'_> {
         tap: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Panels {
         let lanes = passes.kernels.lanes();
-        if self.winograd(stride) {
+        if passes.bf16 && passes.kernels.has_tiles() {
+            let inputs = vec![[depth, depth / 2]; self.taps()];
+            Panels::pairs(bias, &inputs, lanes, |output, k| tap(output, k % depth, k / depth))
+        } else if self.winograd(stride) {
             Panels::winograd_of(bias, depth, lanes, passes.bf16, tap)
         } else {
             Panels::gathered(bias, self.taps() * depth, lanes, |output, k| tap(output, k % depth, k / depth))
@@ -91,7 +94,11 @@ impl Window<'_> {
     ) {
         let Maps { height, width, .. } = self.from;
         let (residual, activation, kernel) = (Residual::None, Activation::None, self.kernel);
-        if self.winograd(stride) {
+        if bf16 && machine.kernels.has_tiles() {
+            let window =
+                Windows { input, height, width, channels, kernel, stride, panels, residual, activation };
+            window.run_bf16(Stored::default(), machine, out);
+        } else if self.winograd(stride) {
             Winograd { input, height, width, channels, panels, residual, activation, bf16 }.run(machine, out);
         } else {
             let windows =

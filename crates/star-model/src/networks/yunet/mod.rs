@@ -142,10 +142,11 @@ impl Unit {
         let ([height, width], channels) = (x.size, self.panels.channels);
         let pixels = height * width;
         let middle = between.take(pixels * channels);
-        let source = Source { values: x.get(), stride: x.channels, len: self.panels.depth };
+        let source = Source { values: x.get(), stride: x.channels, len: self.panels.depth, pairs: false };
         let (panels, residual) = (&self.panels, Residual::None);
         let (activation, cells) = (Activation::None, &Cells::F32);
-        Pointwise { pixels, sources: &[source], prepare: None, panels, residual, activation, cells }
+        let (sources, prepare, pairs) = (&[source], None, false);
+        Pointwise { pixels, sources, prepare, panels, residual, activation, cells, pairs }
             .run(machine, middle);
         let taps = self.taps.get(10 * channels);
         Windows { input: middle, height, width, channels, kernel: 3, stride: 1 }.run(

@@ -33,7 +33,37 @@ pub(crate) struct Strip<'a> {
     pub(crate) residual: *const f32,
     pub(crate) residual_stride: usize,
     pub(crate) activation: Activation,
+    /// Whether `out` is of pairs in bf16, half as many as there are channels.
+    pub(crate) pairs: bool,
 }
+
+/// Rows of pixels whose windows are read where they lie: a row of a window is one run of pairs in bf16.
+#[derive(Clone, Copy)]
+pub(crate) struct Direct {
+    /// The first window's first row; `line` floats from row to row.
+    pub(crate) x: *const f32,
+    pub(crate) line: usize,
+    /// Floats from window to window, along a row and from one row of windows to the next.
+    pub(crate) step: usize,
+    pub(crate) row: usize,
+    /// Rows of a window, and floats of one.
+    pub(crate) kernel: usize,
+    pub(crate) len: usize,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    /// As those of [`Strip`], over all pixels of all rows.
+    pub(crate) weights: *const f32,
+    pub(crate) bias: *const f32,
+    pub(crate) channels: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+    pub(crate) residual: *const f32,
+    pub(crate) activation: Activation,
+    pub(crate) pairs: bool,
+}
+
+/// Most rows of a window.
+pub(crate) const MOST_ROWS: usize = 11;
 
 /// Numbers of a product: `f32`, pairs in bf16, or fours of bytes.
 const F32: u8 = 0;
@@ -114,7 +144,12 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
     }
     for p in 0..P {
         for r in 0..R {
-            S::store(s.out.add((pixel + p) * s.out_stride + channel + r * S::LANES), sums[p][r]);
+            let (out, at) = (s.out.add((pixel + p) * s.out_stride), channel + r * S::LANES);
+            if s.pairs {
+                S::store_bf16(out.add(at / 2), sums[p][r]);
+            } else {
+                S::store(out.add(at), sums[p][r]);
+            }
         }
     }
 }
@@ -136,7 +171,44 @@ pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
 /// As [`strip`], lengths counting pairs.
 #[inline(always)]
 pub(super) unsafe fn strip_bf16<S: Simd>(s: &Strip) {
+    if S::TILES {
+        return S::tiles_bf16(s);
+    }
     panels::<S, BF16>(s, std::ptr::null());
+}
+
+/// The products of all windows.
+///
+/// # Safety
+/// As [`strip_bf16`], `out_stride` also of the residual; there may be at most [`MOST_ROWS`] rows of a window.
+#[inline(always)]
+pub(super) unsafe fn direct<S: Simd>(d: &Direct) {
+    if S::TILES {
+        return S::tiles_direct(d);
+    }
+    for y in 0..d.rows {
+        let mut runs = [Run { x: d.x, stride: d.step, len: d.len }; MOST_ROWS];
+        for k in 0..d.kernel {
+            runs[k].x = d.x.add(y * d.row + k * d.line);
+        }
+        let at = y * d.width * d.out_stride;
+        panels::<S, BF16>(
+            &Strip {
+                runs: &runs[..d.kernel],
+                pixels: d.width,
+                weights: d.weights,
+                bias: d.bias,
+                channels: d.channels,
+                out: d.out.add(at),
+                out_stride: d.out_stride,
+                residual: if d.residual.is_null() { d.residual } else { d.residual.add(at) },
+                residual_stride: d.out_stride,
+                activation: d.activation,
+                pairs: d.pairs,
+            },
+            std::ptr::null(),
+        );
+    }
 }
 
 /// [`strip`] on fours of bytes, which have the places of floats: what [`super::pixels::bytes`] writes, and weights with a sign packed
@@ -146,6 +218,9 @@ pub(super) unsafe fn strip_bf16<S: Simd>(s: &Strip) {
 /// As [`strip`], lengths counting fours; `scale` must hold as much as the bias.
 #[inline(always)]
 pub(super) unsafe fn strip_int8<S: Simd>(s: &Strip, scale: *const f32) {
+    if S::TILES {
+        return S::tiles_int8(s, scale);
+    }
     panels::<S, INT8>(s, scale);
 }
 

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use candle_core::{Result, bail};
 
 use super::Kernels;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::{self, Avx512};
 
 /// An instruction set that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +17,15 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512F.
     Avx512,
+    /// x86-64 with AVX-512 and AMX, which Linux has to allow: products in bf16 and of bytes by registers of tiles.
+    Amx,
     /// 64-bit ARM.
     Neon,
 }
 
 impl Isa {
     /// Every instruction set, slowest first.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 5] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Amx];
 
     /// Whether this CPU has it.
     pub fn is_available(self) -> bool {
@@ -42,6 +46,7 @@ impl Isa {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
             Self::Neon => "neon",
         }
     }
@@ -66,10 +71,14 @@ impl Isa {
                 return Ok(&super::avx2::Avx2);
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if Self::has_bf16() => return Ok(&super::avx512::Avx512::<true>),
+            Self::Amx if Self::has_bf16() && super::amx::is_allowed() => {
+                return Ok(&Avx512::<{ avx512::TILES }>);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if Self::has_bf16() => return Ok(&Avx512::<{ avx512::NARROW }>),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 if is_x86_feature_detected!("avx512f") => {
-                return Ok(&super::avx512::Avx512::<false>);
+                return Ok(&Avx512::<{ avx512::FOUNDATION }>);
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon if std::arch::is_aarch64_feature_detected!("neon") => return Ok(&super::neon::Neon),

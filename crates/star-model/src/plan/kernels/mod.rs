@@ -8,6 +8,8 @@
 )]
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -35,11 +37,17 @@ pub(crate) trait Kernels: Send + Sync {
     /// Values in a register: channels are padded to a multiple of it.
     fn lanes(&self) -> usize;
 
+    /// Whether products in bf16 and of bytes go by registers of tiles: fast enough that a window in bf16 is done directly.
+    fn has_tiles(&self) -> bool;
+
     /// [`gemm::strip`]
     unsafe fn strip(&self, strip: &gemm::Strip);
 
     /// [`gemm::strip_bf16`]
     unsafe fn strip_bf16(&self, strip: &gemm::Strip);
+
+    /// [`gemm::direct`]
+    unsafe fn direct(&self, direct: &gemm::Direct);
 
     /// [`gemm::strip_int8`]
     unsafe fn strip_int8(&self, strip: &gemm::Strip, scale: *const f32);
@@ -164,6 +172,7 @@ macro_rules! kernels {
         kernels! { @ [$(#[$features])*] $simd;
             strip = gemm::strip(strip: &gemm::Strip);
             strip_bf16 = gemm::strip_bf16(strip: &gemm::Strip);
+            direct = gemm::direct(direct: &gemm::Direct);
             strip_int8 = gemm::strip_int8(strip: &gemm::Strip, scale: *const f32);
             pairs = pixels::pairs(narrowed: &pixels::Narrowed);
             bytes = pixels::bytes(narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
@@ -202,6 +211,10 @@ macro_rules! kernels {
                 <$simd as Simd>::LANES
             }
 
+            fn has_tiles(&self) -> bool {
+                <$simd as Simd>::TILES
+            }
+
             $(kernels! { # $features $simd; $name = $module :: $function $arguments })*
         }
     };
@@ -221,8 +234,11 @@ kernels! { portable::Portable }
 #[cfg(target_arch = "x86_64")]
 kernels! { #[target_feature(enable = "avx2,fma")] avx2::Avx2 }
 #[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512<false> }
+kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512<{ avx512::FOUNDATION }> }
 #[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<true> }
+kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<{ avx512::NARROW }> }
+// The tiles are used by assembly, which no feature of the compiler has to allow.
+#[cfg(target_arch = "x86_64")]
+kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<{ avx512::TILES }> }
 #[cfg(target_arch = "aarch64")]
 kernels! { #[target_feature(enable = "neon")] neon::Neon }

@@ -54,6 +54,8 @@ pub(crate) struct Narrowed {
     pub(crate) shift: *const f32,
     /// `[pixels, cells]`
     pub(crate) out: *mut f32,
+    /// Floats of a pixel of it, at least as many as its values take up; those beyond become 0.
+    pub(crate) cells: usize,
 }
 
 impl Narrowed {
@@ -79,13 +81,13 @@ impl Narrowed {
     }
 }
 
-/// Values as pairs of numbers in bf16; an odd last one is paired with 0. Cells are half of the channels, rounded up.
+/// Values as pairs of numbers in bf16; an odd last one is paired with 0.
 ///
 /// # Safety
 /// `x` must hold what is read, `scale` and `shift` `channels` values, and `out` what is written, which must overlap nothing.
 #[inline(always)]
 pub(super) unsafe fn pairs<S: Simd>(n: &Narrowed) {
-    let cells = n.channels.div_ceil(2);
+    let cells = n.cells;
     let whole = n.channels / S::LANES * S::LANES;
     for p in 0..n.pixels {
         let (x, out) = (n.x.add(p * n.stride), n.out.add(p * cells));
@@ -95,6 +97,9 @@ pub(super) unsafe fn pairs<S: Simd>(n: &Narrowed) {
         for c in (whole..n.channels).step_by(2) {
             let second = if c + 1 < n.channels { n.value(x, c + 1) } else { 0.0 };
             *out.add(c / 2) = pair(n.value(x, c), second);
+        }
+        for c in n.channels.div_ceil(2)..cells {
+            *out.add(c) = 0.0;
         }
     }
 }
@@ -106,13 +111,13 @@ pub(crate) struct Bytes {
     pub(crate) zero: f32,
 }
 
-/// Values as fours of bytes, the last four filled up with zeros. Cells are a quarter of the channels, rounded up. NaN becomes any byte.
+/// Values as fours of bytes, the last four filled up with zeros. NaN becomes any byte.
 ///
 /// # Safety
 /// As [`pairs`].
 #[inline(always)]
 pub(super) unsafe fn bytes<S: Simd>(n: &Narrowed, bytes: Bytes) {
-    let cells = n.channels.div_ceil(4);
+    let cells = n.cells;
     let whole = n.channels / S::LANES * S::LANES;
     let (inverse, zero_at) = (S::splat(bytes.inverse), S::splat(bytes.zero));
     for p in 0..n.pixels {

@@ -216,6 +216,7 @@ unsafe fn transformed<S: Simd, const BF16: bool>(b: &Block) {
                 residual: std::ptr::null(),
                 residual_stride: 0,
                 activation: Activation::None,
+                pairs: false,
             });
             weights = weights.add(depth * width);
         }

@@ -148,6 +148,7 @@ impl Gate<'_> {
         unsafe {
             let run = Run { x: maps.add(self.layout.first_edge()), stride: channels, len: edges };
             kernels.strip(&Strip {
+                pairs: false,
                 runs: &[run],
                 pixels: count,
                 weights,

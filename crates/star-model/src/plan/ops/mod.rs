@@ -2,6 +2,7 @@
 
 pub(crate) mod coordinates;
 pub(crate) mod depthwise;
+mod direct;
 pub(crate) mod heads;
 pub(crate) mod image;
 pub(crate) mod moments;
@@ -14,12 +15,21 @@ pub(crate) mod stem;
 pub(crate) mod team;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_bf16;
 pub(crate) mod window;
 pub(crate) mod winograd;
 
 use super::kernels::Kernels;
 use split::Split;
 use team::Team;
+
+/// What lies in memory as pairs in bf16 instead of floats.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) input: bool,
+    pub(crate) output: bool,
+}
 
 /// What an operation runs on.
 pub(crate) struct Machine<'a> {

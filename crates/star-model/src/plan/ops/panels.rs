@@ -78,23 +78,24 @@ impl Panels {
         })
     }
 
-    /// Packs `weight(output, input)` of inputs side by side, so many each, in pairs for products in bf16; an odd one of an input is paired
-    /// with 0.
+    /// Packs `weight(output, input)` of inputs side by side in pairs for products in bf16: for each, how many there are and how many pairs
+    /// they take up. An odd one is paired with 0, and what is left of the pairs is 0.
     pub(crate) fn pairs(
         bias: &[f32],
-        inputs: &[usize],
+        inputs: &[[usize; 2]],
         lanes: usize,
         weight: impl Fn(usize, usize) -> f32 + Sync,
     ) -> Self {
         let mut places = Vec::new();
         let mut first = 0;
-        for &len in inputs {
-            places.extend((0..len.div_ceil(2)).map(|i| (first + 2 * i, 2 * i + 1 < len)));
+        for &[len, pairs] in inputs {
+            places.extend((0..pairs).map(|i| (first + 2 * i, len.saturating_sub(2 * i))));
             first += len;
         }
         Self::gathered(bias, places.len(), lanes, |output, k| {
-            let (input, both) = places[k];
-            pair(weight(output, input), if both { weight(output, input + 1) } else { 0.0 })
+            let (input, left) = places[k];
+            let at = |i: usize| if i < left { weight(output, input + i) } else { 0.0 };
+            pair(at(0), at(1))
         })
     }
 

@@ -11,15 +11,23 @@ use crate::activation::Activation;
 /// Pixels a task: with 256 channels they and a panel of weights fill a tenth of a second-level cache.
 pub(super) const BLOCK: usize = 96;
 
+/// The same for products by tiles, of half as many bytes: they stay in a first-level cache while the panels pass.
+const TILED_BLOCK: usize = 64;
+
+/// Pairs in a row of a tile.
+const ROW: usize = 16;
+
 /// Most values that one product reads.
 pub(crate) const MOST_SOURCES: usize = 6;
 
-/// What one stretch of the inner loop reads: the first `len` channels of pixels that are `stride` floats apart.
+/// What one stretch of the inner loop reads: the first `len` channels of pixels that are `stride` floats apart, `pairs` in bf16 already or
+/// floats.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) values: &'a [f32],
     pub(crate) stride: usize,
     pub(crate) len: usize,
+    pub(crate) pairs: bool,
 }
 
 /// `max(0, x scale + shift)` a channel, applied to a source before the product.
@@ -58,23 +66,28 @@ pub(crate) struct Pointwise<'a> {
     pub(crate) residual: Residual<'a>,
     pub(crate) activation: Activation,
     pub(crate) cells: &'a Cells,
+    /// Whether the output is of pairs in bf16, without a residual then.
+    pub(crate) pairs: bool,
 }
 
 /// What numbers a product is of; panels are packed alike.
 pub(crate) enum Cells {
     F32,
-    /// Pairs in bf16.
-    Bf16,
+    /// Pairs in bf16; `filled` up with zeros to whole rows of tiles where they are made for the product.
+    Bf16 {
+        filled: bool,
+    },
     /// Fours of bytes, each source's made in its own way.
     Int8(Vec<Bytes>),
 }
 
 impl Cells {
-    /// Floats that `len` channels of a pixel take up as the product reads them.
-    fn count(&self, len: usize) -> usize {
+    /// Floats that `len` channels of a pixel take up as the product reads them, of a source that is of pairs already or not.
+    pub(crate) fn count(&self, len: usize, pairs: bool) -> usize {
         match self {
             Self::F32 => len,
-            Self::Bf16 => len.div_ceil(2),
+            Self::Bf16 { filled: true } if !pairs => len.div_ceil(2).next_multiple_of(ROW),
+            Self::Bf16 { .. } => len.div_ceil(2),
             Self::Int8(_) => len.div_ceil(4),
         }
     }
@@ -89,11 +102,21 @@ impl Pointwise<'_> {
                 == panels.is_scaled(),
             "pointwise: sources and weights differ in their numbers"
         );
-        let depth: usize = self.sources.iter().map(|source| self.cells.count(source.len)).sum();
+        let depth: usize = self.sources.iter().map(|source| self.cells.count(source.len, source.pairs)).sum();
+        let bf16 = matches!(self.cells, Cells::Bf16 { .. });
+        assert!(
+            bf16 || !self.pairs && self.sources.iter().all(|source| !source.pairs),
+            "pointwise: pairs in a product of other numbers"
+        );
+        assert!(!self.pairs || matches!(self.residual, Residual::None), "pointwise: pairs with a residual");
         assert_eq!(depth, panels.depth, "pointwise: sources and weights differ in depth");
         let work = self.pixels * depth * panels.channels;
-        let split = Split::new(self.pixels, BLOCK, panels.count(), machine.team.threads(), work);
-        let (stride, out) = (panels.channels, Shared::new(out));
+        let narrow = !matches!(self.cells, Cells::F32);
+        let block = if narrow && kernels.has_tiles() { TILED_BLOCK } else { BLOCK };
+        let split = Split::new(self.pixels, block, panels.count(), machine.team.threads(), work);
+        // Floats of so many channels of the output.
+        let floats = |channels: usize| if self.pairs { channels / 2 } else { channels };
+        let (stride, out) = (floats(panels.channels), Shared::new(out));
         machine.team.each(split.tasks(), |task, scratch| {
             let [pixels, group] = split.task(task, self.pixels, panels.count());
             let (first, count) =
@@ -104,11 +127,12 @@ impl Pointwise<'_> {
             let mut runs = [Run { x: std::ptr::null(), stride: 0, len: 0 }; MOST_SOURCES];
             let runs = &mut runs[..self.sources.len()];
             for (run, source) in runs.iter_mut().zip(self.sources) {
-                let span = (pixels.len() - 1) * source.stride + source.len;
+                let len = if source.pairs { source.len.div_ceil(2) } else { source.len };
+                let span = (pixels.len() - 1) * source.stride + len;
                 let x = part(source.values, pixels.start * source.stride, span);
-                *run = Run { x, stride: source.stride, len: source.len };
+                *run = Run { x, stride: source.stride, len };
             }
-            if !matches!(self.cells, Cells::F32) {
+            if narrow {
                 self.narrow(kernels, pixels.start, pixels.len(), scratch.take(pixels.len() * depth), runs);
             } else if let (Some(prepare), Some(run)) = (self.prepare, runs.first_mut()) {
                 let channels = prepare.scale.len();
@@ -126,8 +150,8 @@ impl Pointwise<'_> {
                 }
             }
             let (weights, bias) = panels.pointers(&group);
-            let span = (pixels.len() - 1) * stride + count;
-            let at = pixels.start * stride + first;
+            let span = (pixels.len() - 1) * stride + floats(count);
+            let at = pixels.start * stride + floats(first);
             let target = out.part(at, span);
             let residual = self.residual.pointer(target, at, span);
             let strip = Strip {
@@ -141,6 +165,7 @@ impl Pointwise<'_> {
                 residual,
                 residual_stride: stride,
                 activation: self.activation,
+                pairs: self.pairs,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: every run, the panels, the output and the residual were checked to hold what the strip reads
@@ -155,11 +180,15 @@ impl Pointwise<'_> {
         });
     }
 
-    /// Writes `count` pixels of all sources, the first one prepared, as pairs or fours into `cells`, and makes `runs` read those.
+    /// Writes `count` pixels of all sources that are not of pairs already, the first one prepared, as pairs or fours into `cells`, and makes
+    /// `runs` read those.
     fn narrow(&self, kernels: &dyn Kernels, first: usize, count: usize, cells: &mut [f32], runs: &mut [Run]) {
         let mut rest = cells;
         for (i, (source, run)) in self.sources.iter().zip(runs).enumerate() {
-            let len = self.cells.count(source.len);
+            if source.pairs {
+                continue;
+            }
+            let len = self.cells.count(source.len, false);
             let (mine, others) = rest.split_at_mut(count * len);
             rest = others;
             let prepare = self.prepare.filter(|_| i == 0);
@@ -169,8 +198,8 @@ impl Pointwise<'_> {
                 prepare.map_or((null, null), |prepare| (prepare.scale.as_ptr(), prepare.shift.as_ptr()));
             let span = (count - 1) * source.stride + source.len;
             let x = part(source.values, first * source.stride, span);
-            let (stride, channels, out) = (source.stride, source.len, mine.as_mut_ptr());
-            let narrowed = Narrowed { x, stride, pixels: count, channels, scale, shift, out };
+            let (stride, channels, out, pixels) = (source.stride, source.len, mine.as_mut_ptr(), count);
+            let narrowed = Narrowed { x, stride, pixels, channels, scale, shift, out, cells: len };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold the pixels, the vectors the channels, and `mine` holds count * len floats.
             unsafe {

@@ -22,7 +22,7 @@ use crate::activation::Activation;
 use crate::gradient_check::noise;
 
 /// Largest difference allowed of sums in another order, values being of the order of 1 and sums of some hundreds.
-const SUMS: f32 = 1e-4;
+pub(super) const SUMS: f32 = 1e-4;
 
 /// Winograd's transforms cost another digit.
 const WINOGRAD: f32 = 1e-3;
@@ -30,16 +30,16 @@ const WINOGRAD: f32 = 1e-3;
 /// Root mean square, as a share of the result's, with eight bits of each transformed number.
 const WINOGRAD_BF16: f32 = 0.03;
 
-fn values(shape: &[usize], seed: u64) -> Vec<f32> {
+pub(super) fn values(shape: &[usize], seed: u64) -> Vec<f32> {
     noise(shape, seed).to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
+pub(super) fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
     Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
 }
 
 /// `[1, C, H, W]` as channels-last pixels, `stride` floats apart.
-fn channels_last(x: &Tensor, stride: usize) -> Vec<f32> {
+pub(super) fn channels_last(x: &Tensor, stride: usize) -> Vec<f32> {
     let (_, c, h, w) = x.dims4().unwrap();
     let x: Vec<f32> =
         x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap().flatten_all().unwrap().to_vec1().unwrap();
@@ -48,14 +48,14 @@ fn channels_last(x: &Tensor, stride: usize) -> Vec<f32> {
     out
 }
 
-fn assert_close(name: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+pub(super) fn assert_close(name: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
     assert_eq!(ours.len(), theirs.len(), "{name}");
     let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst <= tolerance, "{name}: largest difference {worst:e}");
 }
 
 /// Calls `test` with every instruction set, and teams of one and of three.
-fn everywhere(test: impl Fn(&str, &mut Machine) + Sync) {
+pub(super) fn everywhere(test: impl Fn(&str, &mut Machine) + Sync) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     for isa in Isa::ALL {
         let Ok(kernels) = isa.kernels() else { continue };
@@ -68,12 +68,12 @@ fn everywhere(test: impl Fn(&str, &mut Machine) + Sync) {
     }
 }
 
-fn padded(channels: usize, kernels: &dyn Kernels) -> usize {
+pub(super) fn padded(channels: usize, kernels: &dyn Kernels) -> usize {
     channels.next_multiple_of(kernels.lanes())
 }
 
 /// `[outputs, inputs, k, k]` as rows of `[k, k, inputs padded]`.
-fn rows(weights: &Tensor, stride: usize) -> Vec<f32> {
+pub(super) fn rows(weights: &Tensor, stride: usize) -> Vec<f32> {
     let (outputs, ..) = weights.dims4().unwrap();
     (0..outputs).flat_map(|o| channels_last(&weights.narrow(0, o, 1).unwrap(), stride)).collect()
 }
@@ -250,8 +250,8 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
             let prepare = ScaleRelu { scale: pad(&scale), shift: pad(&shift) };
             let panels = Panels::pack(&weights, &bias, first + second, kernels.lanes());
             let sources = [
-                Source { values: &a, stride, len: first },
-                Source { values: &b, stride: second, len: second },
+                Source { values: &a, stride, len: first, pairs: false },
+                Source { values: &b, stride: second, len: second, pairs: false },
             ];
             let residual = spread(&residual, outputs, to);
             for activation in [Activation::None, Activation::Relu] {
@@ -270,6 +270,7 @@ fn a_1x1_convolution_prepares_its_first_source_joins_others_and_adds_a_residual(
                         residual,
                         activation,
                         cells: &Cells::F32,
+                        pairs: false,
                     }
                     .run(machine, &mut out);
                     assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
@@ -305,10 +306,12 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
                 inputs: first + second,
                 kernel: 1,
             };
-            let panels = linear.pack_bf16(&[first, second], lanes);
+            let filled = machine.kernels.has_tiles();
+            let cells = Cells::Bf16 { filled };
+            let panels = linear.pack_bf16(&[first, second].map(|len| [len, cells.count(len, false)]), lanes);
             let sources = [
-                Source { values: &a, stride: first, len: first },
-                Source { values: &b, stride: second, len: second },
+                Source { values: &a, stride: first, len: first, pairs: false },
+                Source { values: &b, stride: second, len: second, pairs: false },
             ];
             let prepare = ScaleRelu { scale: scale.clone(), shift: shift.clone() };
             let expected = channels_last(&y, padded(outputs, machine.kernels));
@@ -320,7 +323,8 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
                 panels: &panels,
                 residual: Residual::None,
                 activation: Activation::None,
-                cells: &Cells::Bf16,
+                cells: &cells,
+                pairs: false,
             };
             product.run(machine, &mut out);
             assert_close(&format!("{name}: {pixels} pixels"), &out, &expected, 10.0 * SUMS);
@@ -329,16 +333,17 @@ fn a_product_in_bf16_is_that_of_rounded_numbers_in_f32() {
     // a NaN behind a prepared source stays one
     everywhere(|name, machine| {
         let linear = Numbers { weights: vec![1.0; 2], bias: vec![0.0], inputs: 2, kernel: 1 };
-        let panels = linear.pack_bf16(&[2], machine.kernels.lanes());
+        let panels = linear.pack_bf16(&[[2, 1]], machine.kernels.lanes());
         let mut out = vec![0.0; padded(1, machine.kernels)];
         let product = Pointwise {
             pixels: 1,
-            sources: &[Source { values: &[f32::NAN, 1.0], stride: 2, len: 2 }],
+            sources: &[Source { values: &[f32::NAN, 1.0], stride: 2, len: 2, pairs: false }],
             prepare: Some(&ScaleRelu { scale: vec![1.0; 2], shift: vec![0.0; 2] }),
             panels: &panels,
             residual: Residual::None,
             activation: Activation::None,
-            cells: &Cells::Bf16,
+            cells: &Cells::Bf16 { filled: false },
+            pairs: false,
         };
         product.run(machine, &mut out);
         assert!(out[0].is_nan(), "{name}: {}", out[0]);
@@ -393,8 +398,8 @@ fn a_product_of_bytes_is_that_of_rounded_numbers() {
             let to = padded(outputs, machine.kernels);
             let mut out = vec![f32::NAN; pixels * to];
             let sources = [
-                Source { values: &a, stride: first, len: first },
-                Source { values: &b, stride: second, len: second },
+                Source { values: &a, stride: first, len: first, pairs: false },
+                Source { values: &b, stride: second, len: second, pairs: false },
             ];
             Pointwise {
                 pixels,
@@ -404,6 +409,7 @@ fn a_product_of_bytes_is_that_of_rounded_numbers() {
                 residual: Residual::None,
                 activation: Activation::None,
                 cells: &Cells::Int8(ways.to_vec()),
+                pairs: false,
             }
             .run(machine, &mut out);
             let ours: Vec<f32> = out.chunks(to).flat_map(|pixel| &pixel[..outputs]).copied().collect();

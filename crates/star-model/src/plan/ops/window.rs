@@ -69,6 +69,7 @@ impl Window<'_> {
                 residual: self.residual.pointer(target, at, span),
                 residual_stride: stride,
                 activation: self.activation,
+                pairs: false,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: the windows hold pixels * depth values, panels and output were checked; tasks have disjoint
