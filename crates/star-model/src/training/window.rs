@@ -8,12 +8,12 @@ use super::{Maps, Passes};
 use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
 use crate::plan::memory::Buffer;
-use crate::plan::ops::{Machine, Stored};
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
 use crate::plan::ops::shared::{Shared, part};
 use crate::plan::ops::window::Window as Windows;
 use crate::plan::ops::winograd::Winograd;
+use crate::plan::ops::{Machine, Stored};
 
 /// Maps lower than this, or of fewer channels, are not worth Winograd's transforms.
 const WINOGRAD_ROWS: usize = 8;

@@ -19,14 +19,19 @@ const ROWS: usize = 16;
 /// Places of floats in a row of a tile: pairs in bf16, or fours of bytes.
 const CELLS: usize = 16;
 
-/// Whether this CPU has tiles with products in bf16 and of bytes, and the kernel lets this process use them.
-pub(super) fn is_allowed() -> bool {
-    static ALLOWED: OnceLock<bool> = OnceLock::new();
-    *ALLOWED.get_or_init(|| {
-        // Intel's manual, volume 2A, CPUID leaf 7: bits 22, 24 and 25 are AMX-BF16, AMX-TILE and AMX-INT8.
-        const AMX: u32 = 1 << 22 | 1 << 24 | 1 << 25;
-        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX && ask_for_permission()
-    })
+/// AVX-512 with tiles for products in bf16 and of bytes.
+pub(super) struct Amx;
+
+impl Amx {
+    /// Whether this CPU has such tiles, and the kernel lets this process use them.
+    pub(super) fn is_allowed() -> bool {
+        static ALLOWED: OnceLock<bool> = OnceLock::new();
+        *ALLOWED.get_or_init(|| {
+            // Intel's manual, volume 2A, CPUID leaf 7: bits 22, 24 and 25 are AMX-BF16, AMX-TILE and AMX-INT8.
+            const AMX: u32 = 1 << 22 | 1 << 24 | 1 << 25;
+            __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX && ask_for_permission()
+        })
+    }
 }
 
 /// Asks Linux for the tiles' place in the state of this process's threads, which it does not give unasked.
@@ -126,12 +131,30 @@ impl Drop for Tiles {
     }
 }
 
-/// [`super::gemm::strip_bf16`], or with `INT8` [`super::gemm::strip_int8`].
+/// [`super::gemm::strip_bf16`].
 ///
 /// # Safety
-/// As those, on a CPU for which [`is_allowed`].
+/// As that, on a CPU of which [`Amx::is_allowed`] says so.
+#[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
+pub(super) unsafe fn strip_bf16(s: &Strip) {
+    strip::<BF16>(s, std::ptr::null());
+}
+
+/// [`super::gemm::strip_int8`].
+///
+/// # Safety
+/// As [`strip_bf16`].
+#[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
+pub(super) unsafe fn strip_int8(s: &Strip, scale: *const f32) {
+    strip::<INT8>(s, scale);
+}
+
+/// What numbers a product is of.
+const BF16: bool = false;
+const INT8: bool = true;
+
 #[inline(always)]
-pub(super) unsafe fn strip<const INT8: bool>(s: &Strip, scale: *const f32) {
+unsafe fn strip<const INT8: bool>(s: &Strip, scale: *const f32) {
     let depth: usize = s.runs.iter().map(|run| run.len).sum();
     let mut tiles = Tiles([0; 2]);
     let (mut channel, mut weights) = (0, s.weights);
@@ -183,8 +206,8 @@ unsafe fn block<const INT8: bool, const TALL: bool, const WIDE: bool>(
 /// [`super::gemm::direct`].
 ///
 /// # Safety
-/// As that, on a CPU for which [`is_allowed`].
-#[inline(always)]
+/// As [`strip_bf16`].
+#[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
 pub(super) unsafe fn direct(d: &Direct) {
     let (across, depth) = (d.width.div_ceil(ROWS), d.kernel * d.len);
     let mut tiles = Tiles([0; 2]);
@@ -236,9 +259,6 @@ unsafe fn windows<const TALL: bool, const WIDE: bool>(
     }
     end.run::<BF16, TALL, WIDE>();
 }
-
-/// For the generic functions here: products in bf16.
-const BF16: bool = false;
 
 /// Sums of a block, as they leave the tiles.
 #[repr(align(64))]
@@ -436,8 +456,8 @@ const STEPS: usize = 8;
 /// those of the other.
 ///
 /// # Safety
-/// As that, on a CPU for which [`is_allowed`].
-#[inline(always)]
+/// As [`strip_bf16`].
+#[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
 pub(super) unsafe fn outer(s: &Outer) {
     let each = s.width.div_ceil(CELLS);
     let mut turned = MaybeUninit::<[[Tile; 2]; STEPS]>::uninit();

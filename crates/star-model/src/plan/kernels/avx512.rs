@@ -2,27 +2,16 @@
 
 use std::arch::x86_64::*;
 
-use super::amx;
-use super::gemm::{Direct, Strip};
-use super::gradients::Outer;
 use super::simd::{Simd, by_lanes};
 
-/// The foundation instructions alone.
-pub(super) const FOUNDATION: u8 = 0;
-/// Also those for products in bf16 and of bytes.
-pub(super) const NARROW: u8 = 1;
-/// Also tile registers.
-pub(super) const TILES: u8 = 2;
-
-/// The AVX-512 instructions up to a level.
+/// The AVX-512 foundation instructions, with `NARROW` also those for products in bf16 and of bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512<const LEVEL: u8>;
+pub(super) struct Avx512<const NARROW: bool>;
 
-impl<const LEVEL: u8> Simd for Avx512<LEVEL> {
+impl<const NARROW: bool> Simd for Avx512<NARROW> {
     type V = __m512;
     const LANES: usize = 16;
     const PIXELS: usize = 14;
-    const TILES: bool = LEVEL >= TILES;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
@@ -46,7 +35,7 @@ impl<const LEVEL: u8> Simd for Avx512<LEVEL> {
 
     #[inline(always)]
     unsafe fn store_bf16(p: *mut f32, v: __m512) {
-        if LEVEL >= NARROW {
+        if NARROW {
             let half = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
             return _mm256_storeu_si256(p.cast(), half);
         }
@@ -55,7 +44,7 @@ impl<const LEVEL: u8> Simd for Avx512<LEVEL> {
 
     #[inline(always)]
     unsafe fn zip_bf16(a: __m512, b: __m512) -> __m512 {
-        if LEVEL >= NARROW {
+        if NARROW {
             let wide = |v: __m512| {
                 _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v)))
             };
@@ -73,7 +62,7 @@ impl<const LEVEL: u8> Simd for Avx512<LEVEL> {
     #[inline(always)]
     unsafe fn dot_u8(a: __m512, b: __m512, c: __m512) -> __m512 {
         let (a, b, c) = (_mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_castps_si512(c));
-        if LEVEL >= NARROW {
+        if NARROW {
             return _mm512_castsi512_ps(_mm512_dpbusd_epi32(c, a, b));
         }
         by_lanes::dot_u8::<Self>(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), _mm512_castsi512_ps(c))
@@ -96,7 +85,7 @@ impl<const LEVEL: u8> Simd for Avx512<LEVEL> {
 
     #[inline(always)]
     unsafe fn dot(a: __m512, b: __m512, c: __m512) -> __m512 {
-        if LEVEL >= NARROW {
+        if NARROW {
             // The same bits under the type that the instruction takes.
             let pairs = |v: __m512| std::mem::transmute::<__m512, __m512bh>(v);
             return _mm512_dpbf16_ps(c, pairs(a), pairs(b));
@@ -153,25 +142,5 @@ impl<const LEVEL: u8> Simd for Avx512<LEVEL> {
     #[inline(always)]
     unsafe fn power_of_two(n: __m512) -> __m512 {
         _mm512_scalef_ps(_mm512_set1_ps(1.0), n)
-    }
-
-    #[inline(always)]
-    unsafe fn tiles_bf16(s: &Strip) {
-        amx::strip::<false>(s, std::ptr::null());
-    }
-
-    #[inline(always)]
-    unsafe fn tiles_int8(s: &Strip, scale: *const f32) {
-        amx::strip::<true>(s, scale);
-    }
-
-    #[inline(always)]
-    unsafe fn tiles_direct(d: &Direct) {
-        amx::direct(d);
-    }
-
-    #[inline(always)]
-    unsafe fn tiles_outer(s: &Outer) {
-        amx::outer(s);
     }
 }

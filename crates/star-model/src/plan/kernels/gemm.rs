@@ -171,9 +171,6 @@ pub(super) unsafe fn strip<S: Simd>(s: &Strip) {
 /// As [`strip`], lengths counting pairs.
 #[inline(always)]
 pub(super) unsafe fn strip_bf16<S: Simd>(s: &Strip) {
-    if S::TILES {
-        return S::tiles_bf16(s);
-    }
     panels::<S, BF16>(s, std::ptr::null());
 }
 
@@ -183,9 +180,6 @@ pub(super) unsafe fn strip_bf16<S: Simd>(s: &Strip) {
 /// As [`strip_bf16`], `out_stride` also of the residual; there may be at most [`MOST_ROWS`] rows of a window.
 #[inline(always)]
 pub(super) unsafe fn direct<S: Simd>(d: &Direct) {
-    if S::TILES {
-        return S::tiles_direct(d);
-    }
     for y in 0..d.rows {
         let mut runs = [Run { x: d.x, stride: d.step, len: d.len }; MOST_ROWS];
         for k in 0..d.kernel {
@@ -218,9 +212,6 @@ pub(super) unsafe fn direct<S: Simd>(d: &Direct) {
 /// As [`strip`], lengths counting fours; `scale` must hold as much as the bias.
 #[inline(always)]
 pub(super) unsafe fn strip_int8<S: Simd>(s: &Strip, scale: *const f32) {
-    if S::TILES {
-        return S::tiles_int8(s, scale);
-    }
     panels::<S, INT8>(s, scale);
 }
 

@@ -81,9 +81,6 @@ pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
 /// As [`outer`].
 #[inline(always)]
 pub(super) unsafe fn outer_bf16<S: Simd>(s: &Outer) {
-    if S::TILES {
-        return S::tiles_outer(s);
-    }
     tiles::<S, true>(s);
 }
 

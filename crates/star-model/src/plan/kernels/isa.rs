@@ -6,7 +6,7 @@ use candle_core::{Result, bail};
 
 use super::Kernels;
 #[cfg(target_arch = "x86_64")]
-use super::avx512::{self, Avx512};
+use super::{amx::Amx, avx512::Avx512};
 
 /// An instruction set that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +71,12 @@ impl Isa {
                 return Ok(&super::avx2::Avx2);
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Amx if Self::has_bf16() && super::amx::is_allowed() => {
-                return Ok(&Avx512::<{ avx512::TILES }>);
-            }
+            Self::Amx if Self::has_bf16() && Amx::is_allowed() => return Ok(&Amx),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if Self::has_bf16() => return Ok(&Avx512::<{ avx512::NARROW }>),
+            Self::Avx512 if Self::has_bf16() => return Ok(&Avx512::<true>),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 if is_x86_feature_detected!("avx512f") => {
-                return Ok(&Avx512::<{ avx512::FOUNDATION }>);
+                return Ok(&Avx512::<false>);
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon if std::arch::is_aarch64_feature_detected!("neon") => return Ok(&super::neon::Neon),

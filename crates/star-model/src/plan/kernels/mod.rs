@@ -166,14 +166,11 @@ pub(crate) trait Kernels: Send + Sync {
     unsafe fn upsample_back_row(&self, d: *const f32, width: usize, channels: usize, out: *mut f32);
 }
 
-/// Implements [`Kernels`] for a [`Simd`], each kernel compiled inside a function with the given attributes.
-macro_rules! kernels {
-    ($(#[$features:meta])* $simd:ty) => {
-        kernels! { @ [$(#[$features])*] $simd;
+/// Hands the kernels of vectors to a macro, each as `name = module::function(arguments)`.
+macro_rules! each_kernel {
+    ($then:ident! $with:tt) => {
+        $then! { $with
             strip = gemm::strip(strip: &gemm::Strip);
-            strip_bf16 = gemm::strip_bf16(strip: &gemm::Strip);
-            direct = gemm::direct(direct: &gemm::Direct);
-            strip_int8 = gemm::strip_int8(strip: &gemm::Strip, scale: *const f32);
             pairs = pixels::pairs(narrowed: &pixels::Narrowed);
             bytes = pixels::bytes(narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
             winograd = winograd::block(block: &winograd::Block);
@@ -194,7 +191,6 @@ macro_rules! kernels {
             row_moments = maps::row_moments(f: *const f32, stride: usize, width: usize, channels: usize, first: f32,
                 step: f32, out: *mut f32);
             outer = gradients::outer(outer: &gradients::Outer);
-            outer_bf16 = gradients::outer_bf16(outer: &gradients::Outer);
             pair_pixels = gradients::pair_pixels(first: *const f32, second: *const f32, channels: usize,
                 out: *mut f32);
             mask = gradients::mask(masked: &gradients::Masked);
@@ -205,18 +201,24 @@ macro_rules! kernels {
                 out: *mut f32);
         }
     };
-    (@ $features:tt $simd:ty; $($name:ident = $module:ident :: $function:ident $arguments:tt;)*) => {
-        impl Kernels for $simd {
-            fn lanes(&self) -> usize {
-                <$simd as Simd>::LANES
-            }
+}
 
-            fn has_tiles(&self) -> bool {
-                <$simd as Simd>::TILES
-            }
-
-            $(kernels! { # $features $simd; $name = $module :: $function $arguments })*
+/// As [`each_kernel`], the products of narrow numbers, which tiles do in their own way.
+macro_rules! each_narrow_product {
+    ($then:ident! $with:tt) => {
+        $then! { $with
+            strip_bf16 = gemm::strip_bf16(strip: &gemm::Strip);
+            direct = gemm::direct(direct: &gemm::Direct);
+            strip_int8 = gemm::strip_int8(strip: &gemm::Strip, scale: *const f32);
+            outer_bf16 = gradients::outer_bf16(outer: &gradients::Outer);
         }
+    };
+}
+
+/// Methods that are the kernels over a [`Simd`], each compiled inside a function with the given attributes.
+macro_rules! compiled {
+    ({ $features:tt $simd:ty } $($name:ident = $module:ident :: $function:ident $arguments:tt;)*) => {
+        $(compiled! { # $features $simd; $name = $module :: $function $arguments })*
     };
     (# [$(#[$features:meta])*] $simd:ty; $name:ident = $module:ident :: $function:ident
         ($($argument:ident: $type:ty),*)) => {
@@ -230,15 +232,69 @@ macro_rules! kernels {
     };
 }
 
+/// Methods that are another's.
+#[cfg(target_arch = "x86_64")]
+macro_rules! delegated {
+    ({ $to:expr } $($name:ident = $module:ident :: $function:ident ($($argument:ident: $type:ty),*);)*) => {
+        $(unsafe fn $name(&self, $($argument: $type),*) {
+            $to.$name($($argument),*)
+        })*
+    };
+}
+
+/// Implements [`Kernels`] for a [`Simd`].
+macro_rules! kernels {
+    ($(#[$features:meta])* $simd:ty) => {
+        impl Kernels for $simd {
+            fn lanes(&self) -> usize {
+                <$simd as Simd>::LANES
+            }
+
+            fn has_tiles(&self) -> bool {
+                false
+            }
+
+            each_kernel! { compiled! { [$(#[$features])*] $simd } }
+            each_narrow_product! { compiled! { [$(#[$features])*] $simd } }
+        }
+    };
+}
+
 kernels! { portable::Portable }
 #[cfg(target_arch = "x86_64")]
 kernels! { #[target_feature(enable = "avx2,fma")] avx2::Avx2 }
 #[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512<{ avx512::FOUNDATION }> }
+kernels! { #[target_feature(enable = "avx512f")] avx512::Avx512<false> }
 #[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<{ avx512::NARROW }> }
-// The tiles are used by assembly, which no feature of the compiler has to allow.
-#[cfg(target_arch = "x86_64")]
-kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<{ avx512::TILES }> }
+kernels! { #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")] avx512::Avx512<true> }
 #[cfg(target_arch = "aarch64")]
 kernels! { #[target_feature(enable = "neon")] neon::Neon }
+
+#[cfg(target_arch = "x86_64")]
+impl Kernels for amx::Amx {
+    fn lanes(&self) -> usize {
+        avx512::Avx512::<true>.lanes()
+    }
+
+    fn has_tiles(&self) -> bool {
+        true
+    }
+
+    each_kernel! { delegated! { avx512::Avx512::<true> } }
+
+    unsafe fn strip_bf16(&self, strip: &gemm::Strip) {
+        amx::strip_bf16(strip);
+    }
+
+    unsafe fn direct(&self, direct: &gemm::Direct) {
+        amx::direct(direct);
+    }
+
+    unsafe fn strip_int8(&self, strip: &gemm::Strip, scale: *const f32) {
+        amx::strip_int8(strip, scale);
+    }
+
+    unsafe fn outer_bf16(&self, outer: &gradients::Outer) {
+        amx::outer(outer);
+    }
+}

@@ -1,8 +1,5 @@
 //! One vector register of `f32`, and the few things that the kernels do with it.
 
-use super::gemm::{Direct, Strip};
-use super::gradients::Outer;
-
 /// Vector arithmetic of one instruction set. The kernels are written once over this trait and compiled once for each
 /// instruction set, inside functions that enable it.
 ///
@@ -18,9 +15,6 @@ pub(super) trait Simd: Copy {
 
     /// Pixels of the largest tile: with two registers of channels each, and three more registers, all fit.
     const PIXELS: usize;
-
-    /// Whether there are registers of tiles, for which products in bf16 and of bytes have kernels of their own.
-    const TILES: bool = false;
 
     /// All lanes `x`.
     unsafe fn splat(x: f32) -> Self::V;
@@ -107,18 +101,6 @@ pub(super) trait Simd: Copy {
 
     /// `2^n` for whole numbers `n` in `-126..=127`.
     unsafe fn power_of_two(n: Self::V) -> Self::V;
-
-    /// [`super::gemm::strip_bf16`] by tiles; not to be called without [`Simd::TILES`].
-    unsafe fn tiles_bf16(_s: &Strip) {}
-
-    /// [`super::gemm::strip_int8`] by tiles; not to be called without [`Simd::TILES`].
-    unsafe fn tiles_int8(_s: &Strip, _scale: *const f32) {}
-
-    /// [`super::gemm::direct`] by tiles; not to be called without [`Simd::TILES`].
-    unsafe fn tiles_direct(_d: &Direct) {}
-
-    /// [`super::gradients::outer_bf16`] by tiles; not to be called without [`Simd::TILES`].
-    unsafe fn tiles_outer(_s: &Outer) {}
 }
 
 /// A lane after the other, at most 16: what [`Simd`] does where the CPU has no instruction for it.
