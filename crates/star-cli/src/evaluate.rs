@@ -11,7 +11,7 @@ use star_predict::{Face, Predictor, files};
 use star_train::evaluate::{self, Labels, Scored, boxes};
 
 use crate::args::EvalArgs;
-use crate::{data, output, progress, report, setting, source, weights};
+use crate::{data, identity, output, progress, report, setting, source, weights};
 
 /// Name of the subset that is none.
 const WHOLE: &str = "full";
@@ -36,6 +36,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let predictor = Predictor::from_folder(&folder, &device, &CompileOptions::default())?
         .with_batch_size(args.weights.batch_size)
         .with_confidence(weights::confidence(&args.weights, &scheme)?);
+    let identity = identity::of_weights(&args.weights.weights, &folder)?;
     drop(folder);
     let mut setting = setting::setting(&args.metrics, &scheme, args.source.place())?;
     setting.dataset = args.metrics.dataset.clone().unwrap_or_else(|| source::name(&args.source));
@@ -67,8 +68,13 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         }
         output::write_text(path, &records::to_json(&predicted)?)?;
     }
-    let wanted =
-        report::Wanted { args: &args.report, metrics: &args.metrics, scheme: &scheme, setting: &setting };
+    let wanted = report::Wanted {
+        args: &args.report,
+        metrics: &args.metrics,
+        scheme: &scheme,
+        setting: &setting,
+        identity,
+    };
     let boxes = match args.box_sensitivity {
         Some(count) => {
             let bar = progress::bar(count.min(dataset.len()), "faces with other crops");

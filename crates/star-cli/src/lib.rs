@@ -17,6 +17,7 @@ mod data;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
+mod identity;
 mod inspect;
 mod output;
 mod pack;

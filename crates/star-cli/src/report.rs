@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::RgbImage;
 use star_data::Scheme;
-use star_eval::{BoxSensitivity, Case, Evaluation, Report, Results, Setting};
+use star_eval::{BoxSensitivity, Case, Evaluation, Identity, Report, Results, Setting};
 use star_predict::confidence::ConfidenceModel;
 use star_train::evaluate::{self, metric_set, videos, write_report};
 
@@ -23,6 +23,8 @@ pub(crate) struct Wanted<'a> {
     pub scheme: &'a Scheme,
     /// Data set, subset, normalizer, thresholds.
     pub setting: &'a Setting,
+    /// By what it is made.
+    pub identity: Identity,
 }
 
 /// Checks that the results may be written, before the work.
@@ -62,11 +64,15 @@ impl Wanted<'_> {
         for (row, case) in cases.iter().enumerate() {
             evaluation.add_case(case).with_context(|| format!("{} (row {})", case.name, kept[row]))?;
         }
-        let report = evaluation.report()?;
+        let mut report = evaluation.report()?;
+        report.identity = Some(self.identity.clone());
         if self.args.report.is_none() && !self.args.video && boxes.is_none() {
             return self.print(&report, &report.to_markdown());
         }
         let mut results = Results::new(&metric_set::metric_set(self.scheme, &setting), cases)?;
+        if let Some(main) = results.reports.first_mut() {
+            main.identity = Some(self.identity.clone());
+        }
         results.boxes = boxes;
         if let Some(model) = confidence {
             results.confidence = evaluate::confidence::summary(model, cases)?;

@@ -14,7 +14,7 @@ use star_train::evaluate::{covariances, stated_sides};
 
 use crate::args::{MapName, ScoreArgs, TargetName};
 use crate::report::{self, Wanted};
-use crate::setting;
+use crate::{identity, setting};
 
 /// Runs `star score`.
 ///
@@ -88,7 +88,13 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
             rows.len()
         );
     }
-    let wanted = Wanted { args: &args.report, metrics: &args.metrics, scheme: &scheme, setting: &setting };
+    let wanted = Wanted {
+        args: &args.report,
+        metrics: &args.metrics,
+        scheme: &scheme,
+        setting: &setting,
+        identity: identity::of_predictions(&args.predictions),
+    };
     wanted.deliver(&cases, None, None, |i| Ok(truth.get(i)?.image))
 }
 

@@ -7,7 +7,7 @@ const WIDTH: usize = 80;
 const GAP: usize = 2;
 
 /// Columns that say what a table is of: said once above it where all rows agree.
-const CONTEXT: [&str; 4] = ["data set", "subset", "normalizer", "threshold"];
+const CONTEXT: [&str; 2] = ["data set, subset, normalizer", "threshold"];
 
 /// A table in Markdown: which columns are of numbers, their names, rows.
 struct Table {
@@ -148,9 +148,9 @@ mod tests {
 
     #[test]
     fn tables_are_columns_and_what_all_rows_share_is_said_once() {
-        let markdown = "## Title\n\n| data set | figure | NME % |\n|---|---|---:|\n| a \\| b | mean | 3.10 |\n| a \\| b | median, of all | 12.00 |\n\n\
+        let markdown = "## Title\n\n| data set, subset, normalizer | figure | NME % |\n|---|---|---:|\n| a \\| b | mean | 3.10 |\n| a \\| b | median, of all | 12.00 |\n\n\
                         - **note**: words\n";
-        let expected = "Title\n\ndata set: a | b\n\nfigure          NME %\nmean             3.10\nmedian, of all  12.00\n\n- note: words\n";
+        let expected = "Title\n\ndata set, subset, normalizer: a | b\n\nfigure          NME %\nmean             3.10\nmedian, of all  12.00\n\n- note: words\n";
         assert_eq!(plain(markdown), expected);
     }
 

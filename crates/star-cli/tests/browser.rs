@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::chromium::{QUIET, chromium};
+use common::chromium::{CONTRAST, QUIET, chromium};
 use common::{golden, ok};
 use star_data::formats::tsv::format_row;
 use star_data::synthetic::{Labels, SyntheticConfig, SyntheticFaces};
@@ -21,8 +21,9 @@ use star_data::{Dataset, Scheme};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a browser that ends without having shown the page is started again.
 const ATTEMPTS: usize = 3;
-const WIDE: [u32; 2] = [1200, 3000];
-const NARROW: [u32; 2] = [390, 3000];
+const WIDE: [u32; 2] = [1300, 3000];
+const MIDDLE: [u32; 2] = [1000, 3000];
+const NARROW: [u32; 2] = [400, 3000];
 
 struct Browser {
     program: PathBuf,
@@ -36,9 +37,28 @@ struct Visit {
     requests: Vec<String>,
     /// What was to be seen.
     screenshot: image::RgbImage,
-    /// Width of the page's content less that of the window, pixels.
-    overflow: i64,
+    measured: Measured,
 }
+
+/// What a page says of itself.
+struct Measured {
+    /// Width of its content less that of the window, pixels.
+    overflow: i64,
+    /// The smallest contrast of a text with its ground.
+    contrast: f64,
+    /// Tables that go on beyond their frame without a shade at its edge that says so.
+    cut: i64,
+    /// Columns of the widest table.
+    columns: i64,
+}
+
+/// Has a page say what [`Measured`] holds, as numbers.
+const MEASURE: &str = "const root = document.documentElement; \
+    const cut = [...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth) \
+        .filter((e) => !getComputedStyle(e).backgroundAttachment.includes('local')); \
+    const columns = [...document.querySelectorAll('tr')].map((row) => row.cells.length); \
+    const found = [root.scrollWidth - innerWidth, least[0], cut.length, Math.max(0, ...columns)]; \
+    console.log(`measured ${found.join(' ')} at ${innerWidth} end ${least[1]}`)";
 
 impl Browser {
     /// The browser of this machine, or `None` and a line that says so.
@@ -93,7 +113,7 @@ impl Browser {
             console,
             requests: requests(&std::fs::read_to_string(&net).unwrap()),
             screenshot: image::open(&shot).unwrap().to_rgb8(),
-            overflow: self.overflow(dir, page, size, dark),
+            measured: self.measure(dir, page, size, dark),
         }
     }
 
@@ -119,11 +139,10 @@ impl Browser {
     }
 
     /// A copy of the page measures itself in a frame, which may be narrower than the browser lets its windows be.
-    fn overflow(&self, dir: &Path, page: &Path, [width, height]: [u32; 2], dark: bool) -> i64 {
-        let measure = "<script>const root = document.documentElement; \
-                       console.log(`measured ${root.scrollWidth - window.innerWidth} of ${window.innerWidth} end`)</script></body>";
+    fn measure(&self, dir: &Path, page: &Path, [width, height]: [u32; 2], dark: bool) -> Measured {
+        let measure = format!("<script>const least = {CONTRAST}; {MEASURE}</script></body>");
         let (copy, frame) = (dir.join("measured.html"), dir.join("frame.html"));
-        std::fs::write(&copy, std::fs::read_to_string(page).unwrap().replace("</body>", measure)).unwrap();
+        std::fs::write(&copy, std::fs::read_to_string(page).unwrap().replace("</body>", &measure)).unwrap();
         let html = format!(
             "<!DOCTYPE html><html><body><iframe src=\"measured.html\" width=\"{width}\" height=\"{height}\" \
              style=\"border:0\"></iframe></body></html>"
@@ -134,8 +153,9 @@ impl Browser {
         let log = self.run_until(dir, [1300, height], dark, &arguments, |log| log.contains("measured "));
         let found = log.split("measured ").nth(1).unwrap();
         let words: Vec<&str> = found.split_whitespace().collect();
-        assert_eq!(words[2], width.to_string(), "{log}");
-        words[0].parse().unwrap()
+        assert_eq!(words[5], width.to_string(), "{log}");
+        let whole = |i: usize| words[i].parse().unwrap();
+        Measured { overflow: whole(0), contrast: words[1].parse().unwrap(), cut: whole(2), columns: whole(3) }
     }
 }
 
@@ -162,14 +182,18 @@ fn mean_light(image: &image::RgbImage) -> f64 {
         / (image.width() * image.height()) as f64
 }
 
-/// Shows a page in all four ways and checks each.
+/// Shows a page wide and narrow, light and dark, and checks each.
 fn check(browser: &Browser, dir: &Path, page: &Path, name: &str) {
-    for (size, width) in [(WIDE, "wide"), (NARROW, "narrow")] {
+    for (size, width) in [(WIDE, "wide"), (MIDDLE, "middle"), (NARROW, "narrow")] {
         for (dark, theme) in [(false, "light"), (true, "dark")] {
             let visit = browser.visit(dir, page, size, dark);
             assert_eq!(visit.console, [""; 0], "{name}, {width}, {theme}");
             assert_eq!(visit.requests, [""; 0], "{name}, {width}, {theme}");
-            assert!(visit.overflow <= 0, "{name}, {width}, {theme}: {} px too wide", visit.overflow);
+            let Measured { overflow, contrast, cut, columns } = visit.measured;
+            assert!(overflow <= 0, "{name}, {width}, {theme}: {overflow} px too wide");
+            assert!(contrast >= 4.5, "{name}, {width}, {theme}: contrast {contrast}");
+            assert_eq!(cut, 0, "{name}, {width}, {theme}: tables cut without a hint");
+            assert!((1..=7).contains(&columns), "{name}, {width}, {theme}: {columns} columns");
             let light = mean_light(&visit.screenshot);
             assert!(
                 if dark { light < 90.0 } else { light > 170.0 },
@@ -184,17 +208,26 @@ fn check(browser: &Browser, dir: &Path, page: &Path, name: &str) {
 }
 
 #[test]
-fn messages_requests_and_pages_that_are_too_wide_are_noticed() {
+fn messages_requests_and_pages_that_are_too_wide_or_pale_are_noticed() {
     let Some(browser) = Browser::find() else { return };
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("bad.html");
-    let body = "<div style=\"width:2000px\">wide</div><img src=\"http://example.invalid/x.png\"/>\
+    let body = "<div style=\"width:2000px\">wide</div><p style=\"color:#999999\">pale</p>\
+                <div class=\"scroll\" style=\"width:200px;overflow:auto\"><table style=\"width:400px\"><tr><td>a</td><td>b</td></tr></table></div><img src=\"http://example.invalid/x.png\"/>\
                 <script>console.error('something is wrong')</script>";
-    std::fs::write(&page, format!("<!DOCTYPE html><html><body>{body}</body></html>")).unwrap();
+    std::fs::write(
+        &page,
+        format!("<!DOCTYPE html><html><body style=\"background:#ffffff\">{body}</body></html>"),
+    )
+    .unwrap();
     let visit = browser.visit(dir.path(), &page, NARROW, false);
     assert!(visit.console.iter().any(|line| line.contains("something is wrong")), "{:?}", visit.console);
     assert!(visit.requests.iter().any(|url| url.contains("example.invalid")), "{:?}", visit.requests);
-    assert!(visit.overflow > 1000, "{}", visit.overflow);
+    let Measured { overflow, contrast, cut, columns } = visit.measured;
+    assert!(overflow > 1000, "{overflow}");
+    // Grey of 0.6 in sRGB on white.
+    assert!((contrast - 2.85).abs() < 0.02, "{contrast}");
+    assert_eq!((cut, columns), (1, 2));
 }
 
 /// Frames of two videos of synthetic faces in COFW's scheme, the first ones of their points.

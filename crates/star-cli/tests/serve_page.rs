@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::chromium::{Page, chromium};
+use common::chromium::{CONTRAST, Page, chromium};
 use common::server::Server;
 use serde_json::{Value, json};
 
@@ -21,43 +21,20 @@ use serde_json::{Value, json};
 const LISTEN: &str = "const real = window.fetch; window.fetch = async (...asked) => { const response = await real(...asked); \
     if (String(asked[0]).includes('predict') && response.ok) window.last = await response.clone().json(); return response; };";
 
-/// The smallest contrast of a text with what is behind it, and the text.
-const CONTRAST: &str = r"(() => {
-    const parse = (text) => { const v = text.match(/[\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
-    const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-        .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-        .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-    const behind = (element) => {
-        for (let at = element; at; at = at.parentElement) {
-            const colour = parse(getComputedStyle(at).backgroundColor);
-            if (colour[3] === 1) return colour;
-        }
-        throw new Error('nothing opaque');
-    };
-    let least = [99, ''];
-    for (const element of document.querySelectorAll('body *')) {
-        const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join('');
-        if (!text || !element.checkVisibility()) continue;
-        const pair = [parse(getComputedStyle(element).color), behind(element)].map(light).sort((a, b) => b - a);
-        const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
-        if (contrast < least[0]) least = [contrast, text];
-    }
-    return least;
-})()";
-
 /// What is on the canvas, in a copy that may be read often.
 const COPY: &str = "const canvas = document.querySelector('canvas');
     const ctx = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
     ctx.drawImage(canvas, 0, 0);";
 
-/// The share of the last answer's points at which the canvas, with an image of this width, has within a pixel a colour of points, which neither skin nor lines have.
+/// The share of the last answer's points at which the canvas, with an image of this width, has within a pixel a colour as strong as those
+/// of points, which skin has not.
 fn drawn(page: &mut Page, width: u32) -> f64 {
     let script = format!(
         "(() => {{ {COPY}
         const scale = canvas.width / {width}, points = window.last.faces.flatMap((face) => face.points);
         const coloured = (data) => [0, 4, 8, 12, 16, 20, 24, 28, 32].some((i) => {{
-            const [r, g, b] = data.slice(i, i + 3);
-            return Math.max(r, g) > 200 && Math.max(r, g) - b > 130; }});
+            const rgb = [...data.slice(i, i + 3)];
+            return Math.max(...rgb) > 170 && Math.max(...rgb) - Math.min(...rgb) > 110; }});
         return points.filter(([x, y]) => {{
             const [left, top] = [x, y].map((v) => Math.round((v + 0.5) * scale) - 1);
             return coloured(ctx.getImageData(left, top, 3, 3).data);
@@ -66,13 +43,14 @@ fn drawn(page: &mut Page, width: u32) -> f64 {
     page.value(&script).as_f64().unwrap()
 }
 
-/// Pixels of the canvas that have the colour of ellipses.
-fn orange(page: &mut Page) -> u64 {
+/// Pixels of the canvas that are not as they were the last time.
+fn changed(page: &mut Page) -> u64 {
     let script = format!(
         "(() => {{ {COPY}
-        const all = ctx.getImageData(0, 0, canvas.width, canvas.height).data;
+        const all = ctx.getImageData(0, 0, canvas.width, canvas.height).data, before = window.before ?? [];
         let count = 0;
-        for (let i = 0; i < all.length; i += 4) count += all[i] > 200 && Math.abs(all[i + 1] - 115) < 45 && all[i + 2] < 110;
+        for (let i = 0; i < all.length; i += 4) count += [0, 1, 2].some((c) => all[i + c] !== before[i + c]);
+        window.before = all;
         return count; }})()"
     );
     page.value(&script).as_u64().unwrap()
@@ -179,16 +157,22 @@ fn the_page_shows_landmarks_of_photographs_and_of_a_camera() {
             let share = drawn(page, 512);
             assert!(share > 0.9, "{width} {theme}: {share} of the points are to be seen");
             check(page, &own, &format!("{width}-{theme}-photograph"));
-            let before = orange(page);
-            click(page, "ellipses");
-            let after = orange(page);
-            assert!(after > before + 40, "{width} {theme}: {before} to {after} pixels of ellipses");
-            check(page, &own, &format!("{width}-{theme}-ellipses"));
-            click(page, "ellipses");
+            changed(page);
+            assert_eq!(changed(page), 0, "{width} {theme}: drawn twice alike");
+            for what in ["ellipses", "axes", "sure"] {
+                click(page, what);
+                let count = changed(page);
+                assert!(count > 40, "{width} {theme}: {what} changes {count} pixels");
+                check(page, &own, &format!("{width}-{theme}-{what}"));
+                click(page, what);
+                assert_eq!(changed(page), count, "{width} {theme}: {what} is there once more");
+            }
             click(page, "points");
+            click(page, "lines");
             let share = drawn(page, 512);
             assert!(share < 0.5, "{width} {theme}: {share} of the points are to be seen, and are not wanted");
             click(page, "points");
+            click(page, "lines");
 
             page.value("delete window.last");
             click(page, "webcam");
@@ -212,11 +196,11 @@ fn by_keyboard_and_drop(page: &mut Page, own: &str, dir: &Path) {
     page.call("Page.navigate", json!({ "url": own }));
     page.until("document.getElementById('example')?.textContent.includes('curl') ?? false");
     let mut reached = Vec::new();
-    for _ in 0..9 {
+    for _ in 0..10 {
         page.press("Tab", 9, "");
         reached.push(page.value("document.activeElement.id || document.activeElement.tagName"));
     }
-    let all = ["choose", "webcam", "points", "lines", "ellipses", "axes", "rotation", "SUMMARY"];
+    let all = ["choose", "webcam", "points", "lines", "ellipses", "axes", "sure", "rotation", "SUMMARY"];
     assert_eq!(reached[..all.len()], all);
     page.value("document.getElementById('webcam').focus()");
     page.press("Enter", 13, "\r");

@@ -109,14 +109,6 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
-    /// The plotting library refused.
-    #[error("drawing {title:?}: {reason}")]
-    Plot {
-        /// The plot's title.
-        title: String,
-        /// The library's words.
-        reason: String,
-    },
 }
 
 impl Error {

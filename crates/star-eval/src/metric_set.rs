@@ -30,6 +30,8 @@ pub struct MetricSet {
     pub groups: Vec<Group>,
     /// Curves through keypoints: drawn, and compared with the direction of distributions.
     pub curves: Vec<Curve>,
+    /// Name of each keypoint, shown where one is pointed at; may be empty.
+    pub names: Vec<String>,
     /// Two groups whose ambiguity is compared, such as eye corners and contour.
     pub contrast: Option<[Group; 2]>,
     /// Deviations from the plain evaluation, printed beside every figure.

@@ -4,8 +4,8 @@
 
 use roxmltree::Document;
 use star_eval::{
-    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, GalleryImage, Group, Jitter,
-    MetricSet, Normalizer, Results,
+    BoxRow, BoxSensitivity, Case, Comparison, Covariance, Curve, Error, GalleryImage, Group, Identity,
+    Jitter, MetricSet, Normalizer, Results, WeightsIdentity,
 };
 
 fn metrics() -> MetricSet {
@@ -20,6 +20,7 @@ fn metrics() -> MetricSet {
         thresholds: vec![0.10, 0.05],
         groups: vec![group("line", vec![0, 1, 2]), group("top", vec![3])],
         curves: vec![Curve { name: "line".into(), keypoints: vec![0, 1, 2], closed: false }],
+        names: ["lower", "upper_left", "right", "top"].map(|name| name.replace('_', " ")).to_vec(),
         contrast: Some([group("corners", vec![0, 2]), group("contour", vec![1])]),
         notes: vec!["compat: reference".into()],
     }
@@ -103,6 +104,22 @@ fn whole(html: &str) -> Document<'_> {
     document
 }
 
+/// No table has more columns than fit beside each other.
+#[track_caller]
+fn narrow(document: &Document<'_>) {
+    let rows = document.descendants().filter(|n| n.has_tag_name("tr"));
+    let widest = rows.map(|row| row.children().filter(|n| n.is_element()).count()).max();
+    assert!(widest.is_some_and(|columns| columns <= 7), "{widest:?}");
+}
+
+/// The same of Markdown.
+#[track_caller]
+fn narrow_text(markdown: &str) {
+    let rows = markdown.lines().filter(|line| line.starts_with("| "));
+    let widest = rows.map(|row| row.replace("\\|", "").matches('|').count() - 1).max();
+    assert!(widest.is_some_and(|columns| columns <= 7), "{widest:?} in {markdown}");
+}
+
 fn headings<'a>(document: &'a Document<'a>) -> Vec<&'a str> {
     document.descendants().filter(|n| n.has_tag_name("h2")).filter_map(|n| n.text()).collect()
 }
@@ -128,13 +145,19 @@ fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
         input.attribute("checked").is_some()
     };
     assert_eq!(["show-truth", "show-found", "show-ellipses"].map(ticked), [true, true, false]);
+    // What all figures are of stands at the top, once.
     let captions: Vec<String> = document
         .descendants()
         .filter(|n| n.has_tag_name("figcaption"))
         .map(|n| n.descendants().filter_map(|n| n.text()).collect())
         .collect();
-    let of_plots = captions.iter().filter(|c| !c.contains("NME ") || c.len() > 60).collect::<Vec<_>>();
-    assert!(of_plots.len() >= 8, "{captions:?}");
+    assert!(captions.len() >= 8 && captions.iter().all(|c| !c.contains("toy")), "{captions:?}");
+    let verdict = document.descendants().find(|n| n.attribute("class") == Some("verdict")).unwrap();
+    let verdict: String = verdict.descendants().filter_map(|n| n.text()).collect();
+    assert!(verdict.contains("on the 39 samples of toy & <test>, full that have a prediction"), "{verdict}");
+    // Landmarks are named where they are pointed at.
+    assert!(html.contains("<title>1, upper left (line): "));
+    narrow(&document);
     assert!(html.contains("toy &amp; &lt;test&gt;") && html.contains("compat: reference"));
     assert!(html.contains("1 of 40 images have no prediction"));
     // Every plot is there wide and narrow, the images once.
@@ -166,6 +189,7 @@ fn subsets_and_normalizers_have_a_row_each_and_the_first_is_the_whole_set() {
     ] {
         assert!(markdown.contains(part), "{part} is not in {markdown}");
     }
+    narrow_text(&markdown);
 }
 
 #[test]
@@ -211,8 +235,64 @@ fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
     assert_eq!(headings(&document), expected);
     let markdown = comparison.to_markdown();
     assert!(markdown.contains("39 better, 0 worse, 1 equal"), "{markdown}");
+    narrow(&document);
+    narrow_text(&markdown);
+    for text in [&html, &markdown] {
+        assert!(text.contains("second has a significantly lower error than first: -"), "{text}");
+        assert!(text.contains("third has a significantly higher error than first: +"), "{text}");
+    }
     let back: Comparison = serde_json::from_str(&comparison.to_json()).unwrap();
     assert_eq!(back.pairs.len(), 2);
+}
+
+#[test]
+fn two_runs_alike_have_no_significant_difference() {
+    let runs = [("first".to_owned(), results(1.5)), ("second".to_owned(), results(1.5))];
+    let html = Comparison::new(&runs).unwrap().to_html().unwrap();
+    assert!(html.contains("No significant difference between second and first: +0.000 points"), "{html}");
+}
+
+#[test]
+fn results_name_what_predicted_when_and_with_which_program() {
+    let mut results = results(1.0);
+    let weights = WeightsIdentity {
+        path: "runs/<first>/best".into(),
+        architecture: "a network".into(),
+        parameters: 12_345,
+        sha256: "0f".repeat(32),
+    };
+    results.reports[0].identity = Some(Identity {
+        weights: Some(weights),
+        predictions: None,
+        date: "2026-01-31".into(),
+        version: "star 9".into(),
+    });
+    let html = results.to_html(&[]).unwrap();
+    let markdown = results.to_markdown().unwrap();
+    let runs = [("first".to_owned(), results.clone()), ("second".to_owned(), results.clone())];
+    let comparison = Comparison::new(&runs).unwrap();
+    for text in [html, markdown, comparison.to_html().unwrap(), comparison.to_markdown()] {
+        for part in ["best: a network, 12,345 parameters, SHA-256 0f0f", "2026-01-31 by star 9"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+    let back = Results::from_json(&results.to_json()).unwrap();
+    assert_eq!(back.reports[0].identity, results.reports[0].identity);
+    assert_eq!(back.reports[1].identity, None);
+}
+
+#[test]
+fn error_curves_end_at_the_99th_percentile_and_show_a_threshold_that_is_near() {
+    let dashes = |threshold: f64| {
+        let metrics = MetricSet { thresholds: vec![threshold], ..metrics() };
+        let html = Results::new(&metrics, &cases(1.0)).unwrap().to_html(&[]).unwrap();
+        let (_, section) = html.split_once("Cumulative error</h2>").unwrap();
+        let section = section.split("</section>").next().unwrap().to_owned();
+        (section.matches("stroke-dasharray").count(), section.contains("lies farther right"))
+    };
+    // Wide and narrow; errors are below 0.05.
+    assert_eq!(dashes(0.02), (2, false));
+    assert_eq!(dashes(0.9), (0, true));
 }
 
 #[test]

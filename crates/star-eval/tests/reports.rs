@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use star_eval::{
-    Ced, Error, Evaluation, Group, Normalizer, Report, Setting, bars_svg, ced_svg, curves_svg, markdown_table,
+    Ced, Error, Evaluation, Group, Normalizer, Report, Setting, bars_svg, ced_svg, curves_svg,
+    log_curves_svg, markdown_table,
 };
 
 const TOLERANCE: f64 = 1e-12;
@@ -63,9 +64,9 @@ fn every_figure_stands_beside_data_set_subset_normalizer_and_threshold() {
     let report = evaluation().report().unwrap();
     let markdown = report.to_markdown();
     let rows: Vec<&str> =
-        markdown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| data set")).collect();
+        markdown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| data set,")).collect();
     assert_eq!(rows.len(), 2 + 6, "{markdown}");
-    assert!(rows.iter().all(|row| row.starts_with("| toy & test | full | ends |")), "{markdown}");
+    assert!(rows.iter().all(|row| row.starts_with("| toy & test, full, ends |")), "{markdown}");
     assert!(markdown.contains("| 4 | 2 | - | 0.10 | 50.00 | 0.3250 |"), "{markdown}");
     assert!(markdown.contains("| - | 0.055 | 75.00 |"), "{markdown}");
     assert!(markdown.contains("keypoints of middle | 9.000 |"), "{markdown}");
@@ -159,8 +160,7 @@ fn cumulative_curves_are_well_formed_and_labelled() {
     for wanted in ["NME in % of the normalizer", "images within, %", "STAR <0.1> & co", "other"] {
         assert!(texts.iter().any(|t| t == wanted), "{wanted:?} is not in {texts:?}");
     }
-    // Two curves and their two legend strokes.
-    assert_eq!(lines(&svg), 4);
+    assert_eq!(lines(&svg), 2);
     assert!(matches!(ced_svg(&[], 0.1), Err(Error::Empty { .. })));
     assert!(matches!(ced_svg(&[("a", &two)], f64::NAN), Err(Error::Range { .. })));
 }
@@ -169,11 +169,33 @@ fn cumulative_curves_are_well_formed_and_labelled() {
 fn a_point_that_is_not_finite_breaks_the_curve_and_not_the_axes() {
     let loss = [(0.0, 3.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, f64::INFINITY), (4.0, 1.0), (5.0, 0.5)];
     let svg = curves_svg("loss", "step", "loss", &[("train", &loss)]).unwrap();
-    assert_eq!(lines(&svg), 3, "two pieces and the legend's stroke");
+    assert_eq!(lines(&svg), 2, "two pieces");
+    // Whole steps have whole ticks.
+    assert!((0..=5).all(|step| texts(&svg).contains(&step.to_string())), "{svg}");
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
     let constant = [(0.0, 2.0), (1.0, 2.0)];
     assert!(curves_svg("loss", "step", "loss", &[("flat", &constant)]).is_ok());
     assert!(matches!(curves_svg("t", "x", "y", &[("none", &[])]), Err(Error::Empty { .. })));
+}
+
+#[test]
+fn losses_on_a_logarithmic_axis_have_plain_numbers_and_zeros_break_them() {
+    let loss = [(1.0, 100.0), (2.0, 0.0), (3.0, 1.0), (4.0, 0.01)];
+    let svg = log_curves_svg("loss", "epoch", "loss", &[("train", &loss)]).unwrap();
+    let texts = texts(&svg);
+    for wanted in ["0.01", "0.1", "1", "10", "100"] {
+        assert!(texts.iter().any(|t| t == wanted), "{wanted:?} is not in {texts:?}");
+    }
+    // 100 to 1 and 1 to 0.01 are a factor of a hundred both.
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let of_line = |n: &roxmltree::Node<'_, '_>| n.attribute("stroke-width") == Some("2");
+    let line = document.descendants().filter(of_line).last().unwrap().attribute("points").unwrap();
+    let heights: Vec<f64> =
+        line.split(' ').map(|point| point.split_once(',').unwrap().1.parse().unwrap()).collect();
+    let alone = document.descendants().find(|n| n.has_tag_name("circle")).unwrap();
+    let top: f64 = alone.attribute("cy").unwrap().parse().unwrap();
+    assert!(((heights[0] - top) - (heights[1] - heights[0])).abs() < 0.3, "{top} {heights:?}");
+    assert!(matches!(log_curves_svg("t", "x", "y", &[("none", &[(0.0, 0.0)])]), Err(Error::Empty { .. })));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use star_predict::records;
+use star_data::scheme::Edge;
+use star_predict::overlay::Palette;
+use star_predict::records::{self, Keypoint};
 
 use super::guard;
 use super::predict::{self, Service};
@@ -45,16 +47,21 @@ async fn health() -> Response {
     answer(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// What the landmarks are called, and which of them a line joins.
+/// What the landmarks are called, which of them a line joins, and the colours that drawings have them in.
 async fn model(State(service): State<Arc<Service>>) -> Response {
     let scheme = &service.scheme;
-    let edges = scheme.edges.iter();
-    let edges = edges.map(|edge| json!({ "name": edge.name, "points": edge.points, "closed": edge.closed }));
+    let palette = Palette::of(scheme);
+    let edge = |(edge, colour): (&Edge, &[u8; 3])| json!({ "name": edge.name, "points": edge.points, "closed": edge.closed, "colour": hex(colour) });
+    let keypoint = |(keypoint, colour): (Keypoint, &[u8; 3])| json!({ "name": keypoint.name, "group": keypoint.group, "colour": hex(colour) });
     answer(json!({
         "scheme": scheme.name,
-        "keypoints": records::keypoints(scheme),
-        "edges": edges.collect::<Vec<_>>(),
+        "keypoints": records::keypoints(scheme).into_iter().zip(&palette.points).map(keypoint).collect::<Vec<_>>(),
+        "edges": scheme.edges.iter().zip(&palette.edges).map(edge).collect::<Vec<_>>(),
     }))
+}
+
+fn hex([r, g, b]: &[u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 fn answer(json: serde_json::Value) -> Response {

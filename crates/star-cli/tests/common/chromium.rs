@@ -26,6 +26,35 @@ pub(crate) const QUIET: [&str; 10] = [
     "--disable-dev-shm-usage",
 ];
 
+/// The smallest contrast of a text with what is behind it, by WCAG 2, and the text. In a drawing that is the text in its ink: what stands
+/// on a coloured area has nothing opaque among its parents.
+pub(crate) const CONTRAST: &str = r"(() => {
+    const parse = (text) => { const v = text.match(/[\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
+    const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+        .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+    const behind = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const colour = parse(getComputedStyle(at).backgroundColor);
+            if (colour[3] === 1) return colour;
+        }
+        throw new Error('nothing opaque');
+    };
+    let least = [99, ''];
+    for (const element of document.querySelectorAll('body *')) {
+        const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join('');
+        if (!text || !element.checkVisibility()) continue;
+        const style = getComputedStyle(element), ground = behind(element);
+        if (element instanceof SVGElement && style.fill !== style.color) continue;
+        const opacity = Number(style.opacity);
+        const seen = parse(style.color).map((v, k) => (k < 3 ? opacity * v + (1 - opacity) * ground[k] : v));
+        const pair = [seen, ground].map(light).sort((a, b) => b - a);
+        const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
+        if (contrast < least[0]) least = [contrast, text];
+    }
+    return least;
+})()";
+
 /// The Chromium of this machine.
 pub(crate) fn chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

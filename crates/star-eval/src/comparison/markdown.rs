@@ -7,24 +7,32 @@ impl Comparison {
     /// The comparison as Markdown, errors in per cent of the normalizer.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(
-            "## Runs\n\n| run | data set | subset | normalizer | images | missing | NME % | threshold | FR % | AUC |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
+            "## Runs\n\n| run | data set, subset, normalizer | images | NME % | threshold | FR % | AUC |\n|---|---|---:|---:|---:|---:|---:|\n",
         );
         for run in &self.runs {
             for at in &run.report.thresholds {
                 text += &format!(
-                    "| {} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
+                    "| {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
                     cell(&run.name),
-                    cell(&run.report.dataset),
-                    cell(&run.report.subset),
-                    cell(&run.report.normalizer),
-                    run.report.images,
-                    run.report.missing,
+                    cell(&run.report.title()),
+                    match run.report.missing {
+                        0 => run.report.images.to_string(),
+                        missing => format!("{}, {missing} missing", run.report.images),
+                    },
                     percent(run.report.nme_mean_fraction),
                     threshold(at.threshold_fraction),
                     100.0 * at.failure_rate_fraction,
                     at.auc
                 );
             }
+        }
+        for (run, identity) in self.runs.iter().filter_map(|run| Some((run, run.report.identity.as_ref()?))) {
+            let facts: Vec<String> =
+                identity.facts(false).into_iter().map(|(what, fact)| format!("{what} {fact}")).collect();
+            text += &format!("\n- {}: {}", run.name, facts.join("; "));
+        }
+        if self.runs.iter().any(|run| run.report.identity.is_some()) {
+            text.push('\n');
         }
         for pair in &self.pairs {
             text += &self.pair(pair);
@@ -43,8 +51,14 @@ impl Comparison {
     fn pair(&self, pair: &Pair) -> String {
         let p = &pair.paired;
         let mut text = format!(
-            "\n## {} against {}\n\n{} images in common: {} better, {} worse, {} equal.\n",
-            pair.name, self.runs[0].name, p.images, p.better, p.worse, p.ties
+            "\n## {} against {}\n\n{}.\n\n{} images in common: {} better, {} worse, {} equal.\n",
+            pair.name,
+            self.runs[0].name,
+            pair.verdict(&self.runs[0].name),
+            p.images,
+            p.better,
+            p.worse,
+            p.ties
         );
         if let Some(difference) = p.mean_difference {
             text += &format!("Mean difference of NME: {:+.4} points", 100.0 * difference);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::keys::keys;
+use crate::report::markdown::probability;
 use crate::{Bootstrap, Error, Paired, Report, Result, compare};
 
 /// Images listed as most improved and as most worsened.
@@ -45,7 +46,36 @@ pub struct Moved {
     pub second_fraction: Option<f64>,
 }
 
+/// Probability of a signed-rank test below which a difference counts.
+const SIGNIFICANT: f64 = 0.05;
+
 impl Pair {
+    /// Whether this run has less error than the first one, `first`, in a sentence without its full stop.
+    pub(crate) fn verdict(&self, first: &str) -> String {
+        let name = &self.name;
+        let Some(difference) = self.paired.mean_difference else {
+            return format!("{name} and {first} have no image that both found");
+        };
+        let interval = self.difference_interval.map_or_else(String::new, |ends| {
+            let [low, high] = ends.map(|v| 100.0 * v);
+            format!(" (95 % interval {low:+.3} to {high:+.3})")
+        });
+        let points = format!("{:+.3} points of NME{interval}", 100.0 * difference);
+        let test = match (self.wilcoxon_corrected_p, self.paired.wilcoxon) {
+            (Some(p), Some(found)) => Some((p, found.effect)),
+            _ => None,
+        };
+        let told = test.map_or_else(String::new, |(p, _)| format!(", p {}", probability(p)));
+        match test {
+            // Where ranks and mean disagree there is no word for which is better.
+            Some((p, effect)) if p < SIGNIFICANT && effect * difference > 0.0 => {
+                let less = if difference < 0.0 { "lower" } else { "higher" };
+                format!("{name} has a significantly {less} error than {first}: {points}{told}")
+            }
+            _ => format!("no significant difference between {name} and {first}: {points}{told}"),
+        }
+    }
+
     /// Compares a run with the first one, each a name and its figures.
     ///
     /// # Errors

@@ -1,28 +1,38 @@
 //! The page of a comparison of runs.
 
-use super::subsets::end;
-use super::table::{Table, with_interval};
-use super::{Page, escape, figure, figures, half_figure, place, sized_figure};
-use crate::comparison::{Comparison, Moved, Pair};
-use crate::plot::{Size, bars_sized, ced_sized, scatter_svg, shape_svg};
+use super::subsets::{curve_caption, end, first_threshold};
+use super::table::{Table, samples, with_interval};
+use super::{Page, escape, figure, figures, half_figure, sentence, sized_figure};
+use crate::comparison::{Comparison, Moved, Pair, Run};
+use crate::identity::thousands;
+use crate::plot::{Size, ced_sized, keypoint_bars, of_run, scatter_svg, shape_svg};
 use crate::report::markdown::{percent, probability, threshold};
-use crate::{Ced, Result};
+use crate::{Ced, Report, Result};
 
 impl Comparison {
     /// The comparison as one HTML page that needs no other file.
     ///
     /// # Errors
-    /// [`Error::Plot`](crate::Error::Plot) from drawing, [`Report::ced`](crate::Report::ced)'s for a run without images.
+    /// [`Report::ced`](crate::Report::ced)'s for a run without images.
     pub fn to_html(&self) -> Result<String> {
         let names: Vec<&str> = self.runs.iter().map(|run| run.name.as_str()).collect();
         let main = &self.runs[0].report;
         let mut page = Page::new(format!("Comparison: {}", names.join(", ")));
+        let verdicts: String = self
+            .pairs
+            .iter()
+            .map(|pair| format!("<p class=\"verdict\">{}.</p>", escape(&sentence(&pair.verdict(names[0])))))
+            .collect();
         page.lead = format!(
-            "<p class=\"lead\">{}. Errors are in per cent of the normalizer ({}). Runs are compared with the first one, <b>{}</b>, on the images \
-             they share. Intervals are 95 % bootstrap intervals over images.</p>",
-            escape(&place(main)),
+            "{verdicts}<p class=\"lead\">Measured on {} samples of <b>{}, {}</b>. Runs are compared with the first one, <b>{}</b>, on the samples \
+             they share. Errors are in per cent of the normalizer {} ({}), intervals 95 % bootstrap intervals over samples.</p>{}",
+            thousands(main.images),
+            escape(&main.dataset),
+            escape(&main.subset),
+            escape(names[0]),
+            escape(&main.normalizer),
             escape(&main.normalizer_definition),
-            escape(names[0])
+            self.facts()
         );
         page.add("runs", "Runs", self.table());
         page.add("curves", "Cumulative error", self.curves()?);
@@ -33,67 +43,65 @@ impl Comparison {
         Ok(page.finish())
     }
 
+    /// By what each run was made, where that is known.
+    fn facts(&self) -> String {
+        let named = |run: &Run| {
+            let facts = run.report.identity.as_ref()?.facts(true);
+            let facts: Vec<String> = facts.iter().map(|(what, fact)| format!("{what} {fact}")).collect();
+            Some(format!("<dt>{}</dt><dd>{}</dd>", escape(&run.name), escape(&facts.join("; "))))
+        };
+        let rows: String = self.runs.iter().filter_map(named).collect();
+        if rows.is_empty() { rows } else { format!("<dl class=\"facts\">{rows}</dl>\n") }
+    }
+
     fn table(&self) -> String {
-        let mut table = Table::new(&[
-            "run",
-            "samples",
-            "missing",
-            "NME %",
-            "median %",
-            "NMPE 95 %",
-            "threshold",
-            "FR %",
-            "AUC",
-        ]);
+        let mut errors =
+            Table::new(&["run", "samples", "NME %", "median %", "NMPE 90 %", "NMPE 95 %", "NMPE 99 %"]);
+        let mut rates = Table::new(&["run", "threshold", "FR %", "AUC", "PCK %"]);
         for run in &self.runs {
             let report = &run.report;
-            for (i, at) in report.thresholds.iter().enumerate() {
-                let once = |text: String| if i == 0 { text } else { String::new() };
-                let ends = |i: Option<[f64; 2]>| i.map(|ends| ends.map(|v| percent(Some(v))));
-                table.row(
-                    if i == 0 { &run.name } else { "" },
+            let ends = |i: Option<[f64; 2]>| i.map(|ends| ends.map(|v| percent(Some(v))));
+            let nme =
+                with_interval(percent(report.nme_mean_fraction), ends(report.nme_mean_interval_fraction));
+            errors.row(
+                &run.name,
+                &[
+                    samples(report),
+                    nme,
+                    percent(report.nme_median_fraction),
+                    percent(report.nme_p90_fraction),
+                    percent(report.nme_p95_fraction),
+                    percent(report.nme_p99_fraction),
+                ],
+            );
+            for at in &report.thresholds {
+                let area = at.auc_interval.map(|i| i.map(|v| format!("{v:.4}")));
+                rates.row(
+                    &run.name,
                     &[
-                        once(report.images.to_string()),
-                        once(report.missing.to_string()),
-                        once(with_interval(
-                            percent(report.nme_mean_fraction),
-                            ends(report.nme_mean_interval_fraction),
-                        )),
-                        once(percent(report.nme_median_fraction)),
-                        once(percent(report.nme_p95_fraction)),
                         threshold(at.threshold_fraction),
                         format!("{:.2}", 100.0 * at.failure_rate_fraction),
-                        with_interval(
-                            format!("{:.4}", at.auc),
-                            at.auc_interval.map(|i| i.map(|v| format!("{v:.4}"))),
-                        ),
+                        with_interval(format!("{:.4}", at.auc), area),
+                        format!("{:.2}", 100.0 * at.pck_fraction),
                     ],
                 );
             }
         }
-        table.finish()
+        errors.finish() + &rates.finish()
     }
 
     fn curves(&self) -> Result<String> {
         let curves: Vec<Ced> = self.runs.iter().map(|run| run.report.ced()).collect::<Result<_>>()?;
         let series: Vec<(&str, &Ced)> = self.runs.iter().map(|run| run.name.as_str()).zip(&curves).collect();
-        let max = end(&self.runs.iter().map(|run| &run.report).collect::<Vec<_>>())?;
-        let of = place(&self.runs[0].report);
-        figure(
-            &format!("Share of samples (upwards) whose NME is at most so much (to the right): {of}."),
-            |size| ced_sized(&series, max, size),
-        )
+        let reports: Vec<&Report> = self.runs.iter().map(|run| &run.report).collect();
+        let max = end(&reports)?;
+        let caption = curve_caption("samples of each run", &reports, max);
+        figure(&caption, |size| ced_sized(&series, max, first_threshold(&reports), of_run, size))
     }
 
     fn pair_section(&self, pair: &Pair) -> Result<String> {
         let (p, first) = (&pair.paired, &self.runs[0]);
         let mut text = String::from("<p>");
-        if let Some(difference) = p.mean_difference {
-            let interval = pair.difference_interval.map_or_else(String::new, |[l, h]| {
-                format!(" (95 % interval {:+.3} to {:+.3})", 100.0 * l, 100.0 * h)
-            });
-            text += &format!("Mean difference of NME: <b>{:+.3}</b> points{interval}. ", 100.0 * difference);
-        }
         text += &format!(
             "Of {} images, {} got better, {} worse, {} are equal. ",
             p.images, p.better, p.worse, p.ties
@@ -127,15 +135,10 @@ impl Comparison {
             pair.errors.iter().filter_map(|[a, b]| Some([100.0 * (*a)?, 100.0 * (*b)?])).collect();
         if !points.is_empty() {
             let labels = [format!("{}, NME %", first.name), format!("{}, NME %", pair.name)];
-            let of = place(&first.report);
             text += "<div class=\"pair\">";
-            text += &half_figure(
-                &format!(
-                    "Each sample: error with {} to the right, with {} upwards; samples below the line got better. {of}.",
-                    first.name, pair.name
-                ),
-                |size| scatter_svg([&labels[0], &labels[1]], &points, size),
-            )?;
+            text += &half_figure("A point is a sample; those below the line got better.", |size| {
+                scatter_svg([&labels[0], &labels[1]], &points, size)
+            })?;
             text += &format!(
                 "<div>{}{}</div></div>\n",
                 self.moved("Most improved", &pair.improved, pair),
@@ -144,12 +147,8 @@ impl Comparison {
         }
         text += &figures::differences(
             &pair.keypoint_differences,
-            &format!(
-                "Change of each keypoint's mean error, {} - {}: {}.",
-                pair.name,
-                first.name,
-                place(&first.report)
-            ),
+            figures::named(&self.outline, &first.report),
+            &format!("Change of each keypoint's mean error, {} - {}.", pair.name, first.name),
         )?;
         Ok(text)
     }
@@ -164,7 +163,7 @@ impl Comparison {
 
     fn stability(&self) -> Result<String> {
         let Some(spreads) = &self.keypoint_spreads else { return Ok(String::new()) };
-        let of = place(&self.runs[0].report);
+        let named = figures::named(&self.outline, &self.runs[0].report);
         let per_cent: Vec<f64> = spreads.iter().map(|s| 100.0 * s).collect();
         let mut text = format!(
             "<p>How far the runs' predictions of a keypoint lie from their mean position (root mean square, % of the normalizer), averaged over \
@@ -172,15 +171,15 @@ impl Comparison {
             self.spread_images,
             self.runs.len()
         );
-        text += &figure(&format!("Standard deviation of each keypoint over the runs: {of}."), |size| {
-            bars_sized(["", "keypoint", "deviation, % of the normalizer"], &per_cent, size)
+        text += &figure("Standard deviation of each keypoint over the runs.", |size| {
+            keypoint_bars(["keypoint", "deviation, % of the normalizer"], &per_cent, named, size)
         })?;
         if self.outline.points.iter().flatten().next().is_some() {
             let values: Vec<Option<f64>> = per_cent.iter().copied().map(Some).collect();
             text += &sized_figure(
-                &format!("The same on the mean shape: {of}."),
+                "The same on the mean shape.",
                 [Size::WIDE.high(560), Size::NARROW.high(380)],
-                |size| shape_svg(&self.outline, &values, "deviation, % of the normalizer", size),
+                |size| shape_svg(&self.outline, &values, "deviation, % of the normalizer", named, size),
             )?;
         }
         Ok(text)

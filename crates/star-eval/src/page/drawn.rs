@@ -1,9 +1,8 @@
 //! Paragraphs and figures for pages that other programs put together.
 
 use super::{Page, escape, figure};
-use crate::plot::{bars_sized, ced_sized, curves_sized, whiskers_sized};
+use crate::plot::{Scale, bars_sized, ced_sized, curves_sized, of_line, whiskers_sized};
 use crate::{Ced, Interval, Result};
-use plotters::prelude::SeriesLabelPosition;
 
 impl Page {
     /// Plain text as a paragraph.
@@ -30,9 +29,7 @@ impl Page {
         [x_label, y_label]: [&str; 2],
         series: &[(&str, &[(f64, f64)])],
     ) -> Result<String> {
-        figure(caption, |size| {
-            curves_sized(["", x_label, y_label], series, size, SeriesLabelPosition::UpperRight)
-        })
+        figure(caption, |size| curves_sized(["", x_label, y_label], Scale::Linear, series, size))
     }
 
     /// One bar per value, at 0, 1, 2 ...; values that are not finite leave a gap.
@@ -48,13 +45,13 @@ impl Page {
     /// # Errors
     /// As [`ced_svg`](crate::ced_svg).
     pub fn cumulative(caption: &str, curves: &[(&str, &Ced)], max: f64) -> Result<String> {
-        figure(caption, |size| ced_sized(curves, max, size))
+        figure(caption, |size| ced_sized(curves, max, None, of_line, size))
     }
 
     /// Estimates with their intervals over a dose, one line a label.
     ///
     /// # Errors
-    /// [`Error::Empty`](crate::Error::Empty) where none is finite, [`Error::Plot`](crate::Error::Plot).
+    /// [`Error::Empty`](crate::Error::Empty) where none is finite.
     pub fn intervals(
         caption: &str,
         [x_label, y_label]: [&str; 2],

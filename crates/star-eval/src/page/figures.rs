@@ -1,9 +1,12 @@
 //! Sections about keypoints, ambiguity, calibration, crops and videos.
 
 use super::table::{Table, barred};
-use super::{escape, figure, half_figure, place, sized_figure};
+use super::{escape, figure, half_figure, sized_figure};
 use crate::calibration::ConfidenceSummary;
-use crate::plot::{Size, bars_sized, confidence_svg, heat_svg, reliability_svg, shape_svg, spread_svg};
+use crate::plot::{
+    Keypoints, Size, change_bars, confidence_svg, group_name, heat_svg, keypoint_bars, reliability_svg,
+    shape_svg, spread_svg,
+};
 use crate::report::Report;
 use crate::report::markdown::{percent, threshold};
 use crate::study::Outline;
@@ -13,36 +16,35 @@ use crate::{AmbiguitySummary, BoxSensitivity, CalibrationSummary, JitterSummary,
 const SHAPE_SIZES: [Size; 2] = [Size::WIDE.high(560), Size::NARROW.high(380)];
 
 pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
-    let of = place(main);
+    let named = named(&results.outline, main);
     let errors: Vec<Option<f64>> =
         main.keypoint_error_fractions.iter().map(|e| e.map(|e| 100.0 * e)).collect();
     let mut text = String::new();
     if errors.iter().flatten().next().is_some() {
         if results.outline.points.iter().flatten().next().is_some() {
             text += &sized_figure(
-                &format!(
-                    "Mean error of each keypoint on the mean shape, larger and lighter where it is larger: {of}."
-                ),
+                "Mean error of each keypoint on the mean shape; point at one for its name.",
                 SHAPE_SIZES,
-                |size| shape_svg(&results.outline, &errors, "error, % of the normalizer", size),
+                |size| shape_svg(&results.outline, &errors, "error, % of the normalizer", named, size),
             )?;
         }
         let bars: Vec<f64> = errors.iter().map(|e| e.unwrap_or(f64::NAN)).collect();
-        text += &figure(&format!("Mean error of each keypoint by its number: {of}."), |size| {
-            bars_sized(["", "keypoint", "error, % of the normalizer"], &bars, size)
+        text += &figure("Mean error of each keypoint by its number.", |size| {
+            keypoint_bars(["keypoint", "error, % of the normalizer"], &bars, named, size)
         })?;
     }
     let largest = main.groups.iter().filter_map(|g| g.nme_mean_fraction).fold(0.0, f64::max);
     let mut table = Table::new(&["group", "keypoints", "NME %"]);
-    for group in &main.groups {
+    for (i, group) in main.groups.iter().enumerate() {
         let value = group.nme_mean_fraction;
-        table.row(&group.name, &[group.keypoints.len().to_string(), barred(&percent(value), value, largest)]);
+        let bar = barred(&percent(value), value, largest, group_name(i));
+        table.row(&group.name, &[group.keypoints.len().to_string(), bar]);
     }
     let groups = table.finish();
     if !groups.is_empty() {
-        text += &format!("<h3>Groups <small>({})</small></h3>\n{groups}", escape(&of));
+        text += &format!("<h3>Groups</h3>\n{groups}");
     }
-    if let Some(seen) = &main.visibility {
+    if let Some(seen) = main.visibility.as_ref().filter(|seen| seen.occluded_keypoints > 0) {
         let mut table = Table::new(&["keypoints", "number", "error %"]);
         for (name, count, error) in [
             ("visible", seen.visible_keypoints, seen.visible_error_fraction),
@@ -50,55 +52,55 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
         ] {
             table.row(name, &[count.to_string(), percent(error)]);
         }
-        text +=
-            &format!("<h3>Visible and occluded <small>({})</small></h3>\n{}", escape(&of), table.finish());
+        text += &format!("<h3>Visible and occluded</h3>\n{}", table.finish());
     }
     Ok(text)
 }
 
 pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Report) -> Result<String> {
-    let of = place(main);
+    let named = named(outline, main);
     let mut text = format!(
         "<p>How elongated predicted distributions are: the larger eigenvalue over the smaller, 1 for an isotropic one. {} samples with ellipses.</p>\n",
         found.images
     );
-    text += &figure(&format!("Mean eigenvalue ratio of each keypoint: {of}."), |size| {
-        bars_sized(["", "keypoint", "eigenvalue ratio"], &found.keypoint_ratios, size)
+    text += &figure("Mean eigenvalue ratio of each keypoint.", |size| {
+        keypoint_bars(["keypoint", "eigenvalue ratio"], &found.keypoint_ratios, named, size)
     })?;
     let shown: Vec<Option<f64>> = found.keypoint_ratios.iter().copied().map(Some).collect();
     let placed = outline.points.iter().flatten().next().is_some();
     if placed {
-        text += &sized_figure(&format!("The same on the mean shape: {of}."), SHAPE_SIZES, |size| {
-            shape_svg(outline, &shown, "eigenvalue ratio", size)
+        text += &sized_figure("The same on the mean shape.", SHAPE_SIZES, |size| {
+            shape_svg(outline, &shown, "eigenvalue ratio", named, size)
         })?;
     }
     let rows = || found.groups.iter().chain(found.contrasted()).chain(&found.easy_and_hard);
     let largest = rows().filter_map(|r| r.ratio).fold(0.0, f64::max);
     let mut table = Table::new(&["mean over", "number", "ratio"]);
-    for row in rows() {
+    // Easy and hard samples of which there is none say nothing.
+    for row in rows().filter(|row| row.count > 0) {
+        let group = main.groups.iter().position(|group| group.name == row.name);
+        let colour = group.map_or("var(--mute)", group_name);
         let ratio = row.ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
-        table.row(&row.name, &[row.count.to_string(), barred(&ratio, row.ratio, largest)]);
+        table.row(&row.name, &[row.count.to_string(), barred(&ratio, row.ratio, largest, colour)]);
     }
-    text += &format!(
-        "<h3>Groups, easy and hard samples <small>({})</small></h3>\n{}",
-        escape(&of),
-        table.finish()
-    );
+    let rows = table.finish();
+    if !rows.is_empty() {
+        text += &format!("<h3>Groups, easy and hard samples</h3>\n{rows}");
+    }
     if let Some(angle) = found.mean_angle {
         text += &format!(
             "<h3>Direction</h3><p>Long axes lie <b>{angle:.1}°</b> off the direction of the curve through their keypoint on average: \
              0° is along it, 45° anywhere, 90° across. Distributions with a ratio of at least 1.5 only.</p>\n"
         );
         let angles: Vec<f64> = found.keypoint_angles.iter().map(|a| a.unwrap_or(f64::NAN)).collect();
-        text += &figure(&format!("Mean angle between long axis and curve, by keypoint: {of}."), |size| {
-            bars_sized(["", "keypoint", "degrees"], &angles, size)
+        text += &figure("Mean angle between long axis and curve, by keypoint.", |size| {
+            keypoint_bars(["keypoint", "degrees"], &angles, named, size)
         })?;
     }
     Ok(text)
 }
 
 pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Report) -> Result<String> {
-    let of = place(main);
     let verdict = match c.scale {
         s if s > 1.1 => "too sure of itself: its ellipses are too small",
         s if s < 0.9 => "too cautious: its ellipses are too large",
@@ -110,16 +112,12 @@ pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Repo
         c.scale, c.robust_scale, c.pairs, c.unusable
     );
     let reliability = half_figure(
-        &format!(
-            "Reliability: the share of errors within ellipses of a size that should hold so many. {of}."
-        ),
+        "Reliability: the share of errors within ellipses of a size that should hold so many.",
         |size| reliability_svg(&c.curve, size),
     )?;
     let points: Vec<(f64, f64)> = c.spread_bins.iter().map(|[p, o]| (100.0 * p, 100.0 * o)).collect();
     let spread = half_figure(
-        &format!(
-            "Spread: root mean square error per axis (upwards) of keypoints by predicted standard deviation (to the right), tenths. {of}."
-        ),
+        "Spread: root mean square error per axis of keypoints by predicted standard deviation, in tenths of them.",
         |size| spread_svg(&points, size),
     )?;
     text += &format!("<div class=\"pair\">{reliability}{spread}</div>\n");
@@ -140,28 +138,26 @@ pub(super) fn calibration(c: &CalibrationSummary, outline: &Outline, main: &Repo
     if outline.points.iter().flatten().next().is_some() && c.keypoint_scales.iter().flatten().next().is_some()
     {
         text += &sized_figure(
-            &format!("What each keypoint's standard deviations must be multiplied by: {of}."),
+            "What each keypoint's standard deviations must be multiplied by.",
             SHAPE_SIZES,
-            |size| shape_svg(outline, &c.keypoint_scales, "factor", size),
+            |size| shape_svg(outline, &c.keypoint_scales, "factor", named(outline, main), size),
         )?;
     }
     Ok(text)
 }
 
-pub(super) fn confidence(c: &ConfidenceSummary, main: &Report) -> Result<String> {
-    let of = format!("{}, {}, normalizer of the weights' calibration", main.dataset, main.subset);
+pub(super) fn confidence(c: &ConfidenceSummary) -> Result<String> {
     let threshold = 100.0 * c.threshold_fraction;
     let mut text = format!(
-        "<p>Whether as many errors are below {threshold:.1} % of the normalizer as the confidences say: <b>{:.1} %</b> are, <b>{:.1} %</b> \
+        "<p>Whether as many errors are below {threshold:.1} % of the normalizer that the weights were calibrated by as the confidences say: <b>{:.1} %</b> are, <b>{:.1} %</b> \
          were expected. {} keypoints compared.</p>\n",
         100.0 * c.observed,
         100.0 * c.mean,
         c.pairs
     );
-    text += &half_figure(
+    let reliability = half_figure(
         &format!(
-            "Reliability: the share of errors below {threshold:.1} % by confidence, tenths. {}.",
-            escape(&of)
+            "Reliability: the share of errors below {threshold:.1} % by confidence, in tenths of the keypoints."
         ),
         |size| confidence_svg(&c.curve, size),
     )?;
@@ -173,7 +169,8 @@ pub(super) fn confidence(c: &ConfidenceSummary, main: &Report) -> Result<String>
     ] {
         table.row(name, &[value, ideal.to_owned()]);
     }
-    Ok(text + &table.finish())
+    text += &format!("<div class=\"pair\">{reliability}<div>{}</div></div>\n", table.finish());
+    Ok(text)
 }
 
 pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
@@ -206,9 +203,7 @@ pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
         boxes.grid.iter().map(|row| row.iter().map(|v| v.map(|v| 100.0 * v)).collect()).collect();
     if cells.iter().flatten().flatten().next().is_some() {
         text += &sized_figure(
-            &format!(
-                "Mean NME in % where the true crop is moved (columns, in a direction of its own for each sample) and scaled (rows): {of}."
-            ),
+            "Mean NME in % where the true crop is moved (columns, in a direction of its own for each sample) and scaled (rows).",
             [Size::WIDE.high(300), Size::NARROW.high(260)],
             |size| {
                 let labels = ["moved by, % of the side", "side, %"];
@@ -244,10 +239,15 @@ pub(super) fn videos(videos: &[JitterSummary], dataset: &str) -> String {
 }
 
 /// Bars upwards and downwards by keypoint, fractions drawn as points of NME; nothing where no value is finite.
-pub(super) fn differences(values: &[Option<f64>], caption: &str) -> Result<String> {
+pub(super) fn differences(values: &[Option<f64>], named: Keypoints<'_>, caption: &str) -> Result<String> {
     let bars: Vec<f64> = values.iter().map(|v| v.map_or(f64::NAN, |v| 100.0 * v)).collect();
     if !bars.iter().any(|v| v.is_finite()) {
         return Ok(String::new());
     }
-    figure(caption, |size| bars_sized(["", "keypoint", "points of NME"], &bars, size))
+    figure(caption, |size| change_bars(["keypoint", "change, points of NME"], &bars, named, size))
+}
+
+/// What the keypoints of a report are called.
+pub(super) fn named<'a>(outline: &'a Outline, report: &'a Report) -> Keypoints<'a> {
+    Keypoints { names: &outline.names, groups: &report.groups }
 }

@@ -3,9 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{escape, place};
+use super::escape;
 use crate::Covariance;
-use crate::report::Report;
 
 /// A crop of an image with what is drawn over it; coordinates in pixels of the crop.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,13 +28,12 @@ pub struct GalleryImage {
 }
 
 /// The section: best ones, then worst ones; empty without images.
-pub(super) fn section(images: &[GalleryImage], report: &Report) -> String {
+pub(super) fn section(images: &[GalleryImage]) -> String {
     if images.is_empty() {
         return String::new();
     }
-    let mut text = format!(
-        "<p class=\"note\">{}. Ellipses are one standard deviation of the predicted distribution.</p>\n<div class=\"switches\">",
-        escape(&place(report))
+    let mut text = String::from(
+        "<p class=\"note\">Ellipses are one standard deviation of the predicted distribution.</p>\n<div class=\"switches\">",
     );
     let switches = [("truth", "truth", true), ("found", "prediction", true), ("ellipses", "ellipses", false)];
     for (id, label, ticked) in switches {

@@ -10,10 +10,11 @@ mod table;
 pub use gallery::GalleryImage;
 pub use table::Table;
 
-use crate::plot::Size;
+use crate::identity::thousands;
+use crate::plot::{Size, themed};
 use crate::report::Report;
 use crate::report::markdown::{caveats, percent, threshold};
-use crate::{Result, Results};
+use crate::{Identity, Result, Results};
 
 const STYLE: &str = include_str!("style.css");
 const DEFINITIONS: &str = include_str!("definitions.html");
@@ -23,7 +24,7 @@ impl Results {
     /// crop, stability over time, and the images handed in. Parts that were not measured are not on it.
     ///
     /// # Errors
-    /// [`Error::Plot`](crate::Error::Plot) from drawing, and as [`Results::main`].
+    /// As [`Results::main`] and [`Report::ced`].
     pub fn to_html(&self, images: &[GalleryImage]) -> Result<String> {
         let main = self.main()?;
         let mut page = Page::new(format!("{}, {}", main.dataset, main.subset));
@@ -39,7 +40,7 @@ impl Results {
             page.add("calibration", "Calibration", figures::calibration(calibration, &self.outline, main)?);
         }
         if let Some(confidence) = &self.confidence {
-            page.add("confidence", "Confidence", figures::confidence(confidence, main)?);
+            page.add("confidence", "Confidence", figures::confidence(confidence)?);
         }
         if let Some(boxes) = &self.boxes {
             page.add("crops", "Where the crop comes from", figures::boxes(boxes)?);
@@ -47,7 +48,7 @@ impl Results {
         if !self.videos.is_empty() {
             page.add("video", "Stability over time", figures::videos(&self.videos, &main.dataset));
         }
-        page.add("images", "Best and worst images", gallery::section(images, main));
+        page.add("images", "Best and worst images", gallery::section(images));
         Ok(page.finish())
     }
 }
@@ -64,12 +65,34 @@ impl Report {
 
 /// What the figures of a page are of, and what must be known beside them.
 fn lead(report: &Report) -> String {
+    let predictor = report.identity.as_ref().and_then(Identity::predictor);
+    let subject = predictor.map_or_else(
+        || "The predictions have".to_owned(),
+        |name| format!("<b>{}</b> has", escape(name)),
+    );
+    let (count, less) = match (report.nme_mean_fraction, report.missing) {
+        (None, missing) if missing < report.images => (report.images - missing, " that have a prediction"),
+        _ => (report.images, ""),
+    };
+    let nme = match report.nme_mean_fraction.or(report.nme_mean_of_found_fraction) {
+        Some(nme) => format!("a mean NME of <b>{} %</b>", percent(Some(nme))),
+        None => "<b>no landmarks</b>".to_owned(),
+    };
     let mut text = format!(
-        "<p class=\"lead\">Errors are in per cent of the normalizer <b>{}</b> ({}) unless stated otherwise. Intervals are 95 % \
-         bootstrap intervals over images.</p>",
+        "<p class=\"verdict\">{subject} {nme} ({}) on the {} samples of {}, {}{less}.</p>\n<p class=\"lead\">Errors are in \
+         per cent of the normalizer <b>{}</b> ({}) unless stated otherwise, intervals 95 % bootstrap intervals over samples.</p>",
+        escape(&report.normalizer),
+        thousands(count),
+        escape(&report.dataset),
+        escape(&report.subset),
         escape(&report.normalizer),
         escape(&report.normalizer_definition)
     );
+    if let Some(identity) = &report.identity {
+        let fact = |(what, fact): (&str, String)| format!("<dt>{what}</dt><dd>{}</dd>", escape(&fact));
+        let facts: String = identity.facts(true).into_iter().map(fact).collect();
+        text += &format!("<dl class=\"facts\">{facts}</dl>\n");
+    }
     for note in caveats(report) {
         text += &format!("<p class=\"warn\">{}</p>", escape(&note));
     }
@@ -100,7 +123,7 @@ fn tiles(report: &Report) -> String {
         tiles.push((format!("{:.3}", at.auc), format!("AUC up to {t}"), area));
     }
     tiles.push((
-        report.images.to_string(),
+        thousands(report.images),
         "samples".to_owned(),
         Some(if report.missing == 0 {
             "none missing".to_owned()
@@ -198,7 +221,7 @@ fn figure(caption: &str, draw: impl Fn(Size) -> Result<String>) -> Result<String
 
 /// As [`figure`], on half the page's width.
 fn half_figure(caption: &str, draw: impl Fn(Size) -> Result<String>) -> Result<String> {
-    sized_figure(caption, [Size::WIDE.wide(440).high(340), Size::NARROW], draw)
+    sized_figure(caption, [Size::WIDE.half(), Size::NARROW], draw)
 }
 
 fn sized_figure(
@@ -210,23 +233,13 @@ fn sized_figure(
     Ok(format!("<figure>{wide}{narrow}<figcaption>{}</figcaption></figure>\n", escape(caption)))
 }
 
-/// A plot's SVG as part of the page: its size is the page's, black and white are ink and paper, colours are the theme's.
+/// A plot's SVG as part of the page: its size is the page's, colours are the theme's.
 fn dress(svg: &str, class: &str, label: &str) -> String {
-    const THEME: [(&str, &str); 8] = [
-        ("#000000", "var(--ink)"),
-        ("#FFFFFF", "var(--card)"),
-        ("#0072B2", "var(--c1)"),
-        ("#D55E00", "var(--c2)"),
-        ("#009E73", "var(--c3)"),
-        ("#CC79A7", "var(--c4)"),
-        ("#56B4E9", "var(--c5)"),
-        ("#E69F00", "var(--c6)"),
-    ];
     let opening = svg.find("viewBox").unwrap_or(0);
     let mut text =
         format!("<svg class=\"{class}\" role=\"img\" aria-label=\"{}\" {}", escape(label), &svg[opening..]);
-    for (colour, name) in THEME {
-        text = text.replace(&format!("\"{colour}\""), &format!("\"{name}\""));
+    for colour in themed() {
+        text = text.replace(&format!("\"{}\"", colour.light), &format!("\"{}\"", colour.name));
     }
     text
 }
@@ -235,7 +248,10 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Data set, subset and normalizer for a caption.
-fn place(report: &Report) -> String {
-    format!("{}, {}, {}", report.dataset, report.subset, report.normalizer)
+/// With a capital first letter, unless a name of somebody else's begins with it.
+fn sentence(text: &str) -> String {
+    match text.strip_prefix("no ") {
+        Some(rest) => format!("No {rest}"),
+        None => text.to_owned(),
+    }
 }

@@ -1,8 +1,8 @@
 //! Figures by subset, normalizer and threshold, and the error curves.
 
-use super::table::{Table, with_interval};
-use super::{escape, figure, place};
-use crate::plot::ced_sized;
+use super::table::{Table, samples, with_interval};
+use super::{escape, figure};
+use crate::plot::{ced_sized, of_line};
 use crate::report::Report;
 use crate::report::markdown::{percent, threshold};
 use crate::{Ced, Result};
@@ -17,24 +17,15 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
         .chunk_by(|a, b| a.normalizer == b.normalizer && a.normalizer_definition == b.normalizer_definition)
     {
         let first = &of_one_normalizer[0];
-        let mut errors = Table::new(&[
-            "subset",
-            "samples",
-            "missing",
-            "NME %",
-            "median %",
-            "NMPE 90 %",
-            "NMPE 95 %",
-            "NMPE 99 %",
-        ]);
+        let mut errors =
+            Table::new(&["subset", "samples", "NME %", "median %", "NMPE 90 %", "NMPE 95 %", "NMPE 99 %"]);
         let mut rates = Table::new(&["subset", "threshold", "FR %", "AUC", "AUC by Simpson's rule", "PCK %"]);
         for report in of_one_normalizer {
             let interval = report.nme_mean_interval_fraction.map(|i| i.map(|v| percent(Some(v))));
             errors.row(
                 &report.subset,
                 &[
-                    report.images.to_string(),
-                    report.missing.to_string(),
+                    samples(report),
                     match (report.nme_mean_fraction, report.nme_mean_of_found_fraction) {
                         (None, Some(found)) => {
                             format!("{}<small>of those found</small>", percent(Some(found)))
@@ -75,28 +66,41 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
 }
 
 fn heading(report: &Report) -> String {
-    format!(
-        "{}: {} <small>({})</small>",
-        escape(&report.dataset),
-        escape(&report.normalizer),
-        escape(&report.normalizer_definition)
-    )
+    format!("{} <small>({})</small>", escape(&report.normalizer), escape(&report.normalizer_definition))
 }
 
-/// Where the curves end: the largest threshold, or farther out where less than half of the samples lie within it.
+/// Share of the samples of every run that a plot of errors shows; the rest would leave it to a few.
+const SHOWN: f64 = 0.99;
+
+/// Where the curves end: at the 99th percentile of the errors found, of the run or subset with the largest; farther out where the first
+/// threshold is near, so that it is seen.
 pub(super) fn end(reports: &[&Report]) -> Result<f64> {
-    let thresholds = reports.iter().flat_map(|report| &report.thresholds);
-    let mut end = thresholds.map(|at| at.threshold_fraction).fold(0.0, f64::max);
+    let mut end: f64 = 0.0;
     for report in reports {
         let ced = report.ced()?;
-        let found = &ced.errors()[..ced.images() - ced.missing()];
-        if ced.share_within(end) < 0.5
-            && let Some(most) = found.get((found.len() * 95 / 100).min(found.len().saturating_sub(1)))
-        {
-            end = end.max(*most);
+        let found = ced.errors()[..ced.images() - ced.missing()].to_vec();
+        if !found.is_empty() {
+            end = end.max(Ced::new(found)?.quantile(SHOWN)?);
         }
     }
-    Ok(end)
+    let seen = first_threshold(reports).map_or(0.0, |threshold| 1.05 * threshold);
+    // Where nothing was found there is nothing but the threshold to show.
+    Ok(if seen <= 2.0 * end || end == 0.0 { end.max(seen).max(f64::MIN_POSITIVE) } else { end })
+}
+
+/// The threshold that is drawn.
+pub(super) fn first_threshold(reports: &[&Report]) -> Option<f64> {
+    reports.first()?.thresholds.first().map(|at| at.threshold_fraction)
+}
+
+/// What an error curve shows, up to where, and where the threshold is if not there.
+pub(super) fn curve_caption(what: &str, reports: &[&Report], end: f64) -> String {
+    let mut caption =
+        format!("Share of {what} whose NME is at most so much, up to the 99th percentile of the errors.");
+    if let Some(threshold) = first_threshold(reports).filter(|threshold| *threshold > end) {
+        caption += &format!(" The threshold, {:.1} %, lies farther right.", 100.0 * threshold);
+    }
+    caption
 }
 
 /// The error curves of the first normalizer's subsets.
@@ -109,15 +113,9 @@ pub(super) fn curves(reports: &[Report]) -> Result<String> {
     let curves: Vec<Ced> = drawn.iter().map(|r| r.ced()).collect::<Result<_>>()?;
     let series: Vec<(&str, &Ced)> = drawn.iter().map(|r| r.subset.as_str()).zip(&curves).collect();
     let max = end(drawn)?;
-    let mut caption = format!(
-        "Share of samples (upwards) whose NME is at most so much (to the right): {}, {}.",
-        main.dataset, main.normalizer
-    );
+    let mut caption = curve_caption("samples", drawn, max);
     if chosen.len() > drawn.len() {
         caption += &format!(" The first {MOST_CURVES} of {} subsets.", chosen.len());
     }
-    if drawn.len() == 1 {
-        caption = caption.replace(&format!("{}, {}", main.dataset, main.normalizer), &place(main));
-    }
-    figure(&caption, |size| ced_sized(&series, max, size))
+    figure(&caption, |size| ced_sized(&series, max, first_threshold(drawn), of_line, size))
 }

@@ -1,6 +1,11 @@
 //! Tables of a page.
 
 use super::escape;
+use crate::Report;
+use crate::identity::thousands;
+
+/// Bytes of a name above which it is broken where it has to be, as paths of files are.
+const LONG: usize = 16;
 
 /// A table whose first column names its rows; the others hold numbers.
 pub struct Table {
@@ -21,7 +26,7 @@ impl Table {
 
     /// A row; cells are markup already, `name` is plain text.
     pub fn row(&mut self, name: &str, cells: &[String]) {
-        let class = if name.len() > 24 { " class=\"long\"" } else { "" };
+        let class = if name.len() > LONG { " class=\"long\"" } else { "" };
         self.rows += &format!("<tr><th scope=\"row\"{class}>{}</th>", escape(name));
         for cell in cells {
             self.rows += &format!("<td class=\"n\">{cell}</td>");
@@ -41,11 +46,22 @@ impl Table {
     }
 }
 
-/// A number with a bar of its share of the largest one.
-pub(super) fn barred(text: &str, value: Option<f64>, largest: f64) -> String {
+/// A number with a bar of its share of the largest one, in a colour of the page.
+pub(super) fn barred(text: &str, value: Option<f64>, largest: f64, colour: &str) -> String {
     let share =
         value.map_or(0.0, |v| if largest > 0.0 { (100.0 * v / largest).clamp(0.0, 100.0) } else { 0.0 });
-    format!("<span class=\"bar\" style=\"--w:{share:.1}%\"></span><span class=\"v\">{text}</span>")
+    format!(
+        "<span class=\"bar\" style=\"--w:{share:.1}%;--b:{colour}\"></span><span class=\"v\">{text}</span>"
+    )
+}
+
+/// Number of samples, with those without a prediction beneath.
+pub(super) fn samples(report: &Report) -> String {
+    let missing = match report.missing {
+        0 => String::new(),
+        missing => format!("<small>{missing} missing</small>"),
+    };
+    format!("{}{missing}", thousands(report.images))
 }
 
 /// A figure with its interval beneath, unless that has no width.

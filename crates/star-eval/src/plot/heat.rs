@@ -1,15 +1,13 @@
 //! A table of numbers as coloured cells with the numbers in them.
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
 use super::Size;
 use super::colour::{of_share, on_share};
+use super::svg::{Anchor, INK, Look, Svg};
 use crate::{Error, Result};
 
 /// Cells coloured by value with the value in them; a grey one with a dash for `None`. Rows run downwards.
 pub(crate) fn heat_svg(
-    labels: [&str; 2],
+    [x_label, y_label]: [&str; 2],
     columns: &[String],
     rows: &[String],
     cells: &[Vec<Option<f64>>],
@@ -20,70 +18,45 @@ pub(crate) fn heat_svg(
     if range.0 > range.1 {
         return Err(Error::Empty { what: "heat plot", hint: "give at least one finite cell" });
     }
-    let mut text = String::new();
-    let table = Table { columns, rows, cells, range, size };
-    table.draw(&mut text, labels).map_err(|reason| Error::Plot { title: labels.join(", "), reason })?;
-    Ok(text)
-}
-
-struct Table<'a> {
-    columns: &'a [String],
-    rows: &'a [String],
-    cells: &'a [Vec<Option<f64>>],
-    range: (f64, f64),
-    size: Size,
-}
-
-impl Table<'_> {
-    fn draw(&self, svg: &mut String, [x_label, y_label]: [&str; 2]) -> std::result::Result<(), String> {
-        let root = SVGBackend::with_string(svg, self.size.pixels).into_drawing_area();
-        root.fill(&WHITE).map_err(|e| e.to_string())?;
-        let (width, height) = (self.size.pixels.0 as i32, self.size.pixels.1 as i32);
-        let letter = self.size.text as i32;
-        let font = |size: u32| ("sans-serif", size).into_font();
-        let centred = Pos::new(HPos::Center, VPos::Center);
-        // Names of the axes stand above the table, the first one's over its columns.
-        let (left, top) = (5 * letter, 4 * letter);
-        let (right, bottom) = (width - letter, height - letter);
-        let x = |column: usize| left + (right - left) * column as i32 / self.columns.len().max(1) as i32;
-        let y = |row: usize| top + (bottom - top) * row as i32 / self.rows.len().max(1) as i32;
-        let write = |text: &str, at: (i32, i32), colour: RGBColor, pos: Pos, size: u32| {
-            let style = TextStyle::from(font(size)).color(&colour).pos(pos);
-            root.draw_text(text, &style, at).map_err(|e| e.to_string())
-        };
-        let (plain, small) = (self.size.text, self.size.text - 2);
-        write(x_label, ((left + right) / 2, letter), BLACK, centred, plain)?;
-        write(y_label, (letter / 2, letter * 5 / 2), BLACK, Pos::new(HPos::Left, VPos::Center), plain)?;
-        for (c, name) in self.columns.iter().enumerate() {
-            write(name, ((x(c) + x(c + 1)) / 2, top - letter), BLACK, centred, small)?;
-        }
-        for (r, name) in self.rows.iter().enumerate() {
-            let at = (left - letter / 2, (y(r) + y(r + 1)) / 2);
-            write(name, at, BLACK, Pos::new(HPos::Right, VPos::Center), small)?;
-        }
-        for (r, row) in self.cells.iter().enumerate() {
-            for (c, cell) in row.iter().enumerate() {
-                let corners = [(x(c) + 1, y(r) + 1), (x(c + 1) - 1, y(r + 1) - 1)];
-                let (colour, ink, text) = self.cell(*cell);
-                root.draw(&Rectangle::new(corners, colour.filled())).map_err(|e| e.to_string())?;
-                let middle = ((x(c) + x(c + 1)) / 2, (y(r) + y(r + 1)) / 2);
-                let style = TextStyle::from(font(plain)).color(&ink).pos(centred);
-                root.draw_text(&text, &style, middle).map_err(|e| e.to_string())?;
-            }
-        }
-        root.present().map_err(|e| e.to_string())
+    let mut svg = Svg::new(size);
+    let (width, height) = (f64::from(size.pixels.0), f64::from(size.pixels.1));
+    let (letter, small) = (f64::from(size.text), size.text - 2);
+    let ink = Look::filled(INK);
+    // Names of the axes stand above the table, the first one's over its columns.
+    let (left, top) = (3.5 * letter, 3.6 * letter);
+    let x = |column: usize| left + (width - 1.0 - left) * column as f64 / columns.len().max(1) as f64;
+    let y = |row: usize| top + (height - 1.0 - top) * row as f64 / rows.len().max(1) as f64;
+    // Letters stand on their place, so that a third of them below the middle is in the middle.
+    let drop = 0.35 * letter;
+    svg.write(x_label, [(left + width) / 2.0, 1.1 * letter], small, Anchor::Middle, ink.faint(0.8));
+    svg.write(y_label, [0.2 * letter, 2.9 * letter], small, Anchor::Start, ink.faint(0.8));
+    for (c, name) in columns.iter().enumerate() {
+        svg.write(name, [(x(c) + x(c + 1)) / 2.0, 2.9 * letter], small, Anchor::Middle, ink);
     }
-
-    /// Colour, colour of the letters, letters.
-    fn cell(&self, value: Option<f64>) -> (RGBColor, RGBColor, String) {
-        let (low, high) = self.range;
-        match value {
-            Some(value) => {
-                let share = if high > low { (value - low) / (high - low) } else { 0.0 };
-                (of_share(share), on_share(share), format!("{value:.2}"))
-            }
-            None => (RGBColor(120, 120, 120), RGBColor(250, 250, 250), "-".to_owned()),
+    for (r, name) in rows.iter().enumerate() {
+        let at = [left - 0.5 * letter, (y(r) + y(r + 1)) / 2.0 + drop];
+        svg.write(name, at, small, Anchor::End, ink);
+    }
+    for (r, row) in cells.iter().enumerate() {
+        for (c, cell) in row.iter().enumerate() {
+            let (colour, letters, text) = shown(*cell, range);
+            let corners = [[x(c) + 1.0, y(r) + 1.0], [x(c + 1) - 1.0, y(r + 1) - 1.0]];
+            svg.rect(corners, Look::filled(&colour), "");
+            let middle = [(x(c) + x(c + 1)) / 2.0, (y(r) + y(r + 1)) / 2.0 + drop];
+            svg.write(&text, middle, size.text, Anchor::Middle, Look::filled(letters));
         }
+    }
+    Ok(svg.finish())
+}
+
+/// Colour, colour of the letters, letters.
+fn shown(value: Option<f64>, (low, high): (f64, f64)) -> (String, &'static str, String) {
+    match value {
+        Some(value) => {
+            let share = if high > low { (value - low) / (high - low) } else { 0.0 };
+            (of_share(share), on_share(share), format!("{value:.2}"))
+        }
+        None => ("#6B6B6B".to_owned(), "#FFFFFF", "-".to_owned()),
     }
 }
 

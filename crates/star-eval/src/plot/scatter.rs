@@ -1,9 +1,10 @@
 //! Errors of one run against another's, image by image.
 
-use plotters::prelude::*;
-
-use super::colour::COLOURS;
-use super::{Frame, Size};
+use super::Size;
+use super::axis::Axis;
+use super::colour::{BETTER, WORSE};
+use super::frame::{Frame, Key, Shape};
+use super::svg::{INK, Look};
 use crate::{Error, Result};
 
 /// Points in the square up to their 99th percentile, with the diagonal; points beyond lie on the border. Improvements, below the
@@ -20,20 +21,23 @@ pub(crate) fn scatter_svg([x_label, y_label]: [&str; 2], points: &[[f64; 2]], si
         title: "",
         x_label,
         y_label,
-        x: (0.0, end),
-        y: (0.0, end),
-        corner: SeriesLabelPosition::UpperLeft,
+        x: Axis::new(0.0, end),
+        y: Axis::new(0.0, end),
+        keys: vec![
+            Key::dot(BETTER, "better"),
+            Key::dot(WORSE, "worse"),
+            Key { label: "equal", colour: INK, shape: Shape::Dashed },
+        ],
+        marks: Vec::new(),
     };
-    frame.draw(|chart| {
-        let ink = BLACK.mix(0.4).stroke_width(1);
-        chart.draw_series(LineSeries::new([(0.0, 0.0), (end, end)], ink)).map_err(|e| e.to_string())?;
-        let marks = points.iter().filter(|p| is_finite(p)).map(|&[x, y]| {
-            let colour = if y > x { COLOURS[1] } else { COLOURS[0] };
-            Circle::new((x.min(end), y.min(end)), size.text / 5, colour.mix(0.6).filled())
-        });
-        chart.draw_series(marks).map_err(|e| e.to_string())?;
-        Ok(())
-    })
+    Ok(frame.draw(|chart| {
+        let ends = [chart.at(0.0, 0.0), chart.at(end, end)];
+        chart.svg.polyline(ends, Look::line(INK, 1.5).faint(0.6).dashed(), "equal");
+        for &[x, y] in points.iter().filter(|p| is_finite(p)) {
+            let colour = if y > x { WORSE } else { BETTER };
+            chart.svg.circle(chart.at(x.min(end), y.min(end)), 3.0, Look::filled(colour).faint(0.6), "");
+        }
+    }))
 }
 
 fn is_finite(point: &[f64; 2]) -> bool {
@@ -45,11 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_finite_point_is_drawn_once() {
+    fn every_finite_point_is_drawn_once_in_the_colour_of_its_side() {
         let points = [[1.0, 2.0], [2.0, 1.0], [f64::INFINITY, 1.0]];
         let svg = scatter_svg(["a", "b"], &points, Size::NARROW).unwrap();
         let document = roxmltree::Document::parse(&svg).unwrap();
-        assert_eq!(document.descendants().filter(|n| n.has_tag_name("circle")).count(), 2);
+        let drawn =
+            document.descendants().filter(|n| n.has_tag_name("circle") && n.attribute("opacity").is_some());
+        assert_eq!(drawn.filter_map(|n| n.attribute("fill")).collect::<Vec<_>>(), [WORSE, BETTER]);
         assert!(scatter_svg(["a", "b"], &[[f64::NAN, 1.0]], Size::NARROW).is_err());
     }
 }

@@ -237,6 +237,7 @@ impl Evaluation {
             nme_mean_fraction: ratio(sums),
         });
         Ok(Report {
+            identity: None,
             dataset: self.setting.dataset.clone(),
             subset: self.setting.subset.clone(),
             normalizer: self.setting.normalizer_name.clone(),

@@ -8,16 +8,14 @@ const NONE: &str = "-";
 /// One table over several reports (subsets, data sets), a row per threshold; notes follow below.
 pub fn markdown_table(reports: &[Report]) -> String {
     let mut text = String::from(
-        "| data set | subset | normalizer | images | missing | NME % | threshold | FR % | AUC |\n\
-         |---|---|---|---:|---:|---:|---:|---:|---:|\n",
+        "| data set, subset, normalizer | images | missing | NME % | threshold | FR % | AUC |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
     );
     for report in reports {
         for at in &report.thresholds {
             text += &format!(
-                "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
-                cell(&report.dataset),
-                cell(&report.subset),
-                cell(&report.normalizer),
+                "| {} | {} | {} | {} | {} | {:.2} | {:.4} |\n",
+                cell(&report.title()),
                 report.images,
                 report.missing,
                 percent(report.nme_mean_fraction),
@@ -43,10 +41,15 @@ impl Report {
     pub fn to_markdown(&self) -> String {
         let mut text = format!("## {}\n\n", self.title());
         text += &format!("Normalizer: {} ({}).\n\n", self.normalizer, self.normalizer_definition);
+        for (what, fact) in self.identity.iter().flat_map(|identity| identity.facts(false)) {
+            text += &format!("- {what}: {fact}\n");
+        }
+        if self.identity.is_some() {
+            text.push('\n');
+        }
         text += &markdown_table(std::slice::from_ref(self));
-        text += "\n| data set | subset | normalizer | figure | NME % |\n|---|---|---|---|---:|\n";
-        let start =
-            format!("| {} | {} | {} |", cell(&self.dataset), cell(&self.subset), cell(&self.normalizer));
+        text += "\n| data set, subset, normalizer | figure | NME % |\n|---|---|---:|\n";
+        let start = format!("| {} |", cell(&self.title()));
         let mut row =
             |figure: &str, value| text += &format!("{start} {} | {} |\n", cell(figure), percent(value));
         row("mean", self.nme_mean_fraction);
@@ -57,7 +60,7 @@ impl Report {
         for group in &self.groups {
             row(&format!("keypoints of {}", group.name), group.nme_mean_fraction);
         }
-        if let Some(seen) = &self.visibility {
+        if let Some(seen) = self.visibility.as_ref().filter(|seen| seen.occluded_keypoints > 0) {
             row(&format!("{} visible keypoints", seen.visible_keypoints), seen.visible_error_fraction);
             row(&format!("{} occluded keypoints", seen.occluded_keypoints), seen.occluded_error_fraction);
         }

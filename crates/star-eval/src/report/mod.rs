@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use evaluation::{Evaluation, Group, Setting};
 pub use markdown::markdown_table;
 
-use crate::{Ced, Error, Result};
+use crate::{Ced, Error, Identity, Result};
 
 /// The figures of one evaluation, ready to be stored as JSON or printed.
 ///
@@ -17,6 +17,9 @@ use crate::{Ced, Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
+    /// By what the figures were made and when; only the first report of a run has it, and none that predictions were handed to without a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// Name of the data set, such as `WFLW test`.
     pub dataset: String,
     /// Name of the subset, such as `full` or `pose`.

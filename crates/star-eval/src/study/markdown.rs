@@ -79,14 +79,17 @@ fn calibration_table(c: &CalibrationSummary, title: &str) -> String {
 }
 
 fn confidence_table(c: &ConfidenceSummary, dataset: &str, subset: &str) -> String {
-    let percents = |i: usize| -> String {
-        c.curve.iter().map(|point| format!(" {:.1} |", 100.0 * point[i])).collect::<Vec<_>>().concat()
-    };
+    let tenths: String = c
+        .curve
+        .iter()
+        .zip(1..)
+        .map(|([sure, small], i)| format!("| {i} | {:.1} | {:.1} |\n", 100.0 * sure, 100.0 * small))
+        .collect();
     format!(
         "\n### Confidence: {}, {}, errors below {} of the weights' own normalizer, {} keypoints compared\n\n\
          | figure | value |\n|---|---:|\n| mean confidence | {:.2} % |\n| errors below the threshold | {:.2} % |\n\
          | Brier score | {:.4} |\n| Brier score of always saying the share | {:.4} |\n| expected calibration error | {:.4} |\n\n\
-         | tenths by confidence |{}\n|---|{}\n| confidence % |{}\n| observed % |{}\n",
+         | tenth by confidence | confidence % | observed % |\n|---:|---:|---:|\n{tenths}",
         cell(dataset),
         cell(subset),
         threshold(c.threshold_fraction),
@@ -95,29 +98,22 @@ fn confidence_table(c: &ConfidenceSummary, dataset: &str, subset: &str) -> Strin
         100.0 * c.observed,
         c.brier,
         c.brier_of_share,
-        c.calibration_error,
-        (1..=c.curve.len()).map(|i| format!(" {i} |")).collect::<String>(),
-        "---:|".repeat(c.curve.len()),
-        percents(0),
-        percents(1)
+        c.calibration_error
     )
 }
 
 fn boxes_table(boxes: &BoxSensitivity) -> String {
     let at = threshold(boxes.threshold_fraction);
     let mut text = format!(
-        "\n### Crops: {}, {}, {}\n\n| data set | subset | normalizer | crops | samples | missing | NME % of found | median % | threshold | FR % |\n\
-         |---|---|---|---|---:|---:|---:|---:|---:|---:|\n",
+        "\n### Crops: {}, {}, {}, threshold {at}\n\n| crops | samples | missing | NME % of found | median % | FR % |\n\
+         |---|---:|---:|---:|---:|---:|\n",
         cell(&boxes.dataset),
         cell(&boxes.subset),
         cell(&boxes.normalizer)
     );
     for row in &boxes.rows {
         text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {at} | {:.2} |\n",
-            cell(&boxes.dataset),
-            cell(&boxes.subset),
-            cell(&boxes.normalizer),
+            "| {} | {} | {} | {} | {} | {:.2} |\n",
             cell(&row.crops),
             row.samples,
             row.missing,
@@ -141,14 +137,13 @@ fn boxes_table(boxes: &BoxSensitivity) -> String {
 
 fn video_table(videos: &[JitterSummary], dataset: &str) -> String {
     let mut text = format!(
-        "\n### Stability over time: {}\n\n| data set | videos of | videos | frames | missing | NMJ | NMF (RMS) |\n|---|---|---:|---:|---:|---:|---:|\n",
+        "\n### Stability over time: {}\n\n| videos of | videos | frames | missing | NMJ | NMF (RMS) |\n|---|---:|---:|---:|---:|---:|\n",
         cell(dataset)
     );
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
     for row in videos {
         text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {} |\n",
-            cell(dataset),
+            "| {} | {} | {} | {} | {} | {} |\n",
             cell(&row.name),
             row.videos,
             row.frames,

@@ -48,6 +48,9 @@ pub struct Outline {
     pub points: Vec<Option<[f64; 2]>>,
     /// Curves through them.
     pub curves: Vec<Curve>,
+    /// Their names; empty where they have none.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 /// What was predicted for one sample, kept so that runs can be compared keypoint by keypoint.
@@ -101,7 +104,11 @@ impl Results {
             samples.push(SamplePrediction { length: first.1.length_of(case)?, points });
         }
         Ok(Self {
-            outline: Outline { points: mean_shape(&shapes), curves: metrics.curves.clone() },
+            outline: Outline {
+                points: mean_shape(&shapes),
+                curves: metrics.curves.clone(),
+                names: metrics.names.clone(),
+            },
             ambiguity: AmbiguitySummary::new(cases, &nmes, metrics)?,
             calibration: calibration(cases, &samples)?,
             confidence: None,

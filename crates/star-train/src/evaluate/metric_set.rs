@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use star_data::Scheme;
 use star_data::scheme::DefaultNormalizer;
 use star_eval::{Curve, Group, MetricSet, Normalizer, Setting};
+use star_predict::records;
 
 /// Length that errors are divided by, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +134,10 @@ pub fn metric_set(scheme: &Scheme, setting: &Setting) -> MetricSet {
         thresholds: setting.thresholds.clone(),
         groups: setting.groups.clone(),
         curves: scheme.edges.iter().map(curve).collect(),
+        names: records::keypoints(scheme)
+            .into_iter()
+            .map(|keypoint| keypoint.name.replace('_', " "))
+            .collect(),
         contrast: contrast(scheme),
         notes: setting.notes.clone(),
     }

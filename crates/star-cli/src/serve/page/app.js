@@ -7,19 +7,21 @@ const FRAME = 640;
 const QUALITY = 0.85;
 // Frames that the rate is a mean of.
 const RATE = 30;
+// What may be drawn.
+const SHOWN = ["points", "lines", "ellipses", "axes", "sure"];
 
 const $ = (id) => document.getElementById(id);
 const [canvas, stage, status] = ["canvas", "stage", "status"].map($);
 
 // What is shown: an image, its size, and the answer to it.
 let shown = null;
-let edges = [];
+let model = { keypoints: [], edges: [] };
 // The webcam's stream while it is on.
 let stream = null;
 // Counts what was asked to be shown: an answer to what was before is not shown any more.
 let turn = 0;
 
-const options = () => Object.fromEntries(["points", "lines", "ellipses", "axes"].map((id) => [id, $(id).checked]));
+const options = () => Object.fromEntries(SHOWN.map((id) => [id, $(id).checked]));
 
 function say(text, wrong = false) {
   if (status.textContent !== text) status.textContent = text;
@@ -30,7 +32,7 @@ function redraw() {
   if (!shown) return;
   stage.classList.remove("empty");
   const most = Math.max(240, window.innerHeight * 0.75);
-  draw(canvas, { ...shown, edges }, options(), stage.clientWidth, most);
+  draw(canvas, { ...shown, model }, options(), stage.clientWidth, most);
 }
 
 class Refused extends Error {
@@ -223,7 +225,8 @@ $("file").addEventListener("change", () => {
   $("file").value = "";
 });
 $("webcam").addEventListener("click", live);
-for (const id of ["points", "lines", "ellipses", "axes"]) $(id).addEventListener("change", redraw);
+for (const id of SHOWN) $(id).addEventListener("change", redraw);
+$("sure").addEventListener("change", () => ($("scale").hidden = !$("sure").checked));
 new ResizeObserver(redraw).observe(stage);
 // Anywhere on the page: a file that is dropped beside the stage would be opened instead of it.
 document.addEventListener("dragover", (event) => {
@@ -246,5 +249,5 @@ $("save").addEventListener("click", () => {
   URL.revokeObjectURL(address);
 });
 $("example").textContent = `curl --data-binary @face.jpg \\\n  -H 'Content-Type: image/jpeg' \\\n  ${location.origin}/v1/predict`;
-edges = (await (await fetch("v1/model")).json()).edges;
+model = await (await fetch("v1/model")).json();
 redraw();

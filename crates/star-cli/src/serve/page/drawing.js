@@ -1,7 +1,9 @@
 // An image with what was found in it, on a canvas.
 
-const EDGE = "rgb(60 190 255 / 0.75)";
-const ELLIPSE = "rgb(255 110 30 / 0.9)";
+// As the program's own drawings: around edges, around points, and the edges where the points speak by their confidence.
+const SHADE = "rgb(0 0 0 / 0.25)";
+const RIM = "rgb(0 0 0 / 0.5)";
+const REST = "#f5f5f5";
 // To the head's left, up, and to its front.
 const AXES = ["rgb(240 60 60)", "rgb(70 210 70)", "rgb(70 110 255)"];
 // Ellipses are drawn at so many standard deviations.
@@ -9,10 +11,13 @@ const DEVIATIONS = 2;
 // An axis in sides of the face's box.
 const AXIS = 0.45;
 
-// Orange where a landmark is unsure, green where it is sure; green where nothing is known of it.
+// From red where a landmark is unsure to green where it is sure.
+const STOPS = [[255, 60, 50], [255, 205, 60], [90, 240, 120]];
+
 export function colour(confidence) {
-  const sure = confidence === undefined ? 1 : Math.min(1, Math.max(0, confidence));
-  return `hsl(${15 + 78 * sure} 100% 60%)`;
+  const at = 2 * Math.min(1, Math.max(0, confidence));
+  const first = Math.min(1, Math.floor(at));
+  return `rgb(${STOPS[first].map((from, c) => Math.round(from + (at - first) * (STOPS[first + 1][c] - from))).join(" ")})`;
 }
 
 // Where the head's axes point, as the program's own drawing has them.
@@ -25,7 +30,7 @@ function axes({ yaw, pitch, roll }) {
 }
 
 // Draws `image` as large as `width` pixels of the page, and the faces of `record`, which are in pixels of an image `size`.
-export function draw(canvas, { image, size, record, edges }, options, width, height) {
+export function draw(canvas, { image, size, record, model }, options, width, height) {
   const scale = Math.min(width / size[0], height / size[1]);
   const dense = window.devicePixelRatio || 1;
   const [w, h] = size.map((side) => Math.max(1, Math.round(side * scale)));
@@ -38,29 +43,45 @@ export function draw(canvas, { image, size, record, edges }, options, width, hei
   if (image) ctx.drawImage(image, 0, 0, size[0], size[1]);
   // A point counts from the middle of the first pixel.
   ctx.translate(0.5, 0.5);
-  for (const face of record?.faces ?? []) drawFace(ctx, face, edges, options, scale);
+  for (const face of record?.faces ?? []) drawFace(ctx, face, model, options, scale);
 }
 
-function drawFace(ctx, face, edges, options, scale) {
+function drawFace(ctx, face, model, options, scale) {
   const side = Math.max(face.box.width, face.box.height);
   // Grows with the face as it is seen, and is seen however small that is.
   const unit = Math.min(3, Math.max(0.75, (side * scale) / 220)) / scale;
-  const at = (k) => face.points[k];
+  const own = (k) => model.keypoints[k]?.colour ?? REST;
   ctx.lineJoin = "round";
   if (options.lines) {
-    ctx.strokeStyle = EDGE;
-    ctx.lineWidth = 1.1 * unit;
-    for (const edge of edges) {
+    for (const edge of model.edges) {
       ctx.beginPath();
-      edge.points.map(at).forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
+      edge.points.map((k) => face.points[k]).forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
       if (edge.closed) ctx.closePath();
+      ctx.strokeStyle = SHADE;
+      ctx.lineWidth = 2 * unit;
+      ctx.stroke();
+      // By confidence it is the points that speak.
+      ctx.strokeStyle = `${options.sure ? REST : edge.colour}c8`;
+      ctx.lineWidth = unit;
       ctx.stroke();
     }
+  }
+  if (options.ellipses) {
+    face.ellipse.forEach(({ major, minor, angle }, k) => {
+      ctx.beginPath();
+      const turned = (angle * Math.PI) / 180;
+      ctx.ellipse(...face.points[k], DEVIATIONS * major, DEVIATIONS * minor, turned, 0, 2 * Math.PI);
+      ctx.fillStyle = `${own(k)}46`;
+      ctx.fill();
+      ctx.strokeStyle = `${own(k)}be`;
+      ctx.lineWidth = 0.6 * unit;
+      ctx.stroke();
+    });
   }
   if (options.axes && face.pose) {
     const sum = face.points.reduce(([x, y], p) => [x + p[0], y + p[1]], [0, 0]);
     const [x, y] = sum.map((value) => value / face.points.length);
-    ctx.lineWidth = 2.2 * unit;
+    ctx.lineWidth = 1.8 * unit;
     axes(face.pose).forEach(([dx, dy], k) => {
       ctx.strokeStyle = AXES[k];
       ctx.beginPath();
@@ -70,27 +91,18 @@ function drawFace(ctx, face, edges, options, scale) {
     });
   }
   if (options.points) {
-    // Smaller than most ellipses.
-    const radius = (options.ellipses ? 0.7 : 1.9) * unit;
+    // Small enough to see the ellipse around it.
+    const radius = (options.ellipses ? 1.1 : 1.9) * unit;
     face.points.forEach(([x, y], k) => {
       ctx.beginPath();
       ctx.arc(x, y, radius, 0, 2 * Math.PI);
-      ctx.fillStyle = colour(face.confidence?.[k]);
+      // A dark rim keeps it apart from skin and from light ground.
+      ctx.strokeStyle = RIM;
+      ctx.lineWidth = unit;
+      ctx.stroke();
+      const confidence = face.confidence?.[k];
+      ctx.fillStyle = options.sure && confidence !== undefined ? colour(confidence) : own(k);
       ctx.fill();
-      if (options.ellipses) return;
-      // Seen on skin and on light ground alike.
-      ctx.lineWidth = 0.5 * unit;
-      ctx.strokeStyle = "rgb(0 0 0 / 0.65)";
-      ctx.stroke();
-    });
-  }
-  if (options.ellipses) {
-    ctx.strokeStyle = ELLIPSE;
-    ctx.lineWidth = 0.9 * unit;
-    face.ellipse.forEach(({ major, minor, angle }, k) => {
-      ctx.beginPath();
-      ctx.ellipse(...at(k), DEVIATIONS * major, DEVIATIONS * minor, (angle * Math.PI) / 180, 0, 2 * Math.PI);
-      ctx.stroke();
     });
   }
 }

@@ -173,8 +173,11 @@ impl Definition for SlimHourglassConfig {
         let published = self.stem == PUBLISHED_STEM && self.face_scale == tight();
         let StackedHourglassConfig { stacks, levels, channels, edges, image_size, .. } = &self.hourglass;
         let (kind, edges) = (if published { "stacked" } else { "slim" }, edges.len());
-        write!(f, "{kind} hourglass, {stacks} stacks of {levels} levels, {channels} channels, ")?;
-        write!(f, "{edges} edges, image {image_size} px")?;
+        let counted =
+            |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (stacks, levels) = (counted(*stacks, "stack"), counted(*levels, "level"));
+        let (channels, edges) = (counted(*channels, "channel"), counted(edges, "edge"));
+        write!(f, "{kind} hourglass, {stacks} of {levels}, {channels}, {edges}, image {image_size} px")?;
         if published {
             return Ok(());
         }
