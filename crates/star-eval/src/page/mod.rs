@@ -66,10 +66,8 @@ impl Report {
 /// What the figures of a page are of, and what must be known beside them.
 fn lead(report: &Report) -> String {
     let predictor = report.identity.as_ref().and_then(Identity::predictor);
-    let subject = predictor.map_or_else(
-        || "The predictions have".to_owned(),
-        |name| format!("<b>{}</b> has", escape(name)),
-    );
+    let subject = predictor
+        .map_or_else(|| "The predictions have".to_owned(), |name| format!("<b>{}</b> has", escape(name)));
     let (count, less) = match (report.nme_mean_fraction, report.missing) {
         (None, missing) if missing < report.images => (report.images - missing, " that have a prediction"),
         _ => (report.images, ""),
