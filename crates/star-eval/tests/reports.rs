@@ -189,7 +189,7 @@ fn losses_on_a_logarithmic_axis_have_plain_numbers_and_zeros_break_them() {
     // 100 to 1 and 1 to 0.01 are a factor of a hundred both.
     let document = roxmltree::Document::parse(&svg).unwrap();
     let of_line = |n: &roxmltree::Node<'_, '_>| n.attribute("stroke-width") == Some("2");
-    let line = document.descendants().filter(of_line).last().unwrap().attribute("points").unwrap();
+    let line = document.descendants().rfind(of_line).unwrap().attribute("points").unwrap();
     let heights: Vec<f64> =
         line.split(' ').map(|point| point.split_once(',').unwrap().1.parse().unwrap()).collect();
     let alone = document.descendants().find(|n| n.has_tag_name("circle")).unwrap();

@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_a_dashed_line_and_the_legend_stands_above_the_data() {
-        let keys = vec![Key::line(0, "one"), Key::line(1, "two")];
+        let keys = [Key::line(0, "one"), Key::line(1, "two")];
         let mark = |at| Mark { at, label: "threshold" };
         let frame = |at| Frame {
             size: Size::NARROW,

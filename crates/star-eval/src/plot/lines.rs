@@ -140,7 +140,7 @@ fn beside_diagonal(
         ],
         marks: Vec::new(),
     };
-    if !observed.iter().any(|p| is_finite(p)) {
+    if !observed.iter().any(is_finite) {
         return Err(nothing());
     }
     Ok(frame.draw(|chart| {
