@@ -28,7 +28,7 @@ pub struct MetricSet {
     pub thresholds: Vec<f64>,
     /// Groups of keypoints to report on their own.
     pub groups: Vec<Group>,
-    /// Curves through keypoints: drawn, and compared with the direction of distributions.
+    /// Curves through keypoints: drawn, and compared with the direction of distributions and of errors.
     pub curves: Vec<Curve>,
     /// Two groups whose ambiguity is compared, such as eye corners and contour.
     pub contrast: Option<[Group; 2]>,
@@ -46,6 +46,7 @@ impl MetricSet {
             normalizer: normalizer.1.clone(),
             thresholds: self.thresholds.clone(),
             groups: self.groups.clone(),
+            curves: self.curves.clone(),
             notes: self.notes.clone(),
         }
     }

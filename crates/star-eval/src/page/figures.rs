@@ -3,9 +3,10 @@
 use super::table::{Table, barred};
 use super::{escape, figure, half_figure, place, sized_figure};
 use crate::calibration::ConfidenceSummary;
+use crate::edges::EdgeErrors;
 use crate::plot::{Size, bars_sized, confidence_svg, heat_svg, reliability_svg, shape_svg, spread_svg};
 use crate::report::Report;
-use crate::report::markdown::{percent, threshold};
+use crate::report::markdown::{left_out, percent, threshold};
 use crate::study::Outline;
 use crate::{AmbiguitySummary, BoxSensitivity, CalibrationSummary, JitterSummary, Result, Results};
 
@@ -42,6 +43,9 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
     if !groups.is_empty() {
         text += &format!("<h3>Groups <small>({})</small></h3>\n{groups}", escape(&of));
     }
+    if let Some(edges) = &main.edges {
+        text += &edge_table(edges, &of);
+    }
     if let Some(seen) = &main.visibility {
         let mut table = Table::new(&["keypoints", "number", "error %"]);
         for (name, count, error) in [
@@ -54,6 +58,26 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
             &format!("<h3>Visible and occluded <small>({})</small></h3>\n{}", escape(&of), table.finish());
     }
     Ok(text)
+}
+
+/// Errors along and across edges.
+fn edge_table(edges: &EdgeErrors, of: &str) -> String {
+    let mut table =
+        Table::new(&["edge", "keypoints", "along RMS %", "across RMS %", "along mean %", "across mean %"]);
+    let curves = edges.curves.iter().map(|curve| (curve.name.as_str(), curve.keypoints, &curve.errors));
+    for (name, keypoints, e) in std::iter::once(("all", edges.keypoints, &edges.all)).chain(curves) {
+        let figures =
+            [e.along_rms_fraction, e.across_rms_fraction, e.along_mean_fraction, e.across_mean_fraction];
+        let mut cells = vec![keypoints.to_string()];
+        cells.extend(figures.map(|value| percent(Some(value))));
+        table.row(name, &cells);
+    }
+    format!(
+        "<h3>Along and across edges <small>({})</small></h3><p>By the tangent of the true edge at each keypoint. {}</p>\n{}",
+        escape(of),
+        left_out(edges),
+        table.finish()
+    )
 }
 
 pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Report) -> Result<String> {
