@@ -17,6 +17,8 @@ pub(crate) enum Control {
     /// The direction: `sum_i d(v_i . e) (1 / s_1 + 1 / s_2) / 2` with `s_i = sqrt(l_i + eps)`, both axes under the mean of their
     /// factors. What it does as well as STAR is not due to the direction of the ambiguity.
     StarIsotropic,
+    /// The same with factors that are cut from the graph, so that no eigenvalue is pushed by the distance.
+    IsotropicDetached,
     /// The factors: `sum_i d(v_i . e)`. What it does as well as STAR is due to the restriction alone.
     StarUnscaled,
 }
@@ -48,10 +50,12 @@ impl HeatmapLoss for ControlLoss {
         let axes = residual.unsqueeze(3)?.broadcast_mul(&eigen.vectors)?.sum(2)?;
         let distance = smooth_l1(&axes)?.sum(D::Minus1)?;
         let distance = match self.control {
-            Control::StarIsotropic => {
+            Control::StarIsotropic | Control::IsotropicDetached => {
                 let eps = StarLossConfig::default().eps;
+                let detached = self.control == Control::IsotropicDetached;
+                let values = if detached { eigen.values.detach() } else { eigen.values.clone() };
                 // An eigenvalue is below 0 by rounding alone.
-                let factors = eigen.values.maximum(0.0)?.affine(1.0, eps)?.sqrt()?.recip()?;
+                let factors = values.maximum(0.0)?.affine(1.0, eps)?.sqrt()?.recip()?;
                 (distance * factors.mean(D::Minus1)?)?
             }
             Control::StarUnscaled => distance,
@@ -104,8 +108,10 @@ mod tests {
         let (heatmaps, targets) = (gaussian(2.0, 2.0), target(0.3, -0.1));
         let star = StarLoss::new(StarLossConfig::default()).unwrap();
         let star: f64 = star.loss(&heatmaps, &targets, None, Reduction::Mean).unwrap().to_scalar().unwrap();
-        let control = loss(Control::StarIsotropic, &heatmaps, &targets);
-        assert!((star - control).abs() < TOLERANCE * star, "{star} {control}");
+        for control in [Control::StarIsotropic, Control::IsotropicDetached] {
+            let control = loss(control, &heatmaps, &targets);
+            assert!((star - control).abs() < TOLERANCE * star, "{star} {control}");
+        }
     }
 
     #[test]
@@ -117,7 +123,7 @@ mod tests {
         };
         let (along, across) = (target(0.2, 0.0), target(0.0, 0.2));
         assert!(star(&along) < 0.6 * star(&across));
-        for control in [Control::StarIsotropic, Control::StarUnscaled] {
+        for control in [Control::StarIsotropic, Control::IsotropicDetached, Control::StarUnscaled] {
             let (a, b) = (loss(control, &heatmaps, &along), loss(control, &heatmaps, &across));
             assert!((a - b).abs() < TOLERANCE, "{control:?}: {a} {b}");
         }
@@ -161,6 +167,26 @@ mod tests {
     }
 
     #[test]
+    fn detached_factors_are_numbers_to_the_gradient() {
+        let var = Var::from_tensor(&gaussian(2.5, 1.5)).unwrap();
+        let targets = target(0.25, -0.15);
+        let values = sym_eigen2(&star_loss::moments::covariance(&var).unwrap()).unwrap().values;
+        let l: Vec<f64> = values.flatten_all().unwrap().to_vec1().unwrap();
+        let factor = 0.5 * l.iter().map(|l| 1.0 / (l + StarLossConfig::default().eps).sqrt()).sum::<f64>();
+        let gradient = |control, factor: f64| -> Vec<f64> {
+            let LossParts { distance, .. } =
+                ControlLoss { control, restriction_weight: 0.5 }.parts(&var, &var, &targets).unwrap();
+            let gradients = (distance.sum_all().unwrap() * factor).unwrap().backward().unwrap();
+            gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let detached = gradient(Control::IsotropicDetached, 1.0);
+        let unscaled = gradient(Control::StarUnscaled, factor);
+        assert!(detached.iter().zip(&unscaled).all(|(a, b)| (a - b).abs() < TOLERANCE * factor));
+        let attached = gradient(Control::StarIsotropic, 1.0);
+        assert!(detached.iter().zip(&attached).any(|(a, b)| (a - b).abs() > 1e-6));
+    }
+
+    #[test]
     fn close_to_the_target_a_control_is_plain_regression_under_one_factor() {
         // Within its scale smooth-L1 is a multiple of the square, which is the same in every frame.
         let (heatmaps, targets) = (gaussian(3.0, 1.0), target(0.004, -0.003));
@@ -178,7 +204,7 @@ mod tests {
     #[test]
     fn empty_maps_and_targets_that_are_not_finite_have_finite_gradients() {
         let maps = Var::zeros((1, 1, 16, 16), DType::F32, &Device::Cpu).unwrap();
-        for control in [Control::StarIsotropic, Control::StarUnscaled] {
+        for control in [Control::StarIsotropic, Control::IsotropicDetached, Control::StarUnscaled] {
             let own = ControlLoss { control, restriction_weight: 1.0 };
             for targets in [target(0.2, 0.1), target(f64::NAN, 0.0)] {
                 let value = own.loss(&maps, &targets, None, Reduction::Sum).unwrap();

@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// What to reproduce: synthetic images, or published data sets unpacked below --data
     #[arg(long, value_enum, default_value_t = Profile::Offline)]
     pub(crate) profile: Profile,
-    /// Folder that holds the data sets as they were unpacked (WFLW, 300W, COFW, 300VW)
+    /// Folder that holds the data sets as they were unpacked (WFLW, 300W, COFW, 300VW); portraits: that of the portraits
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Score published weights, or train from scratch [default: weights; offline: scratch]
@@ -40,7 +40,8 @@ pub(crate) struct Args {
     /// Leave a stage out; what it would have made is taken from --out
     #[arg(long, value_enum, value_name = "STAGE")]
     pub(crate) skip: Vec<StageName>,
-    /// Offline: more seeds, more strengths for the second domain, learning rates and every ablation
+    /// Offline: more seeds, more strengths for the second domain, learning rates and every ablation; portraits: also the pilots that weights
+    /// were chosen by
     #[arg(long)]
     pub(crate) thorough: bool,
     /// From scratch: also train the ablations (distances, restrictions, attention, backbones, stacks)
@@ -55,13 +56,13 @@ pub(crate) struct Args {
     /// TOML whose settings replace those of every training; the report says so
     #[arg(long = "override", value_name = "FILE")]
     pub(crate) overrides: Option<PathBuf>,
-    /// Epochs of each offline training; fewer is a quick look, not the table
+    /// Epochs of each training, offline and on portraits; fewer is a quick look, not the table
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
     /// Where to compute on data sets: cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t = DeviceName::Cpu, value_name = "NAME")]
     pub(crate) device: DeviceName,
-    /// Offline trainings at a time, one thread each [default: one a core]; changes no number
+    /// Trainings at a time, offline and on portraits, one thread each [default: one a core]; changes no number
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
 }
@@ -69,7 +70,8 @@ pub(crate) struct Args {
 impl Args {
     /// Where networks come from, unless said otherwise.
     pub(crate) fn origin(&self) -> Origin {
-        let usual = if self.profile == Profile::Offline { Origin::Scratch } else { Origin::Weights };
+        let own = matches!(self.profile, Profile::Offline | Profile::Portraits);
+        let usual = if own { Origin::Scratch } else { Origin::Weights };
         self.from.unwrap_or(usual)
     }
 }
