@@ -12,10 +12,9 @@ use star_train::config::{
 };
 use star_train::{OptimizerConfig, Precision, Schedule, StepDecay};
 
-use crate::controls::Control;
 use crate::default_model::sets::SCHEME;
 use crate::runner::Recipe;
-use crate::variant::{Change, LossName, Variant};
+use crate::variant::Variant;
 
 /// Seeds of the pilots, which no table has.
 const PILOT: u64 = 900;
@@ -57,7 +56,8 @@ pub(super) fn file(seed: u64, labels: Labels, of: Use) -> String {
     format!("seed-{seed}-{}-{of}.tsv", labels.name())
 }
 
-/// The four losses under the restrictions' weights that the pilots chose.
+/// Weights of the restrictions: of smooth-L1 and of STAR those that the first synthetic experiment chose on its validation images
+/// (docs/results), of the isotropic control STAR's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Weights {
     pub(super) restricted: f64,
@@ -68,34 +68,11 @@ pub(super) struct Weights {
 /// Weights that the pilots try: of the restriction of smooth-L1, and of both losses with factors.
 const TRIED: [[f64; 3]; 2] = [[0.1, 0.3, 1.0], [1.0, 3.0, 10.0]];
 
-/// A loss of smooth-L1 distances with the value restriction of a weight.
-fn restricted(slug: &str, name: &str, loss: LossName, weight: f64) -> Variant {
-    let changes =
-        vec![Change::Loss(loss, DistanceName::SmoothL1), Change::Restriction(RestrictionName::Value, weight)];
-    Variant::new(format!("{slug}-{weight}"), name, changes)
-}
-
-/// Smooth-L1 along STAR's axes with its restriction: nothing of STAR but that.
-fn smooth_l1(weight: f64) -> Variant {
-    let control = LossName::Control(Control::StarUnscaled);
-    restricted("restricted", "smooth-L1 + restriction", control, weight)
-}
-
-/// STAR under one factor for both axes, which passes no gradient.
-fn isotropic(weight: f64) -> Variant {
-    restricted("isotropic", "isotropic (detached)", LossName::Control(Control::IsotropicDetached), weight)
-}
-
-/// STAR as published.
-fn star(weight: f64) -> Variant {
-    restricted("star", "STAR", LossKind::StarPerAxis.into(), weight)
-}
-
 /// All that a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Design {
-    /// Also the pilots that the weights were chosen by.
-    pub(super) thorough: bool,
+    /// Also pilots under other weights.
+    pub(super) pilot: bool,
     pub(super) seeds: u64,
     pub(super) pilots: u64,
     pub(super) weights: Weights,
@@ -129,7 +106,7 @@ impl Job {
         format!("{} labels, {}, seed {}", self.labels.name(), self.variant.name, self.seed)
     }
 
-    /// Whether the weights were chosen by it, and no table has it.
+    /// Whether it is under another weight, or another seed, than any table has.
     pub(super) fn is_pilot(&self) -> bool {
         self.seed >= PILOT
     }
@@ -137,9 +114,9 @@ impl Job {
 
 impl Design {
     /// What the options ask for.
-    pub(super) fn new(thorough: bool, seeds: Option<u64>, epochs: Option<usize>) -> Self {
+    pub(super) fn new(pilot: bool, seeds: Option<u64>, epochs: Option<usize>) -> Self {
         Self {
-            thorough,
+            pilot,
             seeds: seeds.unwrap_or(8),
             pilots: 2,
             weights: Weights { restricted: 0.3, isotropic: 3.0, star: 3.0 },
@@ -156,14 +133,19 @@ impl Design {
 
     /// Whether this differs from `other` by its numbers of seeds alone, or by the pilots.
     pub(super) fn is_but_for_seeds(&self, other: &Self) -> bool {
-        let Self { seeds, thorough, .. } = *other;
-        Self { seeds, thorough, ..self.clone() } == *other
+        let Self { seeds, pilot, .. } = *other;
+        Self { seeds, pilot, ..self.clone() } == *other
     }
 
     /// Smooth-L1, smooth-L1 with the restriction, the isotropic control, STAR.
     pub(super) fn losses(&self) -> [Variant; 4] {
-        let Weights { restricted, isotropic: one_factor, star: per_axis } = self.weights;
-        [Variant::plain(), smooth_l1(restricted), isotropic(one_factor), star(per_axis)]
+        let Weights { restricted, isotropic, star } = self.weights;
+        [
+            Variant::plain(),
+            Variant::plain_restricted(restricted),
+            Variant::isotropic(isotropic),
+            Variant::star_of(star),
+        ]
     }
 
     /// The losses that are trained under `labels`: under the consensus the two that are compared.
@@ -178,14 +160,14 @@ impl Design {
     /// Every training once; seed by seed, so that a run that is stopped has every table, of fewer seeds. The pilots come first.
     pub(super) fn jobs(&self) -> Vec<Job> {
         let mut jobs = Vec::new();
-        if self.thorough {
+        if self.pilot {
             for seed in PILOT..PILOT + self.pilots {
                 let [small, large] = TRIED;
                 let variants = small
                     .into_iter()
-                    .map(smooth_l1)
-                    .chain(large.into_iter().map(isotropic))
-                    .chain(large.into_iter().map(star));
+                    .map(Variant::plain_restricted)
+                    .chain(large.into_iter().map(Variant::isotropic))
+                    .chain(large.into_iter().map(Variant::star_of));
                 jobs.extend(variants.map(|variant| Job { labels: Labels::Annotator, variant, seed }));
             }
         }
@@ -204,11 +186,6 @@ impl Design {
         seeds.sort_unstable();
         seeds.dedup();
         seeds
-    }
-
-    /// Images that a training sees.
-    pub(super) fn images(&self) -> usize {
-        self.epochs * self.train
     }
 
     /// The training of a job on labels in the folder `labels`, on images below `data`; both from the root.
@@ -292,13 +269,13 @@ mod tests {
 
     #[test]
     fn every_training_is_done_once_and_can_be_done() {
-        for thorough in [false, true] {
-            let design = Design::new(thorough, None, None);
+        for pilot in [false, true] {
+            let design = Design::new(pilot, None, None);
             let jobs = design.jobs();
             let ids: BTreeSet<String> = jobs.iter().map(Job::id).collect();
             // Four losses and two, of eight seeds; nine pilots of two.
-            assert_eq!((ids.len(), jobs.len()), if thorough { (66, 66) } else { (48, 48) });
-            assert_eq!(jobs.iter().filter(|job| job.is_pilot()).count(), if thorough { 18 } else { 0 });
+            assert_eq!((ids.len(), jobs.len()), if pilot { (66, 66) } else { (48, 48) });
+            assert_eq!(jobs.iter().filter(|job| job.is_pilot()).count(), if pilot { 18 } else { 0 });
             for job in &jobs {
                 let config = design.config(job, Path::new("/labels"), Path::new("/data"));
                 config.validate().unwrap();

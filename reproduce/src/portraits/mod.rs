@@ -2,6 +2,7 @@
 
 mod annotators;
 mod design;
+mod figures;
 mod labels;
 mod measure;
 mod outcome;
@@ -13,8 +14,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
-use star_eval::Interval;
 
 use crate::args::{Args, StageName};
 use crate::machine::{Versions, sha256};
@@ -26,10 +25,7 @@ use crate::stage::{Existing, Stages, prepare};
 use crate::{place, stop};
 use design::{Design, Job, Use, file};
 use measure::{Measured, Sets};
-use outcome::{Contrast, Outcome};
-
-/// Processor time of a training for each image that it sees, seconds, scores of validation images included.
-const SECONDS_PER_IMAGE: f64 = 0.005;
+use outcome::Outcome;
 
 /// Runs the profile.
 ///
@@ -39,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let data =
         args.data.as_deref().context("--profile portraits: name the folder of the portraits by --data")?;
     let data = data.canonicalize().with_context(|| format!("--data {}", data.display()))?;
-    let design = Design::new(args.thorough, args.seeds, args.epochs);
+    let design = Design::new(args.pilot, args.seeds, args.epochs);
     let jobs = design.jobs();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = args.jobs.unwrap_or(cores).min(jobs.len());
@@ -94,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What a run would do and how long it takes, but for trainings that are `done`.
+/// What a run would do, but for trainings that are `done`.
 ///
 /// # Errors
 /// Never in practice: the template is built in.
@@ -106,7 +102,6 @@ fn plan(
     done: impl Fn(&Job) -> bool,
 ) -> Result<String> {
     let left = jobs.iter().filter(|job| !done(job)).count();
-    let seconds = (left * design.images()) as f64 * SECONDS_PER_IMAGE / at_once as f64;
     report::text(
         "portraits/plan.txt",
         &serde_json::json!({
@@ -115,7 +110,6 @@ fn plan(
             "jobs": jobs.len(),
             "left": left,
             "at_once": at_once,
-            "minutes": (seconds / 60.0).ceil(),
         }),
     )
 }
@@ -125,50 +119,7 @@ fn plan(
 /// # Errors
 /// Never in practice: the templates are built in.
 fn report(outcome: &Outcome) -> Result<Report> {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        #[serde(flatten)]
-        outcome: &'a Outcome,
-        plots: Plots,
-    }
-    Report::new("portraits/report.md", &Data { outcome, plots: Plots::of(outcome) })
-}
-
-/// What is drawn: points of curves and intervals by their labels.
-#[derive(Serialize)]
-struct Plots {
-    /// Per cent of the normalizer, by the number of the contrast.
-    differences: Vec<(&'static str, Vec<(f64, Interval)>)>,
-    /// Logarithms of eigenvalue ratios by landmark.
-    landmarks: Vec<(String, Vec<(f64, f64)>)>,
-    /// Correlations by the number of the row.
-    spearman: Vec<(&'static str, Vec<(f64, Interval)>)>,
-}
-
-impl Plots {
-    fn of(outcome: &Outcome) -> Self {
-        let percent = |i: Interval| Interval {
-            estimate: 100.0 * i.estimate,
-            low: 100.0 * i.low,
-            high: 100.0 * i.high,
-            level: i.level,
-        };
-        let numbered = |intervals: Vec<Option<Interval>>| -> Vec<(f64, Interval)> {
-            let numbers = intervals.into_iter().enumerate();
-            numbers.filter_map(|(i, interval)| Some((i as f64 + 1.0, interval?))).collect()
-        };
-        let differences = |figure: fn(&Contrast) -> Option<Interval>| {
-            numbered(outcome.contrasts.iter().map(|c| figure(c).map(percent)).collect())
-        };
-        let curve = |ratios: &[f64]| ratios.iter().enumerate().map(|(k, r)| (k as f64, *r)).collect();
-        let mut landmarks = vec![("detectors".to_owned(), curve(&outcome.landmarks.annotators))];
-        landmarks.extend(outcome.landmarks.losses.iter().map(|(loss, ratios)| (loss.clone(), curve(ratios))));
-        Self {
-            differences: vec![("across", differences(|c| c.across)), ("along", differences(|c| c.along))],
-            landmarks,
-            spearman: vec![("Spearman", numbered(outcome.agreement.iter().map(|a| a.spearman).collect()))],
-        }
-    }
+    Report::with("portraits/report.md", outcome, figures::plots(outcome))
 }
 
 /// The trainings of a design in a folder.
@@ -272,7 +223,7 @@ mod tests {
         ] {
             assert!(markdown.contains(part) && html.contains(part), "{part}:\n{markdown}");
         }
-        assert!(!markdown.contains("NaN") && !markdown.contains("none"), "{markdown}");
+        assert!(!markdown.contains("NaN") && !markdown.contains("undefined"), "{markdown}");
         // What was written is what is read.
         let text = serde_json::to_string(&outcome).unwrap();
         let read: Outcome = serde_json::from_str(&text).unwrap();
@@ -280,9 +231,9 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_says_how_long_it_takes_and_what_is_left() {
+    fn the_plan_says_what_is_left() {
         let design = Design::new(false, Some(2), None);
         let text = plan(&design, &design.jobs(), 2, Path::new("out"), |job| job.seed == 0).unwrap();
-        assert!(text.contains("6 of 12 trainings") && text.contains("minutes"), "{text}");
+        assert!(text.contains("6 of 12 trainings"), "{text}");
     }
 }
