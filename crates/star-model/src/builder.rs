@@ -17,8 +17,8 @@ pub struct TrainingOptions {
     pub recompute: bool,
     /// On a CPU in `f32`: products of convolutions, forward, back to inputs and back to weights, of values rounded to bf16, with sums, norms and
     /// activations in `f32`. Faster where the CPU has instructions for it ([`Isa::has_bf16`](crate::Isa::has_bf16)), slower where it has
-    /// none; the same on both up to the order of sums. Windows with a stride stay in `f32`, and, forward and back to inputs, those
-    /// of low maps.
+    /// none. Windows with a stride stay in `f32`, and, forward and back to inputs, those of low maps; on [`Isa::Amx`](crate::Isa::Amx)
+    /// only the gradients of weights of windows with a stride do. Windows go by Winograd, on `Amx` directly, so that results differ in rounding.
     /// Elsewhere it changes nothing.
     pub bf16: bool,
 }

@@ -47,15 +47,15 @@ pub struct CompileOptions {
     pub precision: Precision,
 }
 
-/// What a compiled network's products are computed in: 1x1 convolutions and those of 3x3 by Winograd, nearly all of its arithmetic. Sums,
-/// other convolutions, norms, heads' activations and moments are `f32` whatever this is.
+/// What a compiled network's products are computed in: 1x1 convolutions and those of 3x3 by Winograd, nearly all of its arithmetic; on
+/// [`Isa::Amx`] all convolutions but those of each channel by itself. Sums, norms, heads' activations and moments are `f32` whatever this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Single precision.
     #[default]
     F32,
     /// Weights and activations rounded to bf16 on their way into a product: faster where the CPU has instructions for it
-    /// ([`Isa::has_bf16`]), slower and the same up to the order of sums where it has none.
+    /// ([`Isa::has_bf16`]), slower where it has none. On [`Isa::Amx`] what only products read is also kept so in memory.
     Bf16,
     /// 1x1 convolutions of bytes, as far as the weights' [`Quantization`] has ranges for what they read; all else as with
     /// [`Precision::Auto`]. Needs weights that have one; much slower where the CPU has no instructions for it ([`Isa::has_bf16`]).

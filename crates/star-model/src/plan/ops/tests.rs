@@ -73,7 +73,7 @@ pub(super) fn padded(channels: usize, kernels: &dyn Kernels) -> usize {
 }
 
 /// `[outputs, inputs, k, k]` as rows of `[k, k, inputs padded]`.
-pub(super) fn rows(weights: &Tensor, stride: usize) -> Vec<f32> {
+fn rows(weights: &Tensor, stride: usize) -> Vec<f32> {
     let (outputs, ..) = weights.dims4().unwrap();
     (0..outputs).flat_map(|o| channels_last(&weights.narrow(0, o, 1).unwrap(), stride)).collect()
 }
