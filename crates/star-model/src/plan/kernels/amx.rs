@@ -7,7 +7,6 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use super::gemm::{Direct, Run, Strip};
 use super::gradients::Outer;
@@ -21,34 +20,6 @@ const CELLS: usize = 16;
 
 /// AVX-512 with tiles for products in bf16 and of bytes.
 pub(super) struct Amx;
-
-impl Amx {
-    /// Whether this CPU has such tiles, and the kernel lets this process use them.
-    pub(super) fn is_allowed() -> bool {
-        static ALLOWED: OnceLock<bool> = OnceLock::new();
-        *ALLOWED.get_or_init(|| {
-            // Intel's manual, volume 2A, CPUID leaf 7: bits 22, 24 and 25 are AMX-BF16, AMX-TILE and AMX-INT8.
-            const AMX: u32 = 1 << 22 | 1 << 24 | 1 << 25;
-            __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX && ask_for_permission()
-        })
-    }
-}
-
-/// Asks Linux for the tiles' place in the state of this process's threads, which it does not give unasked.
-#[cfg(target_os = "linux")]
-fn ask_for_permission() -> bool {
-    // From the kernel's arch/x86/include/uapi/asm/prctl.h, and the number of the tiles' data in the extended state.
-    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_long = 18;
-    // SAFETY: the call reads no memory of ours.
-    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
-}
-
-/// Whether other systems allow tiles is not known.
-#[cfg(not(target_os = "linux"))]
-fn ask_for_permission() -> bool {
-    false
-}
 
 /// Shapes of the tiles, as `ldtilecfg` reads them.
 #[repr(C, align(64))]
@@ -134,7 +105,7 @@ impl Drop for Tiles {
 /// [`super::gemm::strip_bf16`].
 ///
 /// # Safety
-/// As that, on a CPU of which [`Amx::is_allowed`] says so.
+/// As that, where [`super::Isa::Amx`] is available.
 #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
 pub(super) unsafe fn strip_bf16(s: &Strip) {
     strip::<BF16>(s, std::ptr::null());

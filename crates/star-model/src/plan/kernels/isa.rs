@@ -71,7 +71,7 @@ impl Isa {
                 return Ok(&super::avx2::Avx2);
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Amx if Self::has_bf16() && Amx::is_allowed() => return Ok(&Amx),
+            Self::Amx if Self::has_bf16() && has_tiles() => return Ok(&Amx),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 if Self::has_bf16() => return Ok(&Avx512::<true>),
             #[cfg(target_arch = "x86_64")]
@@ -84,4 +84,32 @@ impl Isa {
         }
         bail!("instruction set {}: this CPU does not have it", self.name())
     }
+}
+
+/// Whether this CPU has tiles with products in bf16 and of bytes, and the kernel lets this process use them.
+#[cfg(target_arch = "x86_64")]
+fn has_tiles() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    *ALLOWED.get_or_init(|| {
+        // Intel's manual, volume 2A, CPUID leaf 7: bits 22, 24 and 25 are AMX-BF16, AMX-TILE and AMX-INT8.
+        const AMX: u32 = 1 << 22 | 1 << 24 | 1 << 25;
+        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX && ask_for_tiles()
+    })
+}
+
+/// Asks Linux for the tiles' place in the state of this process's threads, which it does not give unasked.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn ask_for_tiles() -> bool {
+    // From the kernel's arch/x86/include/uapi/asm/prctl.h, and the number of the tiles' data in the extended state.
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    // SAFETY: the call reads no memory of ours.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+}
+
+/// Whether other systems allow tiles is not known.
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+fn ask_for_tiles() -> bool {
+    false
 }
