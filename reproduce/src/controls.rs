@@ -15,10 +15,11 @@ const SCALE: f64 = 0.01;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Control {
     /// The direction: `sum_i d(v_i . e) (1 / s_1 + 1 / s_2) / 2` with `s_i = sqrt(l_i + eps)`, both axes under the mean of their
-    /// factors. What it does as well as STAR is not due to the direction of the ambiguity.
-    StarIsotropic,
+    /// factors, which are cut from the graph, so that no eigenvalue is pushed by the distance. What it does as well as STAR is not due
+    /// to the direction of the ambiguity.
+    IsotropicDetached,
     /// The factors: `sum_i d(v_i . e)`. What it does as well as STAR is due to the restriction alone.
-    StarUnscaled,
+    Unscaled,
 }
 
 /// A control with smooth-L1 as its distance and the value restriction.
@@ -48,13 +49,13 @@ impl HeatmapLoss for ControlLoss {
         let axes = residual.unsqueeze(3)?.broadcast_mul(&eigen.vectors)?.sum(2)?;
         let distance = smooth_l1(&axes)?.sum(D::Minus1)?;
         let distance = match self.control {
-            Control::StarIsotropic => {
+            Control::IsotropicDetached => {
                 let eps = StarLossConfig::default().eps;
                 // An eigenvalue is below 0 by rounding alone.
-                let factors = eigen.values.maximum(0.0)?.affine(1.0, eps)?.sqrt()?.recip()?;
+                let factors = eigen.values.detach().maximum(0.0)?.affine(1.0, eps)?.sqrt()?.recip()?;
                 (distance * factors.mean(D::Minus1)?)?
             }
-            Control::StarUnscaled => distance,
+            Control::Unscaled => distance,
         };
         Ok(LossParts {
             distance: (distance + lost.sum(D::Minus1)?)?,
@@ -104,7 +105,7 @@ mod tests {
         let (heatmaps, targets) = (gaussian(2.0, 2.0), target(0.3, -0.1));
         let star = StarLoss::new(StarLossConfig::default()).unwrap();
         let star: f64 = star.loss(&heatmaps, &targets, None, Reduction::Mean).unwrap().to_scalar().unwrap();
-        let control = loss(Control::StarIsotropic, &heatmaps, &targets);
+        let control = loss(Control::IsotropicDetached, &heatmaps, &targets);
         assert!((star - control).abs() < TOLERANCE * star, "{star} {control}");
     }
 
@@ -117,26 +118,36 @@ mod tests {
         };
         let (along, across) = (target(0.2, 0.0), target(0.0, 0.2));
         assert!(star(&along) < 0.6 * star(&across));
-        for control in [Control::StarIsotropic, Control::StarUnscaled] {
+        for control in [Control::IsotropicDetached, Control::Unscaled] {
             let (a, b) = (loss(control, &heatmaps, &along), loss(control, &heatmaps, &across));
             assert!((a - b).abs() < TOLERANCE, "{control:?}: {a} {b}");
         }
         // d(0.2) = 0.2 - 0.01 / 2 and d(0) = 0, beside both eigenvalues.
         let values = sym_eigen2(&star_loss::moments::covariance(&heatmaps).unwrap()).unwrap().values;
         let trace: f64 = values.sum_all().unwrap().to_scalar().unwrap();
-        let unscaled = loss(Control::StarUnscaled, &heatmaps, &along);
+        let unscaled = loss(Control::Unscaled, &heatmaps, &along);
         assert!((unscaled - (0.195 + trace)).abs() < TOLERANCE, "{unscaled} {trace}");
     }
 
     #[test]
     fn gradients_are_those_of_central_differences_and_none_comes_from_a_target_that_is_not_known() {
         let heatmaps = gaussian(2.5, 1.5);
-        for control in [Control::StarIsotropic, Control::StarUnscaled] {
+        let values = sym_eigen2(&star_loss::moments::covariance(&heatmaps).unwrap()).unwrap().values;
+        let l: Vec<f64> = values.flatten_all().unwrap().to_vec1().unwrap();
+        let fixed = 0.5 * l.iter().map(|l| 1.0 / (l + StarLossConfig::default().eps).sqrt()).sum::<f64>();
+        for control in [Control::IsotropicDetached, Control::Unscaled] {
             let own = ControlLoss { control, restriction_weight: 0.5 };
-            let value = |h: &Tensor, t: &Tensor| own.loss(h, t, None, Reduction::Sum).unwrap();
+            // Factors that pass no gradient are numbers: the isotropic control has the gradient of the unscaled one times a number.
+            let value = |h: &Tensor, t: &Tensor| {
+                let unscaled = ControlLoss { control: Control::Unscaled, restriction_weight: 0.5 };
+                let LossParts { distance, restriction } = unscaled.parts(h, h, t).unwrap();
+                let factor = if control == Control::IsotropicDetached { fixed } else { 1.0 };
+                let whole = ((distance * factor).unwrap() + restriction.unwrap()).unwrap();
+                whole.sum_all().unwrap()
+            };
             let var = Var::from_tensor(&heatmaps).unwrap();
             let targets = target(0.25, -0.15);
-            let gradients = value(&var, &targets).backward().unwrap();
+            let gradients = own.loss(&var, &targets, None, Reduction::Sum).unwrap().backward().unwrap();
             let gradient: Vec<f64> = gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             let values: Vec<f64> = heatmaps.flatten_all().unwrap().to_vec1().unwrap();
             for pixel in [17, 100, 119, 136, 200] {
@@ -169,7 +180,7 @@ mod tests {
         let values = sym_eigen2(&star_loss::moments::covariance(&heatmaps).unwrap()).unwrap().values;
         let l: Vec<f64> = values.flatten_all().unwrap().to_vec1().unwrap();
         let factor = 0.5 * l.iter().map(|l| 1.0 / (l + StarLossConfig::default().eps).sqrt()).sum::<f64>();
-        for (control, factor) in [(Control::StarIsotropic, factor), (Control::StarUnscaled, 1.0)] {
+        for (control, factor) in [(Control::IsotropicDetached, factor), (Control::Unscaled, 1.0)] {
             let distance = loss(control, &heatmaps, &targets) - l.iter().sum::<f64>();
             assert!((distance - factor * plain).abs() < TOLERANCE, "{control:?}: {distance} {plain}");
         }
@@ -178,7 +189,7 @@ mod tests {
     #[test]
     fn empty_maps_and_targets_that_are_not_finite_have_finite_gradients() {
         let maps = Var::zeros((1, 1, 16, 16), DType::F32, &Device::Cpu).unwrap();
-        for control in [Control::StarIsotropic, Control::StarUnscaled] {
+        for control in [Control::IsotropicDetached, Control::Unscaled] {
             let own = ControlLoss { control, restriction_weight: 1.0 };
             for targets in [target(0.2, 0.1), target(f64::NAN, 0.0)] {
                 let value = own.loss(&maps, &targets, None, Reduction::Sum).unwrap();

@@ -36,6 +36,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Processor and cores.
+    pub(crate) fn short(&self) -> String {
+        format!("{}, {} cores", self.processor, self.cores)
+    }
+}
+
 /// What was run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Versions {

@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use args::{Args, Profile};
 
-/// The paper's tables: its claim on synthetic faces and hands (no data, no network), or its figures on published data sets
+/// The paper's tables: its claim on synthetic images (no data, no network), or its figures on published data sets
 #[derive(Parser)]
 #[command(
     name = "reproduce-paper",

@@ -65,7 +65,11 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    fn run(&self, folder: &Path, options: Options) -> Result<Outcome> {
+    /// Trains into `folder`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) fn run(&self, folder: &Path, options: Options) -> Result<Outcome> {
         let prepared = self.config.prepare(Path::new("."), options)?;
         let Some(control) = self.control else { return prepared.run(folder) };
         let loss = ControlLoss { control, restriction_weight: self.config.loss.restriction_weight };
@@ -183,7 +187,11 @@ impl Runner<'_> {
         })
     }
 
-    fn each(&self, count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    /// Does `work` for every index below `count`.
+    ///
+    /// # Errors
+    /// The first of `work`; when it is stopped, how to go on.
+    pub(crate) fn each(&self, count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
         pool::run(count, self.workers, self.stop, work)?;
         if self.stop.load(Ordering::SeqCst) {
             bail!("stopped; go on with: cargo xtask reproduce-paper --resume (and the same options)");
@@ -216,18 +224,20 @@ impl star_train::Progress for EpochLines {
 }
 
 /// Prints what is done and how long the rest may take.
-struct Progress {
+pub(crate) struct Progress {
     count: usize,
     start: Instant,
     done: Mutex<usize>,
 }
 
 impl Progress {
-    fn new(count: usize) -> Self {
+    /// Of `count` pieces of work.
+    pub(crate) fn new(count: usize) -> Self {
         Self { count, start: Instant::now(), done: Mutex::new(0) }
     }
 
-    fn print(&self, what: &str) {
+    /// Says that one more is done.
+    pub(crate) fn print(&self, what: &str) {
         let mut done = self.done.lock().unwrap_or_else(|broken| broken.into_inner());
         *done += 1;
         let elapsed = self.start.elapsed().as_secs_f64();

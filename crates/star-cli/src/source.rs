@@ -174,6 +174,7 @@ pub(crate) fn name(args: &SourceArgs) -> String {
             let subject = match config.subject {
                 Subject::Face => "faces",
                 Subject::Hand => "hands",
+                Subject::Leaf => "leaves",
             };
             let labels = match config.labels {
                 Labels::Annotated => "annotated",

@@ -30,8 +30,7 @@ impl Args {
                 if given {
                     bail!(
                         "--{name} is for published data sets, the profile is offline: name one with --profile \
-                         wflw, 300w, cofw, 300vw or all{}",
-                        if name == "ablations" { "; offline they are part of --thorough" } else { "" }
+                         wflw, 300w, cofw, 300vw or all"
                     )
                 }
             }
@@ -40,7 +39,13 @@ impl Args {
             }
             return Ok(());
         }
-        for (name, given) in [("thorough", self.thorough), ("epochs", self.epochs.is_some())] {
+        for (name, given) in [
+            ("thorough", self.thorough),
+            ("confirm", self.confirm),
+            ("pilot", self.pilot),
+            ("records", self.records.is_some()),
+            ("epochs", self.epochs.is_some()),
+        ] {
             if given {
                 bail!(
                     "--{name} is for the offline profile; trainings on data sets are changed by --override FILE"
@@ -85,7 +90,8 @@ mod tests {
     fn options_of_another_profile_are_refused_with_what_to_do() {
         assert!(refusal("--data d").contains("--profile"));
         assert!(refusal("--from weights").contains("no published weights"));
-        assert!(refusal("--ablations").contains("--thorough"));
+        assert!(refusal("--ablations").contains("--profile"));
+        assert!(refusal("--profile wflw --confirm").contains("offline profile"));
         assert!(refusal("--profile wflw --thorough").contains("--override"));
         assert!(refusal("--profile wflw --seeds 3").contains("--from scratch"));
         assert!(refusal("--profile wflw --from scratch --weights a").contains("there are none"));
@@ -97,6 +103,8 @@ mod tests {
         for line in [
             "",
             "--profile offline --seeds 2 --out o --resume",
+            "--confirm --resume --records r.jsonl",
+            "--thorough --jobs 2",
             "--profile 300vw --data d --from weights --dry-run",
             "--profile all --data d --from scratch --seeds 3 --compat reference --ablations",
             "--profile cofw --weights folder --skip check --skip fetch",

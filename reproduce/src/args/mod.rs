@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// Weights instead of the published ones: a name, file, folder or hf: address; SET=WEIGHTS where several sets are scored
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
-    /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: data sets 1; offline faces
-    /// 4, hands 3, restrictions 2; --thorough 6, 4, 3 and ablations 3]
+    /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: data sets 1; offline 4;
+    /// --thorough faces 8, leaves 6; --confirm 12]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
     /// Folder for trainings, scores and report [default: target/reproduce/PROFILE; data sets: runs/PROFILE]
@@ -40,9 +40,20 @@ pub(crate) struct Args {
     /// Leave a stage out; what it would have made is taken from --out
     #[arg(long, value_enum, value_name = "STAGE")]
     pub(crate) skip: Vec<StageName>,
-    /// Offline: more seeds, more strengths for the second domain, learning rates and every ablation
-    #[arg(long)]
+    /// Offline: ambiguity of images and of labels each by itself, smooth-L1 too, twice the images, twice the seeds, leaves beside faces,
+    /// longer trainings and restarts
+    #[arg(long, conflicts_with_all = ["confirm", "pilot"])]
     pub(crate) thorough: bool,
+    /// Offline: what the first experiment showed post hoc, again on fresh images, registered before
+    #[arg(long, conflicts_with = "pilot")]
+    pub(crate) confirm: bool,
+    /// Offline: the trainings that the weights of restrictions were chosen by, on images that no other run has
+    #[arg(long)]
+    pub(crate) pilot: bool,
+    /// Offline: go on from the records of trainings in a file that a report left (records.jsonl), on another machine too; no weights are
+    /// needed
+    #[arg(long, value_name = "FILE", requires = "resume")]
+    pub(crate) records: Option<PathBuf>,
     /// From scratch: also train the ablations (distances, restrictions, attention, backbones, stacks)
     #[arg(long)]
     pub(crate) ablations: bool,

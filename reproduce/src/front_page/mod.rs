@@ -5,16 +5,19 @@ mod paper;
 use anyhow::{Context, Result, ensure};
 use star_data::atomic;
 
+use crate::offline::design::{Design, Kind};
+use crate::offline::measure::Record;
 use crate::offline::outcome::Outcome;
+use crate::offline::records;
 use crate::step_cost::StepCost;
 use crate::{offline, place, report};
 
-/// The committed outcome of the thorough offline run.
-const RESULTS: &str = "docs/results/offline/report.json";
-/// The same as Markdown, made of it.
-const MARKDOWN: &str = "docs/results/offline/report.md";
+/// Where the results on synthetic images lie, a folder a run.
+const RESULTS: &str = "docs/results/ambiguity";
+/// Runs whose records are committed, where they are; the front page's table is of the first.
+const RUNS: [Kind; 3] = [Kind::Thorough, Kind::Default, Kind::Confirm];
 /// What a step costs, where it was measured.
-const OVERHEAD: &str = "docs/results/offline/overhead.json";
+const OVERHEAD: &str = "docs/results/ambiguity/overhead.json";
 
 /// A part of a page that is made of results, between two marks.
 struct Block {
@@ -33,10 +36,10 @@ const RESULT: Block = Block {
     begin: "<!-- result: cargo xtask front-page -->",
     end: "<!-- end of result -->",
 };
-const OFFLINE: Block = Block {
-    page: "docs/results/offline/README.md",
-    begin: "<!-- offline: cargo xtask front-page -->",
-    end: "<!-- end of offline -->",
+const AMBIGUITY: Block = Block {
+    page: "docs/results/ambiguity/README.md",
+    begin: "<!-- ambiguity: cargo xtask front-page -->",
+    end: "<!-- end of ambiguity -->",
 };
 
 /// Rewrites what is made of committed results.
@@ -49,32 +52,53 @@ pub(crate) fn run() -> Result<()> {
         let page = block.filled(&place::read(block.page)?, &text)?;
         atomic::write(&place::root().join(block.page), page.as_bytes())?;
     }
-    Ok(atomic::write(&place::root().join(MARKDOWN), markdown()?.as_bytes())?)
+    for (path, text) in reports()? {
+        atomic::write(&place::root().join(path), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Every block with what should stand in it.
 fn blocks() -> Result<[(Block, String); 3]> {
     let published = place::root().join(paper::PUBLISHED).is_file();
     let published = published.then(|| place::read(paper::PUBLISHED)).transpose()?;
-    let outcome = outcome()?;
+    let outcomes: Vec<Outcome> = committed()?.into_iter().map(|(outcome, _)| outcome).collect();
+    let runs = serde_json::json!({"runs": outcomes});
     Ok([
         (PAPER, paper::table(published.as_deref())?),
-        (RESULT, report::text("front_page/result.md", &outcome)?),
-        (OFFLINE, report::text("front_page/synthetic.md", &outcome)?),
+        (RESULT, report::text("front_page/result.md", &runs)?),
+        (AMBIGUITY, report::text("front_page/ambiguity.md", &runs)?),
     ])
 }
 
-fn outcome() -> Result<Outcome> {
-    serde_json::from_str(&place::read(RESULTS)?).context(RESULTS)
+/// What is found by the runs whose records are committed.
+fn committed() -> Result<Vec<(Outcome, Vec<Record>)>> {
+    let mut found = Vec::new();
+    for kind in RUNS {
+        let path = format!("{RESULTS}/{}/{}", kind.slug(), records::LINES);
+        if place::root().join(&path).is_file() {
+            let records = records::read(&place::read(&path)?).with_context(|| path.clone())?;
+            found.push((Outcome::new(&Design::new(kind, None, None), &records).context(path)?, records));
+        }
+    }
+    Ok(found)
 }
 
-/// The committed report as Markdown, as it should be.
-fn markdown() -> Result<String> {
+/// The files that are made of committed records: each run's report as Markdown and its figures.
+fn reports() -> Result<Vec<(String, String)>> {
     let overhead: Option<StepCost> = match place::root().join(OVERHEAD).is_file() {
         true => Some(serde_json::from_str(&place::read(OVERHEAD)?).context(OVERHEAD)?),
         false => None,
     };
-    Ok(offline::report(&outcome()?, overhead.as_ref())?.markdown)
+    let mut files = Vec::new();
+    for (outcome, records) in committed()? {
+        let dir = format!("{RESULTS}/{}", outcome.kind.slug());
+        let report = offline::report(&outcome, &records, overhead.as_ref())?;
+        files.push((format!("{dir}/report.md"), report.markdown));
+        let beside = report.drawn.into_iter().filter(|drawn| drawn.beside_markdown);
+        files.extend(beside.map(|drawn| (format!("{dir}/{}", drawn.file()), drawn.svg)));
+    }
+    Ok(files)
 }
 
 impl Block {
@@ -103,20 +127,34 @@ mod tests {
                 block.page
             );
         }
-        assert!(
-            place::read(MARKDOWN).unwrap() == markdown().unwrap(),
-            "{MARKDOWN} and {RESULTS} drift apart: run cargo xtask front-page"
-        );
+        for (path, text) in reports().unwrap() {
+            assert!(
+                place::read(&path).is_ok_and(|there| there == text),
+                "{path} and its records drift apart: run cargo xtask front-page"
+            );
+        }
     }
 
     #[test]
-    fn the_committed_results_are_whole_and_of_this_version() {
-        let (results, outcome) = (place::read(RESULTS).unwrap(), outcome().unwrap());
-        assert!(
-            serde_json::to_string(&outcome).unwrap() == results.trim_end(),
-            "{RESULTS} is not what this version of the program writes"
-        );
-        assert_eq!(outcome.trainings[0], outcome.trainings[1], "{RESULTS} is of an unfinished run");
+    fn committed_records_are_of_the_runs_and_written_as_this_version_writes_them() {
+        for (outcome, records) in committed().unwrap() {
+            let jobs = outcome.design.jobs();
+            assert!(records.iter().all(|record| jobs.contains(&record.job)), "{:?}", outcome.kind);
+            let path = format!("{RESULTS}/{}/{}", outcome.kind.slug(), records::LINES);
+            assert!(records::lines(&records).unwrap() == place::read(&path).unwrap(), "{path}");
+        }
+    }
+
+    #[test]
+    fn committed_reports_are_short_and_their_tables_narrow() {
+        for (path, text) in reports().unwrap().into_iter().filter(|(path, _)| path.ends_with(".md")) {
+            let body = text.split("## Appendix").next().unwrap();
+            let words = body.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
+            assert!(words <= 1500, "{path}: {words} words before the appendix");
+            let widest =
+                text.lines().filter(|line| line.starts_with("|--")).map(|l| l.matches('|').count() - 1);
+            assert!(widest.max().unwrap_or(0) <= 7, "{path}: a table has more than seven columns");
+        }
     }
 
     #[test]

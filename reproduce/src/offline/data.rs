@@ -4,33 +4,27 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
-use star_data::synthetic::{self, Subject, SyntheticConfig};
-use star_train::config::SourceSection;
+use star_data::synthetic::{self, SyntheticConfig};
 
-use super::design::{Design, Job, subject_name};
+use super::design::{Design, Job};
 use crate::variant::Variant;
 
-/// SHA-256 of the images and labels of every set, by name.
+/// Images of a set that are hashed: enough to tell it from others.
+const HASHED: usize = 24;
+
+/// SHA-256 of the first images and labels of the sets of the first seed, by name.
 ///
 /// # Errors
 /// When an image cannot be made.
 pub(crate) fn hashes(design: &Design) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    for subject in [Subject::Face, Subject::Hand] {
-        let name = subject_name(subject);
-        found.insert(format!("{name}s, test, exact labels"), hash(design.test(subject))?);
-        for &strength in design.strengths(subject) {
-            for seed in 0..design.seeds_of(subject) {
-                let job = Job { subject, strength, variant: Variant::plain(), seed };
-                let data = design.config(&job).data;
-                for (use_, source) in [("training", Some(data.train)), ("validation", data.validation)] {
-                    if let Some(SourceSection::Synthetic(config)) = source {
-                        let set = format!("{name}s, {use_}, strength {strength}, seed {seed}");
-                        found.insert(set, hash(config)?);
-                    }
-                }
-            }
-        }
+    for block in &design.blocks {
+        let (cell, regime) = (block.cell, &design.regime);
+        let name = |set: &str| format!("{}, {}, {set}", cell.subjects(), cell.name());
+        let job = Job { cell, variant: Variant::plain(), seed: 0 };
+        found.insert(name("scored, exact labels"), hash(design.test(&job))?);
+        let train = cell.images(regime.budget(cell.subject).train, regime.sets.train, regime.image_side);
+        found.insert(name("training, seed 0"), hash(train)?);
     }
     Ok(found)
 }
@@ -38,7 +32,7 @@ pub(crate) fn hashes(design: &Design) -> Result<BTreeMap<String, String>> {
 fn hash(config: SyntheticConfig) -> Result<String> {
     let set = synthetic::open(config)?;
     let mut hash = Sha256::new();
-    for index in 0..set.len() {
+    for index in 0..set.len().min(HASHED) {
         let sample = set.get(index)?;
         hash.update(sample.image.as_raw());
         sample.points.iter().flatten().for_each(|v| hash.update(v.to_le_bytes()));
@@ -48,18 +42,21 @@ fn hash(config: SyntheticConfig) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::design::Kind;
     use super::*;
 
     #[test]
-    fn strength_and_seed_change_labels_and_so_the_hash() {
-        let mut design = Design::new(false, Some(2), None);
-        let regime = &mut design.regime;
-        (regime.faces.train, regime.hands.train, regime.validation, regime.test) = (6, 6, 3, 4);
+    fn images_and_labels_of_every_cell_have_hashes_of_their_own() {
+        let design = Design::new(Kind::Thorough, None, None);
         let found = hashes(&design).unwrap();
-        let distinct: std::collections::BTreeSet<&String> = found.values().collect();
-        // A test set each; training and validation under two seeds, of faces at three strengths, of hands at one.
-        let sets = 2 + 2 * 2 * (3 + 1);
-        assert_eq!((found.len(), distinct.len()), (sets, sets), "{found:?}");
+        // Faces in four cells, leaves in two. Cells of the same images are scored on the same: two kinds of faces, two of leaves.
+        let training: BTreeSet<&String> =
+            found.iter().filter(|(name, _)| name.contains("training")).map(|(_, hash)| hash).collect();
+        let scored: BTreeSet<&String> =
+            found.iter().filter(|(name, _)| name.contains("scored")).map(|(_, hash)| hash).collect();
+        assert_eq!((found.len(), training.len(), scored.len()), (12, 6, 4), "{found:?}");
         assert_eq!(found, hashes(&design).unwrap());
     }
 }

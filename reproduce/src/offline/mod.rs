@@ -1,17 +1,19 @@
-//! The offline profile: the paper's claim on synthetic ambiguity, with statistics.
+//! The offline profile: does STAR reduce ambiguity? On synthetic images that are ambiguous or not, with statistics.
 
-mod ablation;
-mod control;
+mod answer;
 mod data;
-mod design;
-mod direction;
-mod gain;
-mod measure;
+pub(crate) mod design;
+mod figures;
+mod gates;
+mod images;
+mod longer;
+pub(crate) mod measure;
 pub(crate) mod outcome;
+mod pace;
 mod plan;
-mod restriction;
+mod quintile;
+pub(crate) mod records;
 mod runs;
-mod stability;
 mod work;
 
 use std::process::Command;
@@ -25,69 +27,95 @@ use crate::machine::Versions;
 use crate::network::{self, NetworkSize};
 use crate::place;
 use crate::report::Report;
-use crate::runner;
 use crate::stage::{Existing, Stages, prepare};
 use crate::step_cost::{self, StepCost};
 use crate::stop;
 use crate::targets::Targets;
-use design::{Design, Job};
+use design::{Design, Kind};
+use measure::Record;
 use outcome::Outcome;
-use work::{Scope, Work};
+use pace::Pace;
+use work::Work;
 
 /// Runs the profile.
 ///
 /// # Errors
 /// Says what is wrong, or that it was stopped and how to go on.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let design = Design::new(args.thorough, args.seeds, args.epochs);
+    let kind = match (args.thorough, args.confirm, args.pilot) {
+        (true, ..) => Kind::Thorough,
+        (_, true, _) => Kind::Confirm,
+        (_, _, true) => Kind::Pilot,
+        _ => Kind::Default,
+    };
+    let design = Design::new(kind, args.seeds, args.epochs);
     let jobs = design.jobs();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = args.jobs.unwrap_or(cores).min(jobs.len());
-    let usual = || place::target().join("reproduce").join(if args.thorough { "thorough" } else { "offline" });
+    let usual = || place::target().join("reproduce").join(kind.slug());
     let out = args.out.clone().unwrap_or_else(usual);
-    if args.dry_run {
-        let done = |job: &Job| args.resume && runner::is_done(&out.join("train").join(job.id()));
-        print!("{}", plan::text(&design, &jobs, at_once, &out, done)?);
-        return Ok(());
-    }
     one_thread()?;
-    let existing = match (args.resume || !args.skip.is_empty(), design.thorough) {
-        (true, _) => Existing::GoOn,
-        (false, true) => Existing::RemoveAllButTrainings,
-        (false, false) => Existing::Remove,
-    };
-    prepare(&out, &design, existing, |earlier| design.is_but_for_seeds(earlier))?;
     star_train::memory::keep_freed();
     let stop = stop::on_ctrl_c()?;
+    let work = Work { design: &design, jobs: &jobs, out: out.clone(), at_once, stop: &stop };
+    if args.dry_run {
+        let left = if args.resume { work.left()? } else { jobs.iter().collect() };
+        let seconds =
+            Pace::measure(&design, &jobs[0], at_once)?.seconds(&design, left.iter().copied(), at_once);
+        print!("{}", plan::text(&design, &left, at_once, &out, seconds)?);
+        return Ok(());
+    }
+    let existing = match (args.resume || !args.skip.is_empty(), kind) {
+        (true, _) => Existing::GoOn,
+        (false, Kind::Thorough | Kind::Confirm) => Existing::RemoveAllButTrainings,
+        (false, Kind::Default | Kind::Pilot) => Existing::Remove,
+    };
+    prepare(&out, &design, existing, |earlier| design.is_but_for_seeds(earlier))?;
+    if let Some(file) = &args.records {
+        println!("{} trainings taken over from {}", work.records().take(file)?, file.display());
+    }
+    let left = work.left()?;
     let stages = Stages {
         out: out.clone(),
         profile: "offline",
         config: serde_json::to_value(&design)?,
-        seeds: (0..design.seeds).collect(),
+        seeds: (0..design.blocks.iter().map(|block| block.seeds).max().unwrap_or(0)).collect(),
         device: format!("cpu, {at_once} trainings of one thread at a time"),
         versions: Versions::of(&place::root()),
         skip: args.skip.clone(),
     };
     let start = Instant::now();
-    println!("offline profile: {} trainings, {at_once} at a time; results in {}", jobs.len(), out.display());
+    println!(
+        "offline, {} run: {} of {} trainings left, {at_once} at a time; results in {}",
+        kind.slug(),
+        left.len(),
+        jobs.len(),
+        out.display()
+    );
+    if !args.skip.contains(&StageName::Train)
+        && let Some(first) = left.first()
+    {
+        let pace = Pace::measure(&design, first, at_once)?;
+        let seconds = pace.seconds(&design, left.iter().copied(), at_once);
+        println!(
+            "{} on this machine as it is now: {:.1} ms an image of training, {:.1} ms an image of scoring, measured",
+            plan::minutes(seconds),
+            1e3 * pace.train,
+            1e3 * pace.score
+        );
+    }
     stages.run(StageName::Check, |_, hashes| {
         hashes.extend(data::hashes(&design)?);
         Ok(())
     })?;
-    stages.run(StageName::Fetch, |_, _| {
-        println!("nothing to fetch: images are synthetic, networks are trained");
-        Ok(())
-    })?;
-    let work = Work { design: &design, jobs: &jobs, out: out.clone(), at_once, stop: &stop };
     stages.run(StageName::Train, |_, _| work.train())?;
-    // Without training, what is there is scored: an interrupted thorough run has its comparison long before its ablations.
-    let scope = if args.skip.contains(&StageName::Train) { Scope::Done } else { Scope::Design };
-    stages.run(StageName::Eval, |_, _| work.score(scope))?;
     stages.run(StageName::Table, |_, _| {
-        let outcome = work.outcome(scope)?;
+        let records = work.records().all(&jobs)?;
+        let outcome = work.outcome()?;
         let report = out.join("report");
         let overhead = step_cost::of(args.overhead, &report)?;
-        self::report(&outcome, overhead.as_ref())?.write(&outcome, &report)
+        self::report(&outcome, &records, overhead.as_ref())?.write(&outcome, &report)?;
+        Ok(star_data::atomic::write(&report.join(records::LINES), records::lines(&records)?.as_bytes())?)
     })?;
     println!("{:.0} s; report: {}", start.elapsed().as_secs_f64(), out.join("report/index.html").display());
     Ok(())
@@ -119,8 +147,8 @@ fn one_thread() -> Result<()> {
 /// The report of an outcome.
 ///
 /// # Errors
-/// Never in practice: the targets and templates are built in.
-pub(crate) fn report(outcome: &Outcome, overhead: Option<&StepCost>) -> Result<Report> {
+/// When an image cannot be drawn; the targets and templates are built in.
+pub(crate) fn report(outcome: &Outcome, records: &[Record], overhead: Option<&StepCost>) -> Result<Report> {
     #[derive(Serialize)]
     struct Data<'a> {
         #[serde(flatten)]
@@ -129,5 +157,7 @@ pub(crate) fn report(outcome: &Outcome, overhead: Option<&StepCost>) -> Result<R
         networks: Vec<NetworkSize>,
     }
     let networks = network::sizes(&Targets::read()?)?;
-    Report::new("offline/report.md", &Data { outcome, overhead, networks })
+    let mut drawn = figures::plots(outcome);
+    drawn.extend(images::drawings(&outcome.design, records)?);
+    Report::with("offline/report.md", &Data { outcome, overhead, networks }, drawn)
 }

@@ -1,155 +1,216 @@
-//! Everything that an offline run found, for machines: what the report, the Markdown and the front page are made of.
+//! Everything that a run found: what the report, its figures and the front page are made of. Nothing in it depends on how long anything
+//! took, or in which order it was done.
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use star_data::synthetic::Subject;
+use star_eval::Interval;
 
-use super::ablation::{AblationResult, ablation};
-use super::control::{Control, ControlDose, control_doses, controls};
-use super::design::{Design, REALISTIC};
-use super::direction::{Direction, direction};
-use super::gain::{Dose, Gain, correct, dose, gain};
-use super::measure::Measured;
-use super::restriction::{Restrictions, restrictions};
-use super::runs::{Runs, mean, means};
-use super::stability::{Rerun, Stability, reruns, stability};
+use super::answer::{Answer, answers};
+use super::design::{Cell, Design, Kind, Question};
+use super::gates::{Gate, gates};
+use super::longer::{Longer, Restarts, longer, restarts};
+use super::measure::Record;
+use super::quintile::{Quintile, quintiles};
+use super::runs::{Runs, mean, over_seeds, scatter};
 use crate::variant::Variant;
 
-/// The whole outcome. Lengths are fractions of the normalizer; nothing in it depends on how long anything took.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The whole outcome; lengths are per cent of the normalizer.
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outcome {
-    pub(crate) profile: String,
-    /// What was trained: of an unfinished run the seeds that are complete.
+    pub(crate) kind: Kind,
     pub(crate) design: Design,
     /// Trainings that are done, of those planned.
     pub(crate) trainings: [usize; 2],
-    /// Face by strength, then hand by strength.
+    /// Where they were done, with how many.
+    pub(crate) machines: Vec<(String, usize)>,
+    /// Empty where the run has none.
+    pub(crate) gates: Vec<Gate>,
+    /// Whether all gates are passed; `None` where one is not measured.
+    pub(crate) tested: Option<bool>,
+    pub(crate) primaries: Vec<Answer>,
+    /// Asked beside the primary ones, without correction.
+    pub(crate) secondaries: Vec<Answer>,
+    /// The table of the main cell.
+    pub(crate) main: Table,
+    /// Those of all cells, that one too.
+    pub(crate) tables: Vec<Table>,
+    /// What STAR gains in each cell of faces.
     pub(crate) gains: Vec<Gain>,
-    pub(crate) doses: Vec<Dose>,
-    /// Empty where the design has none.
-    pub(crate) controls: Vec<Control>,
-    pub(crate) control_doses: Vec<ControlDose>,
-    pub(crate) stability: Vec<Stability>,
-    pub(crate) reruns: Option<Rerun>,
-    pub(crate) directions: Vec<Direction>,
-    pub(crate) restrictions: Restrictions,
-    pub(crate) ablations: Vec<AblationResult>,
-    /// Tables of ablations that a training is missing for, with the first that is.
-    pub(crate) left_out: Vec<String>,
-    pub(crate) figures: Vec<Figures>,
-    pub(crate) runs: Vec<RunRow>,
+    pub(crate) quintiles: Vec<Quintile>,
+    /// Validation error over steps in the main cell.
+    pub(crate) curves: Vec<Curve>,
+    pub(crate) longer: Vec<Longer>,
+    pub(crate) restarts: Vec<Restarts>,
 }
 
-/// One training's figures.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RunRow {
-    pub(crate) id: String,
-    pub(crate) nme: f64,
-    pub(crate) failure_rate: f64,
-    pub(crate) auc: f64,
-    pub(crate) ambiguous: f64,
-    pub(crate) others: f64,
-    pub(crate) along: f64,
-    pub(crate) across: f64,
-    pub(crate) angle: f64,
-    pub(crate) ratio: f64,
+/// Losses on one kind of images and labels.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Table {
+    pub(crate) subjects: String,
+    pub(crate) name: String,
+    pub(crate) rows: Vec<Row>,
 }
 
-/// The paper's kinds of figures that are not covered by the answers, faces at the realistic strength, means over seeds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Figures {
-    pub(crate) variant: String,
-    /// Kind 1: mean eigenvalue ratio of each keypoint.
-    pub(crate) keypoint_ratios: Vec<f64>,
-    /// Mean error of each keypoint.
-    pub(crate) keypoint_errors: Vec<f64>,
-    /// Kind 3: mean eigenvalue ratio and number of easy (NME below 3 %) and of hard images (above 8 %), over all seeds.
-    pub(crate) easy: (Option<f64>, usize),
-    pub(crate) hard: (Option<f64>, usize),
-    /// For cumulative curves: NME of each image, mean over seeds.
-    pub(crate) per_image: Vec<f64>,
+/// Means over seeds.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) loss: String,
+    pub(crate) seeds: usize,
+    pub(crate) nme: Option<f64>,
+    pub(crate) across: Option<f64>,
+    pub(crate) along: Option<f64>,
+    pub(crate) scatter: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) angle: Option<f64>,
+    pub(crate) failures: Option<f64>,
+}
+
+/// STAR minus what it is compared with in one cell; above 0 in figures, where gains are drawn, is better.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Gain {
+    pub(crate) cell: String,
+    pub(crate) than: String,
+    pub(crate) across: Option<Interval>,
+    pub(crate) along: Option<Interval>,
+}
+
+/// Validation error of a loss, mean over seeds, by training step.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Curve {
+    pub(crate) loss: String,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 impl Outcome {
-    /// Answers every question from the measured trainings.
+    /// Answers every question from the records that there are.
     ///
     /// # Errors
-    /// When a training of the comparison or of the restrictions is missing; tables of ablations may be.
-    pub(crate) fn new(design: &Design, measured: &[Measured]) -> Result<Self> {
-        let runs = Runs::new(design, measured);
-        let subjects = [Subject::Face, Subject::Hand];
-        let cells: Vec<(Subject, f64)> = subjects
-            .iter()
-            .flat_map(|s| design.strengths(*s).iter().map(|strength| (*s, *strength)))
-            .collect();
-        let (mut gains, mut spreads, mut directions) = (Vec::new(), Vec::new(), Vec::new());
-        for &(subject, strength) in &cells {
-            gains.push(gain(&runs, subject, strength)?);
-            spreads.extend(stability(&runs, subject, strength)?);
-            directions.push(direction(&runs, subject, strength)?);
-        }
-        correct(&mut gains);
-        let controls = controls(&runs)?;
-        let doses =
-            [Subject::Face, Subject::Hand].iter().filter_map(|subject| dose(&gains, *subject)).collect();
-        let figures = [Variant::plain(), Variant::star()];
-        let (mut ablations, mut left_out) = (Vec::new(), Vec::new());
-        for planned in &design.ablations {
-            match ablation(&runs, planned) {
-                Ok(table) => ablations.push(table),
-                Err(error) => {
-                    left_out.push(format!("{}, strength {}: {error}", planned.table.title, planned.strength))
-                }
+    /// When records do not fit each other.
+    pub(crate) fn new(design: &Design, records: &[Record]) -> Result<Self> {
+        let runs = Runs(records);
+        let gates = gates(design, &runs);
+        let tested = gates.iter().try_fold(true, |all, gate| gate.passed.map(|passed| all && passed));
+        let tables = tables(design, &runs)?;
+        let main = table(design, &runs, &design.main_cell())?;
+        let mut machines: Vec<(String, usize)> = Vec::new();
+        for record in records {
+            match machines.iter_mut().find(|(name, _)| *name == record.machine) {
+                Some((_, count)) => *count += 1,
+                None => machines.push((record.machine.clone(), 1)),
             }
         }
+        machines.sort();
+        let primaries = if design.kind == Kind::Pilot { Vec::new() } else { design.primaries() };
         Ok(Self {
-            profile: "offline".to_string(),
+            kind: design.kind,
             design: design.clone(),
-            trainings: [measured.len(); 2],
-            gains,
-            doses,
-            control_doses: control_doses(&controls),
-            controls,
-            stability: spreads,
-            reruns: reruns(&runs)?,
-            directions,
-            restrictions: restrictions(&runs)?,
-            ablations,
-            left_out,
-            figures: figures.iter().map(|v| kinds(&runs, v)).collect::<Result<_>>()?,
-            runs: measured.iter().map(row).collect(),
+            trainings: [records.len(), design.jobs().len()],
+            machines,
+            tested,
+            primaries: answers(&runs, &primaries, tested),
+            secondaries: answers(&runs, &secondaries(design), None),
+            gates,
+            main,
+            tables,
+            gains: gains(design, &runs),
+            quintiles: quintiles(design, &runs),
+            curves: curves(design, &runs),
+            longer: longer(design, &runs),
+            restarts: restarts(design, &runs)?,
         })
     }
 }
 
-fn row(run: &Measured) -> RunRow {
-    RunRow {
-        id: run.job.id(),
-        nme: run.nme,
-        failure_rate: run.failure_rate,
-        auc: run.auc,
-        ambiguous: run.ambiguous,
-        others: run.others,
-        along: run.along,
-        across: run.across,
-        angle: run.angle,
-        ratio: run.ratio,
+fn tables(design: &Design, runs: &Runs<'_>) -> Result<Vec<Table>> {
+    let mut all = Vec::new();
+    for subject in [Subject::Face, Subject::Leaf] {
+        for cell in design.cells(subject) {
+            all.push(table(design, runs, &cell)?);
+        }
     }
+    Ok(all)
 }
 
-fn kinds(runs: &Runs<'_>, variant: &Variant) -> Result<Figures> {
-    let of = runs.seeds(Subject::Face, REALISTIC, variant, runs.design.seeds)?;
-    let images = || of.iter().flat_map(|run| run.per_image.iter().zip(&run.image_ratios));
-    let ratio = |wanted: &dyn Fn(f64) -> bool| {
-        let chosen: Vec<f64> = images().filter(|(nme, _)| wanted(**nme)).map(|(_, ratio)| *ratio).collect();
-        ((!chosen.is_empty()).then(|| mean(chosen.iter().copied())), chosen.len())
+fn table(design: &Design, runs: &Runs<'_>, cell: &Cell) -> Result<Table> {
+    let mut rows = Vec::new();
+    let variants: Vec<Variant> = match design.kind {
+        Kind::Pilot => {
+            design.blocks.iter().filter(|b| b.cell == *cell).flat_map(|b| b.variants.clone()).collect()
+        }
+        _ => design.losses(cell.subject),
     };
-    Ok(Figures {
-        variant: variant.name.clone(),
-        keypoint_ratios: means(of.iter().map(|run| &run.keypoint_ratios)),
-        keypoint_errors: means(of.iter().map(|run| &run.keypoint_errors)),
-        easy: ratio(&|nme| nme < 0.03),
-        hard: ratio(&|nme| nme > 0.08),
-        per_image: means(of.iter().map(|run| &run.per_image)),
+    for variant in variants {
+        let of = runs.of(cell, &variant);
+        if !of.is_empty() {
+            rows.push(row(&variant, &of)?);
+        }
+    }
+    Ok(Table { subjects: cell.subjects().into(), name: cell.name(), rows })
+}
+
+fn row(variant: &Variant, of: &[&Record]) -> Result<Row> {
+    let over = |figure: fn(&Record) -> f64| mean(of.iter().map(|record| figure(record)));
+    Ok(Row {
+        loss: variant.labelled(),
+        seeds: of.len(),
+        nme: over(|record| record.nme),
+        across: over(|record| record.across),
+        along: over(|record| record.along),
+        scatter: scatter(of)?,
+        ratio: over(|record| record.ratio),
+        angle: over(|record| record.angle),
+        failures: over(|record| record.failures),
     })
+}
+
+/// STAR against each other loss in each cell of each subject.
+fn pairs(design: &Design, subject: Subject) -> Vec<(Cell, Variant, Variant)> {
+    let losses = design.losses(subject);
+    let Some((star, others)) = losses.split_last() else { return Vec::new() };
+    let cells = design.cells(subject).into_iter();
+    cells.flat_map(|cell| others.iter().map(move |other| (cell, star.clone(), other.clone()))).collect()
+}
+
+fn secondaries(design: &Design) -> Vec<Question> {
+    if design.kind == Kind::Pilot {
+        return Vec::new();
+    }
+    let of = |(cell, star, other): (Cell, Variant, Variant)| {
+        let what = format!("{}, {}: STAR - {}", cell.subjects(), cell.name(), other.name);
+        Question::difference("", "", &what, &[cell], [&star, &other])
+    };
+    [Subject::Face, Subject::Leaf].into_iter().flat_map(|subject| pairs(design, subject)).map(of).collect()
+}
+
+fn gains(design: &Design, runs: &Runs<'_>) -> Vec<Gain> {
+    if design.kind == Kind::Pilot {
+        return Vec::new();
+    }
+    let of = |(cell, star, other): (Cell, Variant, Variant)| {
+        let question = Question::difference("", "", "", &[cell], [&star, &other]);
+        let figure = |figure: fn(&Record) -> f64| over_seeds(&runs.answer(&question, figure));
+        Gain {
+            cell: cell.name(),
+            than: other.name.clone(),
+            across: figure(|record| record.across),
+            along: figure(|record| record.along),
+        }
+    };
+    pairs(design, Subject::Face).into_iter().map(of).filter(|gain| gain.across.is_some()).collect()
+}
+
+fn curves(design: &Design, runs: &Runs<'_>) -> Vec<Curve> {
+    let cell = design.main_cell();
+    let losses = if design.kind == Kind::Pilot { Vec::new() } else { design.losses(cell.subject) };
+    let of = |variant: Variant| {
+        let records = runs.of(&cell, &variant);
+        let epochs = records.iter().map(|record| record.epochs.len()).min()?;
+        let point = |i: usize| {
+            let nme = mean(records.iter().map(|record| record.epochs[i].1))?;
+            Some((records[0].epochs[i].0 as f64, nme))
+        };
+        Some(Curve { loss: variant.name, points: (0..epochs).filter_map(point).collect() })
+    };
+    losses.into_iter().filter_map(of).collect()
 }

@@ -1,25 +1,18 @@
-//! The trainings of a design, in its folder.
+//! The trainings of a design, in its folder: each is trained, scored and written down; its weights are then removed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 
 use super::design::{Design, Job};
-use super::measure::{self, Measured};
+use super::measure;
 use super::outcome::Outcome;
+use super::records::Records;
+use crate::machine::Machine;
 use crate::pool::Workers;
-use crate::runner::{self, Detail, Network, Runner, Training};
-
-/// Which trainings are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// All of the design: one that is not there is an error.
-    Design,
-    /// Those that are done.
-    Done,
-}
+use crate::runner::{Detail, Progress, Runner, Training};
 
 /// The trainings of a design in a folder.
 pub(super) struct Work<'a> {
@@ -31,99 +24,103 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
+    pub(super) fn records(&self) -> Records<'_> {
+        Records::new(self.design, &self.out)
+    }
+
     fn runner(&self) -> Runner<'_> {
         Runner { workers: Workers::OneThreadEach(self.at_once), stop: self.stop, detail: Detail::Trainings }
+    }
+
+    /// The trainings that have no record.
+    ///
+    /// # Errors
+    /// When a record cannot be read, or is of other settings.
+    pub(super) fn left(&self) -> Result<Vec<&Job>> {
+        let records = self.records();
+        let mut left = Vec::new();
+        for job in self.jobs {
+            if records.of(job)?.is_none() {
+                left.push(job);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Trains and scores all that are left.
+    ///
+    /// # Errors
+    /// When one fails, or when it is stopped.
+    pub(super) fn train(&self) -> Result<()> {
+        let left = self.left()?;
+        let (progress, records, machine) =
+            (Progress::new(left.len()), self.records(), Machine::this().short());
+        self.runner().each(left.len(), |i| {
+            let job = left[i];
+            let done = self.one(job, &machine).with_context(|| format!("training {}", job.title()))?;
+            if let Some(record) = done {
+                records.keep(&record)?;
+                // The record is what goes on; weights of hundreds of networks would fill a disk.
+                let folder = self.trained(job);
+                std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+                let (nme, across) = (record.validation, record.across);
+                progress.print(&format!("{}: validation NME {nme:.2} %, across {across:.2} %", job.title()));
+            }
+            Ok(())
+        })
     }
 
     fn trained(&self, job: &Job) -> PathBuf {
         self.out.join("train").join(job.id())
     }
 
-    fn scores(&self, job: &Job) -> PathBuf {
-        self.out.join("eval").join(format!("{}.json", job.id()))
-    }
-
-    /// Trains all.
-    ///
-    /// # Errors
-    /// When one fails, or when it is stopped.
-    pub(super) fn train(&self) -> Result<()> {
+    /// The record of a training; `None` where it was stopped.
+    fn one(&self, job: &Job, machine: &str) -> Result<Option<measure::Record>> {
+        let folder = self.trained(job);
         // What a job sees follows from the design, to which the whole folder belongs.
-        let training = |job: &Job| Training { slug: job.id(), title: job.title(), data: String::new() };
-        let trainings: Vec<Training> = self.jobs.iter().map(training).collect();
-        self.runner().train(&trainings, &self.out.join("train"), |i| Ok(self.design.recipe(&self.jobs[i])))
+        let training = Training { slug: job.id(), title: job.title(), data: String::new() };
+        let trained = crate::runner::is_done(&folder)
+            || self.runner().train_one(&training, &folder, &self.design.recipe(job))?.is_some();
+        trained.then(|| measure::measure(self.design, job, &folder, machine)).transpose()
     }
 
-    /// Scores the trainings.
+    /// The answers from the records that are there.
     ///
     /// # Errors
-    /// When one is not there or cannot be scored, or when it is stopped.
-    pub(super) fn score(&self, scope: Scope) -> Result<()> {
-        let wanted: Vec<&Job> = self
-            .jobs
-            .iter()
-            .filter(|job| scope == Scope::Design || runner::is_done(&self.trained(job)))
-            .collect();
-        if wanted.len() < self.jobs.len() {
-            println!("{} of {} trainings are done", wanted.len(), self.jobs.len());
-        }
-        let network = |job: &&Job| -> Result<Network> {
-            let weights = self.trained(job).join("best");
-            let advice = "not trained; run without --skip train (and with --resume to keep what is done)";
-            ensure!(weights.is_dir(), "{}: {advice}", weights.display());
-            Ok(Network { slug: job.id(), title: job.title(), weights })
-        };
-        let networks = wanted.iter().map(network).collect::<Result<Vec<_>>>()?;
-        self.runner().score(
-            &networks,
-            &self.out.join("eval"),
-            |i, scores: &Measured, hash| scores.job == *wanted[i] && scores.weights == hash,
-            |i, hash| measure::measure(self.design, wanted[i], &self.trained(wanted[i]), hash),
-        )
-    }
-
-    /// The answers from the scores that are there.
-    ///
-    /// # Errors
-    /// When scores are missing.
-    pub(super) fn outcome(&self, scope: Scope) -> Result<Outcome> {
-        let paths = self
-            .jobs
-            .iter()
-            .map(|job| self.scores(job))
-            .filter(|path| scope == Scope::Design || path.exists());
-        let measured: Vec<Measured> = paths.map(|path| runner::read(&path)).collect::<Result<_>>()?;
-        let complete = self.design.complete(|job| measured.iter().any(|measured| measured.job == *job));
-        let outcome = Outcome::new(&complete, &measured)?;
-        Ok(Outcome { trainings: [measured.len(), self.jobs.len()], ..outcome })
+    /// When one cannot be read.
+    pub(super) fn outcome(&self) -> Result<Outcome> {
+        Outcome::new(self.design, &self.records().all(self.jobs)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use star_data::synthetic::Subject;
-    use star_predict::files;
 
-    use super::super::design::{Budget, Planned, Regime};
-    use super::super::report;
+    use super::super::design::{
+        Block, Budget, Kind, Regime, Weights, longer, marked_exact, plain_noisy, start,
+    };
+    use super::super::{records, report};
     use super::*;
     use crate::stage::{Existing, prepare};
-    use crate::variant::tables;
 
     fn tiny() -> Design {
-        let mut design = Design::new(false, Some(2), Some(2));
-        design.hand_strengths = vec![1.0];
-        design.control_seeds = 2;
-        let table = tables::starts();
-        design.ablations = vec![Planned { subject: Subject::Face, strength: 1.0, table }];
+        let mut design = Design::new(Kind::Thorough, None, None);
+        let losses = Weights::of(Subject::Face).losses();
+        let of = |cell, variants, phase| Block { cell, variants, seeds: 3, phase };
+        let again = vec![start(&losses[3], 1), start(&losses[3], 2), longer(&losses[3], 2.0)];
+        design.blocks = vec![
+            of(plain_noisy(Subject::Face), losses.to_vec(), 0),
+            of(marked_exact(Subject::Face), losses.to_vec(), 0),
+            of(plain_noisy(Subject::Face), again, 1),
+        ];
         let budget = Budget { epochs: 2, train: 8, learning_rate: 3e-3 };
         design.regime = Regime {
             faces: budget,
-            hands: budget,
+            leaves: budget,
             validation: 4,
             test: 6,
             image_side: 48,
-            batch: 4,
             image_size: 32,
             levels: 1,
             channels: 8,
@@ -132,65 +129,92 @@ mod tests {
         design
     }
 
-    fn everything(work: &Work<'_>) -> Result<Outcome> {
-        ["train", "eval"].iter().try_for_each(|name| files::make_dir(&work.out.join(name)))?;
-        work.train()?;
-        work.score(Scope::Design)?;
-        work.outcome(Scope::Design)
-    }
-
     #[test]
-    fn numbers_do_not_depend_on_trainings_at_a_time_nor_on_being_stopped() {
+    fn numbers_do_not_depend_on_trainings_at_a_time_nor_on_their_order_nor_on_being_stopped() {
         let design = tiny();
         let jobs = design.jobs();
         let dir = tempfile::tempdir().unwrap();
         let [go, halt] = [false, true].map(|stop| Arc::new(AtomicBool::new(stop)));
-        let of = |name: &str, at_once, stop| Work {
+        let backwards: Vec<Job> = jobs.iter().rev().cloned().collect();
+        let of = |name: &str, jobs, at_once, stop| Work {
             design: &design,
-            jobs: &jobs,
+            jobs,
             out: dir.path().join(name),
             at_once,
             stop,
         };
-        let whole = everything(&of("a", 1, &go)).unwrap();
+        let whole = of("a", &jobs, 1, &go);
+        whole.train().unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join("a/train")).unwrap().count(), 0, "weights are removed");
+        let all = whole.records().all(&jobs).unwrap();
+        assert_eq!(all.len(), jobs.len());
         // The first training is stopped after its first step, and a later one is killed before it has a state.
-        let stopped = of("b", 2, &halt);
-        assert!(everything(&stopped).unwrap_err().to_string().contains("--resume"));
-        let training = Training { slug: jobs[0].id(), title: jobs[0].title(), data: String::new() };
-        let trained = stopped
-            .runner()
-            .train_one(&training, &stopped.trained(&jobs[0]), &design.recipe(&jobs[0]))
-            .unwrap();
-        assert_eq!(trained, None);
-        files::make_dir(&stopped.trained(&jobs[1])).unwrap();
-        let resumed = everything(&of("b", 2, &go)).unwrap();
-        assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
+        let stopped = of("b", &backwards, 2, &halt);
+        assert!(stopped.train().unwrap_err().to_string().contains("--resume"));
+        assert_eq!(stopped.one(&jobs[0], "here").unwrap(), None);
+        star_predict::files::make_dir(&stopped.trained(&jobs[1])).unwrap();
+        let resumed = of("b", &backwards, 2, &go);
+        resumed.train().unwrap();
+        assert_eq!(resumed.records().all(&jobs).unwrap(), all);
 
-        assert!(whole.gains.iter().all(|gain| gain.nme_p_holm >= gain.nme_p && gain.nme_p.is_some()));
-        let report = report(&whole, None).unwrap();
+        // Elsewhere, from a file of some of the records alone: what is there is not trained again.
+        let some: Vec<_> = all.iter().filter(|record| record.job.seed < 2).cloned().collect();
+        let file = dir.path().join("some.jsonl");
+        std::fs::write(&file, records::lines(&some).unwrap()).unwrap();
+        let elsewhere = of("c", &jobs, 2, &go);
+        assert_eq!(elsewhere.records().take(&file).unwrap(), some.len());
+        let left = elsewhere.left().unwrap();
+        assert!(left.len() == jobs.len() - some.len() && left.iter().all(|job| job.seed == 2), "{left:?}");
+        elsewhere.train().unwrap();
+        let text = |work: &Work<'_>| serde_json::to_string(&work.outcome().unwrap()).unwrap();
+        assert_eq!(text(&whole), text(&elsewhere));
+        assert_eq!(text(&whole), text(&resumed));
+
+        let outcome = whole.outcome().unwrap();
+        assert!(outcome.primaries.iter().all(|answer| answer.p_holm >= answer.p && answer.seeds > 0));
+        let report = report(&outcome, &all, None).unwrap();
         let (markdown, html) = (&report.markdown, report.to_html().unwrap());
         for part in [
-            "Faces at strength 0",
-            "Hands at strength 1",
-            "grow with ambiguity",
-            "due to the direction",
-            "figure kind 4",
-            "From run to run a keypoint scatters",
-            "3 trainings of each loss",
-            "first eigenvector",
-            "no restriction",
-            "kind 1",
-            "kind 2",
-            "kind 3",
-            "kind 5",
+            "Does STAR reduce ambiguity?",
+            "Was it a test?",
+            "eigenvalue ratio of smooth-L1 on marked images",
+            "Not tested: photographs",
+            "More steps",
+            "The same images and labels again",
+            "every comparison",
         ] {
             assert!(markdown.contains(part) && html.contains(part), "{part}:\n{markdown}");
         }
-        assert!(!markdown.contains("NaN"), "{markdown}");
-        // What was written is what is read.
-        let text = serde_json::to_string(&whole).unwrap();
-        let read: Outcome = serde_json::from_str(&text).unwrap();
-        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        for figure in ["gain.svg", "quintiles.svg", "steps.svg"] {
+            assert!(markdown.contains(figure), "{figure}:\n{markdown}");
+        }
+        assert!(
+            html.matches("data:image/png").count() >= 5 && html.contains("<details>"),
+            "images on the page"
+        );
+        assert!(!markdown.contains("NaN") && !html.contains("NaN"), "{markdown}");
+        // A record is a few kilobytes; those of the first seed have examples.
+        let longest = all.iter().map(|record| serde_json::to_string(record).unwrap().len()).max().unwrap();
+        assert!(longest < 20_000, "{longest}");
+    }
+
+    #[test]
+    fn records_of_other_settings_are_refused_by_line_and_field() {
+        let (design, dir) = (tiny(), tempfile::tempdir().unwrap());
+        let jobs = design.jobs();
+        let stop = Arc::default();
+        let work =
+            Work { design: &design, jobs: &jobs[..1], out: dir.path().into(), at_once: 1, stop: &stop };
+        work.train().unwrap();
+        let record = work.records().of(&jobs[0]).unwrap().unwrap();
+        let file = dir.path().join("records.jsonl");
+        let other = measure::Record { settings: "0".into(), ..record.clone() };
+        std::fs::write(&file, records::lines(&[record, other]).unwrap()).unwrap();
+        let message = format!("{:#}", work.records().take(&file).unwrap_err());
+        assert!(message.contains("line 2") && message.contains("settings: expected"), "{message}");
+        std::fs::write(&file, "{}\n").unwrap();
+        let message = format!("{:#}", work.records().take(&file).unwrap_err());
+        assert!(message.contains("line 1: expected the record"), "{message}");
     }
 
     #[test]
@@ -199,25 +223,19 @@ mod tests {
         let prepare = |design: &Design| {
             prepare(dir.path(), design, Existing::GoOn, |earlier| design.is_but_for_seeds(earlier))
         };
-        prepare(&Design::new(false, Some(2), None)).unwrap();
-        files::make_dir(&dir.path().join("train/job")).unwrap();
+        prepare(&Design::new(Kind::Default, Some(2), None)).unwrap();
+        star_predict::files::make_dir(&dir.path().join("records")).unwrap();
         for seeds in [3, 8, 2] {
-            prepare(&Design::new(false, Some(seeds), None)).unwrap();
+            prepare(&Design::new(Kind::Default, Some(seeds), None)).unwrap();
         }
-        assert!(dir.path().join("train/job").is_dir());
-        let message = prepare(&Design::new(false, Some(2), Some(7))).unwrap_err().to_string();
-        assert!(message.contains("other options"), "{message}");
-    }
-
-    #[test]
-    fn what_is_not_there_says_which_stage_makes_it() {
-        let design = Design::new(false, None, None);
-        let (jobs, dir) = (design.jobs(), tempfile::tempdir().unwrap());
-        let stop = Arc::default();
-        let work = Work { design: &design, jobs: &jobs, out: dir.path().into(), at_once: 1, stop: &stop };
-        let message = work.score(Scope::Design).unwrap_err().to_string();
-        assert!(message.contains("--skip train"), "{message}");
-        let message = work.outcome(Scope::Design).unwrap_err().to_string();
-        assert!(message.contains("--skip eval"), "{message}");
+        assert!(dir.path().join("records").is_dir());
+        for other in [Design::new(Kind::Default, Some(2), Some(7)), Design::new(Kind::Confirm, Some(2), None)]
+        {
+            let message = prepare(&other).unwrap_err().to_string();
+            assert!(message.contains("other options"), "{message}");
+        }
+        let fresh = Design::new(Kind::Confirm, None, None);
+        let message = crate::stage::prepare(dir.path(), &fresh, Existing::RemoveAllButTrainings, |_| true);
+        assert!(message.unwrap_err().to_string().contains("holds trainings"));
     }
 }

@@ -101,7 +101,7 @@ impl RealPlan {
         vec![
             tables::distances(),
             tables::restrictions(),
-            tables::attention(true),
+            tables::attention(),
             tables::backbones(HRNET_WIDTH),
             tables::stacks(&[1, 2]),
         ]

@@ -1,37 +1,35 @@
-//! Figures, which templates draw by calling `curves`, `bars`, `intervals` and `cumulative`.
+//! Figures, which templates draw by calling `bars`, `cumulative` and `drawing`.
 
 use std::sync::{Arc, Mutex};
 
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind};
-use star_eval::{Ced, Interval, Page};
+use star_eval::{Ced, Page};
 
-/// Curves by their labels.
-type Series<T> = Vec<(String, Vec<(f64, T)>)>;
+use super::Drawn;
+use super::svg::escape;
 
 /// What a template drew: the paragraph that it left in the Markdown, and the figure as markup.
 #[derive(Clone, Default)]
-pub(super) struct Figures(Arc<Mutex<Vec<(String, String)>>>);
+pub(super) struct Figures {
+    placed: Arc<Mutex<Vec<(String, String)>>>,
+    drawn: Arc<Vec<Drawn>>,
+}
 
 impl Figures {
+    /// Those that were drawn beforehand, none of them placed.
+    pub(super) fn of(drawn: Vec<Drawn>) -> Self {
+        Self { drawn: Arc::new(drawn), ..Self::default() }
+    }
+
     /// Every figure, in order.
     pub(super) fn all(&self) -> Vec<(String, String)> {
-        self.0.lock().unwrap_or_else(|broken| broken.into_inner()).clone()
+        self.placed.lock().unwrap_or_else(|broken| broken.into_inner()).clone()
     }
 
     /// Gives the templates of `environment` the functions that draw. Each takes the caption first; a number that is not there leaves
     /// a gap, in an error curve it is a face without a prediction.
     pub(super) fn add(&self, environment: &mut Environment<'static>) {
-        let figures = self.clone();
-        let curves = move |caption: String, axes: Serde<[String; 2]>, series: Serde<Series<Option<f64>>>| {
-            let finite: Series<f64> = series
-                .0
-                .into_iter()
-                .map(|(label, points)| (label, points.into_iter().map(or_gap).collect()))
-                .collect();
-            figures.keep(&caption, Page::curves(&caption, borrowed_axes(&axes), &borrowed(&finite)))
-        };
-        environment.add_function("curves", curves);
         let figures = self.clone();
         let bars = move |caption: String, axes: Serde<[String; 2]>, values: Serde<Vec<Option<f64>>>| {
             let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
@@ -39,15 +37,26 @@ impl Figures {
         };
         environment.add_function("bars", bars);
         let figures = self.clone();
-        let intervals = move |caption: String, axes: Serde<[String; 2]>, series: Serde<Series<Interval>>| {
-            figures.keep(&caption, Page::intervals(&caption, borrowed_axes(&axes), &borrowed(&series)))
-        };
-        environment.add_function("intervals", intervals);
-        let figures = self.clone();
         let cumulative = move |caption: String, curves: Serde<Vec<(String, Vec<Option<f64>>)>>, max: f64| {
             figures.keep(&caption, cumulative_curves(&caption, &curves, max))
         };
         environment.add_function("cumulative", cumulative);
+        let figures = self.clone();
+        let drawing = move |name: String, caption: String| {
+            let Some(drawn) = figures.drawn.iter().find(|drawn| drawn.name == name) else {
+                return Ok(String::new());
+            };
+            let paragraph = match drawn.beside_markdown {
+                true => format!("![{caption}]({})", drawn.file()),
+                false => format!("(figure in index.html: {caption})"),
+            };
+            let caption = escape(&caption);
+            figures.place(
+                paragraph,
+                format!("<figure>{}<figcaption>{caption}</figcaption></figure>\n", drawn.svg),
+            )
+        };
+        environment.add_function("drawing", drawing);
     }
 
     fn keep(&self, caption: &str, figure: star_eval::Result<String>) -> Result<String, Error> {
@@ -55,7 +64,11 @@ impl Figures {
             Error::new(ErrorKind::InvalidOperation, format!("figure `{caption}`: {error}"))
         })?;
         let paragraph = format!("(figure in index.html: {caption})");
-        self.0.lock().unwrap_or_else(|broken| broken.into_inner()).push((paragraph.clone(), figure));
+        self.place(paragraph, figure)
+    }
+
+    fn place(&self, paragraph: String, figure: String) -> Result<String, Error> {
+        self.placed.lock().unwrap_or_else(|broken| broken.into_inner()).push((paragraph.clone(), figure));
         Ok(paragraph)
     }
 }
@@ -74,14 +87,6 @@ fn cumulative_curves(
     Page::cumulative(caption, &curves, max)
 }
 
-fn or_gap((x, y): (f64, Option<f64>)) -> (f64, f64) {
-    (x, y.unwrap_or(f64::NAN))
-}
-
 fn borrowed_axes(axes: &[String; 2]) -> [&str; 2] {
     [&axes[0], &axes[1]]
-}
-
-fn borrowed<T>(series: &Series<T>) -> Vec<(&str, &[(f64, T)])> {
-    series.iter().map(|(label, points)| (label.as_str(), points.as_slice())).collect()
 }

@@ -3,6 +3,7 @@
 mod figures;
 mod filters;
 mod page;
+pub(crate) mod svg;
 mod templates;
 
 use std::path::Path;
@@ -15,10 +16,28 @@ use star_predict::files;
 
 use figures::Figures;
 
+/// A figure that a template places by its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawn {
+    pub(crate) name: String,
+    pub(crate) svg: String,
+    /// Whether it is a file of its own beside the Markdown, which shows it; otherwise only the page has it.
+    pub(crate) beside_markdown: bool,
+}
+
+impl Drawn {
+    /// Name of its file.
+    pub(crate) fn file(&self) -> String {
+        format!("{}.svg", self.name)
+    }
+}
+
 /// A report in both of its forms.
 pub(crate) struct Report {
     /// The words and tables; figures by their captions.
     pub(crate) markdown: String,
+    /// Those that were drawn beforehand.
+    pub(crate) drawn: Vec<Drawn>,
     /// Each figure under the paragraph that stands for it in the Markdown.
     figures: Figures,
 }
@@ -30,9 +49,17 @@ impl Report {
     /// # Errors
     /// Names the template and its line, and says what is missing in `data` or cannot be figures.
     pub(crate) fn new(name: &str, data: &impl Serialize) -> Result<Self> {
-        let figures = Figures::default();
+        Self::with(name, data, Vec::new())
+    }
+
+    /// The same, with figures that the template places by `drawing(name, caption)`; one that is not among `drawn` leaves nothing.
+    ///
+    /// # Errors
+    /// As [`Report::new`].
+    pub(crate) fn with(name: &str, data: &impl Serialize, drawn: Vec<Drawn>) -> Result<Self> {
+        let figures = Figures::of(drawn.clone());
         let text = fill(name, data, &figures)?;
-        Ok(Self { markdown: paragraphs(&text), figures })
+        Ok(Self { markdown: paragraphs(&text), drawn, figures })
     }
 
     /// The page.
@@ -55,6 +82,9 @@ impl Report {
         write("report.json", &serde_json::to_string(outcome)?)?;
         write("report.md", &self.markdown)?;
         write("index.html", &self.to_html()?)?;
+        for drawn in self.drawn.iter().filter(|drawn| drawn.beside_markdown) {
+            write(&drawn.file(), &drawn.svg)?;
+        }
         println!("\n{}", self.markdown);
         Ok(())
     }
@@ -91,7 +121,8 @@ mod tests {
             "machine": {"processor": "a processor", "cores": 2}, "steps": 15, "processes": 3,
             "rows": [cost("smooth-L1", 2.0, 1e9), cost("STAR", 2.1, 1.1e9)],
         }});
-        let report = Report::new("test.md", &data).unwrap();
+        let drawn = Drawn { name: "lines".into(), svg: "<svg>lines</svg>".into(), beside_markdown: true };
+        let report = Report::with("test.md", &data, vec![drawn]).unwrap();
         let html = report.to_html().unwrap();
         for part in [
             "Report",
@@ -100,9 +131,8 @@ mod tests {
             "net, STAR",
             "2.100",
             "some bars",
-            "some curves",
             "errors",
-            "some intervals",
+            "some lines",
         ] {
             assert!(report.markdown.contains(part) && html.contains(part), "{part}: {}", report.markdown);
         }
@@ -111,7 +141,8 @@ mod tests {
             "{}",
             report.markdown
         );
-        assert_eq!(html.matches("<figure").count(), 4, "{html}");
+        assert!(report.markdown.contains("![some lines](lines.svg)") && html.contains("<svg>lines</svg>"));
+        assert_eq!(html.matches("<figure").count(), 3, "{html}");
         assert!(!report.markdown.contains("\n\n\n"), "{}", report.markdown);
     }
 

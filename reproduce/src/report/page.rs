@@ -31,10 +31,18 @@ fn markup(block: &str, figures: &[(String, String)]) -> String {
     }
     match block.strip_prefix("### ") {
         Some(heading) => Page::heading(heading),
+        // What is folded away is folded by the same tags in Markdown.
+        None if block == "</details>" || is_summary(block) => block.to_string(),
         None if block.starts_with("| ") => table(block),
         None if block.is_empty() => String::new(),
         None => Page::paragraph(block),
     }
+}
+
+/// The beginning of what is folded away, its name without markup.
+fn is_summary(block: &str) -> bool {
+    let inner = block.strip_prefix("<details><summary>").and_then(|rest| rest.strip_suffix("</summary>"));
+    inner.is_some_and(|name| !name.contains(['<', '&']))
 }
 
 /// A table; its first column names the rows.
@@ -70,5 +78,12 @@ mod tests {
             "{html}"
         );
         assert!(page("no title", &[]).is_err());
+        let folded = page(
+            "# T\n\n## S\n\n<details><summary>More</summary>\n\ntext\n\n</details>\n\n<details><summary><b></summary>\n",
+            &[],
+        )
+        .unwrap();
+        assert_eq!(folded.matches("<details><summary>").count(), 1, "{folded}");
+        assert!(folded.contains("</details>") && folded.contains("&lt;details&gt;"), "{folded}");
     }
 }

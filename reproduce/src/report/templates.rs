@@ -12,7 +12,7 @@ macro_rules! built_in {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../templates/", $name)))),*] };
 }
 
-const TEMPLATES: [(&str, &str); 31] = built_in![
+const TEMPLATES: [(&str, &str); 24] = built_in![
     "default_model/ablations.md",
     "default_model/confidence.md",
     "default_model/detection.md",
@@ -20,20 +20,14 @@ const TEMPLATES: [(&str, &str); 31] = built_in![
     "default_model/pose.md",
     "default_model/report.md",
     "front_page/paper.md",
+    "front_page/ambiguity.md",
     "front_page/result.md",
-    "front_page/synthetic.md",
     "networks.md",
-    "offline/ablations.md",
-    "offline/control.md",
-    "offline/direction.md",
-    "offline/dose.md",
-    "offline/gain.md",
-    "offline/kinds.md",
+    "offline/appendix.md",
     "offline/method.md",
     "offline/plan.txt",
     "offline/report.md",
-    "offline/restriction.md",
-    "offline/stability.md",
+    "offline/words.md",
     "overhead.md",
     "real/ablations.md",
     "real/kinds.md",
@@ -43,7 +37,6 @@ const TEMPLATES: [(&str, &str); 31] = built_in![
     "real/report.md",
     "real/subsets.md",
     "real/verdicts.md",
-    "words.md",
 ];
 
 /// Everything a template needs; what it draws is added to `figures`.

@@ -12,7 +12,7 @@ use star_predict::files;
 const PLAN_FILE: &str = "plan.json";
 
 /// Folders of a run.
-const FOLDERS: [&str; 6] = ["check", "fetch", "train", "eval", "table", "report"];
+const FOLDERS: [&str; 7] = ["check", "fetch", "train", "records", "eval", "table", "report"];
 
 /// What becomes of what a folder holds already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub(crate) fn prepare<P: Serialize + DeserializeOwned>(
                 dir.display()
             )
         }
-        if existing != Existing::Remove && dir.ends_with("train") && has_folders(dir)? {
+        let trained = dir.ends_with("train") && has_folders(dir)? || dir.ends_with("records");
+        if existing != Existing::Remove && trained {
             bail!(
                 "{}: holds trainings; go on with --resume, choose another --out, or remove it to start afresh",
                 dir.display()

@@ -4,6 +4,7 @@ pub(crate) mod tables;
 
 use serde::{Deserialize, Serialize};
 use star_train::config::{Backbone, DistanceName, LossKind, ModelSection, RestrictionName, TrainConfig};
+use star_train::{Decay, StepDecay};
 
 use crate::controls::Control;
 
@@ -34,10 +35,8 @@ pub(crate) enum Change {
     /// An HRNet of this width instead of the hourglass.
     HrNet(usize),
     Stacks(usize),
-    /// Factor on the learning rate.
-    LearningRate(f64),
-    /// Weight of the landmark term against the auxiliary ones.
-    LandmarkWeight(f64),
+    /// Factor on the number of epochs.
+    Epochs(f64),
     /// Other weights at the start, another order and other augmentation of the same data.
     Start(u64),
 }
@@ -71,25 +70,30 @@ impl Variant {
         )
     }
 
-    /// STAR under one factor for both axes: everything of it but its direction.
-    pub(crate) fn isotropic() -> Self {
+    /// STAR's restriction of a weight on smooth-L1 along STAR's axes: nothing of STAR but that.
+    pub(crate) fn plain_restricted(weight: f64) -> Self {
+        Self::controlled("restricted", "smooth-L1 + restriction", Control::Unscaled, weight)
+    }
+
+    /// STAR under one factor for both axes, which passes no gradient: everything of it but its direction.
+    pub(crate) fn isotropic(weight: f64) -> Self {
+        Self::controlled("isotropic", "isotropic (detached)", Control::IsotropicDetached, weight)
+    }
+
+    /// STAR as published, its restriction of a weight.
+    pub(crate) fn star_of(weight: f64) -> Self {
+        let loss = Change::Loss(LossKind::StarPerAxis.into(), DistanceName::SmoothL1);
         Self::new(
-            "isotropic",
-            "STAR isotropic (smooth-L1)",
-            vec![Change::Loss(LossName::Control(Control::StarIsotropic), DistanceName::SmoothL1)],
+            format!("star-{weight}"),
+            "STAR",
+            vec![loss, Change::Restriction(RestrictionName::Value, weight)],
         )
     }
 
-    /// STAR without factors: nothing of it but its restriction, with a weight, for its distance is smaller beside it.
-    pub(crate) fn unscaled(weight: f64) -> Self {
-        Self::new(
-            format!("unscaled-{weight}"),
-            format!("smooth-L1 and value restriction, weight {weight}"),
-            vec![
-                Change::Loss(LossName::Control(Control::StarUnscaled), DistanceName::SmoothL1),
-                Change::Restriction(RestrictionName::Value, weight),
-            ],
-        )
+    fn controlled(slug: &str, name: &str, control: Control, weight: f64) -> Self {
+        let loss = Change::Loss(LossName::Control(control), DistanceName::SmoothL1);
+        let restriction = Change::Restriction(RestrictionName::Value, weight);
+        Self::new(format!("{slug}-{weight}"), name, vec![loss, restriction])
     }
 
     /// STAR with the value restriction of a weight.
@@ -106,6 +110,15 @@ impl Variant {
     /// STAR with the eigenvalues cut from the graph.
     pub(crate) fn detached() -> Self {
         Self::star().with("detach", "detached", Change::Restriction(RestrictionName::Detach, 1.0))
+    }
+
+    /// The name, with the weight of its restriction where that is one of these losses' own.
+    pub(crate) fn labelled(&self) -> String {
+        let weight = self.changes.iter().find_map(|change| match change {
+            Change::Restriction(_, weight) => Some(weight),
+            _ => None,
+        });
+        weight.map_or(self.name.clone(), |weight| format!("{} (weight {weight})", self.name))
     }
 
     /// This with one more change.
@@ -163,8 +176,14 @@ impl Variant {
                     };
                 }
                 Change::Stacks(count) => config.model.stacks = *count,
-                Change::LearningRate(factor) => config.schedule.learning_rate *= factor,
-                Change::LandmarkWeight(weight) => config.loss.landmark_weight = *weight,
+                Change::Epochs(factor) => {
+                    config.epochs = ((config.epochs as f64 * factor).round() as usize).max(1);
+                    if let Decay::Step(StepDecay { milestones, .. }) = &mut config.schedule.decay {
+                        for epoch in milestones {
+                            *epoch = (*epoch as f64 * factor).round() as usize;
+                        }
+                    }
+                }
                 Change::Start(number) => config.seed += START * number,
             }
         }

@@ -57,84 +57,37 @@ pub(crate) fn restrictions() -> Ablation {
     ablation("restrictions", "Restriction of the eigenvalues (STAR as published: value, weight 1)", variants)
 }
 
-/// Name of the table of controls.
-pub(crate) const CONTROLS: &str = "controls";
-
-/// What of STAR does it: restriction alone, with a factor, with a factor for each axis.
-pub(crate) fn controls() -> Ablation {
-    let mut variants = vec![Variant::plain(), Variant::star(), Variant::isotropic()];
-    variants.extend([3.0, 10.0].map(Variant::restricted));
-    variants.extend([0.3, 1.0, 3.0].map(Variant::unscaled));
-    ablation(CONTROLS, "Which part of STAR matters: restriction, factor, direction", variants)
-}
-
 /// Both losses with a change each.
-fn both(id: &str, title: &str, changes: Vec<(&str, &str, Vec<Change>)>) -> Ablation {
+fn both(id: &str, title: &str, changes: Vec<(&str, &str, Change)>) -> Ablation {
     let mut variants = vec![Variant::plain(), Variant::star()];
-    for (slug, name, changes) in changes {
-        for base in [Variant::plain(), Variant::star()] {
-            let mut variant = base.with(slug, name, changes[0].clone());
-            variant.changes.extend(changes[1..].iter().cloned());
-            variants.push(variant);
-        }
+    for (slug, name, change) in changes {
+        variants
+            .extend([Variant::plain(), Variant::star()].map(|base| base.with(slug, name, change.clone())));
     }
     ablation(id, title, variants)
 }
 
-/// With the attention branch and its auxiliary maps where the comparison has none, or the other way round; beside the auxiliary
-/// terms the landmark term has a weight.
-pub(crate) fn attention(base_has_it: bool) -> Ablation {
-    let changes = if base_has_it {
-        vec![("no-attention", "without attention", vec![Change::Attention(false)])]
-    } else {
-        vec![
-            ("attention", "with attention", vec![Change::Attention(true)]),
-            (
-                "attention-w10",
-                "with attention, landmark term x 10",
-                vec![Change::Attention(true), Change::LandmarkWeight(10.0)],
-            ),
-        ]
-    };
-    both("attention", "Attention branch", changes)
+/// Without the attention branch and its auxiliary maps.
+pub(crate) fn attention() -> Ablation {
+    both(
+        "attention",
+        "Attention branch",
+        vec![("no-attention", "without attention", Change::Attention(false))],
+    )
 }
 
 /// The other backbone.
 pub(crate) fn backbones(width: usize) -> Ablation {
-    both("backbones", "Backbone", vec![("hrnet", "HRNet", vec![Change::HrNet(width)])])
+    both("backbones", "Backbone", vec![("hrnet", "HRNet", Change::HrNet(width))])
 }
 
 /// Numbers of stacks beside the base's.
 pub(crate) fn stacks(counts: &[usize]) -> Ablation {
     let names: Vec<(String, String)> =
         counts.iter().map(|n| (format!("stacks-{n}"), format!("{n} stacks"))).collect();
-    let changes = counts
-        .iter()
-        .zip(&names)
-        .map(|(n, (slug, name))| (slug.as_str(), name.as_str(), vec![Change::Stacks(*n)]));
+    let changes =
+        counts.iter().zip(&names).map(|(n, (slug, name))| (slug.as_str(), name.as_str(), Change::Stacks(*n)));
     both("stacks", "Number of stacks", changes.collect())
-}
-
-/// Name of the table of learning rates.
-pub(crate) const LEARNING_RATES: &str = "learning-rates";
-
-/// Learning rates around the base's, for both losses: whether the comparison favours one of them.
-pub(crate) fn learning_rates() -> Ablation {
-    let changes = vec![
-        ("lr-third", "learning rate / 3", vec![Change::LearningRate(1.0 / 3.0)]),
-        ("lr-triple", "learning rate x 3", vec![Change::LearningRate(3.0)]),
-    ];
-    both(LEARNING_RATES, "Learning rate", changes)
-}
-
-/// Name of the table of starts.
-pub(crate) const STARTS: &str = "starts";
-
-/// Both losses on the same images and labels again: how far they agree from run to run.
-pub(crate) fn starts() -> Ablation {
-    let names = [1, 2].map(|n| (format!("start-{n}"), format!("start {n}"), vec![Change::Start(n)]));
-    let changes = names.iter().map(|(slug, name, changes)| (slug.as_str(), name.as_str(), changes.clone()));
-    both(STARTS, "Run to run: the same images and labels from other weights at the start", changes.collect())
 }
 
 #[cfg(test)]
@@ -146,17 +99,7 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Ablation> {
-        vec![
-            distances(),
-            restrictions(),
-            controls(),
-            attention(true),
-            attention(false),
-            backbones(18),
-            stacks(&[1, 2]),
-            learning_rates(),
-            starts(),
-        ]
+        vec![distances(), restrictions(), attention(), backbones(18), stacks(&[1, 2])]
     }
 
     #[test]
@@ -171,8 +114,7 @@ mod tests {
 
     #[test]
     fn every_loss_finds_the_plain_one_beside_it() {
-        for (table, partners) in
-            [(distances(), 12), (learning_rates(), 3), (restrictions(), 7), (backbones(8), 2), (starts(), 3)]
+        for (table, partners) in [(distances(), 12), (restrictions(), 7), (backbones(8), 2), (attention(), 2)]
         {
             let partner = |variant: &Variant| table.variants.iter().find(|other| variant.is_plain_of(other));
             let found = table.variants.iter().filter_map(partner);

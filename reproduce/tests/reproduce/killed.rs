@@ -15,20 +15,26 @@ fn a_run_that_is_killed_goes_on_to_the_same_report() {
     };
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
     assert!(run(&whole, &[]).status().unwrap().success());
-    // In the midst of trainings: one of ten is done, others are not.
+    // In the midst of trainings: some of nine are done, others are not.
     let mut child = run(&killed, &[]).spawn().unwrap();
-    let done = || {
-        let trainings = std::fs::read_dir(killed.join("train")).into_iter().flatten().flatten();
-        trainings.filter(|training| training.path().join("done").exists()).count()
-    };
+    let done = || std::fs::read_dir(killed.join("records")).into_iter().flatten().flatten().count();
     while done() == 0 {
         assert!(child.try_wait().unwrap().is_none(), "ended before it could be killed");
         std::thread::sleep(Duration::from_millis(20));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(done() < 10 && !killed.join("report").exists());
+    assert!(done() < 9 && !killed.join("report").exists());
     assert!(run(&killed, &["--resume"]).status().unwrap().success());
-    let report = |out: &Path| std::fs::read_to_string(out.join("report/report.json")).unwrap();
-    assert!(report(&whole) == report(&killed), "the reports differ");
+    for file in ["report.json", "records.jsonl", "report.md", "index.html"] {
+        let report = |out: &Path| std::fs::read_to_string(out.join("report").join(file)).unwrap();
+        assert!(report(&whole) == report(&killed), "{file} differs");
+    }
+    // Somewhere else from the records alone: nothing is left to train.
+    let elsewhere = dir.path().join("elsewhere");
+    let file = whole.join("report/records.jsonl");
+    let records = ["--resume", "--records", file.to_str().unwrap()];
+    let output = run(&elsewhere, &records).stdout(Stdio::piped()).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.contains("0 of 9 trainings left"), "{printed}");
 }

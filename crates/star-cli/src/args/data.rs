@@ -137,8 +137,9 @@ pub struct SourceArgs {
     /// Annotation file, or the folder of a data set as it was unpacked
     #[arg(long, value_name = "PATH", required_unless_present = "format", required_if_eq_any = of_files())]
     pub annotations: Option<PathBuf>,
-    /// With --format synthetic, what is drawn, as in a training file: subject (face, hand), count, seed, image_size, strength, labels
-    /// (annotated, exact), such as `count=200,seed=9` [default: subject=face,count=1000,seed=0,image_size=160,strength=1,labels=annotated]
+    /// With --format synthetic, what is drawn, as in a training file: subject (face, hand, leaf), count, seed, image_size, strength, labels
+    /// (annotated, exact), marks (none, ticks), noise (tangent, slide), such as `count=200,seed=9` [default:
+    /// subject=face,count=1000,seed=0,image_size=160,strength=1,labels=annotated,marks=none,noise=tangent]
     #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_synthetic)]
     pub synthetic: Option<SyntheticConfig>,
     /// Folder that image paths start from [default: as the format has it, else the folder of the annotations]

@@ -17,6 +17,9 @@ const TABLES: &str = include_str!("../tables/schemes.toml");
 /// The scheme of synthetic hands, which no data set of photographs here has.
 const HANDS: &str = include_str!("../tables/hand21.toml");
 
+/// The scheme of synthetic leaves.
+const LEAVES: &str = include_str!("../tables/leaf24.toml");
+
 /// What a scheme must say before images are mirrored.
 const FLIPS: &str = "what swaps under a mirror: `names` with left and right, or `flip_pairs` (`[]` where nothing swaps), or a flip \
                      probability of 0";
@@ -156,14 +159,15 @@ impl Scheme {
         toml::from_str::<Tables>(TABLES).map(|tables| tables.scheme).unwrap_or_default()
     }
 
-    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case; also `hand21`, that of synthetic hands.
+    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case; also `hand21` and `leaf24`, those of
+    /// synthetic hands and leaves.
     ///
     /// # Errors
     /// [`Error::UnknownScheme`], listing the names there are.
     pub fn named(name: &str) -> Result<Self> {
         let wanted = name.to_lowercase();
         let mut all = Self::built_in();
-        all.extend(toml::from_str::<Scheme>(HANDS));
+        all.extend([HANDS, LEAVES].into_iter().flat_map(toml::from_str::<Scheme>));
         let known = all.iter().map(|scheme| scheme.name.clone()).collect::<Vec<_>>().join(", ");
         all.into_iter()
             .find(|scheme| scheme.name == wanted || scheme.aliases.contains(&wanted))

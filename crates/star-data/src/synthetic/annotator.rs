@@ -7,6 +7,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
+use super::config::{Noise, SyntheticConfig};
+use super::slide::Slide;
+use super::stream::{Purpose, stream};
 use crate::target::Ends;
 
 /// Standard deviations along and across the edge, as fractions of the inter-ocular distance, for a range of WFLW keypoints.
@@ -61,7 +64,7 @@ impl Annotator {
 }
 
 /// Labels for `truth`: a normal draw along each unit tangent and one across it, with standard deviations in the unit of `truth`.
-pub(super) fn scatter(
+fn scatter(
     truth: &[[f32; 2]],
     tangents: &[[f32; 2]],
     sigmas: &[Sigma],
@@ -74,6 +77,36 @@ pub(super) fn scatter(
         [(f64::from(x) + along * tx - across * ty) as f32, (f64::from(y) + along * ty + across * tx) as f32]
     };
     truth.iter().zip(tangents).zip(sigmas).map(&mut label).collect()
+}
+
+/// Labels of an image as the annotator of `config` gives them, from the standard deviations that it describes, in pixels.
+pub(super) fn label(
+    config: &SyntheticConfig,
+    index: usize,
+    truth: &[[f32; 2]],
+    described: &[Sigma],
+    edges: &[(&[usize], Ends)],
+) -> Vec<[f32; 2]> {
+    match config.noise {
+        Noise::Tangent => {
+            let mut rng = stream(config.seed, index, Purpose::Label);
+            scatter(truth, &tangents(truth, edges.iter().copied()), described, &mut rng)
+        }
+        Noise::Slide => Slide { seed: config.seed, index }.label(truth, described, edges),
+    }
+}
+
+/// The standard deviations that those labels have.
+pub(super) fn sigmas(
+    config: &SyntheticConfig,
+    truth: &[[f32; 2]],
+    described: Vec<Sigma>,
+    edges: &[(&[usize], Ends)],
+) -> Vec<Sigma> {
+    match config.noise {
+        Noise::Tangent => described,
+        Noise::Slide => Slide::sigmas(truth, &described, edges),
+    }
 }
 
 /// Unit tangent of the edge at every point: the sum of the unit vectors from the neighbour before and to the neighbour after;

@@ -6,6 +6,8 @@ use crate::{Error, Result};
 
 /// Name of the scheme of synthetic hands.
 pub const HAND_SCHEME: &str = "hand21";
+/// Name of the scheme of synthetic leaves.
+pub const LEAF_SCHEME: &str = "leaf24";
 /// Smallest image in which eyelids are still further apart than a pixel.
 const SMALLEST: u32 = 32;
 /// Largest image; a face painted larger shows no more.
@@ -33,6 +35,8 @@ pub enum Subject {
     Face,
     /// A hand in the 21-point markup `hand21`.
     Hand,
+    /// The outline of a leaf, 24 points of the markup `leaf24`.
+    Leaf,
 }
 
 impl Subject {
@@ -41,8 +45,33 @@ impl Subject {
         match self {
             Self::Face => "wflw98",
             Self::Hand => HAND_SCHEME,
+            Self::Leaf => LEAF_SCHEME,
         }
     }
+}
+
+/// Whether images show where along its edge a keypoint lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Marks {
+    /// They do not, but at corners and tips: an edge looks the same a little further on.
+    #[default]
+    None,
+    /// A small coloured tick stands across the edge at every keypoint, over all that is before the subject; neighbours have other
+    /// colours.
+    Ticks,
+}
+
+/// How the annotator errs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Noise {
+    /// Each keypoint by itself, along the straight tangent of its edge and a little across it.
+    #[default]
+    Tangent,
+    /// Whole stretches of an edge slide along its curve: neighbours move together, their order and the curve are kept, and each of five
+    /// annotators has habits of their own; see [`Slide`](super::Slide).
+    Slide,
 }
 
 /// What to draw.
@@ -61,6 +90,10 @@ pub struct SyntheticConfig {
     pub strength: f64,
     /// Which coordinates samples carry.
     pub labels: Labels,
+    /// Whether images show where along its edge a keypoint lies. It changes no label.
+    pub marks: Marks,
+    /// How the annotator errs. It changes no image.
+    pub noise: Noise,
 }
 
 /// 1000 faces of 160 pixels, annotated at strength 1.
@@ -73,6 +106,8 @@ impl Default for SyntheticConfig {
             image_size: 160,
             strength: 1.0,
             labels: Labels::Annotated,
+            marks: Marks::None,
+            noise: Noise::Tangent,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::figure::Figure;
 use super::paint::paint;
 use super::stream::{Purpose, stream};
 use super::{SyntheticDataset, shape};
+use crate::target::Ends;
 use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 
 /// Outer eye corners of the markup, whose distance is the unit of the annotator's noise.
@@ -53,6 +54,11 @@ impl SyntheticFaces {
         self.label(index, &self.truth(index))
     }
 
+    /// Labels of a face as whoever labels face `other` gives them.
+    pub fn annotated_as(&self, index: usize, other: usize) -> Vec<[f32; 2]> {
+        self.label(other, &self.truth(index))
+    }
+
     /// Unit tangent of each landmark's edge at the truth; `(1, 0)` for the pupils, which lie on no edge and whose noise is isotropic.
     pub fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
         self.tangents_of(&self.truth(index))
@@ -60,7 +66,13 @@ impl SyntheticFaces {
 
     /// Standard deviations of each landmark's label in pixels.
     pub fn sigmas(&self, index: usize) -> Vec<Sigma> {
-        let length = inter_ocular(&self.truth(index));
+        let truth = self.truth(index);
+        annotator::sigmas(&self.config, &truth, self.described(&truth), &self.edges())
+    }
+
+    /// What [`Annotator`] says of each landmark, in pixels.
+    fn described(&self, truth: &[[f32; 2]]) -> Vec<Sigma> {
+        let length = inter_ocular(truth);
         let annotator = self.annotator();
         let pixels = |keypoint| {
             let Sigma { tangential, normal } = annotator.sigma(keypoint);
@@ -69,17 +81,20 @@ impl SyntheticFaces {
         (0..shape::KEYPOINTS).map(pixels).collect()
     }
 
+    fn edges(&self) -> Vec<(&[usize], Ends)> {
+        self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())).collect()
+    }
+
     pub(super) fn figure(&self, index: usize) -> Figure {
         Figure::draw(self.config.image_size, &mut self.stream(index, Purpose::Figure))
     }
 
-    fn label(&self, index: usize, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        let mut rng = self.stream(index, Purpose::Label);
-        annotator::scatter(truth, &self.tangents_of(truth), &self.sigmas(index), &mut rng)
+    fn label(&self, drawn: usize, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
+        annotator::label(&self.config, drawn, truth, &self.described(truth), &self.edges())
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())))
+        tangents(truth, self.edges().into_iter())
     }
 
     fn stream(&self, index: usize, purpose: Purpose) -> ChaCha8Rng {
@@ -92,8 +107,8 @@ impl SyntheticDataset for SyntheticFaces {
         Self::truth(self, index)
     }
 
-    fn annotated(&self, index: usize) -> Vec<[f32; 2]> {
-        Self::annotated(self, index)
+    fn annotated_as(&self, index: usize, other: usize) -> Vec<[f32; 2]> {
+        Self::annotated_as(self, index, other)
     }
 
     fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
@@ -123,7 +138,8 @@ impl Dataset for SyntheticFaces {
         }
         let figure = self.figure(index);
         let size = self.config.image_size;
-        let painting = paint(&figure, size, &mut self.stream(index, Purpose::Paint))
+        let (marks, tangents) = (self.config.marks, self.tangents_of(&figure.landmarks));
+        let painting = paint(&figure, size, marks, &tangents, &mut self.stream(index, Purpose::Paint))
             .ok_or_else(|| invalid("image_size", "a size that memory can hold".into(), size))?;
         let hidden = painting.visibility.iter().filter(|seen| !**seen).count();
         let (shape, pose) = (&figure.shape, &figure.pose);

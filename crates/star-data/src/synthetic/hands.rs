@@ -6,6 +6,7 @@ use super::config::{HAND_SCHEME, Labels, SyntheticConfig, invalid};
 use super::hand::Hand;
 use super::paint::paint_hand;
 use super::stream::{Purpose, stream};
+use crate::target::Ends;
 use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 
 /// Keypoints of a hand.
@@ -49,7 +50,19 @@ impl SyntheticHands {
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())))
+        tangents(truth, self.edges().into_iter())
+    }
+
+    fn edges(&self) -> Vec<(&[usize], Ends)> {
+        self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())).collect()
+    }
+
+    /// What [`sigma`] says of each joint, in pixels.
+    fn described(&self, truth: &[[f32; 2]]) -> Vec<Sigma> {
+        let [a, b] = PALM.map(|k| truth[k].map(f64::from));
+        let length = self.config.strength * (a[0] - b[0]).hypot(a[1] - b[1]);
+        let of = |(along, across)| Sigma { tangential: length * along, normal: length * across };
+        (0..KEYPOINTS).map(sigma).map(of).collect()
     }
 }
 
@@ -58,10 +71,9 @@ impl SyntheticDataset for SyntheticHands {
         self.hand(index).joints
     }
 
-    fn annotated(&self, index: usize) -> Vec<[f32; 2]> {
+    fn annotated_as(&self, index: usize, other: usize) -> Vec<[f32; 2]> {
         let truth = self.truth(index);
-        let mut rng = stream(self.config.seed, index, Purpose::Label);
-        annotator::scatter(&truth, &self.tangents_of(&truth), &self.sigmas(index), &mut rng)
+        annotator::label(&self.config, other, &truth, &self.described(&truth), &self.edges())
     }
 
     fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
@@ -70,10 +82,7 @@ impl SyntheticDataset for SyntheticHands {
 
     fn sigmas(&self, index: usize) -> Vec<Sigma> {
         let truth = self.truth(index);
-        let [a, b] = PALM.map(|k| truth[k].map(f64::from));
-        let length = self.config.strength * (a[0] - b[0]).hypot(a[1] - b[1]);
-        let of = |(along, across)| Sigma { tangential: length * along, normal: length * across };
-        (0..KEYPOINTS).map(sigma).map(of).collect()
+        annotator::sigmas(&self.config, &truth, self.described(&truth), &self.edges())
     }
 }
 
@@ -92,7 +101,9 @@ impl Dataset for SyntheticHands {
         }
         let hand = self.hand(index);
         let size = self.config.image_size;
-        let image = paint_hand(&hand, size, &mut stream(self.config.seed, index, Purpose::Paint))
+        let (marks, tangents) = (self.config.marks, self.tangents_of(&hand.joints));
+        let mut rng = stream(self.config.seed, index, Purpose::Paint);
+        let image = paint_hand(&hand, size, marks, &tangents, &mut rng)
             .ok_or_else(|| invalid("image_size", "a size that memory can hold".into(), size))?;
         Ok(Sample {
             image,

@@ -4,7 +4,9 @@
 //! the ridge and base of the nose, the irises. People, expressions, poses, light, hair, glasses and occlusions vary. Labels are the
 //! truth plus noise that is large along the landmark's edge and small across it ([`Annotator`]), drawn once per image.
 //! The faces are for tests, examples and experiments on ambiguity without any licence; they are no substitute for photographs.
-//! [`Subject::Hand`] draws hands instead, a second domain with a scheme and an annotator of its own.
+//! [`Subject::Hand`] draws hands and [`Subject::Leaf`] the outlines of leaves instead, with schemes and annotators of their own.
+//! [`Noise::Slide`] is an annotator who moves whole stretches of an edge; [`Marks::Ticks`] paints where along its edge a keypoint lies,
+//! which is how an experiment switches the ambiguity of images on and off.
 //!
 //! ```
 //! use star_data::Dataset;
@@ -25,17 +27,22 @@ mod faces;
 mod figure;
 mod hand;
 mod hands;
+mod leaf;
+mod leaves;
 mod paint;
 mod pose;
 mod shape;
+mod slide;
 mod stream;
 
 use std::sync::Arc;
 
 pub use annotator::{Annotator, Sigma};
-pub use config::{HAND_SCHEME, Labels, Subject, SyntheticConfig};
+pub use config::{HAND_SCHEME, LEAF_SCHEME, Labels, Marks, Noise, Subject, SyntheticConfig};
 pub use faces::SyntheticFaces;
 pub use hands::SyntheticHands;
+pub use leaves::SyntheticLeaves;
+pub use slide::{ANNOTATORS, Slide};
 
 use crate::{Dataset, Result};
 
@@ -45,7 +52,13 @@ pub trait SyntheticDataset: Dataset {
     fn truth(&self, index: usize) -> Vec<[f32; 2]>;
 
     /// Labels as the annotator gives them, whichever labels the samples carry.
-    fn annotated(&self, index: usize) -> Vec<[f32; 2]>;
+    fn annotated(&self, index: usize) -> Vec<[f32; 2]> {
+        self.annotated_as(index, index)
+    }
+
+    /// Labels of an image as whoever labels image `other` gives them, with the slips that are made there: how far people disagree about one
+    /// image.
+    fn annotated_as(&self, index: usize, other: usize) -> Vec<[f32; 2]>;
 
     /// Unit direction in which the label of each keypoint is least sure; `(1, 0)` for keypoints whose noise is isotropic.
     fn tangent(&self, index: usize) -> Vec<[f32; 2]>;
@@ -62,8 +75,11 @@ pub fn open(config: SyntheticConfig) -> Result<Arc<dyn SyntheticDataset>> {
     Ok(match config.subject {
         Subject::Face => Arc::new(SyntheticFaces::new(config)?),
         Subject::Hand => Arc::new(SyntheticHands::new(config)?),
+        Subject::Leaf => Arc::new(SyntheticLeaves::new(config)?),
     })
 }
 
+#[cfg(test)]
+mod ambiguity_tests;
 #[cfg(test)]
 mod tests;

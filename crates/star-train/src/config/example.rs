@@ -9,7 +9,7 @@ const COLUMN: usize = 30;
 
 /// What each setting that is written down does.
 const COMMENTS: &[(&str, &str)] = &[
-    ("scheme", "by name (wflw98, 300w, cofw29, hand21), or a TOML file beside this one"),
+    ("scheme", "by name (wflw98, 300w, cofw29, hand21, leaf24), or a TOML file beside this one"),
     ("seed", "of weights, data order and augmentation"),
     ("epochs", "passes over the training set"),
     ("batch_size", "samples a step"),
@@ -161,12 +161,17 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
 /// Other sources of samples, as they may stand in place of the one in the example. Synthetic ones have these settings.
 const SYNTHETIC: &[(&str, &str)] = &[
     ("format = \"synthetic\"", "drawn while the program runs: no file is needed"),
-    ("subject = \"face\"", "face (98 points, wflw98) or hand (21 points, hand21)"),
+    ("subject = \"face\"", "face (98 points, wflw98), hand (21 points, hand21) or leaf (24 points, leaf24)"),
     ("count = 1000", "images, one subject each"),
     ("seed = 0", "sets of different seeds share no image: validate on another one"),
     ("image_size = 160", "side of the images, 32 to 4096 pixels"),
     ("strength = 1.0", "factor on the noise of the labels, 0 for none"),
     ("labels = \"annotated\"", "as an annotator would, with noise, or exact"),
+    ("marks = \"none\"", "or ticks: a coloured tick at every keypoint shows where along its edge it lies"),
+    (
+        "noise = \"tangent\"",
+        "each keypoint by itself, or slide: whole stretches along the curve, five annotators",
+    ),
 ];
 
 /// Every setting at its default for the network of `preset`.

@@ -1,166 +1,295 @@
-//! What is trained: which losses under which strengths and seeds.
+//! What is trained and what is asked of it: which losses see which images and labels under which seeds.
 
-mod complete;
-mod job;
+mod cell;
+mod question;
 mod regime;
 mod training;
+mod weights;
 
 use serde::{Deserialize, Serialize};
-use star_data::synthetic::Subject;
+use star_data::synthetic::{Marks, Subject};
 
-use crate::variant::Variant;
-use crate::variant::tables::{self, Ablation};
-pub(crate) use job::{Job, subject_name};
-pub(crate) use regime::{Budget, Regime};
+use crate::variant::{Change, Variant};
+pub(crate) use cell::{Cell, Job};
+pub(crate) use question::{Question, Term};
+pub(crate) use regime::{Budget, Regime, SetSeeds};
+pub(crate) use weights::Weights;
 
-/// Factors on the annotator's noise: exact labels, labels as people's are imagined, and labels of people in a hurry.
-pub(crate) const STRENGTHS: [f64; 3] = [0.0, 1.0, 3.0];
-/// The strength at which everything but the dependence on strength is looked at.
-pub(crate) const REALISTIC: f64 = 1.0;
+/// Which run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// Ten minutes: the two ends of ambiguity.
+    Default,
+    /// Hours: ambiguity of images and of labels switched each by itself, a second domain, longer trainings, restarts.
+    Thorough,
+    /// What the first experiment showed post hoc, on fresh images.
+    Confirm,
+    /// What weights of restrictions are chosen by, on images that no other run has.
+    Pilot,
+}
+
+impl Kind {
+    /// In the names of folders.
+    pub(crate) fn slug(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Thorough => "thorough",
+            Self::Confirm => "confirm",
+            Self::Pilot => "pilot",
+        }
+    }
+}
+
+/// Losses that see one kind of images and labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Block {
+    pub(crate) cell: Cell,
+    pub(crate) variants: Vec<Variant>,
+    pub(crate) seeds: u64,
+    /// Blocks of a later phase wait for all of an earlier one.
+    pub(crate) phase: usize,
+}
 
 /// All that a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Design {
-    pub(crate) thorough: bool,
+    pub(crate) kind: Kind,
     pub(crate) regime: Regime,
-    /// Seeds of the comparison of faces.
-    pub(crate) seeds: u64,
-    /// Seeds of the second domain.
-    pub(crate) hand_seeds: u64,
-    /// Strengths of the second domain.
-    pub(crate) hand_strengths: Vec<f64>,
-    /// Seeds of the control, faces and hands; at most those of the comparison.
-    pub(crate) control_seeds: u64,
-    /// Seeds of the trainings without and with other restrictions.
-    pub(crate) restriction_seeds: u64,
-    /// Seeds of each training of the ablations.
-    pub(crate) ablation_seeds: u64,
-    pub(crate) ablations: Vec<Planned>,
+    pub(crate) blocks: Vec<Block>,
 }
 
-/// A table of trainings at one strength.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Planned {
-    pub(crate) subject: Subject,
-    pub(crate) strength: f64,
-    pub(crate) table: Ablation,
-}
+/// Multiples of the main budget in the thorough run's longer trainings.
+pub(crate) const LONGER: [f64; 2] = [2.0, 8.0];
+/// Strengths of label noise in the confirmation.
+const STRENGTHS: [f64; 3] = [0.0, 1.0, 3.0];
 
 impl Design {
-    /// What the options ask for.
-    pub(crate) fn new(thorough: bool, seeds: Option<u64>, epochs: Option<usize>) -> Self {
-        let mut regime = Regime::default();
-        for budget in [&mut regime.faces, &mut regime.hands] {
+    /// What the options ask for: another number of seeds for everything, another number of epochs.
+    pub(crate) fn new(kind: Kind, seeds: Option<u64>, epochs: Option<usize>) -> Self {
+        let (mut regime, mut blocks) = match kind {
+            Kind::Default => (Regime::default_run(), default_blocks()),
+            Kind::Thorough => (Regime::thorough(), thorough_blocks()),
+            Kind::Confirm => (Regime::confirm(), confirm_blocks()),
+            Kind::Pilot => (Regime { sets: SetSeeds::PILOT, ..Regime::default_run() }, pilot_blocks()),
+        };
+        for budget in [&mut regime.faces, &mut regime.leaves] {
             budget.epochs = epochs.unwrap_or(budget.epochs);
         }
-        // A number that is asked for is the number of everything; of those chosen here the comparison of faces has the most.
-        let of = |usual: u64| seeds.unwrap_or(usual);
-        Self {
-            thorough,
-            regime,
-            seeds: of(if thorough { 6 } else { 4 }),
-            hand_seeds: of(if thorough { 4 } else { 3 }),
-            hand_strengths: if thorough { STRENGTHS.to_vec() } else { vec![REALISTIC] },
-            control_seeds: if thorough { of(6) } else { 0 },
-            restriction_seeds: of(if thorough { 3 } else { 2 }),
-            ablation_seeds: of(3),
-            ablations: if thorough { ablations() } else { Vec::new() },
+        for block in &mut blocks {
+            block.seeds = seeds.unwrap_or(block.seeds);
         }
+        Self { kind, regime, blocks }
     }
 
     /// Whether this differs from `other` by its numbers of seeds alone.
     pub(crate) fn is_but_for_seeds(&self, other: &Self) -> bool {
-        let Self { seeds, hand_seeds, control_seeds, restriction_seeds, ablation_seeds, .. } = *other;
-        Self { seeds, hand_seeds, control_seeds, restriction_seeds, ablation_seeds, ..self.clone() } == *other
+        let same = |(a, b): (&Block, &Block)| Block { seeds: a.seeds, ..b.clone() } == *a;
+        self.kind == other.kind
+            && self.regime == other.regime
+            && self.blocks.len() == other.blocks.len()
+            && self.blocks.iter().zip(&other.blocks).all(same)
     }
 
-    /// Strengths at which both losses are compared on a subject.
-    pub(crate) fn strengths(&self, subject: Subject) -> &[f64] {
-        match subject {
-            Subject::Face => &STRENGTHS,
-            Subject::Hand => &self.hand_strengths,
-        }
-    }
-
-    /// Paired trainings of that comparison.
-    pub(crate) fn seeds_of(&self, subject: Subject) -> u64 {
-        match subject {
-            Subject::Face => self.seeds,
-            Subject::Hand => self.hand_seeds,
-        }
-    }
-
-    /// Paired trainings of the isotropic loss.
-    pub(crate) fn control_seeds_of(&self, subject: Subject) -> u64 {
-        self.control_seeds.min(self.seeds_of(subject))
-    }
-
-    /// Every training once, in an order in which the first comparisons are complete soonest: those of the default run come first.
+    /// Every training once: phase by phase, seed by seed, so that a run that is stopped has whole seeds.
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::new();
-        if self.thorough {
-            let usual = Self::new(false, None, None);
-            let first = Self {
-                seeds: self.seeds.min(usual.seeds),
-                hand_seeds: self.hand_seeds.min(usual.hand_seeds),
-                restriction_seeds: self.restriction_seeds.min(usual.restriction_seeds),
-                ..usual
-            };
-            jobs = first.jobs();
-        }
-        let mut add = |subject, strength, variant: &Variant, seed| {
-            let job = Job { subject, strength, variant: variant.clone(), seed };
-            if !jobs.contains(&job) {
-                jobs.push(job);
-            }
-        };
-        let pair = [Variant::plain(), Variant::star()];
-        for seed in 0..self.seeds.max(self.hand_seeds) {
-            for subject in [Subject::Face, Subject::Hand] {
-                if seed < self.seeds_of(subject) {
-                    for &strength in self.strengths(subject) {
-                        pair.iter().for_each(|variant| add(subject, strength, variant, seed));
+        let most = |field: fn(&Block) -> u64| self.blocks.iter().map(field).max().unwrap_or(0);
+        for phase in 0..=most(|block| block.phase as u64) as usize {
+            for seed in 0..most(|block| block.seeds) {
+                for block in self.blocks.iter().filter(|block| block.phase == phase && seed < block.seeds) {
+                    for variant in &block.variants {
+                        let job = Job { cell: block.cell, variant: variant.clone(), seed };
+                        if !jobs.contains(&job) {
+                            jobs.push(job);
+                        }
                     }
                 }
             }
         }
-        for seed in 0..self.control_seeds {
-            for subject in [Subject::Face, Subject::Hand] {
-                if seed < self.control_seeds_of(subject) {
-                    let strengths = self.strengths(subject).iter();
-                    strengths.for_each(|strength| add(subject, *strength, &Variant::isotropic(), seed));
-                }
-            }
-        }
-        for seed in 0..self.restriction_seeds {
-            for variant in [Variant::no_restriction(), Variant::detached()] {
-                add(Subject::Face, REALISTIC, &variant, seed);
-            }
-        }
-        // Seed by seed: a run that is stopped has every table, of fewer seeds.
-        for seed in 0..self.ablation_seeds {
-            for Planned { subject, strength, table } in &self.ablations {
-                table.variants.iter().for_each(|variant| add(*subject, *strength, variant, seed));
-            }
-        }
         jobs
+    }
+
+    /// Where the first table, and what is asked first, are of.
+    pub(crate) fn main_cell(&self) -> Cell {
+        match self.kind {
+            Kind::Confirm => Cell::tangent(1.0),
+            _ => plain_noisy(Subject::Face),
+        }
+    }
+
+    /// The cells of a subject, in order.
+    pub(crate) fn cells(&self, subject: Subject) -> Vec<Cell> {
+        let mut cells: Vec<Cell> = Vec::new();
+        for block in self.blocks.iter().filter(|block| block.cell.subject == subject) {
+            if !cells.contains(&block.cell) {
+                cells.push(block.cell);
+            }
+        }
+        cells
+    }
+
+    /// The losses that are compared, in the order of tables.
+    pub(crate) fn losses(&self, subject: Subject) -> Vec<Variant> {
+        match self.kind {
+            Kind::Confirm => confirm_losses().to_vec(),
+            _ => Weights::of(subject).losses().to_vec(),
+        }
+    }
+
+    /// What was asked before the run, tested with Holm's correction for their number.
+    pub(crate) fn primaries(&self) -> Vec<Question> {
+        let [_, restricted, isotropic, star] = match self.kind {
+            Kind::Confirm => confirm_losses(),
+            _ => Weights::of(Subject::Face).losses(),
+        };
+        if self.kind == Kind::Confirm {
+            let cells = STRENGTHS.map(Cell::tangent);
+            return vec![
+                Question::difference(
+                    "isotropic",
+                    "STAR errs less across the contour than the same loss without its direction",
+                    "STAR - isotropic",
+                    &cells,
+                    [&star, &isotropic],
+                ),
+                Question::difference(
+                    "restricted",
+                    "STAR errs less across the contour than smooth-L1 with a tuned restriction",
+                    "STAR - restricted smooth-L1",
+                    &cells,
+                    [&star, &restricted],
+                ),
+            ];
+        }
+        let ambiguous = plain_noisy(Subject::Face);
+        // Each end of ambiguity, or the mean over both kinds of labels where both were trained.
+        let [plain, marked] = self.contrasted();
+        let of = |cells: &[Cell]| {
+            Question::difference(
+                "ambiguity",
+                "what the direction gains across the contour is larger where images are ambiguous",
+                "(STAR - isotropic on plain images) - (the same on marked images)",
+                cells,
+                [&star, &isotropic],
+            )
+        };
+        vec![
+            Question::difference(
+                "plain",
+                "on ambiguous images with noisy labels STAR errs less across the contour than smooth-L1 with a tuned restriction",
+                "STAR - restricted smooth-L1",
+                &[ambiguous],
+                [&star, &restricted],
+            ),
+            of(&plain).minus(&of(&marked)),
+        ]
+    }
+
+    /// The plain and the marked cells that the second question sets against each other.
+    fn contrasted(&self) -> [Vec<Cell>; 2] {
+        let of =
+            |marks, labels: &[bool]| labels.iter().map(|l| Cell::new(Subject::Face, marks, *l)).collect();
+        match self.kind {
+            Kind::Thorough => [of(Marks::None, &[false, true]), of(Marks::Ticks, &[false, true])],
+            _ => [of(Marks::None, &[true]), of(Marks::Ticks, &[false])],
+        }
     }
 }
 
-/// Everything that `--thorough` trains beside the comparison.
-fn ablations() -> Vec<Planned> {
-    let at = |strength: f64, table: Ablation| Planned { subject: Subject::Face, strength, table };
+/// Images and labels as ambiguous as they come.
+pub(crate) fn plain_noisy(subject: Subject) -> Cell {
+    Cell::new(subject, Marks::None, true)
+}
+
+/// Neither.
+pub(crate) fn marked_exact(subject: Subject) -> Cell {
+    Cell::new(subject, Marks::Ticks, false)
+}
+
+/// Ambiguous images, exact labels: what label noise costs is told from here.
+pub(crate) fn plain_exact(subject: Subject) -> Cell {
+    Cell::new(subject, Marks::None, false)
+}
+
+/// Smooth-L1, restricted, isotropic, STAR. The weight is the best of the first experiment, on its validation images.
+fn confirm_losses() -> [Variant; 4] {
+    [Variant::plain(), Variant::plain_restricted(0.3), Variant::isotropic(1.0), Variant::star_of(1.0)]
+}
+
+fn confirm_blocks() -> Vec<Block> {
+    let block = |strength| Block {
+        cell: Cell::tangent(strength),
+        variants: confirm_losses().to_vec(),
+        seeds: 12,
+        phase: 0,
+    };
+    STRENGTHS.map(block).to_vec()
+}
+
+fn default_blocks() -> Vec<Block> {
+    let [plain, restricted, isotropic, star] = Weights::of(Subject::Face).losses();
+    let compared = vec![restricted, isotropic, star];
+    let of = |cell, variants: &[Variant], seeds| Block { cell, variants: variants.to_vec(), seeds, phase: 0 };
+    let (ambiguous, sure) = (plain_noisy(Subject::Face), marked_exact(Subject::Face));
+    let gate = |cell| of(cell, std::slice::from_ref(&plain), 2);
     vec![
-        at(REALISTIC, tables::controls()),
-        at(REALISTIC, tables::learning_rates()),
-        Planned { subject: Subject::Hand, ..at(REALISTIC, tables::learning_rates()) },
-        at(REALISTIC, tables::restrictions()),
-        at(REALISTIC, tables::starts()),
-        at(REALISTIC, tables::distances()),
-        at(REALISTIC, tables::attention(false)),
-        at(REALISTIC, tables::stacks(&[2])),
-        at(REALISTIC, tables::backbones(8)),
+        of(ambiguous, &compared, 4),
+        of(sure, &compared, 4),
+        gate(ambiguous),
+        gate(sure),
+        gate(plain_exact(Subject::Face)),
     ]
+}
+
+fn thorough_blocks() -> Vec<Block> {
+    let of = |cell, variants: Vec<Variant>, seeds, phase| Block { cell, variants, seeds, phase };
+    let faces = Weights::of(Subject::Face).losses();
+    let mut blocks = Vec::new();
+    for (marks, noisy) in
+        [(Marks::None, true), (Marks::Ticks, false), (Marks::None, false), (Marks::Ticks, true)]
+    {
+        blocks.push(of(Cell::new(Subject::Face, marks, noisy), faces.to_vec(), 8, 0));
+    }
+    let leaves = Weights::of(Subject::Leaf).losses()[1..].to_vec();
+    blocks.push(of(plain_noisy(Subject::Leaf), leaves.clone(), 6, 1));
+    blocks.push(of(marked_exact(Subject::Leaf), leaves, 6, 1));
+    let [plain, restricted, _, star] = faces;
+    let again = [&restricted, &star].into_iter().flat_map(|base| [1, 2].map(|n| start(base, n)));
+    blocks.push(of(plain_noisy(Subject::Face), again.collect(), 3, 2));
+    for factor in LONGER {
+        let variants = [&plain, &restricted, &star].map(|base| longer(base, factor));
+        blocks.push(of(plain_noisy(Subject::Face), variants.to_vec(), 2, 3));
+    }
+    blocks
+}
+
+fn pilot_blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for subject in [Subject::Face, Subject::Leaf] {
+        blocks.push(Block {
+            cell: plain_noisy(subject),
+            variants: weights::candidates(),
+            seeds: 2,
+            phase: usize::from(subject == Subject::Leaf),
+        });
+    }
+    // What the gates will ask.
+    for cell in [plain_noisy, marked_exact, plain_exact] {
+        let variants = vec![Variant::plain()];
+        blocks.push(Block { cell: cell(Subject::Face), variants, seeds: 2, phase: 0 });
+    }
+    blocks
+}
+
+/// The same images and labels from other weights at the start.
+pub(crate) fn start(base: &Variant, number: u64) -> Variant {
+    base.with(&format!("start{number}"), &format!("start {number}"), Change::Start(number))
+}
+
+/// The same for more epochs.
+pub(crate) fn longer(base: &Variant, factor: f64) -> Variant {
+    base.with(&format!("x{factor}"), &format!("{factor} times the steps"), Change::Epochs(factor))
 }
 
 #[cfg(test)]
@@ -172,19 +301,51 @@ mod tests {
 
     #[test]
     fn every_training_is_done_once_and_can_be_done() {
-        for design in [Design::new(false, None, None), Design::new(true, None, None)] {
+        for (kind, count) in [
+            // Two cells, three losses, four seeds; smooth-L1 in three cells under two seeds.
+            (Kind::Default, 24 + 6),
+            // Faces, leaves, two more starts of two losses, two longer budgets of three.
+            (Kind::Thorough, 4 * 4 * 8 + 2 * 3 * 6 + 2 * 2 * 3 + 2 * 3 * 2),
+            (Kind::Confirm, 12 * 3 * 4),
+            (Kind::Pilot, 2 * 9 * 2 + 3 * 2),
+        ] {
+            let design = Design::new(kind, None, None);
             let jobs = design.jobs();
             let ids: BTreeSet<String> = jobs.iter().map(Job::id).collect();
-            assert_eq!(ids.len(), jobs.len());
+            assert_eq!((ids.len(), jobs.len()), (count, count), "{kind:?}");
             for job in &jobs {
                 let config = design.config(job);
                 config.validate().unwrap();
                 config.model.architecture(&config.scheme(Path::new(".")).unwrap()).unwrap();
             }
         }
-        // Three strengths, two losses, four seeds; hands, three seeds; two more restrictions, two seeds.
-        let usual = Design::new(false, None, None).jobs();
-        assert_eq!(usual.len(), 24 + 6 + 4);
-        assert_eq!(usual, Design::new(true, None, None).jobs()[..usual.len()]);
+    }
+
+    #[test]
+    fn every_question_is_about_trainings_of_the_run_and_its_factors_sum_to_nothing() {
+        for kind in [Kind::Default, Kind::Thorough, Kind::Confirm] {
+            let design = Design::new(kind, None, None);
+            let jobs = design.jobs();
+            let questions = design.primaries();
+            assert_eq!(questions.len(), 2);
+            for Question { id, terms, .. } in questions {
+                assert!(terms.iter().map(|term| term.factor).sum::<f64>().abs() < 1e-12, "{id}");
+                let trained = |term: &Term| {
+                    let job = Job { cell: term.cell, variant: term.variant.clone(), seed: 0 };
+                    jobs.contains(&job)
+                };
+                assert!(terms.iter().all(trained), "{kind:?}: {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_set_of_images_is_in_two_runs() {
+        let sets = [SetSeeds::CONFIRM, SetSeeds::MAIN, SetSeeds::PILOT];
+        let seeds: BTreeSet<u64> = sets.iter().flat_map(|s| [s.train, s.validation, s.test]).collect();
+        assert_eq!(seeds.len(), 9);
+        // A training adds its own seed to two of them.
+        let seeds: Vec<u64> = seeds.into_iter().collect();
+        assert!(seeds.windows(2).all(|pair| pair[1] - pair[0] > 100));
     }
 }

@@ -1,14 +1,15 @@
 //! The training file of a job, and what it is scored on.
 
 use star_data::augment::{Augmentation, Flip, Similarity};
-use star_data::synthetic::{Labels, Subject, SyntheticConfig};
+use star_data::synthetic::{Subject, SyntheticConfig};
 use star_predict::device::DeviceName;
 use star_train::config::{
     DataSection, DistanceName, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
 };
 use star_train::{OptimizerConfig, Precision, Schedule, StepDecay};
 
-use super::{Budget, Design, Job, REALISTIC};
+use super::{Budget, Design, Job};
+use crate::machine::sha256_of;
 use crate::runner::Recipe;
 
 impl Design {
@@ -17,12 +18,15 @@ impl Design {
         Recipe { config: self.config(job), control: job.variant.control() }
     }
 
-    /// The training file of a job: in one design only strength, subject, seed and what the variant changes differ.
+    /// The training file of a job: in one design only images, labels, seed and what the variant changes differ.
     pub(crate) fn config(&self, job: &Job) -> TrainConfig {
         let regime = &self.regime;
-        let Budget { epochs, train, learning_rate } = regime.budget(job.subject);
+        let Budget { epochs, train, learning_rate } = regime.budget(job.cell.subject);
+        let images = |count, seed| {
+            SourceSection::Synthetic(job.cell.images(count, seed + job.seed, regime.image_side))
+        };
         let mut config = TrainConfig {
-            scheme: job.subject.scheme().to_string(),
+            scheme: job.cell.subject.scheme().to_string(),
             seed: job.seed,
             epochs,
             batch_size: regime.batch,
@@ -40,12 +44,8 @@ impl Design {
             workers: 1,
             data: DataSection {
                 more: Vec::new(),
-                train: SourceSection::Synthetic(self.images(job, train, regime.sets.train + job.seed)),
-                validation: Some(SourceSection::Synthetic(self.images(
-                    job,
-                    regime.validation,
-                    regime.sets.validation + job.seed,
-                ))),
+                train: images(train, regime.sets.train),
+                validation: Some(images(regime.validation, regime.sets.validation)),
                 holdout: 0.1,
                 weights: None,
                 loading: Default::default(),
@@ -70,40 +70,31 @@ impl Design {
                 decay: StepDecay { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 }.into(),
             },
             optimizer: OptimizerConfig::default(),
-            augmentation: augmentation(),
+            augmentation: augmentation(job.cell.subject),
         };
         job.variant.apply(&mut config);
         config
     }
 
     /// The images that a job is scored on, with exact labels.
-    pub(crate) fn test(&self, subject: Subject) -> SyntheticConfig {
-        SyntheticConfig {
-            subject,
-            count: self.regime.test,
-            seed: self.regime.sets.test,
-            image_size: self.regime.image_side,
-            strength: REALISTIC,
-            labels: Labels::Exact,
-        }
+    pub(crate) fn test(&self, job: &Job) -> SyntheticConfig {
+        job.cell.scored(self.regime.test, self.regime.sets.test, self.regime.image_side)
     }
 
-    fn images(&self, job: &Job, count: usize, seed: u64) -> SyntheticConfig {
-        SyntheticConfig {
-            subject: job.subject,
-            count,
-            seed,
-            image_size: self.regime.image_side,
-            strength: job.strength,
-            labels: Labels::Annotated,
-        }
+    /// A hash of all that decides a job's figures, but the program.
+    ///
+    /// # Errors
+    /// Never in practice: settings can be written.
+    pub(crate) fn settings(&self, job: &Job) -> anyhow::Result<String> {
+        let all = serde_json::to_string(&(self.config(job), &job.variant, self.test(job)))?;
+        Ok(sha256_of(all.as_bytes())[..16].to_string())
     }
 }
 
-/// Geometry alone: the synthetic images bring their own light, occlusion, blur and noise.
-fn augmentation() -> Augmentation {
+/// Geometry alone: the synthetic images bring their own light, occlusion, blur and noise. A mirrored leaf is none.
+fn augmentation(subject: Subject) -> Augmentation {
     Augmentation {
-        flip: Flip { probability: 0.5 },
+        flip: Flip { probability: if subject == Subject::Leaf { 0.0 } else { 0.5 } },
         similarity: Similarity { shift: 0.03, rotation: 8.0, scale: 0.05, ..Default::default() },
         ..Augmentation::none()
     }
@@ -111,16 +102,35 @@ fn augmentation() -> Augmentation {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Kind, Weights, longer, plain_noisy};
     use super::*;
     use crate::variant::Variant;
 
     #[test]
-    fn the_two_losses_differ_in_the_landmark_term_alone() {
-        let design = Design::new(false, None, None);
-        let of = |variant: Variant| Job { subject: Subject::Face, strength: 1.0, variant, seed: 3 };
-        let (plain, star) = (design.config(&of(Variant::plain())), design.config(&of(Variant::star())));
-        plain.validate().unwrap();
-        assert_ne!(plain.loss.kind, star.loss.kind);
-        assert_eq!(plain, TrainConfig { loss: plain.loss.clone(), ..star });
+    fn losses_differ_in_the_landmark_term_alone() {
+        let design = Design::new(Kind::Thorough, None, None);
+        let of =
+            |variant: Variant| design.config(&Job { cell: plain_noisy(Subject::Face), variant, seed: 3 });
+        let [plain, others @ ..] = Weights::of(Subject::Face).losses();
+        let plain = of(plain);
+        for other in others {
+            let other = of(other);
+            assert_ne!(plain.loss, other.loss);
+            assert_eq!(plain, TrainConfig { loss: plain.loss.clone(), ..other });
+        }
+    }
+
+    #[test]
+    fn a_longer_training_has_its_milestones_later_and_other_settings_another_hash() {
+        let design = Design::new(Kind::Thorough, None, None);
+        let job = |variant| Job { cell: plain_noisy(Subject::Face), variant, seed: 0 };
+        let [usual, long] = [Variant::plain(), longer(&Variant::plain(), 8.0)].map(job);
+        let (short, twice) = (design.config(&usual), design.config(&long));
+        assert_eq!((twice.epochs, short.epochs), (192, 24));
+        let milestones = StepDecay { milestones: vec![16 * 8, 21 * 8], gamma: 0.1 };
+        assert_eq!(twice.schedule.decay, milestones.into());
+        assert_ne!(design.settings(&usual).unwrap(), design.settings(&long).unwrap());
+        let other = Design::new(Kind::Thorough, None, Some(3));
+        assert_ne!(design.settings(&usual).unwrap(), other.settings(&usual).unwrap());
     }
 }

@@ -6,12 +6,20 @@ use rand_chacha::ChaCha8Rng;
 
 use super::canvas::{Canvas, circle, curve, mix, scaled};
 use super::look::Look;
-use super::{light, scene};
+use super::{light, marks, scene};
+use crate::synthetic::config::Marks;
 use crate::synthetic::hand::Hand;
 use crate::target::Ends;
 
-/// Paints `hand` in a square image of `size` pixels; `None` where no such image can be allocated.
-pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option<RgbImage> {
+/// Paints `hand` in a square image of `size` pixels, with ticks across `tangents` where `marks` says so; `None` where no such image can
+/// be allocated.
+pub(crate) fn paint_hand(
+    hand: &Hand,
+    size: u32,
+    marks: Marks,
+    tangents: &[[f32; 2]],
+    rng: &mut ChaCha8Rng,
+) -> Option<RgbImage> {
     let look = Look::draw(rng);
     let mut canvas = Canvas::new(size)?;
     scene::background(&mut canvas, rng);
@@ -49,6 +57,9 @@ pub(crate) fn paint_hand(hand: &Hand, size: u32, rng: &mut ChaCha8Rng) -> Option
         let (tip, before) = (bones[count - 1], bones[count - 2]);
         let nail = [0, 1].map(|axis| tip[axis] + 0.12 * (tip[axis] - before[axis]));
         canvas.fill(circle(nail, 0.27 * width), mix(skin, [0.95, 0.8, 0.78], 0.6), 1.0);
+    }
+    if marks == Marks::Ticks {
+        marks::ticks(&mut canvas, &hand.joints, tangents, unit);
     }
     let centre = [0, 1].map(|axis| wrist[axis].midpoint(joint(9)[axis]));
     Some(light::expose(&canvas, &look, centre, unit, rng))

@@ -1,10 +1,12 @@
-//! Paints a placed face (background, what is behind it, the face, what is before it, light) or hand.
+//! Paints a placed face (background, what is behind it, the face, what is before it, light), hand or leaf.
 
 mod canvas;
 mod face;
 mod hand;
+mod leaf;
 mod light;
 mod look;
+mod marks;
 mod scene;
 
 use image::RgbImage;
@@ -12,8 +14,10 @@ use rand_chacha::ChaCha8Rng;
 
 use canvas::Canvas;
 pub(super) use hand::paint_hand;
+pub(super) use leaf::paint_leaf;
 use look::Look;
 
+use super::config::Marks;
 use super::figure::Figure;
 use super::shape::on_face;
 
@@ -27,8 +31,15 @@ pub(super) struct Painting {
     pub(super) blurred: bool,
 }
 
-/// Paints `figure` in a square image of `size` pixels; `None` where no such image can be allocated.
-pub(super) fn paint(figure: &Figure, size: u32, rng: &mut ChaCha8Rng) -> Option<Painting> {
+/// Paints `figure` in a square image of `size` pixels, with ticks across `tangents` where `marks` says so; `None` where no such image can
+/// be allocated.
+pub(super) fn paint(
+    figure: &Figure,
+    size: u32,
+    marks: Marks,
+    tangents: &[[f32; 2]],
+    rng: &mut ChaCha8Rng,
+) -> Option<Painting> {
     let look = Look::draw(rng);
     let mut canvas = Canvas::new(size)?;
     scene::background(&mut canvas, rng);
@@ -40,6 +51,9 @@ pub(super) fn paint(figure: &Figure, size: u32, rng: &mut ChaCha8Rng) -> Option<
     }
     scene::patches(&mut canvas, figure, &look, rng);
     let visibility = figure.landmarks.iter().map(|&p| !canvas.is_hidden(p)).collect();
+    if marks == Marks::Ticks {
+        marks::ticks(&mut canvas, &figure.landmarks, tangents, figure.pixels(1.0));
+    }
     let centre = figure.place(on_face(0.0, 0.4, 0.0));
     let image = light::expose(&canvas, &look, centre, figure.pixels(1.0), rng);
     Some(Painting {

@@ -31,7 +31,7 @@ impl Shape {
 }
 
 /// `count` points on a polyline at equal distances along it, both ends included.
-fn evenly_spaced(line: &[[f64; 2]], count: usize) -> Vec<[f64; 2]> {
+pub(crate) fn evenly_spaced(line: &[[f64; 2]], count: usize) -> Vec<[f64; 2]> {
     let mut lengths = vec![0.0];
     for pair in line.windows(2) {
         let step = (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);

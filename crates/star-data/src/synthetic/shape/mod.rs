@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+pub(super) use contour::evenly_spaced;
 pub(super) use surface::{Point3, on_face};
 
 /// Keypoints of the markup.

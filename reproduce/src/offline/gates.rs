@@ -1,0 +1,68 @@
+//! Conditions without which the questions are not asked: that images are ambiguous where they should be, and that noise of labels costs.
+
+use serde::Serialize;
+use star_data::synthetic::Subject;
+
+use super::design::{Cell, Design, Kind, marked_exact, plain_exact, plain_noisy};
+use super::measure::Record;
+use super::runs::{Runs, mean};
+use crate::variant::Variant;
+
+/// Eigenvalue ratio of smooth-L1 that plain images have at least, and marked ones at most.
+const PLAIN: f64 = 4.0;
+const MARKED: f64 = 1.6;
+/// Points of NME that noisy labels cost smooth-L1 at least.
+const NOISE: f64 = 0.4;
+
+/// One condition, on smooth-L1 alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Gate {
+    pub(crate) what: String,
+    /// `at least` or `at most`.
+    pub(crate) bound: &'static str,
+    pub(crate) wanted: f64,
+    /// Mean over seeds; `None` where a training is missing.
+    pub(crate) value: Option<f64>,
+    pub(crate) passed: Option<bool>,
+}
+
+/// The gates of a run; the confirmation has none.
+pub(super) fn gates(design: &Design, runs: &Runs<'_>) -> Vec<Gate> {
+    if design.kind == Kind::Confirm {
+        return Vec::new();
+    }
+    let over = |cell: Cell, figure: fn(&Record) -> f64| {
+        mean(runs.of(&cell, &Variant::plain()).into_iter().map(figure))
+    };
+    let [ambiguous, sure, exact] = [plain_noisy, marked_exact, plain_exact].map(|cell| cell(Subject::Face));
+    let noise = over(ambiguous, |record| record.nme).zip(over(exact, |record| record.nme));
+    vec![
+        gate("eigenvalue ratio of smooth-L1 on plain images", true, PLAIN, over(ambiguous, |r| r.ratio)),
+        gate("eigenvalue ratio of smooth-L1 on marked images", false, MARKED, over(sure, |r| r.ratio)),
+        gate(
+            "points of NME that noisy labels cost smooth-L1 on plain images",
+            true,
+            NOISE,
+            noise.map(|(noisy, exact)| noisy - exact),
+        ),
+    ]
+}
+
+fn gate(what: &str, at_least: bool, wanted: f64, value: Option<f64>) -> Gate {
+    let passed = value.map(|value| if at_least { value >= wanted } else { value <= wanted });
+    Gate { what: what.into(), bound: if at_least { "at least" } else { "at most" }, wanted, value, passed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_is_passed_on_its_side_of_the_bound_and_open_without_a_value() {
+        assert_eq!(gate("", true, 4.0, Some(4.0)).passed, Some(true));
+        assert_eq!(gate("", true, 4.0, Some(3.9)).passed, Some(false));
+        assert_eq!(gate("", false, 1.6, Some(1.6)).passed, Some(true));
+        assert_eq!(gate("", false, 1.6, Some(1.7)).passed, Some(false));
+        assert_eq!(gate("", false, 1.6, None).passed, None);
+    }
+}
