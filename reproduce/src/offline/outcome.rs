@@ -64,6 +64,8 @@ pub(crate) struct Row {
     pub(crate) ratio: Option<f64>,
     pub(crate) angle: Option<f64>,
     pub(crate) failures: Option<f64>,
+    /// NME of the validation images, which weights were chosen by.
+    pub(crate) validation: Option<f64>,
 }
 
 /// STAR minus what it is compared with in one cell; above 0 in figures, where gains are drawn, is better.
@@ -161,6 +163,7 @@ fn row(variant: &Variant, of: &[&Record]) -> Result<Row> {
         ratio: over(|record| record.ratio),
         angle: over(|record| record.angle),
         failures: over(|record| record.failures),
+        validation: over(|record| record.validation),
     })
 }
 
