@@ -19,7 +19,7 @@ pub(crate) use weights::Weights;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Ten minutes: the two ends of ambiguity.
+    /// The two ends of ambiguity.
     Default,
     /// Hours: ambiguity of images and of labels switched each by itself, a second domain, longer trainings, restarts.
     Thorough,

@@ -59,13 +59,13 @@ impl Regime {
         Self { faces, test: 400, validation: 48, sets: SetSeeds::CONFIRM, ..Self::thorough() }
     }
 
-    /// Fits ten minutes on two cores.
+    /// Half of the images, for a run of 30 trainings.
     pub(crate) fn default_run() -> Self {
         let budget = Budget { epochs: 24, train: 240, learning_rate: 3e-3 };
         Self { faces: budget, leaves: budget, validation: 32, test: 200, ..Self::thorough() }
     }
 
-    /// Hours.
+    /// All of them.
     pub(crate) fn thorough() -> Self {
         let budget = Budget { epochs: 24, train: 480, learning_rate: 3e-3 };
         Self {
