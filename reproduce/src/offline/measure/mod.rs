@@ -72,6 +72,10 @@ pub(crate) fn measure(design: &Design, job: &Job, dir: &Path, machine: &str) -> 
             record.epochs.push((epoch.step, score::rounded(100.0 * nmes.fold(f64::NAN, f64::min))));
         }
     }
+    // Only those that are drawn.
+    if job.cell != design.main_cell() || !design.losses(job.cell.subject).contains(&job.variant) {
+        record.examples.clear();
+    }
     let wanted = design.config(job).epochs;
     ensure!(
         record.epochs.len() == wanted,
