@@ -55,6 +55,7 @@ impl Design {
                 levels: regime.levels,
                 channels: regime.channels,
                 image_size: regime.image_size,
+                stem: regime.stem,
                 // The landmark term is then all there is to the loss: nothing has to be weighed against it.
                 attention: Some(false),
                 ..Default::default()
