@@ -83,20 +83,42 @@ fn checked(args: &SourceArgs) -> Result<DataFormat> {
         ensure!(args.synthetic.is_none(), "--synthetic: expected --format synthetic beside it");
         return Ok(args.format);
     }
-    let given = [
-        ("--annotations", args.annotations.is_some()),
-        ("--images", args.images.is_some()),
+    let places = [("--annotations", args.annotations.is_some()), ("--images", args.images.is_some())];
+    if let Some(name) = first_given(places.into_iter().chain(of_annotations(args))) {
+        bail!("{name}: of annotations on disk alone; what is drawn is said by --synthetic count=200,seed=9")
+    }
+    Ok(args.format)
+}
+
+/// The folder of photographs that `--images` names where there are no annotations, for commands that need none.
+///
+/// # Errors
+/// Names the first option beside it that is about annotations.
+pub(crate) fn photographs(args: &SourceArgs) -> Result<Option<&Path>> {
+    let (None, Some(folder), DataFormat::Files(_)) = (&args.annotations, &args.images, args.format) else {
+        return Ok(None);
+    };
+    let others = [("--synthetic", args.synthetic.is_some()), ("--map-98-to-68", args.map.is_some())];
+    if let Some(name) = first_given(of_annotations(args).into_iter().chain(others)) {
+        bail!("{name}: of annotated images; without --annotations --images is a folder of photographs")
+    }
+    Ok(Some(folder))
+}
+
+/// Options about annotations on disk, beside where they lie, and whether they were given.
+fn of_annotations(args: &SourceArgs) -> [(&'static str, bool); 6] {
+    [
         ("--split", args.split.is_some()),
         ("--category", args.category.is_some()),
         ("--crop", args.crop.is_some()),
         ("--compat", args.compat != CompatName::None),
         ("--strip-prefix", args.strip_prefix.is_some()),
         ("--basename", args.basename),
-    ];
-    if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
-        bail!("{name}: of annotations on disk alone; what is drawn is said by --synthetic count=200,seed=9")
-    }
-    Ok(args.format)
+    ]
+}
+
+fn first_given(options: impl IntoIterator<Item = (&'static str, bool)>) -> Option<&'static str> {
+    options.into_iter().find_map(|(name, given)| given.then_some(name))
 }
 
 /// The images that are drawn, of 98 points mapped to 68 where that was asked for.

@@ -128,7 +128,8 @@ fn weights_are_quantised_on_annotated_images_and_predict_in_bytes() {
     let predict = ["predict", "face0.png", "--box", "10,10,60,60", "--weights"];
     let bytes = |weights| [&predict[..], &[weights, "--precision", "int8"]].concat();
     assert_contains(&refused(dir.path(), &bytes("w")), &["star quantize"]);
-    let quantize = ["quantize", "--weights", "w", "--annotations", "faces.tsv", "--out", "q"];
+    let quantize =
+        ["quantize", "--weights", "w", "--annotations", "faces.tsv", "--images", ".", "--out", "q"];
     let output = star(dir.path(), &quantize);
     assert!(output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -311,7 +311,7 @@ fn products_of_bytes_need_ranges_which_the_folder_keeps_and_move_landmarks_littl
     let some = Quantization {
         ranges,
         fitted_on: "a test".into(),
-        nme_fractions: [0.02, 0.0201],
+        nme_fractions: Some([0.02, 0.0201]),
         shift_fraction: 0.001,
     };
     folder.config.quantization = Some(some.clone());

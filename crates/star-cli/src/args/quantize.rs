@@ -6,10 +6,15 @@ use clap::Args;
 
 use super::{SourceArgs, WeightsArgs};
 
+/// What `--images` is here.
+const IMAGES: &str = "Without --annotations, the folder of photographs, with those below it; else the folder that image paths start from";
+
 /// Arguments of `star quantize`.
 #[derive(Debug, Args)]
+#[command(mut_arg("annotations", |arg| arg.required_unless_present("images")))]
+#[command(mut_arg("images", |arg| arg.help(IMAGES)))]
 pub struct QuantizeArgs {
-    /// Annotated images, some hundred of the kind that the weights will be used on.
+    /// Annotated images or photographs, some hundred of the kind that the weights will be used on.
     #[command(flatten)]
     pub source: SourceArgs,
     /// Weights to quantise.

@@ -25,8 +25,9 @@ pub struct Quantization {
     pub ranges: BTreeMap<String, Vec<[f32; 2]>>,
     /// What it was measured on.
     pub fitted_on: String,
-    /// Mean distance from the landmarks' labels before and after, as a fraction of the normalizer.
-    pub nme_fractions: [f64; 2],
+    /// Mean distance from the landmarks' labels before and after, as a fraction of the normalizer; `None` where there were no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nme_fractions: Option<[f64; 2]>,
     /// Mean distance of the landmarks from those in `f32`, as a fraction of the normalizer.
     pub shift_fraction: f64,
 }

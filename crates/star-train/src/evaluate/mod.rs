@@ -19,7 +19,7 @@ use star_predict::Predictor;
 
 pub use self::cases::{Scored, case, covariances, stated_sides};
 pub(crate) use self::cases::{length, length_of, weights};
-pub use self::quantize::{MOST_LOSS, quantize};
+pub use self::quantize::{LossBound, MOST_LOSS, MOST_SHIFT, quantize};
 pub use self::report::write as write_report;
 pub(crate) use self::slice::Slice;
 
