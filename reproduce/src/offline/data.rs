@@ -51,7 +51,7 @@ mod tests {
     fn images_and_labels_of_every_cell_have_hashes_of_their_own() {
         let design = Design::new(Kind::Thorough, None, None);
         let found = hashes(&design).unwrap();
-        // Faces in four cells, leaves in two. Cells of the same images are scored on the same: two kinds of faces, two of leaves.
+        // Leaves in four cells, faces in two. Cells of the same images are scored on the same: two kinds of leaves, two of faces.
         let training: BTreeSet<&String> =
             found.iter().filter(|(name, _)| name.contains("training")).map(|(_, hash)| hash).collect();
         let scored: BTreeSet<&String> =

@@ -35,7 +35,7 @@ pub(crate) struct Outcome {
     pub(crate) main: Table,
     /// Those of all cells, that one too.
     pub(crate) tables: Vec<Table>,
-    /// What STAR gains in each cell of faces.
+    /// What STAR gains in each cell of the main subject.
     pub(crate) gains: Vec<Gain>,
     pub(crate) quintiles: Vec<Quintile>,
     /// Validation error over steps in the main cell.
@@ -126,7 +126,7 @@ impl Outcome {
 
 fn tables(design: &Design, runs: &Runs<'_>) -> Result<Vec<Table>> {
     let mut all = Vec::new();
-    for subject in [Subject::Face, Subject::Leaf] {
+    for subject in design.subjects() {
         for cell in design.cells(subject) {
             all.push(table(design, runs, &cell)?);
         }
@@ -183,7 +183,7 @@ fn secondaries(design: &Design) -> Vec<Question> {
         let what = format!("{}, {}: STAR - {}", cell.subjects(), cell.name(), other.name);
         Question::difference("", "", &what, &[cell], [&star, &other])
     };
-    [Subject::Face, Subject::Leaf].into_iter().flat_map(|subject| pairs(design, subject)).map(of).collect()
+    design.subjects().into_iter().flat_map(|subject| pairs(design, subject)).map(of).collect()
 }
 
 fn gains(design: &Design, runs: &Runs<'_>) -> Vec<Gain> {
@@ -200,7 +200,7 @@ fn gains(design: &Design, runs: &Runs<'_>) -> Vec<Gain> {
             along: figure(|record| record.along),
         }
     };
-    pairs(design, Subject::Face).into_iter().map(of).filter(|gain| gain.across.is_some()).collect()
+    pairs(design, design.subjects()[0]).into_iter().map(of).filter(|gain| gain.across.is_some()).collect()
 }
 
 fn curves(design: &Design, runs: &Runs<'_>) -> Vec<Curve> {

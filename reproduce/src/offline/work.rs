@@ -100,19 +100,20 @@ mod tests {
     use super::super::design::{
         Block, Budget, Kind, Regime, Weights, longer, marked_exact, plain_noisy, start,
     };
+    use super::super::answer::Verdict;
     use super::super::{records, report};
     use super::*;
     use crate::stage::{Existing, prepare};
 
     fn tiny() -> Design {
         let mut design = Design::new(Kind::Thorough, None, None);
-        let losses = Weights::of(Subject::Face).losses();
+        let losses = Weights::of(Subject::Leaf).losses();
         let of = |cell, variants, phase| Block { cell, variants, seeds: 3, phase };
         let again = vec![start(&losses[3], 1), start(&losses[3], 2), longer(&losses[3], 2.0)];
         design.blocks = vec![
-            of(plain_noisy(Subject::Face), losses.to_vec(), 0),
-            of(marked_exact(Subject::Face), losses.to_vec(), 0),
-            of(plain_noisy(Subject::Face), again, 1),
+            of(plain_noisy(Subject::Leaf), losses.to_vec(), 0),
+            of(marked_exact(Subject::Leaf), losses.to_vec(), 0),
+            of(plain_noisy(Subject::Leaf), again, 1),
         ];
         let budget = Budget { epochs: 2, train: 8, learning_rate: 3e-3 };
         design.regime = Regime {

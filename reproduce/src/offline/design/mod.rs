@@ -114,7 +114,15 @@ impl Design {
     pub(crate) fn main_cell(&self) -> Cell {
         match self.kind {
             Kind::Confirm => Cell::tangent(1.0),
-            _ => plain_noisy(Subject::Face),
+            _ => plain_noisy(Subject::Leaf),
+        }
+    }
+
+    /// What is drawn: first what the questions are about.
+    pub(crate) fn subjects(&self) -> [Subject; 2] {
+        match self.kind {
+            Kind::Confirm => [Subject::Face, Subject::Leaf],
+            _ => [Subject::Leaf, Subject::Face],
         }
     }
 
@@ -141,7 +149,7 @@ impl Design {
     pub(crate) fn primaries(&self) -> Vec<Question> {
         let [_, restricted, isotropic, star] = match self.kind {
             Kind::Confirm => confirm_losses(),
-            _ => Weights::of(Subject::Face).losses(),
+            _ => Weights::of(Subject::Leaf).losses(),
         };
         if self.kind == Kind::Confirm {
             let cells = STRENGTHS.map(Cell::tangent);
@@ -162,7 +170,7 @@ impl Design {
                 ),
             ];
         }
-        let ambiguous = plain_noisy(Subject::Face);
+        let ambiguous = plain_noisy(Subject::Leaf);
         // Each end of ambiguity, or the mean over both kinds of labels where both were trained.
         let [plain, marked] = self.contrasted();
         let of = |cells: &[Cell]| {
@@ -189,7 +197,7 @@ impl Design {
     /// The plain and the marked cells that the second question sets against each other.
     fn contrasted(&self) -> [Vec<Cell>; 2] {
         let of =
-            |marks, labels: &[bool]| labels.iter().map(|l| Cell::new(Subject::Face, marks, *l)).collect();
+            |marks, labels: &[bool]| labels.iter().map(|l| Cell::new(Subject::Leaf, marks, *l)).collect();
         match self.kind {
             Kind::Thorough => [of(Marks::None, &[false, true]), of(Marks::Ticks, &[false, true])],
             _ => [of(Marks::None, &[true]), of(Marks::Ticks, &[false])],
@@ -228,56 +236,55 @@ fn confirm_blocks() -> Vec<Block> {
 }
 
 fn default_blocks() -> Vec<Block> {
-    let [plain, restricted, isotropic, star] = Weights::of(Subject::Face).losses();
-    let compared = vec![restricted, isotropic, star];
+    let [plain, compared @ ..] = Weights::of(Subject::Leaf).losses();
     let of = |cell, variants: &[Variant], seeds| Block { cell, variants: variants.to_vec(), seeds, phase: 0 };
-    let (ambiguous, sure) = (plain_noisy(Subject::Face), marked_exact(Subject::Face));
+    let (ambiguous, sure) = (plain_noisy(Subject::Leaf), marked_exact(Subject::Leaf));
     let gate = |cell| of(cell, std::slice::from_ref(&plain), 2);
     vec![
         of(ambiguous, &compared, 4),
         of(sure, &compared, 4),
         gate(ambiguous),
         gate(sure),
-        gate(plain_exact(Subject::Face)),
+        gate(plain_exact(Subject::Leaf)),
     ]
 }
 
 fn thorough_blocks() -> Vec<Block> {
     let of = |cell, variants: Vec<Variant>, seeds, phase| Block { cell, variants, seeds, phase };
-    let faces = Weights::of(Subject::Face).losses();
+    let leaves = Weights::of(Subject::Leaf).losses();
     let mut blocks = Vec::new();
     for (marks, noisy) in
         [(Marks::None, true), (Marks::Ticks, false), (Marks::None, false), (Marks::Ticks, true)]
     {
-        blocks.push(of(Cell::new(Subject::Face, marks, noisy), faces.to_vec(), 8, 0));
+        blocks.push(of(Cell::new(Subject::Leaf, marks, noisy), leaves.to_vec(), 8, 0));
     }
-    let leaves = Weights::of(Subject::Leaf).losses()[1..].to_vec();
-    blocks.push(of(plain_noisy(Subject::Leaf), leaves.clone(), 6, 1));
-    blocks.push(of(marked_exact(Subject::Leaf), leaves, 6, 1));
-    let [plain, restricted, _, star] = faces;
+    let faces = Weights::of(Subject::Face).losses()[1..].to_vec();
+    blocks.push(of(plain_noisy(Subject::Face), faces.clone(), 6, 1));
+    blocks.push(of(marked_exact(Subject::Face), faces, 6, 1));
+    let [plain, restricted, _, star] = leaves;
     let again = [&restricted, &star].into_iter().flat_map(|base| [1, 2].map(|n| start(base, n)));
-    blocks.push(of(plain_noisy(Subject::Face), again.collect(), 3, 2));
+    blocks.push(of(plain_noisy(Subject::Leaf), again.collect(), 3, 2));
     for factor in LONGER {
         let variants = [&plain, &restricted, &star].map(|base| longer(base, factor));
-        blocks.push(of(plain_noisy(Subject::Face), variants.to_vec(), 2, 3));
+        blocks.push(of(plain_noisy(Subject::Leaf), variants.to_vec(), 2, 3));
     }
     blocks
 }
 
 fn pilot_blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
-    for subject in [Subject::Face, Subject::Leaf] {
+    for subject in [Subject::Leaf, Subject::Face] {
         blocks.push(Block {
             cell: plain_noisy(subject),
             variants: weights::candidates(),
             seeds: 2,
-            phase: usize::from(subject == Subject::Leaf),
+            phase: usize::from(subject == Subject::Face),
         });
     }
     // What the gates will ask.
     for cell in [plain_noisy, marked_exact, plain_exact] {
         let variants = vec![Variant::plain()];
-        blocks.push(Block { cell: cell(Subject::Face), variants, seeds: 2, phase: 0 });
+        blocks.push(Block { cell: cell(Subject::Leaf), variants, seeds: 2, phase: 0 });
     }
     blocks
 }
@@ -304,7 +311,7 @@ mod tests {
         for (kind, count) in [
             // Two cells, three losses, four seeds; smooth-L1 in three cells under two seeds.
             (Kind::Default, 24 + 6),
-            // Faces, leaves, two more starts of two losses, two longer budgets of three.
+            // Leaves, faces, two more starts of two losses, two longer budgets of three.
             (Kind::Thorough, 4 * 4 * 8 + 2 * 3 * 6 + 2 * 2 * 3 + 2 * 3 * 2),
             (Kind::Confirm, 12 * 3 * 4),
             (Kind::Pilot, 2 * 9 * 2 + 3 * 2),

@@ -11,6 +11,7 @@ pub(crate) struct Budget {
     pub(crate) epochs: usize,
     /// Images, the same in every epoch.
     pub(crate) train: usize,
+    /// The highest.
     pub(crate) learning_rate: f64,
 }
 
@@ -50,6 +51,8 @@ pub(crate) struct Regime {
     pub(crate) image_size: usize,
     pub(crate) levels: usize,
     pub(crate) channels: usize,
+    /// Whether the rate climbs and falls in one cycle; else it falls in two steps.
+    pub(crate) one_cycle: bool,
     /// Channels of the stem; `None` for the published 64, with which a step takes 1.8 times as long.
     pub(crate) stem: Option<usize>,
 }
@@ -58,21 +61,21 @@ impl Regime {
     /// That of the first experiment, on images that it had not seen.
     pub(crate) fn confirm() -> Self {
         let faces = Budget { epochs: 40, train: 144, learning_rate: 3e-3 };
-        Self { faces, test: 400, validation: 48, sets: SetSeeds::CONFIRM, stem: None, ..Self::thorough() }
+        Self { faces, test: 400, validation: 48, sets: SetSeeds::CONFIRM, stem: None, one_cycle: false, ..Self::thorough() }
     }
 
     /// A third of the images, for a run of 30 trainings in minutes.
     pub(crate) fn default_run() -> Self {
-        let budget = Budget { epochs: 24, train: 160, learning_rate: 3e-3 };
+        let budget = Budget { epochs: 24, train: 160, learning_rate: 5e-3 };
         Self { faces: budget, leaves: budget, validation: 24, test: 200, ..Self::thorough() }
     }
 
     /// All of them.
     pub(crate) fn thorough() -> Self {
-        let budget = Budget { epochs: 24, train: 480, learning_rate: 3e-3 };
+        let budget = |train| Budget { epochs: 24, train, learning_rate: 5e-3 };
         Self {
-            faces: budget,
-            leaves: budget,
+            faces: budget(480),
+            leaves: budget(320),
             validation: 48,
             test: 300,
             image_side: 112,
@@ -81,6 +84,7 @@ impl Regime {
             image_size: 64,
             levels: 3,
             channels: 64,
+            one_cycle: true,
             stem: Some(32),
         }
     }

@@ -6,7 +6,7 @@ use star_predict::device::DeviceName;
 use star_train::config::{
     DataSection, DistanceName, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
 };
-use star_train::{OptimizerConfig, Precision, Schedule, StepDecay};
+use star_train::{OneCycle, OptimizerConfig, Precision, Schedule, StepDecay};
 
 use super::{Budget, Design, Job};
 use crate::machine::sha256_of;
@@ -68,7 +68,11 @@ impl Design {
             schedule: Schedule {
                 learning_rate,
                 warmup_epochs: 0.0,
-                decay: StepDecay { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 }.into(),
+                decay: if regime.one_cycle {
+                    OneCycle { pct_start: 0.2, div_factor: 10.0, final_div_factor: 1000.0 }.into()
+                } else {
+                    StepDecay { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 }.into()
+                },
             },
             optimizer: OptimizerConfig::default(),
             augmentation: augmentation(job.cell.subject),
@@ -103,7 +107,7 @@ fn augmentation(subject: Subject) -> Augmentation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kind, Weights, longer, plain_noisy};
+    use super::super::{Cell, Kind, Weights, longer, plain_noisy};
     use super::*;
     use crate::variant::Variant;
 
@@ -123,15 +127,15 @@ mod tests {
 
     #[test]
     fn a_longer_training_has_its_milestones_later_and_other_settings_another_hash() {
-        let design = Design::new(Kind::Thorough, None, None);
-        let job = |variant| Job { cell: plain_noisy(Subject::Face), variant, seed: 0 };
+        let design = Design::new(Kind::Confirm, None, None);
+        let job = |variant| Job { cell: Cell::tangent(1.0), variant, seed: 0 };
         let [usual, long] = [Variant::plain(), longer(&Variant::plain(), 8.0)].map(job);
         let (short, twice) = (design.config(&usual), design.config(&long));
-        assert_eq!((twice.epochs, short.epochs), (192, 24));
-        let milestones = StepDecay { milestones: vec![16 * 8, 21 * 8], gamma: 0.1 };
+        assert_eq!((twice.epochs, short.epochs), (320, 40));
+        let milestones = StepDecay { milestones: vec![28 * 8, 36 * 8], gamma: 0.1 };
         assert_eq!(twice.schedule.decay, milestones.into());
         assert_ne!(design.settings(&usual).unwrap(), design.settings(&long).unwrap());
-        let other = Design::new(Kind::Thorough, None, Some(3));
+        let other = Design::new(Kind::Confirm, None, Some(3));
         assert_ne!(design.settings(&usual).unwrap(), other.settings(&usual).unwrap());
     }
 }
