@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use star_data::Scheme;
 use star_eval::{Normalizer, Setting};
-use star_train::evaluate::metric_set::{groups, normalizer};
+use star_train::evaluate::metric_set::{curves, groups, normalizer};
 
 use crate::args::{Ends, MetricArgs};
 
@@ -47,6 +47,7 @@ pub(crate) fn setting(args: &MetricArgs, scheme: &Scheme, annotations: &Path) ->
         normalizer,
         thresholds: if args.thresholds.is_empty() { vec![scheme.threshold] } else { args.thresholds.clone() },
         groups: groups(scheme),
+        curves: curves(scheme),
         notes: Vec::new(),
     })
 }

@@ -44,7 +44,9 @@ fn a_report_holds_subsets_normalizers_ambiguity_calibration_crops_videos_and_pic
     prepare(dir, 5);
     let extras = ["--report", "r", "--video", "--box-sensitivity", "2", "--threshold", "0.5"];
     let table = ok(dir, &[&EVAL[..], &extras].concat());
-    assert_contains(&table, &["Ambiguity", "Calibration", "Crops", "Stability over time", "clip"]);
+    let parts =
+        ["Errors along and across edges", "Ambiguity", "Calibration", "Crops", "Stability over time", "clip"];
+    assert_contains(&table, &parts);
     // A terminal shows the headline first, and columns of which none is cut; Markdown is for the file.
     assert!(table.starts_with("NME ") && !table.contains("|--"), "{table}");
     let wide: Vec<&str> = table.lines().filter(|line| line.chars().count() > 80).collect();
@@ -63,6 +65,11 @@ fn a_report_holds_subsets_normalizers_ambiguity_calibration_crops_videos_and_pic
         [("full", "inter-pupil"), ("pose", "inter-pupil"), ("blur", "inter-pupil"), ("full", "inter-ocular")]
     );
     assert_eq!((reports[1]["images"].as_u64(), reports[2]["images"].as_u64()), (Some(3), Some(2)));
+    // 29 keypoints on each of 5 faces, compared or left out.
+    let edges = &reports[0]["edges"];
+    let counts = ["keypoints", "left_out"].map(|count| edges[count].as_u64().unwrap());
+    assert_eq!(counts[0] + counts[1], 145, "{edges}");
+    assert!(edges["all"]["across_rms_fraction"].as_f64().unwrap() > 0.0);
     // 5 frames, 4 steps between them.
     assert_eq!(
         (results["videos"][0]["pairs"].as_u64(), results["boxes"]["rows"][0]["samples"].as_u64()),

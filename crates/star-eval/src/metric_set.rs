@@ -28,7 +28,7 @@ pub struct MetricSet {
     pub thresholds: Vec<f64>,
     /// Groups of keypoints to report on their own.
     pub groups: Vec<Group>,
-    /// Curves through keypoints: drawn, and compared with the direction of distributions.
+    /// Curves through keypoints: drawn, and compared with the direction of distributions and of errors.
     pub curves: Vec<Curve>,
     /// Name of each keypoint, shown where one is pointed at; may be empty.
     pub names: Vec<String>,
@@ -48,6 +48,7 @@ impl MetricSet {
             normalizer: normalizer.1.clone(),
             thresholds: self.thresholds.clone(),
             groups: self.groups.clone(),
+            curves: self.curves.clone(),
             notes: self.notes.clone(),
         }
     }

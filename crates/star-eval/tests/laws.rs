@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use star_eval::oks::{Truth, oks};
-use star_eval::{Bootstrap, Ced, Normalizer, Pck, keypoint_errors, nme};
+use star_eval::{Bootstrap, Ced, Curve, Normalizer, Pck, along_across, keypoint_errors, nme};
 
 /// Coordinates are f32, so a moved shape is rounded at 6e-8 of its size; normalizers are at least 1/100 of it.
 const SIMILARITY_RELATIVE: f64 = 1e-3;
@@ -38,6 +38,36 @@ proptest! {
         let before = measure(&predicted, &truth, &normalizer);
         let after = measure(&moved(&predicted), &moved(&truth), &normalizer);
         prop_assert!((before - after).abs() <= SIMILARITY_RELATIVE * (before + 1e-3), "{before} {after}");
+    }
+
+    #[test]
+    fn along_and_across_are_the_legs_of_the_error_and_blind_to_rotations(
+        predicted in shape(7), truth in shape(7), angle in 0f64..6.3, closed in any::<bool>()
+    ) {
+        // Where neighbours nearly coincide, rounding of f32 coordinates turns the tangent.
+        let apart = |[a, b]: [usize; 2]| {
+            (f64::from(truth[a][0]) - f64::from(truth[b][0])).hypot(f64::from(truth[a][1]) - f64::from(truth[b][1])) > 1.0
+        };
+        prop_assume!([[0, 1], [0, 2], [1, 2], [1, 3], [2, 3], [0, 3]].into_iter().all(apart));
+        let curves = [Curve { name: "c".into(), keypoints: vec![0, 1, 2, 3], closed }];
+        let (sin, cos) = angle.sin_cos();
+        let turned = |shape: &[[f32; 2]]| -> Vec<[f32; 2]> {
+            shape.iter().map(|&[x, y]| {
+                let (x, y) = (f64::from(x), f64::from(y));
+                [(cos * x - sin * y) as f32, (sin * x + cos * y) as f32]
+            }).collect()
+        };
+        let before = along_across(&predicted, &truth, None, &curves, 50.0).unwrap();
+        let after = along_across(&turned(&predicted), &turned(&truth), None, &curves, 50.0).unwrap();
+        let errors = keypoint_errors(&predicted, &truth, None, 50.0).unwrap();
+        for k in 0..7 {
+            let (Some(a), Some(b)) = (before[k], after[k]) else {
+                prop_assert!(k > 3 && before[k].is_none() && after[k].is_none());
+                continue;
+            };
+            prop_assert!((a[0] * a[0] + a[1] * a[1] - errors[k] * errors[k]).abs() <= 1e-9 * (1.0 + errors[k] * errors[k]));
+            prop_assert!((a[0] - b[0]).abs() < SIMILARITY_RELATIVE && (a[1] - b[1]).abs() < SIMILARITY_RELATIVE, "{a:?} {b:?}");
+        }
     }
 
     #[test]

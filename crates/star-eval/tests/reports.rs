@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use star_eval::{
-    Ced, Error, Evaluation, Group, Normalizer, Report, Setting, bars_svg, ced_svg, curves_svg,
+    Ced, Curve, Error, Evaluation, Group, Normalizer, Report, Setting, bars_svg, ced_svg, curves_svg,
     log_curves_svg, markdown_table,
 };
 
@@ -18,6 +18,7 @@ fn setting() -> Setting {
         normalizer: Normalizer::Between(vec![0], vec![2]),
         thresholds: vec![0.10, 0.055],
         groups: vec![Group { name: "middle".into(), keypoints: vec![1] }],
+        curves: vec![Curve { name: "base".into(), keypoints: vec![0, 2], closed: false }],
         notes: vec!["compat: reference".into()],
     }
 }
@@ -65,11 +66,15 @@ fn every_figure_stands_beside_data_set_subset_normalizer_and_threshold() {
     let markdown = report.to_markdown();
     let rows: Vec<&str> =
         markdown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| data set,")).collect();
-    assert_eq!(rows.len(), 2 + 6, "{markdown}");
+    assert_eq!(rows.len(), 2 + 6 + 2, "{markdown}");
     assert!(rows.iter().all(|row| row.starts_with("| toy & test, full, ends |")), "{markdown}");
     assert!(markdown.contains("| 4 | 2 | - | 0.10 | 50.00 | 0.3250 |"), "{markdown}");
     assert!(markdown.contains("| - | 0.055 | 75.00 |"), "{markdown}");
     assert!(markdown.contains("keypoints of middle | 9.000 |"), "{markdown}");
+    // Of the two images found: 3 px across at one of four keypoints on the edge, nothing along; the middle is on none.
+    assert!(markdown.contains("| all | 4 | 0.000 | 1.500 | 0.000 | 0.750 |"), "{markdown}");
+    assert!(markdown.contains("| base | 4 | 0.000 | 1.500 |"), "{markdown}");
+    assert!(markdown.contains("2 annotated keypoints are on no edge"), "{markdown}");
     assert!(markdown.contains("2 of 4 images have no prediction"), "{markdown}");
     assert!(markdown.contains("compat: reference") && markdown.contains("distance 0 to 2"), "{markdown}");
     assert_eq!(
@@ -108,6 +113,11 @@ fn a_refused_image_changes_nothing() {
     let far = Setting { groups: vec![Group { name: "far".into(), keypoints: vec![3] }], ..setting() };
     let error = Evaluation::new(far).unwrap().add("a", None, &TRUTH, None).unwrap_err();
     assert_eq!(error, Error::Index { what: "group \"far\"".into(), index: 3, keypoints: 3 });
+    let curves = vec![Curve { name: "far".into(), keypoints: vec![0, 3], closed: false }];
+    let mut evaluation = Evaluation::new(Setting { curves, ..setting() }).unwrap();
+    let error = evaluation.add("a", Some(&TRUTH), &TRUTH, None).unwrap_err();
+    assert_eq!(error, Error::Index { what: "curve \"far\"".into(), index: 3, keypoints: 3 });
+    assert_eq!(evaluation.images(), 0);
 }
 
 #[test]
@@ -129,6 +139,8 @@ fn json_says_fraction_and_comes_back() {
     assert_eq!(value["dataset"], "toy & test");
     assert_eq!(value["thresholds"][0]["failure_rate_fraction"], 0.5);
     assert!(value["nme_mean_fraction"].is_null());
+    assert_eq!(value["edges"]["left_out"], 2);
+    assert!((value["edges"]["all"]["across_rms_fraction"].as_f64().unwrap() - 0.015).abs() < TOLERANCE);
     assert!((value["nme_mean_of_found_fraction"].as_f64().unwrap() - 0.035).abs() < TOLERANCE);
     // JSON readers may be off by the last bit, so a second trip is compared.
     let back = Report::from_json(&json).unwrap();

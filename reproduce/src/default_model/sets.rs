@@ -256,6 +256,7 @@ impl TestSet {
             normalizer,
             thresholds: vec![THRESHOLD],
             groups: metric_set::groups(scheme),
+            curves: metric_set::curves(scheme),
             notes: Vec::new(),
         })
     }

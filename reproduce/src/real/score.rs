@@ -51,6 +51,7 @@ pub(super) fn score(
         normalizer,
         thresholds: set.thresholds.to_vec(),
         groups: groups(&scheme),
+        curves: measures::curves(&scheme),
         notes: opened.notes,
     };
     let mut results = Results::new(&measures::metric_set(&scheme, &setting), &cases)?;

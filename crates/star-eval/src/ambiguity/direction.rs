@@ -3,16 +3,19 @@
 use crate::metric_set::Curve;
 
 /// Direction of the curve at each keypoint that lies on one, as a unit vector: from the neighbour before to the neighbour after, at
-/// the end of an open curve from or to its one neighbour. `None` for keypoints on no curve or with neighbours in one place; a
-/// keypoint on two curves has the direction of the first.
-pub fn tangents(points: &[[f32; 2]], curves: &[Curve]) -> Vec<Option<[f64; 2]>> {
+/// the end of an open curve from or to its one neighbour. `None` for keypoints on no curve, and where what the direction is taken from
+/// lies in one place or is not annotated (weight 0); a keypoint on two curves has the direction of the first that gives it one.
+pub fn tangents(points: &[[f32; 2]], weights: Option<&[f32]>, curves: &[Curve]) -> Vec<Option<[f64; 2]>> {
+    // The place of a keypoint that is not annotated may hold anything.
+    let annotated =
+        |k: usize| points.get(k).filter(|_| weights.is_none_or(|w| w.get(k).is_some_and(|w| *w > 0.0)));
     let mut found = vec![None; points.len()];
     for curve in curves {
         let count = curve.keypoints.len();
         for (i, &keypoint) in curve.keypoints.iter().enumerate() {
             let before = if curve.closed { (i + count - 1) % count } else { i.saturating_sub(1) };
             let after = if curve.closed { (i + 1) % count } else { (i + 1).min(count - 1) };
-            let ends = [before, after].map(|i| points.get(curve.keypoints[i]));
+            let ends = [before, after].map(|i| annotated(curve.keypoints[i]));
             let ([Some(a), Some(b)], Some(None)) = (ends, found.get(keypoint)) else { continue };
             let [dx, dy] = [0, 1].map(|axis| f64::from(b[axis]) - f64::from(a[axis]));
             let length = dx.hypot(dy);
@@ -38,13 +41,21 @@ mod tests {
     fn open_curves_look_to_their_one_neighbour_and_closed_ones_go_round() {
         let points = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [9.0, 9.0]];
         let curve = |closed| Curve { name: "c".into(), keypoints: vec![0, 1, 2], closed };
-        let open = tangents(&points, &[curve(false)]);
+        let open = tangents(&points, None, &[curve(false)]);
         assert_eq!((open[0], open[2], open[3]), (Some([1.0, 0.0]), Some([0.0, 1.0]), None));
         let diagonal = std::f64::consts::FRAC_1_SQRT_2;
         let middle = open[1].unwrap();
         assert!((middle[0] - diagonal).abs() < 1e-12 && (middle[1] - diagonal).abs() < 1e-12);
         // Closed: from point 2 to point 1.
-        assert_eq!(tangents(&points, &[curve(true)])[0], Some([0.0, -1.0]));
+        assert_eq!(tangents(&points, None, &[curve(true)])[0], Some([0.0, -1.0]));
+    }
+
+    #[test]
+    fn a_neighbour_that_is_not_annotated_gives_no_direction() {
+        let points = [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [f32::NAN, 7.0]];
+        let line = Curve { name: "line".into(), keypoints: vec![0, 1, 2, 3], closed: false };
+        let found = tangents(&points, Some(&[1.0, 1.0, 1.0, 0.0]), &[line]);
+        assert_eq!(found, [Some([1.0, 0.0]), Some([1.0, 0.0]), None, None]);
     }
 
     #[test]

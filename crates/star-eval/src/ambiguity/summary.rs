@@ -72,8 +72,9 @@ impl AmbiguitySummary {
             // What is no covariance has no axes: the image is left out and not counted.
             let Some(variances) = variances else { continue };
             set.add(nme, &scaled)?;
-            for (k, tangent) in tangents(&case.truth, &metrics.curves).into_iter().enumerate() {
-                let weighted = case.weights.as_ref().is_none_or(|w| w[k] > 0.0);
+            let weights = case.weights.as_deref();
+            for (k, tangent) in tangents(&case.truth, weights, &metrics.curves).into_iter().enumerate() {
+                let weighted = weights.is_none_or(|w| w[k] > 0.0);
                 if let Some(tangent) = tangent
                     && weighted
                     && elongation(variances[k]) >= ELONGATED

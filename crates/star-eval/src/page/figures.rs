@@ -3,12 +3,13 @@
 use super::table::{Table, barred};
 use super::{escape, figure, half_figure, sized_figure};
 use crate::calibration::ConfidenceSummary;
+use crate::edges::EdgeErrors;
 use crate::plot::{
     Keypoints, Size, change_bars, confidence_svg, group_name, heat_svg, keypoint_bars, reliability_svg,
     shape_svg, spread_svg,
 };
 use crate::report::Report;
-use crate::report::markdown::{percent, threshold};
+use crate::report::markdown::{left_out, percent, threshold};
 use crate::study::Outline;
 use crate::{AmbiguitySummary, BoxSensitivity, CalibrationSummary, JitterSummary, Result, Results};
 
@@ -44,6 +45,9 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
     if !groups.is_empty() {
         text += &format!("<h3>Groups</h3>\n{groups}");
     }
+    if let Some(edges) = &main.edges {
+        text += &edge_table(edges);
+    }
     if let Some(seen) = main.visibility.as_ref().filter(|seen| seen.occluded_keypoints > 0) {
         let mut table = Table::new(&["keypoints", "number", "error %"]);
         for (name, count, error) in [
@@ -55,6 +59,25 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
         text += &format!("<h3>Visible and occluded</h3>\n{}", table.finish());
     }
     Ok(text)
+}
+
+/// Errors along and across edges.
+fn edge_table(edges: &EdgeErrors) -> String {
+    let mut table =
+        Table::new(&["edge", "keypoints", "along RMS %", "across RMS %", "along mean %", "across mean %"]);
+    let curves = edges.curves.iter().map(|curve| (curve.name.as_str(), curve.keypoints, &curve.errors));
+    for (name, keypoints, e) in std::iter::once(("all", edges.keypoints, &edges.all)).chain(curves) {
+        let figures =
+            [e.along_rms_fraction, e.across_rms_fraction, e.along_mean_fraction, e.across_mean_fraction];
+        let mut cells = vec![keypoints.to_string()];
+        cells.extend(figures.map(|value| percent(Some(value))));
+        table.row(name, &cells);
+    }
+    format!(
+        "<h3>Along and across edges</h3><p>By the tangent of the true edge at each keypoint. {}</p>\n{}",
+        left_out(edges),
+        table.finish()
+    )
 }
 
 pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Report) -> Result<String> {

@@ -1,5 +1,7 @@
 //! Collects images and makes the report.
 
+use crate::edges::Collector;
+use crate::metric_set::Curve;
 use crate::nme::weighted_mean;
 use crate::report::{AtThreshold, GroupError, ImageError, Report, VisibilityErrors};
 use crate::{Bootstrap, Case, Ced, Error, Normalizer, Result, keypoint_errors};
@@ -19,6 +21,8 @@ pub struct Setting {
     pub thresholds: Vec<f64>,
     /// Groups of keypoints to report on their own; may be empty.
     pub groups: Vec<Group>,
+    /// Curves through keypoints, along and across which errors are reported; may be empty.
+    pub curves: Vec<Curve>,
     /// Deviations from the plain evaluation, printed beside the figures; may be empty.
     pub notes: Vec<String>,
 }
@@ -81,6 +85,8 @@ pub struct Evaluation {
     within: Vec<usize>,
     /// Sum of errors and number of visible and of occluded keypoints, where the data hold both.
     seen: [[f64; 2]; 2],
+    /// Errors along and across the curves, over images with a prediction.
+    edges: Collector,
 }
 
 impl Evaluation {
@@ -93,7 +99,8 @@ impl Evaluation {
         let groups = vec![[0.0; 2]; setting.groups.len()];
         let within = vec![0; setting.thresholds.len()];
         let (images, keypoints) = (Vec::new(), Vec::new());
-        Ok(Self { setting, images, keypoints, groups, counted: 0, within, seen: [[0.0; 2]; 2] })
+        let edges = Collector::new(setting.curves.clone());
+        Ok(Self { setting, images, keypoints, groups, counted: 0, within, seen: [[0.0; 2]; 2], edges })
     }
 
     /// Number of images added.
@@ -106,7 +113,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// As [`nme`](crate::nme()) and [`Normalizer::length`]; [`Error::Length`] where the image has another number of keypoints than those
-    /// before it; [`Error::Index`] for a group with a keypoint that does not exist. An image refused changes nothing.
+    /// before it; [`Error::Index`] for a group or a curve with a keypoint that does not exist. An image refused changes nothing.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -161,6 +168,9 @@ impl Evaluation {
         };
         let errors = keypoint_errors(predicted, truth, weights, length)?;
         let nme = weighted_mean(&errors, weights);
+        if nme.is_finite() {
+            self.edges.add(predicted, truth, weights, length)?;
+        }
         self.keypoints.resize(truth.len(), [0.0; 2]);
         if nme.is_finite() {
             self.add_parts(&errors, weights);
@@ -261,6 +271,7 @@ impl Evaluation {
                 occluded_keypoints: self.seen[1][1] as usize,
                 occluded_error_fraction: ratio(&self.seen[1]),
             }),
+            edges: self.edges.summary(),
             per_image: self.images.clone(),
         })
     }

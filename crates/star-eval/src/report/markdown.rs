@@ -1,5 +1,6 @@
 //! Reports as Markdown: per cent, and every figure in a row with data set, subset, normalizer and threshold.
 
+use crate::edges::{AlongAcross, EdgeErrors};
 use crate::report::Report;
 
 /// Printed where there is no finite figure.
@@ -64,7 +65,42 @@ impl Report {
             row(&format!("{} visible keypoints", seen.visible_keypoints), seen.visible_error_fraction);
             row(&format!("{} occluded keypoints", seen.occluded_keypoints), seen.occluded_error_fraction);
         }
+        if let Some(edges) = &self.edges {
+            text += &edge_table(edges, &start);
+        }
         text
+    }
+}
+
+/// Errors along and across edges; each row begins with `start`: data set, subset, normalizer.
+fn edge_table(edges: &EdgeErrors, start: &str) -> String {
+    let mut text = String::from(
+        "\n### Errors along and across edges\n\n| data set, subset, normalizer | edge | keypoints | along RMS % | across RMS % | along mean % | \
+         across mean % |\n|---|---|---:|---:|---:|---:|---:|\n",
+    );
+    let mut row = |name: &str, keypoints: usize, e: &AlongAcross| {
+        let [a, b, c, d] =
+            [e.along_rms_fraction, e.across_rms_fraction, e.along_mean_fraction, e.across_mean_fraction]
+                .map(|value| percent(Some(value)));
+        text += &format!("{start} {} | {keypoints} | {a} | {b} | {c} | {d} |\n", cell(name));
+    };
+    row("all", edges.keypoints, &edges.all);
+    for curve in &edges.curves {
+        row(&curve.name, curve.keypoints, &curve.errors);
+    }
+    text + &format!(
+        "\nPer cent of the normalizer, by the tangent of the true edge at each keypoint. {}\n",
+        left_out(edges)
+    )
+}
+
+/// How many keypoints have no figure along and across.
+pub(crate) fn left_out(edges: &EdgeErrors) -> String {
+    match edges.left_out {
+        0 => "All annotated keypoints are on an edge.".to_owned(),
+        n => format!(
+            "{n} annotated keypoints are on no edge, or have no annotated neighbour on it, and are left out."
+        ),
     }
 }
 

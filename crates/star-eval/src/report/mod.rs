@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use evaluation::{Evaluation, Group, Setting};
 pub use markdown::markdown_table;
 
+use crate::edges::EdgeErrors;
 use crate::{Ced, Error, Identity, Result};
 
 /// The figures of one evaluation, ready to be stored as JSON or printed.
@@ -61,6 +62,9 @@ pub struct Report {
     /// Visible and occluded keypoints apart; `None` where the data hold no visibility.
     #[serde(default)]
     pub visibility: Option<VisibilityErrors>,
+    /// Errors along and across the curves that keypoints mark; `None` without curves.
+    #[serde(default)]
+    pub edges: Option<EdgeErrors>,
     /// Every image in the order of evaluation.
     pub per_image: Vec<ImageError>,
 }

@@ -198,6 +198,7 @@ mod tests {
             normalizer_name: name.into(),
             thresholds: vec![0.1],
             groups: Vec::new(),
+            curves: Vec::new(),
             notes: Vec::new(),
         };
         let of = |scale: f32| {

@@ -60,6 +60,16 @@ pub fn groups(scheme: &Scheme) -> Vec<Group> {
     groups
 }
 
+/// The scheme's edges as curves through keypoints.
+pub fn curves(scheme: &Scheme) -> Vec<Curve> {
+    let curve = |edge: &star_data::scheme::Edge| Curve {
+        name: edge.name.replace('_', " "),
+        keypoints: edge.points.clone(),
+        closed: edge.closed,
+    };
+    scheme.edges.iter().map(curve).collect()
+}
+
 /// Eye corners against the contour, where the scheme has both: of an edge around an eye, the first point and the one opposite.
 fn contrast(scheme: &Scheme) -> Option<[Group; 2]> {
     let eyes = scheme.edges.iter().filter(|edge| edge.name.contains("eye") && !edge.name.contains("brow"));
@@ -122,18 +132,13 @@ pub fn metric_set(scheme: &Scheme, setting: &Setting) -> MetricSet {
             .map(|(normalizer, name)| (name.to_string(), normalizer))
             .filter(|(_, normalizer)| *normalizer != setting.normalizer),
     );
-    let curve = |edge: &star_data::scheme::Edge| Curve {
-        name: edge.name.replace('_', " "),
-        keypoints: edge.points.clone(),
-        closed: edge.closed,
-    };
     MetricSet {
         dataset: setting.dataset.clone(),
         whole: setting.subset.clone(),
         normalizers,
         thresholds: setting.thresholds.clone(),
         groups: setting.groups.clone(),
-        curves: scheme.edges.iter().map(curve).collect(),
+        curves: curves(scheme),
         names: records::keypoints(scheme)
             .into_iter()
             .map(|keypoint| keypoint.name.replace('_', " "))

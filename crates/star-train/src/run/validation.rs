@@ -32,6 +32,7 @@ pub(super) fn setting(settings: &Settings, scheme: &Scheme) -> Result<Setting> {
         normalizer,
         thresholds: vec![settings.threshold.unwrap_or(scheme.threshold)],
         groups: Vec::new(),
+        curves: Vec::new(),
         notes: Vec::new(),
     })
 }

@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         normalizer: Normalizer::Between(vec![0], vec![1]),
         thresholds: vec![0.12],
         groups: Vec::new(),
+        curves: Vec::new(),
         notes: Vec::new(),
     })?;
     for batch in Loader::new(Marks(Scheme::new("marks", 2)), LoaderConfig::evaluation(4, 64))?.epoch(0, 0) {
