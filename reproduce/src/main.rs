@@ -9,6 +9,7 @@ mod network;
 mod offline;
 mod place;
 mod pool;
+mod portraits;
 mod real;
 mod report;
 mod runner;
@@ -66,6 +67,7 @@ fn run(cli: &Cli) -> Result<()> {
             cli.args.validate()?;
             match cli.args.profile {
                 Profile::Offline => offline::run(&cli.args),
+                Profile::Portraits => portraits::run(&cli.args),
                 _ => real::run(&cli.args),
             }
         }

@@ -18,6 +18,9 @@ impl Args {
                 bail!("--{name}: expected at least 1, got 0")
             }
         }
+        if self.profile == Profile::Portraits {
+            return self.validate_portraits();
+        }
         if self.profile == Profile::Offline {
             for (name, given) in [
                 ("data", self.data.is_some()),
@@ -67,6 +70,33 @@ impl Args {
         }
         Ok(())
     }
+
+    fn validate_portraits(&self) -> Result<()> {
+        if self.data.is_none() {
+            bail!(
+                "--profile portraits: name the folder of the portraits by --data (docs/results/portraits/README.md)"
+            )
+        }
+        for (name, given) in [
+            ("weights", !self.weights.is_empty()),
+            ("override", self.overrides.is_some()),
+            ("ablations", self.ablations),
+            ("overhead", self.overhead),
+            ("thorough", self.thorough),
+            ("confirm", self.confirm),
+            ("records", self.records.is_some()),
+            ("compat", self.compat != CompatArg::None),
+            ("device", self.device != DeviceName::Cpu),
+        ] {
+            if given {
+                bail!("--{name} is not for the profile portraits: leave it out")
+            }
+        }
+        if self.from == Some(Origin::Weights) {
+            bail!("--from weights: the profile portraits trains its networks; leave it out")
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +126,9 @@ mod tests {
         assert!(refusal("--profile wflw --seeds 3").contains("--from scratch"));
         assert!(refusal("--profile wflw --from scratch --weights a").contains("there are none"));
         assert!(refusal("--seeds 0").contains("at least 1"));
+        assert!(refusal("--profile portraits").contains("--data"));
+        assert!(refusal("--profile portraits --data d --compat reference").contains("--compat"));
+        assert!(refusal("--profile portraits --data d --from weights").contains("trains"));
     }
 
     #[test]
@@ -108,6 +141,7 @@ mod tests {
             "--profile 300vw --data d --from weights --dry-run",
             "--profile all --data d --from scratch --seeds 3 --compat reference --ablations",
             "--profile cofw --weights folder --skip check --skip fetch",
+            "--profile portraits --data d --pilot --epochs 2 --jobs 2 --resume",
         ] {
             let words = std::iter::once("x").chain(line.split_whitespace());
             Line::try_parse_from(words).unwrap().args.validate().unwrap();

@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// What to reproduce: synthetic images, or published data sets unpacked below --data
     #[arg(long, value_enum, default_value_t = Profile::Offline)]
     pub(crate) profile: Profile,
-    /// Folder that holds the data sets as they were unpacked (WFLW, 300W, COFW, 300VW)
+    /// Folder that holds the data sets as they were unpacked (WFLW, 300W, COFW, 300VW); portraits: that of the portraits
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Score published weights, or train from scratch [default: weights; offline: scratch]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
     /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: data sets 1; offline 4;
-    /// --thorough faces 8, leaves 6; --confirm 12]
+    /// --thorough faces 8, leaves 6; --confirm 12; portraits 8]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
     /// Folder for trainings, scores and report [default: target/reproduce/PROFILE; data sets: runs/PROFILE]
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Offline: what the first experiment showed post hoc, again on fresh images, registered before
     #[arg(long, conflicts_with = "pilot")]
     pub(crate) confirm: bool,
-    /// Offline: the trainings that the weights of restrictions were chosen by, on images that no other run has
+    /// Offline: the trainings that the weights of restrictions were chosen by, on images that no other run has; portraits: those too
     #[arg(long)]
     pub(crate) pilot: bool,
     /// Offline: go on from the records of trainings in a file that a report left (records.jsonl), on another machine too; no weights are
@@ -66,13 +66,13 @@ pub(crate) struct Args {
     /// TOML whose settings replace those of every training; the report says so
     #[arg(long = "override", value_name = "FILE")]
     pub(crate) overrides: Option<PathBuf>,
-    /// Epochs of each offline training; fewer is a quick look, not the table
+    /// Epochs of each training, offline and on portraits; fewer is a quick look, not the table
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
     /// Where to compute on data sets: cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t = DeviceName::Cpu, value_name = "NAME")]
     pub(crate) device: DeviceName,
-    /// Offline trainings at a time, one thread each [default: one a core]; changes no number
+    /// Trainings at a time, offline and on portraits, one thread each [default: one a core]; changes no number
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
 }
@@ -80,7 +80,8 @@ pub(crate) struct Args {
 impl Args {
     /// Where networks come from, unless said otherwise.
     pub(crate) fn origin(&self) -> Origin {
-        let usual = if self.profile == Profile::Offline { Origin::Scratch } else { Origin::Weights };
+        let own = matches!(self.profile, Profile::Offline | Profile::Portraits);
+        let usual = if own { Origin::Scratch } else { Origin::Weights };
         self.from.unwrap_or(usual)
     }
 }

@@ -10,6 +10,8 @@ use star_data::formats::Compat;
 pub(crate) enum Profile {
     /// The claim on synthetic ambiguity: no data, no network
     Offline,
+    /// The same on photographs with the labels of several detectors
+    Portraits,
     /// WFLW, 98 points
     Wflw,
     /// 300W, 68 points
@@ -31,6 +33,7 @@ impl Profile {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Offline => "offline",
+            Self::Portraits => "portraits",
             Self::Wflw => "wflw",
             Self::Face300w => "300w",
             Self::Cofw => "cofw",

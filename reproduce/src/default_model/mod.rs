@@ -10,7 +10,7 @@ mod pack;
 mod picture;
 mod pose;
 mod scores;
-mod sets;
+pub(crate) mod sets;
 mod shrunk;
 mod speed;
 

