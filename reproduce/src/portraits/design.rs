@@ -10,7 +10,7 @@ use star_train::config::{
     DataSection, DistanceName, FilesSection, LossKind, LossSection, ModelSection, RestrictionName,
     SourceSection, TrainConfig,
 };
-use star_train::{OptimizerConfig, Precision, Schedule, StepDecay};
+use star_train::{OneCycle, OptimizerConfig, Precision, Schedule};
 
 use crate::default_model::sets::SCHEME;
 use crate::runner::Recipe;
@@ -86,6 +86,7 @@ pub(super) struct Design {
     pub(super) image_size: usize,
     pub(super) levels: usize,
     pub(super) channels: usize,
+    pub(super) stem: usize,
 }
 
 /// One training.
@@ -120,14 +121,15 @@ impl Design {
             seeds: seeds.unwrap_or(8),
             pilots: 2,
             weights: Weights { restricted: 0.3, isotropic: 3.0, star: 3.0 },
-            epochs: epochs.unwrap_or(16),
+            epochs: epochs.unwrap_or(24),
             train: 480,
             validation: 48,
-            learning_rate: 3e-3,
+            learning_rate: 5e-3,
             batch: 4,
             image_size: 64,
             levels: 3,
             channels: 64,
+            stem: 32,
         }
     }
 
@@ -229,6 +231,7 @@ impl Design {
                 levels: self.levels,
                 channels: self.channels,
                 image_size: self.image_size,
+                stem: Some(self.stem),
                 // The landmark term is then all there is to the loss: nothing has to be weighed against it.
                 attention: Some(false),
                 ..Default::default()
@@ -241,8 +244,7 @@ impl Design {
             schedule: Schedule {
                 learning_rate: self.learning_rate,
                 warmup_epochs: 0.0,
-                decay: StepDecay { milestones: vec![self.epochs * 7 / 10, self.epochs * 9 / 10], gamma: 0.1 }
-                    .into(),
+                decay: OneCycle { pct_start: 0.2, div_factor: 10.0, final_div_factor: 1000.0 }.into(),
             },
             optimizer: OptimizerConfig::default(),
             augmentation: augmentation(),
