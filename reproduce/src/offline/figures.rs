@@ -10,6 +10,17 @@ use crate::report::svg::{AXIS, Drawing, SERIES, Scale, THIN, WIDTH, plain};
 const LEFT: f64 = 56.0;
 const TOP: f64 = 46.0;
 
+/// The colour of a loss, the same in every drawing.
+pub(super) fn colour(loss: &str) -> &'static str {
+    let [star, restricted, isotropic, plain] = SERIES;
+    match loss {
+        "smooth-L1" => plain,
+        _ if loss.starts_with("smooth-L1") => restricted,
+        _ if loss.starts_with("isotropic") => isotropic,
+        _ => star,
+    }
+}
+
 /// Every plot whose figures there are.
 pub(super) fn plots(outcome: &Outcome) -> Vec<Drawn> {
     let drawn = |name: &str, svg: Option<String>| {
@@ -57,7 +68,7 @@ fn gain(outcome: &Outcome) -> Option<String> {
     let [low, high] = range(all);
     let scale = Scale { low, high, top: TOP, bottom: 300.0 };
     let mut drawing = Drawing::new(375.0);
-    let colours: Vec<(&str, &str)> = others.iter().copied().zip(SERIES).collect();
+    let colours: Vec<(&str, &str)> = others.iter().map(|other| (*other, colour(other))).collect();
     drawing.words([LEFT, 16.0], "start", "gain of STAR over");
     drawing.legend([LEFT + 130.0, 16.0], &colours);
     let wide = (WIDTH - LEFT - 30.0) / 2.0;
@@ -79,7 +90,7 @@ fn gain(outcome: &Outcome) -> Option<String> {
                 let apart = (step / 4.0).min(18.0);
                 let x = middle + apart * (series as f64 - (others.len() - 1) as f64 / 2.0);
                 let title = tooltip(&format!("{cell}, over {}", gain.than), values);
-                drawing.interval(x, values.map(|v| scale.at(v)), SERIES[series % SERIES.len()], &title);
+                drawing.interval(x, values.map(|v| scale.at(v)), colour(&gain.than), &title);
             }
         }
     }
@@ -104,7 +115,7 @@ fn quintiles(outcome: &Outcome) -> Option<String> {
     let [low, high] = range(values.into_iter());
     let scale = Scale { low, high, top: TOP, bottom: 290.0 };
     let mut drawing = Drawing::new(350.0);
-    let names = [("smooth-L1 + restriction", SERIES[0]), ("isotropic (detached)", SERIES[1])];
+    let names = ["smooth-L1 + restriction", "isotropic (detached)"].map(|name| (name, colour(name)));
     drawing.words([LEFT, 16.0], "start", "gain of STAR across over");
     drawing.legend([LEFT + 175.0, 16.0], &names);
     scale.grid(&mut drawing, [LEFT, WIDTH - 6.0], true);
@@ -144,7 +155,8 @@ fn steps(outcome: &Outcome) -> Option<String> {
     let scale = Scale { low: 0.9 * best, high, top: TOP, bottom: 290.0 };
     let x = |step: f64| LEFT + (step / first).ln() / (last / first).ln() * (WIDTH - LEFT - 20.0);
     let mut drawing = Drawing::new(350.0);
-    let names: Vec<(&str, &str)> = curves.iter().map(|curve| curve.loss.as_str()).zip(SERIES).collect();
+    let names: Vec<(&str, &str)> =
+        curves.iter().map(|curve| (curve.loss.as_str(), colour(&curve.loss))).collect();
     drawing.legend([LEFT + 4.0, 16.0], &names);
     scale.grid(&mut drawing, [LEFT, WIDTH - 20.0], true);
     for step in log_ticks(first, last) {

@@ -127,7 +127,7 @@ fn example(design: &Design, cell: &Cell, predicted: [&[Example]; 2]) -> Result<S
         for (point, ellipse) in points(&examples[0]).into_iter().zip(ellipses).step_by(2) {
             let [cx, cy] = at(point);
             let [major, minor, angle] = [0, 1, 2].map(|i| f64::from(ellipse[i]) / 100.0);
-            let (major, minor) = (2.0 * major * factor, 2.0 * minor * factor);
+            let (major, minor) = (major * factor, minor * factor);
             drawing.add(&format!(
                 "<ellipse rx=\"{major:.1}\" ry=\"{minor:.1}\" transform=\"translate({cx:.1} {cy:.1}) rotate({angle:.1})\" fill=\"none\" \
                  stroke=\"{colour}\" stroke-width=\"1.4\"/>"

@@ -97,10 +97,10 @@ impl Work<'_> {
 mod tests {
     use star_data::synthetic::Subject;
 
+    use super::super::answer::Verdict;
     use super::super::design::{
         Block, Budget, Kind, Regime, Weights, longer, marked_exact, plain_noisy, start,
     };
-    use super::super::answer::Verdict;
     use super::super::{records, report};
     use super::*;
     use crate::stage::{Existing, prepare};

@@ -7,8 +7,7 @@ use star_data::augment::{Augmentation, Flip, Similarity};
 use star_data::formats::Format;
 use star_predict::device::DeviceName;
 use star_train::config::{
-    DataSection, DistanceName, FilesSection, LossKind, LossSection, ModelSection, RestrictionName,
-    SourceSection, TrainConfig,
+    DataSection, DistanceName, FilesSection, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
 };
 use star_train::{OneCycle, OptimizerConfig, Precision, Schedule};
 

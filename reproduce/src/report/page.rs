@@ -13,8 +13,9 @@ pub(super) fn page(markdown: &str, figures: &[(String, String)]) -> Result<Strin
     let title = lead.next().and_then(|line| line.strip_prefix("# ")).context("a report without a title")?;
     let mut page = Page::new(title.to_string());
     for paragraph in lead {
-        match paragraph.trim().strip_prefix("**").and_then(|text| text.strip_suffix("**")) {
-            Some(warning) => page.warn(warning),
+        match paragraph.trim().strip_prefix("**").and_then(|text| text.split_once("**")) {
+            Some((warning, "")) => page.warn(warning),
+            Some((verdict, reason)) => page.verdict(verdict, reason),
             None => page.lead(paragraph.trim()),
         }
     }

@@ -171,6 +171,11 @@ impl Page {
         self.lead += &format!("<p class=\"lead\">{}</p>", escape(text));
     }
 
+    /// Adds what was found, under the heading: a word or two in bold, and the rest of the sentence; plain text.
+    pub fn verdict(&mut self, verdict: &str, rest: &str) {
+        self.lead += &format!("<p class=\"verdict\"><b>{}</b>{}</p>", escape(verdict), escape(rest));
+    }
+
     /// Adds a paragraph under the heading that must not be missed: plain text.
     pub fn warn(&mut self, text: &str) {
         self.lead += &format!("<p class=\"warn\">{}</p>", escape(text));

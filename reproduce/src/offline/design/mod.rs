@@ -176,7 +176,7 @@ impl Design {
         let of = |cells: &[Cell]| {
             Question::difference(
                 "ambiguity",
-                "what the direction gains across the contour is larger where images are ambiguous",
+                "the direction of STAR's factors gains more across the contour where images are ambiguous",
                 "(STAR - isotropic on plain images) - (the same on marked images)",
                 cells,
                 [&star, &isotropic],

@@ -61,7 +61,15 @@ impl Regime {
     /// That of the first experiment, on images that it had not seen.
     pub(crate) fn confirm() -> Self {
         let faces = Budget { epochs: 40, train: 144, learning_rate: 3e-3 };
-        Self { faces, test: 400, validation: 48, sets: SetSeeds::CONFIRM, stem: None, one_cycle: false, ..Self::thorough() }
+        Self {
+            faces,
+            test: 400,
+            validation: 48,
+            sets: SetSeeds::CONFIRM,
+            stem: None,
+            one_cycle: false,
+            ..Self::thorough()
+        }
     }
 
     /// A third of the images, for a run of 30 trainings in minutes.
