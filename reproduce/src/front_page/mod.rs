@@ -94,7 +94,9 @@ fn reports() -> Result<Vec<(String, String)>> {
     for (outcome, records) in committed()? {
         let dir = format!("{RESULTS}/{}", outcome.kind.slug());
         let report = offline::report(&outcome, &records, overhead.as_ref())?;
-        files.push((format!("{dir}/report.md"), report.markdown));
+        // The page, where the other figures are, is not committed.
+        let kept = report.markdown.split("\n\n").filter(|part| !part.starts_with("(figure in index.html"));
+        files.push((format!("{dir}/report.md"), kept.collect::<Vec<_>>().join("\n\n")));
         let beside = report.drawn.into_iter().filter(|drawn| drawn.beside_markdown);
         files.extend(beside.map(|drawn| (format!("{dir}/{}", drawn.file()), drawn.svg)));
     }

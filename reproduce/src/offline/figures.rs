@@ -32,9 +32,9 @@ pub(super) fn plots(outcome: &Outcome) -> Vec<Drawn> {
         .collect()
 }
 
-/// What a gain is: how much less STAR errs.
-fn turned(interval: Interval) -> [f64; 3] {
-    [-interval.high, -interval.estimate, -interval.low]
+/// STAR minus what it is compared with: the interval and what lies in it.
+fn bar(interval: Interval) -> [f64; 3] {
+    [interval.low, interval.estimate, interval.high]
 }
 
 fn tooltip(name: &str, [low, middle, high]: [f64; 3]) -> String {
@@ -48,7 +48,7 @@ fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
     [low - room, high + room]
 }
 
-/// Gains across and along in each cell, on one axis.
+/// Differences across and along in each cell, on one axis.
 fn gain(outcome: &Outcome) -> Option<String> {
     let gains = &outcome.gains;
     let mut cells: Vec<&str> = Vec::new();
@@ -64,13 +64,13 @@ fn gain(outcome: &Outcome) -> Option<String> {
     if cells.is_empty() {
         return None;
     }
-    let all = gains.iter().flat_map(|gain| [gain.across, gain.along]).flatten().flat_map(turned);
+    let all = gains.iter().flat_map(|gain| [gain.across, gain.along]).flatten().flat_map(bar);
     let [low, high] = range(all);
     let scale = Scale { low, high, top: TOP, bottom: 300.0 };
     let mut drawing = Drawing::new(375.0);
     let colours: Vec<(&str, &str)> = others.iter().map(|other| (*other, colour(other))).collect();
-    drawing.words([LEFT, 16.0], "start", "gain of STAR over");
-    drawing.legend([LEFT + 130.0, 16.0], &colours);
+    drawing.words([LEFT, 16.0], "start", "STAR minus");
+    drawing.legend([LEFT + 90.0, 16.0], &colours);
     let wide = (WIDTH - LEFT - 30.0) / 2.0;
     for (panel, name) in ["across the contour", "along the contour"].into_iter().enumerate() {
         let left = LEFT + panel as f64 * (wide + 24.0);
@@ -86,16 +86,18 @@ fn gain(outcome: &Outcome) -> Option<String> {
             for gain in gains.iter().filter(|gain| gain.cell == *cell) {
                 let series = others.iter().position(|other| *other == gain.than).unwrap_or(0);
                 let Some(interval) = [gain.across, gain.along][panel] else { continue };
-                let values = turned(interval);
+                let values = bar(interval);
                 let apart = (step / 4.0).min(18.0);
                 let x = middle + apart * (series as f64 - (others.len() - 1) as f64 / 2.0);
-                let title = tooltip(&format!("{cell}, over {}", gain.than), values);
+                let title = tooltip(&format!("{cell}, STAR minus {}", gain.than), values);
                 drawing.interval(x, values.map(|v| scale.at(v)), colour(&gain.than), &title);
             }
         }
     }
-    drawing.upwards([16.0, 173.0], "points of the normalizer; above 0 STAR is better");
-    Some(drawing.finish("Gain of STAR across and along the contour by images and labels"))
+    drawing.upwards([16.0, 173.0], "percentage points; below 0 STAR errs less");
+    Some(drawing.finish(
+        "Errors of STAR minus those of other losses, across and along the contour, by images and labels",
+    ))
 }
 
 /// `label noise of strength 1` has no room below a narrow column.
@@ -104,11 +106,11 @@ fn shortened(words: &str, room: f64) -> String {
     if room < 90.0 { short.replace(" images", "").replace(" labels", "") } else { short }
 }
 
-/// Gains across by quintile of smooth-L1's eigenvalue ratio.
+/// Differences across by quintile of smooth-L1's eigenvalue ratio.
 fn quintiles(outcome: &Outcome) -> Option<String> {
     let groups = &outcome.quintiles;
     let all = groups.iter().flat_map(|group| [group.restricted, group.isotropic]).flatten();
-    let values: Vec<f64> = all.flat_map(turned).collect();
+    let values: Vec<f64> = all.flat_map(bar).collect();
     if values.is_empty() {
         return None;
     }
@@ -116,8 +118,8 @@ fn quintiles(outcome: &Outcome) -> Option<String> {
     let scale = Scale { low, high, top: TOP, bottom: 290.0 };
     let mut drawing = Drawing::new(350.0);
     let names = ["smooth-L1 + restriction", "isotropic (detached)"].map(|name| (name, colour(name)));
-    drawing.words([LEFT, 16.0], "start", "gain of STAR across over");
-    drawing.legend([LEFT + 175.0, 16.0], &names);
+    drawing.words([LEFT, 16.0], "start", "across: STAR minus");
+    drawing.legend([LEFT + 140.0, 16.0], &names);
     scale.grid(&mut drawing, [LEFT, WIDTH - 6.0], true);
     let step = (WIDTH - LEFT - 6.0) / groups.len() as f64;
     for (i, group) in groups.iter().enumerate() {
@@ -125,9 +127,9 @@ fn quintiles(outcome: &Outcome) -> Option<String> {
         drawing.words([middle, 310.0], "middle", &format!("{:.1}", group.ratio));
         for (series, interval) in [group.restricted, group.isotropic].into_iter().enumerate() {
             let Some(interval) = interval else { continue };
-            let values = turned(interval);
+            let values = bar(interval);
             let (name, colour) = names[series];
-            let title = tooltip(&format!("{} keypoints, over {name}", group.keypoints), values);
+            let title = tooltip(&format!("{} keypoints, STAR minus {name}", group.keypoints), values);
             let x = middle + 20.0 * (series as f64 - 0.5);
             drawing.interval(x, values.map(|v| scale.at(v)), colour, &title);
         }
@@ -137,8 +139,8 @@ fn quintiles(outcome: &Outcome) -> Option<String> {
         "middle",
         "mean eigenvalue ratio of smooth-L1, a fifth of the keypoints each",
     );
-    drawing.upwards([16.0, 168.0], "points; above 0 STAR is better");
-    Some(drawing.finish("Gain of STAR across the contour by eigenvalue ratio of smooth-L1"))
+    drawing.upwards([16.0, 168.0], "percentage points; below 0 STAR errs less");
+    Some(drawing.finish("Error across of STAR minus those of other losses, by eigenvalue ratio of smooth-L1"))
 }
 
 /// Validation error over training steps.

@@ -39,19 +39,19 @@ pub(super) fn gates(design: &Design, runs: &Runs<'_>) -> Vec<Gate> {
     let ambiguity = |cell| over(cell, |record| (record.along / record.across).powi(2));
     vec![
         gate(
-            "squared error along over across, smooth-L1, plain images, noisy labels",
+            "smooth-L1 on plain images, noisy labels: squared error along over that across",
             true,
             PLAIN,
             ambiguity(ambiguous),
         ),
         gate(
-            "squared error along over across, smooth-L1, marked images, exact labels",
+            "smooth-L1 on marked images, exact labels: squared error along over that across",
             false,
             MARKED,
             ambiguity(sure),
         ),
         gate(
-            "points of NME that noisy labels cost smooth-L1 on plain images",
+            "smooth-L1 on plain images: NME with noisy labels minus that with exact ones",
             true,
             NOISE,
             noise.map(|(noisy, exact)| noisy - exact),

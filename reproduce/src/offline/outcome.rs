@@ -68,7 +68,7 @@ pub(crate) struct Row {
     pub(crate) validation: Option<f64>,
 }
 
-/// STAR minus what it is compared with in one cell; above 0 in figures, where gains are drawn, is better.
+/// STAR minus what it is compared with in one cell.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Gain {
     pub(crate) cell: String,

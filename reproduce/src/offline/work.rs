@@ -181,7 +181,7 @@ mod tests {
         for part in [
             "Does STAR reduce ambiguity?",
             "Was it a test?",
-            "eigenvalue ratio of smooth-L1 on marked images",
+            "smooth-L1 on marked images, exact labels: squared error along",
             "Not tested: photographs",
             "More steps",
             "The same images and labels again",

@@ -176,7 +176,7 @@ impl Design {
         let of = |cells: &[Cell]| {
             Question::difference(
                 "ambiguity",
-                "the direction of STAR's factors gains more across the contour where images are ambiguous",
+                "dividing along each axis, instead of by one number for both, lowers the error across the contour more where images are ambiguous",
                 "(STAR - isotropic on plain images) - (the same on marked images)",
                 cells,
                 [&star, &isotropic],
