@@ -37,7 +37,7 @@ pub(super) fn write(design: &Design, data: &Path, folder: &Path) -> Result<BTree
     let mut add = |name: String, rows: Vec<String>| -> Result<()> {
         let text = rows.join("\n") + "\n";
         hashes.insert(name.clone(), sha256_of(text.as_bytes()));
-        Ok(atomic::write(&folder.join(&name), text.as_bytes()).with_context(|| name)?)
+        atomic::write(&folder.join(&name), text.as_bytes()).with_context(|| name)
     };
     let consensus = |portrait: &Portrait| annotators::row(portrait, &portrait.consensus);
     add(SCORED.to_owned(), scored.kept.iter().map(consensus).collect::<Result<_>>()?)?;
