@@ -20,9 +20,10 @@ pub(crate) struct Answer {
     pub(crate) nme: Option<Interval>,
     /// Student's test of `across` over seeds.
     pub(crate) p: Option<f64>,
-    /// Corrected by Holm for the questions asked together.
+    /// Corrected by Holm for the questions asked together; `None` for those asked beside them.
     pub(crate) p_holm: Option<f64>,
-    pub(crate) verdict: Verdict,
+    /// `None` for a question asked beside the primary ones.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 /// What is concluded of a question.
@@ -32,25 +33,26 @@ pub(crate) enum Verdict {
     Confirmed,
     /// The opposite is significant.
     Refuted,
-    /// Neither is: the interval holds 0.
+    /// Neither is, after correction.
     NotDecided,
     /// A condition of the question did not hold, whatever the difference is.
     NotATest,
-    /// Too few trainings.
+    /// Too few trainings, of the question or of one of its conditions.
     NotMeasured,
 }
 
-/// Answers to questions that are corrected together; `tested` is whether their conditions hold, `None` where they have none or these were
-/// not measured.
-pub(super) fn answers(runs: &Runs<'_>, questions: &[Question], tested: Option<bool>) -> Vec<Answer> {
-    let mut all: Vec<Answer> = questions.iter().map(|question| answer(runs, question)).collect();
-    let measured: Vec<usize> = (0..all.len()).filter(|&i| all[i].p.is_some()).collect();
-    let probabilities: Vec<f64> = measured.iter().filter_map(|&i| all[i].p).collect();
-    for (&i, p) in measured.iter().zip(star_eval::paired::holm(&probabilities)) {
-        all[i].p_holm = Some(p);
-    }
-    for answer in &mut all {
-        answer.verdict = verdict(answer, tested);
+/// Answers to questions, without correction or verdict.
+pub(super) fn answers(runs: &Runs<'_>, questions: &[Question]) -> Vec<Answer> {
+    questions.iter().map(|question| answer(runs, question)).collect()
+}
+
+/// The verdicts on primary questions, corrected for the number that was asked, measured or not; `tested` is whether their conditions hold,
+/// `None` where one of these is not measured.
+pub(super) fn verdicts(mut all: Vec<Answer>, tested: Option<bool>) -> Vec<Answer> {
+    let probabilities: Vec<f64> = all.iter().map(|answer| answer.p.unwrap_or(1.0)).collect();
+    for (answer, p) in all.iter_mut().zip(star_eval::paired::holm(&probabilities)) {
+        answer.p_holm = answer.p.map(|_| p);
+        answer.verdict = Some(verdict(answer, tested));
     }
     all
 }
@@ -67,20 +69,17 @@ fn answer(runs: &Runs<'_>, question: &Question) -> Answer {
         along: over_seeds(&runs.answer(question, |record| record.along)),
         nme: over_seeds(&runs.answer(question, |record| record.nme)),
         p_holm: None,
-        verdict: Verdict::NotMeasured,
+        verdict: None,
     }
 }
 
 fn verdict(answer: &Answer, tested: Option<bool>) -> Verdict {
-    let Some((across, p)) = answer.across.zip(answer.p_holm) else { return Verdict::NotMeasured };
-    if tested == Some(false) {
-        Verdict::NotATest
-    } else if p >= 1.0 - LEVEL {
-        Verdict::NotDecided
-    } else if across.estimate < 0.0 {
-        Verdict::Confirmed
-    } else {
-        Verdict::Refuted
+    match (answer.across.zip(answer.p_holm), tested) {
+        (None, _) | (_, None) => Verdict::NotMeasured,
+        (_, Some(false)) => Verdict::NotATest,
+        (Some((_, p)), _) if p >= 1.0 - LEVEL => Verdict::NotDecided,
+        (Some((across, _)), _) if across.estimate < 0.0 => Verdict::Confirmed,
+        _ => Verdict::Refuted,
     }
 }
 
@@ -100,13 +99,21 @@ mod tests {
             nme: None,
             p: Some(p / 2.0),
             p_holm: Some(p),
-            verdict: Verdict::NotMeasured,
+            verdict: None,
         };
         assert_eq!(verdict(&answer(-0.4, 0.01), Some(true)), Verdict::Confirmed);
-        assert_eq!(verdict(&answer(-0.4, 0.01), None), Verdict::Confirmed);
+        assert_eq!(verdict(&answer(-0.4, 0.01), None), Verdict::NotMeasured);
         assert_eq!(verdict(&answer(0.4, 0.01), Some(true)), Verdict::Refuted);
         assert_eq!(verdict(&answer(-0.4, 0.06), Some(true)), Verdict::NotDecided);
         assert_eq!(verdict(&answer(-0.4, 0.01), Some(false)), Verdict::NotATest);
-        assert_eq!(verdict(&Answer { across: None, ..answer(-0.4, 0.01) }, Some(true)), Verdict::NotMeasured);
+        let unmeasured = Answer { across: None, p: None, p_holm: None, ..answer(-0.4, 0.01) };
+        assert_eq!(verdict(&unmeasured, Some(true)), Verdict::NotMeasured);
+        // Two were asked, whether both are measured or not.
+        let both = verdicts(vec![answer(-0.4, 0.08), unmeasured], Some(true));
+        assert_eq!((both[0].p, both[0].p_holm, both[1].p_holm), (Some(0.04), Some(0.08), None));
+        assert_eq!(
+            both.iter().map(|answer| answer.verdict).collect::<Vec<_>>(),
+            [Some(Verdict::NotDecided), Some(Verdict::NotMeasured)]
+        );
     }
 }

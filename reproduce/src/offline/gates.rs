@@ -59,6 +59,14 @@ pub(super) fn gates(design: &Design, runs: &Runs<'_>) -> Vec<Gate> {
     ]
 }
 
+/// Whether all gates hold, as they do where there are none; `None` where none failed and one is not measured.
+pub(super) fn tested(gates: &[Gate]) -> Option<bool> {
+    match gates.iter().any(|gate| gate.passed == Some(false)) {
+        true => Some(false),
+        false => gates.iter().all(|gate| gate.passed.is_some()).then_some(true),
+    }
+}
+
 fn gate(what: &str, at_least: bool, wanted: f64, value: Option<f64>) -> Gate {
     let passed = value.map(|value| if at_least { value >= wanted } else { value <= wanted });
     Gate { what: what.into(), bound: if at_least { "at least" } else { "at most" }, wanted, value, passed }
@@ -75,5 +83,13 @@ mod tests {
         assert_eq!(gate("", false, 1.6, Some(1.6)).passed, Some(true));
         assert_eq!(gate("", false, 1.6, Some(1.7)).passed, Some(false));
         assert_eq!(gate("", false, 1.6, None).passed, None);
+    }
+
+    #[test]
+    fn one_gate_that_failed_is_no_test_whatever_the_others_are() {
+        let [passed, failed, open] = [Some(5.0), Some(3.0), None].map(|value| gate("", true, 4.0, value));
+        assert_eq!(tested(&[open.clone(), failed.clone(), passed.clone()]), Some(false));
+        assert_eq!(tested(&[passed.clone(), open]), None);
+        assert_eq!((tested(&[passed]), tested(&[])), (Some(true), Some(true)));
     }
 }

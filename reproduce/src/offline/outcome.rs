@@ -6,9 +6,9 @@ use serde::Serialize;
 use star_data::synthetic::Subject;
 use star_eval::Interval;
 
-use super::answer::{Answer, answers};
+use super::answer::{Answer, answers, verdicts};
 use super::design::{Cell, Design, Kind, Question};
-use super::gates::{Gate, gates};
+use super::gates::{Gate, gates, tested};
 use super::longer::{Longer, Restarts, longer, restarts};
 use super::measure::Record;
 use super::quintile::{Quintile, quintiles};
@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) machines: Vec<(String, usize)>,
     /// Empty where the run has none.
     pub(crate) gates: Vec<Gate>,
-    /// Whether all gates are passed; `None` where one is not measured.
+    /// Whether all gates are passed; `None` where none failed and one is not measured.
     pub(crate) tested: Option<bool>,
     pub(crate) primaries: Vec<Answer>,
     /// Asked beside the primary ones, without correction.
@@ -92,7 +92,7 @@ impl Outcome {
     pub(crate) fn new(design: &Design, records: &[Record]) -> Result<Self> {
         let runs = Runs(records);
         let gates = gates(design, &runs);
-        let tested = gates.iter().try_fold(true, |all, gate| gate.passed.map(|passed| all && passed));
+        let tested = tested(&gates);
         let tables = tables(design, &runs)?;
         let main = table(design, &runs, &design.main_cell())?;
         let mut machines: Vec<(String, usize)> = Vec::new();
@@ -110,8 +110,8 @@ impl Outcome {
             trainings: [records.len(), design.jobs().len()],
             machines,
             tested,
-            primaries: answers(&runs, &primaries, tested),
-            secondaries: answers(&runs, &secondaries(design), None),
+            primaries: verdicts(answers(&runs, &primaries), tested),
+            secondaries: answers(&runs, &secondaries(design)),
             gates,
             main,
             tables,

@@ -46,8 +46,8 @@ impl Pace {
             *sum = (sum.0 + train / at_once as f64, sum.1 + score / at_once as f64);
             Ok(())
         });
-        std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
-        done?;
+        let removed = std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()));
+        done.and(removed)?;
         let (train, score) = *seconds.lock().unwrap_or_else(|broken| broken.into_inner());
         Ok(Self { train, score })
     }
@@ -70,9 +70,12 @@ impl Pace {
     }
 }
 
-/// A fresh folder for what is thrown away.
+/// A fresh folder for what is thrown away; one that a killed process of the same number left is removed.
 fn tempfile() -> Result<std::path::PathBuf> {
     let dir = std::env::temp_dir().join(format!("star-reproduce-{}", std::process::id()));
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+    }
     star_predict::files::make_dir(&dir)?;
     Ok(dir)
 }
@@ -81,7 +84,7 @@ fn tempfile() -> Result<std::path::PathBuf> {
 fn one(design: &Design, job: &Job, dir: &Path) -> Result<(f64, f64)> {
     let Recipe { mut config, control } = design.recipe(job);
     let images = |count| SyntheticConfig {
-        seed: SetSeeds::PILOT.test,
+        seed: SetSeeds::PACE,
         ..job.cell.images(count, 0, design.regime.image_side)
     };
     (config.epochs, config.data.validation) = (ROUNDS, Some(SourceSection::Synthetic(images(2))));

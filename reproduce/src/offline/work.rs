@@ -175,7 +175,8 @@ mod tests {
         let [first, second] = &outcome.primaries[..] else { panic!("{:?}", outcome.primaries) };
         assert!(first.seeds == 3 && first.p.is_some() && first.p_holm >= first.p, "{first:?}");
         // Marked images with noisy labels are missing.
-        assert_eq!((second.seeds, second.verdict), (0, Verdict::NotMeasured));
+        assert_eq!((second.seeds, second.verdict), (0, Some(Verdict::NotMeasured)));
+        assert_eq!(first.p_holm, first.p.map(|p| (2.0 * p).min(1.0)));
         let report = report(&outcome, &all, None).unwrap();
         let (markdown, html) = (&report.markdown, report.to_html().unwrap());
         for part in [

@@ -21,6 +21,7 @@ use super::design::{Design, Job};
 use super::labels::SCORED;
 use super::spread::{self, Agreement, Frame, MeanCovariances};
 use crate::default_model::sets::{self, SCHEME, TestSet};
+use crate::machine::{sha256, sha256_of};
 
 /// Faces a batch.
 const BATCH: usize = 16;
@@ -48,6 +49,8 @@ pub(super) struct Measured {
     pub(super) job: Job,
     /// SHA-256 of the weights.
     pub(super) weights: String,
+    /// SHA-256 of all that is scored on.
+    pub(super) scored: String,
     /// Seconds of training, validation apart.
     pub(super) seconds: f64,
     /// Of the epoch whose weights are kept, against labels like those trained on.
@@ -82,6 +85,8 @@ impl Measured {
 
 /// What networks are scored on.
 pub(super) struct Sets {
+    /// SHA-256 of its files of labels.
+    pub(super) hash: String,
     scheme: Scheme,
     human: TestSet,
     tuning: TestSet,
@@ -108,7 +113,14 @@ impl Sets {
         let found = evaluate::run_over(&Predictor::builtin()?, &valid, BATCH, Moved::AsAnnotated, |_| ())?;
         let photographs = data.with_file_name("real-faces");
         let dlib = photographs.join("dlib").is_dir().then(|| sets::dlib(&photographs)).transpose()?;
+        let mut files = vec![labels.join(SCORED)];
+        if dlib.is_some() {
+            files.extend(["train.tsv", "test.tsv"].map(|file| photographs.join("dlib").join(file)));
+        }
+        let mut hashes: Vec<String> = files.iter().map(|file| sha256(file)).collect::<Result<_>>()?;
+        hashes.extend(annotators::hashes(data)?.into_values());
         Ok(Self {
+            hash: sha256_of(hashes.concat().as_bytes()),
             human: sets::human(data, true)?,
             tuning: sets::human(data, false)?,
             disagreement: spread::disagreement(&portraits),
@@ -222,6 +234,7 @@ impl Sets {
         Ok(Measured {
             job: job.clone(),
             weights,
+            scored: self.hash.clone(),
             seconds,
             validation,
             human: self.errors(&people)?,

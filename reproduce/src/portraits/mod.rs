@@ -48,12 +48,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         at_once,
         stop,
     };
+    // It starts the program again, which would print all of this twice.
+    if !args.dry_run {
+        one_thread()?;
+    }
     let done = |job: &Job| args.resume && runner::is_done(&out.join("train").join(job.id()));
     print!("{}", plan(&design, &jobs, at_once, &out, done)?);
     if args.dry_run {
         return Ok(());
     }
-    one_thread()?;
     let existing =
         if args.resume || !args.skip.is_empty() { Existing::GoOn } else { Existing::RemoveAllButTrainings };
     prepare(&out, &design, existing, |earlier| design.is_but_for_seeds(earlier))?;
@@ -180,7 +183,9 @@ impl Work<'_> {
         self.runner().score(
             &networks,
             &self.out.join("eval"),
-            |i, scores: &Measured, hash| scores.job == *done[i] && scores.weights == hash,
+            |i, scores: &Measured, hash| {
+                scores.job == *done[i] && scores.weights == hash && scores.scored == sets.hash
+            },
             |i, hash| sets.measure(self.design, done[i], &self.trained(done[i]), hash),
         )
     }

@@ -432,6 +432,7 @@ pub(super) mod tests {
         let mut measured = Measured {
             job: job.clone(),
             weights: "hash".into(),
+            scored: "hash".into(),
             seconds: 1.0,
             validation: 0.05,
             human: errors(0.04 + worse + 0.5 * wobble, across),
