@@ -65,9 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print!("{}", plan::text(&design, &left, at_once, &out, seconds)?);
         return Ok(());
     }
-    // The records that are handed over may lie in the folder itself.
-    let go_on = args.resume || !args.skip.is_empty() || args.records.is_some();
-    let existing = match (go_on, kind) {
+    let existing = match (args.resume || !args.skip.is_empty(), kind) {
         (true, _) => Existing::GoOn,
         (false, Kind::Thorough | Kind::Confirm) => Existing::RemoveAllButTrainings,
         (false, Kind::Default | Kind::Pilot) => Existing::Remove,
