@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "[SET=]WEIGHTS")]
     pub(crate) weights: Vec<String>,
     /// Trainings under different seeds, of everything that is trained; --resume takes another number [default: data sets 1; offline 4;
-    /// --thorough faces 8, leaves 6; --confirm 12; portraits 8]
+    /// --thorough leaves 8, faces 6; --confirm 12; portraits 8]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
     /// Folder for trainings, scores and report [default: target/reproduce/PROFILE; data sets: runs/PROFILE]
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Leave a stage out; what it would have made is taken from --out
     #[arg(long, value_enum, value_name = "STAGE")]
     pub(crate) skip: Vec<StageName>,
-    /// Offline: ambiguity of images and of labels each by itself, smooth-L1 too, twice the images, twice the seeds, leaves beside faces,
+    /// Offline: ambiguity of images and of labels each by itself, smooth-L1 too, twice the images, twice the seeds, faces beside leaves,
     /// longer trainings and restarts
     #[arg(long, conflicts_with_all = ["confirm", "pilot"])]
     pub(crate) thorough: bool,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{Noise, SyntheticConfig};
 use super::slide::Slide;
 use super::stream::{Purpose, stream};
+use crate::Scheme;
 use crate::target::Ends;
 
 /// Standard deviations along and across the edge, as fractions of the inter-ocular distance, for a range of WFLW keypoints.
@@ -94,6 +95,11 @@ pub(super) fn label(
         }
         Noise::Slide => Slide { seed: config.seed, index }.label(truth, described, edges),
     }
+}
+
+/// The edges of a scheme, as curves.
+pub(super) fn edges(scheme: &Scheme) -> Vec<(&[usize], Ends)> {
+    scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())).collect()
 }
 
 /// The standard deviations that those labels have.

@@ -2,13 +2,12 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::annotator::{self, Annotator, Sigma, tangents};
+use super::annotator::{self, Annotator, Sigma, edges, tangents};
 use super::config::{Labels, SyntheticConfig, invalid};
 use super::figure::Figure;
 use super::paint::paint;
 use super::stream::{Purpose, stream};
 use super::{SyntheticDataset, shape};
-use crate::target::Ends;
 use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 
 /// Outer eye corners of the markup, whose distance is the unit of the annotator's noise.
@@ -67,7 +66,7 @@ impl SyntheticFaces {
     /// Standard deviations of each landmark's label in pixels.
     pub fn sigmas(&self, index: usize) -> Vec<Sigma> {
         let truth = self.truth(index);
-        annotator::sigmas(&self.config, &truth, self.described(&truth), &self.edges())
+        annotator::sigmas(&self.config, &truth, self.described(&truth), &edges(&self.scheme))
     }
 
     /// What [`Annotator`] says of each landmark, in pixels.
@@ -81,20 +80,16 @@ impl SyntheticFaces {
         (0..shape::KEYPOINTS).map(pixels).collect()
     }
 
-    fn edges(&self) -> Vec<(&[usize], Ends)> {
-        self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())).collect()
-    }
-
     pub(super) fn figure(&self, index: usize) -> Figure {
         Figure::draw(self.config.image_size, &mut self.stream(index, Purpose::Figure))
     }
 
     fn label(&self, drawn: usize, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        annotator::label(&self.config, drawn, truth, &self.described(truth), &self.edges())
+        annotator::label(&self.config, drawn, truth, &self.described(truth), &edges(&self.scheme))
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.edges().into_iter())
+        tangents(truth, edges(&self.scheme).into_iter())
     }
 
     fn stream(&self, index: usize, purpose: Purpose) -> ChaCha8Rng {

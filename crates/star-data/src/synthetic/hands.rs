@@ -1,12 +1,11 @@
 //! Synthetic hands: a domain that is no face, with a scheme and an annotator of its own.
 
 use super::SyntheticDataset;
-use super::annotator::{self, Sigma, tangents};
+use super::annotator::{self, Sigma, edges, tangents};
 use super::config::{HAND_SCHEME, Labels, SyntheticConfig, invalid};
 use super::hand::Hand;
 use super::paint::paint_hand;
 use super::stream::{Purpose, stream};
-use crate::target::Ends;
 use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 
 /// Keypoints of a hand.
@@ -50,11 +49,7 @@ impl SyntheticHands {
     }
 
     fn tangents_of(&self, truth: &[[f32; 2]]) -> Vec<[f32; 2]> {
-        tangents(truth, self.edges().into_iter())
-    }
-
-    fn edges(&self) -> Vec<(&[usize], Ends)> {
-        self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())).collect()
+        tangents(truth, edges(&self.scheme).into_iter())
     }
 
     /// What [`sigma`] says of each joint, in pixels.
@@ -73,7 +68,7 @@ impl SyntheticDataset for SyntheticHands {
 
     fn annotated_as(&self, index: usize, other: usize) -> Vec<[f32; 2]> {
         let truth = self.truth(index);
-        annotator::label(&self.config, other, &truth, &self.described(&truth), &self.edges())
+        annotator::label(&self.config, other, &truth, &self.described(&truth), &edges(&self.scheme))
     }
 
     fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
@@ -82,7 +77,7 @@ impl SyntheticDataset for SyntheticHands {
 
     fn sigmas(&self, index: usize) -> Vec<Sigma> {
         let truth = self.truth(index);
-        annotator::sigmas(&self.config, &truth, self.described(&truth), &self.edges())
+        annotator::sigmas(&self.config, &truth, self.described(&truth), &edges(&self.scheme))
     }
 }
 

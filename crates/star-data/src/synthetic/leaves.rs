@@ -1,12 +1,11 @@
 //! Synthetic leaves: a domain whose keypoints have no place of their own along their edge.
 
 use super::SyntheticDataset;
-use super::annotator::{Sigma, tangents};
+use super::annotator::{self, Sigma, edges, tangents};
 use super::config::{LEAF_SCHEME, Labels, SyntheticConfig, invalid};
 use super::leaf::{Leaf, SIDE};
 use super::paint::paint_leaf;
 use super::stream::{Purpose, stream};
-use crate::target::Ends;
 use crate::{Dataset, Error, FaceBox, Result, Sample, Scheme};
 
 /// Stem and tip: as sure in one direction as in the other.
@@ -40,10 +39,6 @@ impl SyntheticLeaves {
         Leaf::draw(self.config.image_size, &mut stream(self.config.seed, index, Purpose::Figure))
     }
 
-    fn edges(&self) -> Vec<(&[usize], Ends)> {
-        self.scheme.edges.iter().map(|edge| (edge.points.as_slice(), edge.ends())).collect()
-    }
-
     /// Standard deviations before any shrinks towards the ends of an edge, in pixels.
     fn described(&self, leaf: &Leaf) -> Vec<Sigma> {
         let length = self.config.strength * leaf.unit;
@@ -61,16 +56,16 @@ impl SyntheticDataset for SyntheticLeaves {
 
     fn annotated_as(&self, index: usize, other: usize) -> Vec<[f32; 2]> {
         let leaf = self.leaf(index);
-        super::annotator::label(&self.config, other, &leaf.points, &self.described(&leaf), &self.edges())
+        annotator::label(&self.config, other, &leaf.points, &self.described(&leaf), &edges(&self.scheme))
     }
 
     fn tangent(&self, index: usize) -> Vec<[f32; 2]> {
-        tangents(&self.truth(index), self.edges().into_iter())
+        tangents(&self.truth(index), edges(&self.scheme).into_iter())
     }
 
     fn sigmas(&self, index: usize) -> Vec<Sigma> {
         let leaf = self.leaf(index);
-        super::annotator::sigmas(&self.config, &leaf.points, self.described(&leaf), &self.edges())
+        annotator::sigmas(&self.config, &leaf.points, self.described(&leaf), &edges(&self.scheme))
     }
 }
 
@@ -89,7 +84,7 @@ impl Dataset for SyntheticLeaves {
         }
         let leaf = self.leaf(index);
         let size = self.config.image_size;
-        let tangents = tangents(&leaf.points, self.edges().into_iter());
+        let tangents = tangents(&leaf.points, edges(&self.scheme).into_iter());
         let mut rng = stream(self.config.seed, index, Purpose::Paint);
         let image = paint_leaf(&leaf, size, self.config.marks, &tangents, &mut rng)
             .ok_or_else(|| invalid("image_size", "a size that memory can hold".into(), size))?;
@@ -124,7 +119,7 @@ mod tests {
         for i in 0..200 {
             let points = set.truth(i);
             assert!(points.iter().flatten().all(|v| (0.0..=111.0).contains(v)), "leaf {i}: {points:?}");
-            for (side, _) in set.edges() {
+            for (side, _) in edges(&set.scheme) {
                 let gaps: Vec<f32> = side
                     .windows(2)
                     .map(|w| (points[w[0]][0] - points[w[1]][0]).hypot(points[w[0]][1] - points[w[1]][1]))

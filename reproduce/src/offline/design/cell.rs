@@ -5,7 +5,7 @@ use star_data::synthetic::{Labels, Marks, Noise, Subject, SyntheticConfig};
 
 use crate::variant::Variant;
 
-/// Factor on the annotator's noise where labels are noisy: slides along the contour of 7.5 % of the inter-ocular distance of faces, of 6.8 % of the length
+/// Factor on the annotator's noise where labels are noisy: slides along the contour, in its middle, of 7.5 % of the inter-ocular distance of faces, of 6.8 % of the length
 /// of leaves.
 const STRENGTH: f64 = 1.5;
 

@@ -74,7 +74,7 @@ impl Regime {
         }
     }
 
-    /// A third of the images, for a run of 30 trainings in minutes.
+    /// Half of the thorough run's leaves, for a run of 30 trainings in minutes.
     pub(crate) fn default_run() -> Self {
         let budget = Budget { epochs: 24, train: 160, learning_rate: 5e-3 };
         Self { faces: budget, leaves: budget, validation: 24, test: 200, ..Self::thorough() }

@@ -38,7 +38,7 @@ impl Design {
             precision: Precision::F32,
             recompute: false,
             tensorboard: false,
-            // The reference's 10 000 images suit its 3.75 million; these runs see six to twelve thousand images.
+            // The reference's 10 000 images suit its 3.75 million; these runs see four to twelve thousand images.
             ema_half_life: 500.0,
             save_minutes: 1.0,
             workers: 1,
