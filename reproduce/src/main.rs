@@ -13,6 +13,7 @@ mod portraits;
 mod real;
 mod report;
 mod runner;
+mod small;
 mod spread;
 mod stage;
 mod step_cost;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use star_data::atomic;
 use star_model::checkpoint::WEIGHTS_FILE;
+use star_predict::files;
 use star_train::config::{Options, TrainConfig};
 use star_train::records::EpochRecord;
 use star_train::{Outcome, state};
@@ -28,7 +29,7 @@ pub(crate) struct Training {
     pub(crate) slug: String,
     /// What is printed of it.
     pub(crate) title: String,
-    /// Hashes of what it sees and chooses its best epoch by; empty where nobody looked.
+    /// Hashes of what it sees and chooses its best epoch by, or of its settings; empty where nobody looked.
     pub(crate) data: String,
 }
 
@@ -85,23 +86,36 @@ pub(crate) fn is_done(folder: &Path) -> bool {
     folder.join(DONE).exists()
 }
 
-/// That what is trained in `folder`, if anything is, has seen the data whose hash is `now`; nothing is known where nobody looked.
+/// That what is trained in `folder`, if anything is, was trained on what has the hash `now`; nothing is known where nobody looked.
 ///
 /// # Errors
-/// When it has seen other data.
+/// When it was trained on something else.
 pub(crate) fn same_data(folder: &Path, now: &str) -> Result<()> {
     let then = std::fs::read_to_string(data_file(folder)).unwrap_or_default();
     ensure!(
         !folder.exists() || now.is_empty() || then.is_empty() || now == then,
-        "{}: was trained on other faces than those that the check sees now; remove it, or choose another --out",
+        "{}: was trained on other data, or with other settings, than it would be now; remove it, or choose another --out",
         folder.display()
     );
     Ok(())
 }
 
-/// Where the hash of a training's data is written down: beside its folder.
+/// Removes a training whose weights nobody needs any more.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    std::fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    let data = data_file(folder);
+    if data.exists() {
+        std::fs::remove_file(&data).with_context(|| format!("removing {}", data.display()))?;
+    }
+    Ok(())
+}
+
+/// Where the hash of what a training is trained on is written down: beside its folder.
 fn data_file(folder: &Path) -> PathBuf {
-    folder.with_added_extension("faces")
+    folder.with_added_extension("data")
 }
 
 impl Runner<'_> {
@@ -143,6 +157,7 @@ impl Runner<'_> {
     ) -> Result<Option<f64>> {
         // Where nobody looked, what an earlier attempt wrote down stays.
         if !training.data.is_empty() {
+            files::make_dir(folder.parent().unwrap_or(folder))?;
             atomic::write(&data_file(folder), training.data.as_bytes())?;
         }
         let mut options =

@@ -62,7 +62,8 @@ mod tests {
     use crate::args::{Cli, Command, DataCommand};
 
     fn parsed(extra: &[&str]) -> PackConfig {
-        let words = ["star", "data", "pack", "--annotations", "a.tsv", "--scheme", "wflw", "--out", "packed"];
+        let words =
+            ["star", "data", "pack", "--annotations", "a.tsv", "--scheme", "wflw98", "--out", "packed"];
         let cli = Cli::try_parse_from(words.iter().chain(extra)).unwrap();
         let Command::Data { command: DataCommand::Pack(args) } = cli.command else { panic!("not pack") };
         config(&args)

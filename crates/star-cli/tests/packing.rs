@@ -32,7 +32,7 @@ fn write_faces(dir: &Path, broken: Option<usize>) {
 }
 
 const PACK: [&str; 9] =
-    ["data", "pack", "--annotations", "faces.tsv", "--scheme", "wflw", "--per-shard", "5", "--out"];
+    ["data", "pack", "--annotations", "faces.tsv", "--scheme", "wflw98", "--per-shard", "5", "--out"];
 
 fn config(data: &str) -> String {
     format!(

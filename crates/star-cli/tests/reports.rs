@@ -96,7 +96,7 @@ fn scoring_a_file_of_predictions_gives_the_report_of_the_run_that_made_it() {
         "--predictions",
         "p.json",
         "--scheme",
-        "cofw",
+        "cofw29",
         "--dataset",
         "drawn",
     ];
@@ -150,7 +150,7 @@ fn runs_are_compared_image_by_image_and_what_cannot_be_is_refused() {
         "--predictions",
         "q.json",
         "--scheme",
-        "cofw",
+        "cofw29",
         "--dataset",
         "drawn",
     ];

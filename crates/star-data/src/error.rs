@@ -77,6 +77,14 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// A built-in keypoint scheme by another name than its own.
+    #[error("scheme: `{name}` is called `{scheme}` here")]
+    OtherName {
+        /// The name asked for.
+        name: String,
+        /// Its name.
+        scheme: String,
+    },
     /// A scheme whose parts do not fit each other.
     #[error("scheme `{name}`: {field}: expected {expected}, got {got}")]
     Scheme {

@@ -38,7 +38,7 @@ const EYES: [usize; 2] = [60, 68];
 const LIDS: [(usize, usize); 6] = [(0, 0), (1, 2), (3, 2), (4, 4), (5, 6), (7, 6)];
 
 impl SchemeMap {
-    /// `wflw98` to `face300w68`: jaw 0, 2, .. 32; brows 33-37 and 42-46; nose 51-59; eyes 60, 61, 63, 64, 65, 67 and 68, 69, 71, 72,
+    /// `wflw98` to `ibug68`: jaw 0, 2, .. 32; brows 33-37 and 42-46; nose 51-59; eyes 60, 61, 63, 64, 65, 67 and 68, 69, 71, 72,
     /// 73, 75; mouth 76-95.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl SchemeMap {
         for part in &mut parts {
             part.retain(|(_, weight)| *weight > 0.0);
         }
-        Self::new(Scheme::named("wflw98")?, Scheme::named("face300w68")?, parts)
+        Self::new(Scheme::named("wflw98")?, Scheme::named("ibug68")?, parts)
     }
 
     /// A map of one's own: for each point of `to` the points of `from` and their weights, which add up to 1.

@@ -154,7 +154,7 @@ fn a_page_of_results_is_whole_and_says_what_its_figures_are_of() {
     assert!(captions.len() >= 8 && captions.iter().all(|c| !c.contains("toy")), "{captions:?}");
     let verdict = document.descendants().find(|n| n.attribute("class") == Some("verdict")).unwrap();
     let verdict: String = verdict.descendants().filter_map(|n| n.text()).collect();
-    assert!(verdict.contains("on the 39 samples of toy & <test>, full that have a prediction"), "{verdict}");
+    assert!(verdict.contains("on 39 images that have a prediction"), "{verdict}");
     // Landmarks are named where they are pointed at.
     assert!(html.contains("<title>1, upper left (line): "));
     narrow(&document);
@@ -230,8 +230,13 @@ fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
     );
     let html = comparison.to_html().unwrap();
     let document = whole(&html);
-    let expected =
-        ["Runs", "Cumulative error", "second against first", "third against first", "Agreement of the runs"];
+    let expected = [
+        "Runs",
+        "Cumulative error",
+        "second against first",
+        "third against first",
+        "How far apart the runs are",
+    ];
     assert_eq!(headings(&document), expected);
     let markdown = comparison.to_markdown();
     assert!(markdown.contains("39 better, 0 worse, 1 equal"), "{markdown}");

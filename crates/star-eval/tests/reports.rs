@@ -68,9 +68,9 @@ fn every_figure_stands_beside_data_set_subset_normalizer_and_threshold() {
         markdown.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| data set,")).collect();
     assert_eq!(rows.len(), 2 + 6 + 2, "{markdown}");
     assert!(rows.iter().all(|row| row.starts_with("| toy & test, full, ends |")), "{markdown}");
-    assert!(markdown.contains("| 4 | 2 | - | 0.10 | 50.00 | 0.3250 |"), "{markdown}");
-    assert!(markdown.contains("| - | 0.055 | 75.00 |"), "{markdown}");
-    assert!(markdown.contains("keypoints of middle | 9.000 |"), "{markdown}");
+    assert!(markdown.contains("| 4 | 2 | - | 10 % | 50.00 | 0.3250 |"), "{markdown}");
+    assert!(markdown.contains("| - | 5.5 % | 75.00 |"), "{markdown}");
+    assert!(markdown.contains("keypoints of middle (1) | 9.000 |"), "{markdown}");
     // Of the two images found: 3 px across at one of four keypoints on the edge, nothing along; the middle is on none.
     assert!(markdown.contains("| all | 4 | 0.000 | 1.500 | 0.000 | 0.750 |"), "{markdown}");
     assert!(markdown.contains("| base | 4 | 0.000 | 1.500 |"), "{markdown}");

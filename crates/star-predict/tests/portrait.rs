@@ -27,7 +27,7 @@ fn the_astronauts_landmarks_are_where_they_were_looked_at() {
     assert_eq!(faces.len(), 1);
     let points = &faces[0].landmarks.points;
     // What `star predict astronaut.png` wrote when the weights were packed, and was looked at.
-    let reference = records::read(&data("astronaut.json"), 68, "face300w68").unwrap().remove(0);
+    let reference = records::read(&data("astronaut.json"), 68, "ibug68").unwrap().remove(0);
     for (k, (found, expected)) in points.iter().zip(&reference.points).enumerate() {
         let off = (found[0] - expected[0]).hypot(found[1] - expected[1]);
         assert!(off < TOLERANCE, "landmark {k}: {found:?} instead of {expected:?}");

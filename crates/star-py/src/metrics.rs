@@ -27,7 +27,7 @@ pub(crate) fn nme(
 }
 
 fn normalizer(name: &str) -> PyResult<Normalizer> {
-    let scheme = Scheme::named(name).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let scheme = Scheme::asked(name).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let between = match scheme.normalizer {
         DefaultNormalizer::InterOcular => scheme.inter_ocular,
         DefaultNormalizer::InterPupil => scheme.inter_pupil,

@@ -33,7 +33,7 @@ def test_a_face_has_points_covariances_confidence_and_pose(predictor, image):
     assert abs(face.pose.yaw) < 10 and all(deviation > 0 for deviation in face.pose.deviations)
     x, y, width, height = face.box
     assert x < face.points[30, 0] < x + width and y < face.points[30, 1] < y + height
-    assert predictor.scheme == "face300w68"
+    assert predictor.scheme == "ibug68"
     assert predictor.keypoints[36] == ("right_eye_0", "right_eye")
 
 
@@ -66,7 +66,7 @@ def test_the_error_of_a_face_is_a_share_of_the_normalizer(predictor, image):
     truth = predictor(image)[0].points
     moved = truth + np.float32([3, 4])
     eyes = np.linalg.norm(truth[36] - truth[45])
-    assert star.nme(moved, truth, scheme="300w") == pytest.approx(5 / eyes, rel=1e-4)
+    assert star.nme(moved, truth, scheme="ibug68") == pytest.approx(5 / eyes, rel=1e-4)
     assert star.nme(moved, truth, 50.0) == pytest.approx(0.1, rel=1e-4)
 
 

@@ -1,6 +1,6 @@
 //! How sure the default model's landmarks are: fitted on faces that it was not trained on, measured on others.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -81,13 +81,24 @@ pub(super) fn run(args: &Args) -> Result<()> {
         Measured { weights, fitted_on: model.fitted_on, threshold: THRESHOLD, held_out, sets: measured };
     let out = super::results();
     files::make_dir(&out)?;
+    atomic::write(&out.join(RECORD), serde_json::to_string(&outcome)?.as_bytes())?;
+    println!("\n{}", page(&out)?);
+    Ok(())
+}
+
+const RECORD: &str = "confidence.json";
+
+/// As [`measured::page`](super::measured::page), for the confidence.
+///
+/// # Errors
+/// When the record cannot be read, or a file not be written.
+pub(super) fn page(out: &Path) -> Result<String> {
+    let outcome: Measured = super::read(&out.join(RECORD))?;
     let write = |name: &str, text: &str| atomic::write(&out.join(name), text.as_bytes());
-    write("confidence.json", &serde_json::to_string(&outcome)?)?;
     write("confidence.svg", &curves(&outcome)?)?;
     let text = report::text("default_model/confidence.md", &outcome)?;
     write("confidence.md", &text)?;
-    println!("\n{text}");
-    Ok(())
+    Ok(text)
 }
 
 /// The model of all cases, and how one does on cases that it was fitted without.

@@ -14,10 +14,11 @@ pub(crate) mod sets;
 mod shrunk;
 mod speed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args as ClapArgs, Subcommand};
+use serde::de::DeserializeOwned;
 
 /// Measure the default model and write docs/results/default-model; or train its ablations, draw heads to train on, pack weights
 #[derive(ClapArgs)]
@@ -43,6 +44,8 @@ enum Command {
     Heads(heads::Args),
     /// Make crates/star-predict/models/default-68 of what the recipe has trained
     Pack(pack::Args),
+    /// Write report and confidence in docs/results/default-model anew from the figures that are there
+    Page,
     /// Measure head poses on rendered heads, into docs/results/default-model
     Pose(pose::Args),
     /// Fit the probability that what the detector finds is a face
@@ -64,10 +67,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(Command::Detection(args)) => detection::run(args),
         Some(Command::Heads(args)) => heads::run(args),
         Some(Command::Pack(args)) => pack::run(args),
+        Some(Command::Page) => [measured::page, confidence::page]
+            .into_iter()
+            .try_for_each(|page| page(&results()).map(|text| println!("{text}"))),
         Some(Command::Pose(args)) => pose::run(args),
         Some(Command::Scores(args)) => scores::run(args),
         Some(Command::Picture(args)) => picture::run(args),
     }
+}
+
+/// A record of what was measured.
+///
+/// # Errors
+/// Names the file that cannot be read.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 /// Where the results are committed.

@@ -19,7 +19,7 @@ use super::shrunk::Shrunk;
 use crate::machine::sha256_of;
 
 /// The scheme of the default model.
-pub(crate) const SCHEME: &str = "300w";
+pub(crate) const SCHEME: &str = "ibug68";
 
 /// A failure rate counts faces above this NME.
 const THRESHOLD: f64 = 0.10;

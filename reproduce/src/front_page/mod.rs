@@ -10,12 +10,14 @@ use crate::offline::measure::Record;
 use crate::offline::outcome::Outcome;
 use crate::offline::records;
 use crate::step_cost::StepCost;
-use crate::{offline, place, report};
+use crate::{offline, place, portraits, report};
 
 /// Where the results on synthetic images lie, a folder a run.
 const RESULTS: &str = "docs/results/ambiguity";
 /// Runs whose records are committed, where they are; the front page's table is of the first.
 const RUNS: [Kind; 3] = [Kind::Thorough, Kind::Default, Kind::Confirm];
+/// What photographs say, where they were measured.
+const PORTRAITS: &str = "docs/results/portraits";
 /// What a step costs, where it was measured.
 const OVERHEAD: &str = "docs/results/ambiguity/overhead.json";
 
@@ -63,12 +65,20 @@ fn blocks() -> Result<[(Block, String); 3]> {
     let published = place::root().join(paper::PUBLISHED).is_file();
     let published = published.then(|| place::read(paper::PUBLISHED)).transpose()?;
     let outcomes: Vec<Outcome> = committed()?.into_iter().map(|(outcome, _)| outcome).collect();
-    let runs = serde_json::json!({"runs": outcomes});
+    let portraits: Option<serde_json::Value> =
+        on_portraits()?.map(|text| serde_json::from_str(&text).context(PORTRAITS)).transpose()?;
+    let runs = serde_json::json!({"runs": outcomes, "portraits": portraits});
     Ok([
         (PAPER, paper::table(published.as_deref())?),
         (RESULT, report::text("front_page/result.md", &runs)?),
         (AMBIGUITY, report::text("front_page/ambiguity.md", &runs)?),
     ])
+}
+
+/// The result on photographs as it was written, if it is there.
+fn on_portraits() -> Result<Option<String>> {
+    let path = format!("{PORTRAITS}/report.json");
+    place::root().join(&path).is_file().then(|| place::read(&path)).transpose()
 }
 
 /// What is found by the runs whose records are committed.
@@ -84,16 +94,22 @@ fn committed() -> Result<Vec<(Outcome, Vec<Record>)>> {
     Ok(found)
 }
 
-/// The files that are made of committed records: each run's report as Markdown and its figures.
+/// The files that are made of committed results: each run's report as Markdown and its figures.
 fn reports() -> Result<Vec<(String, String)>> {
     let overhead: Option<StepCost> = match place::root().join(OVERHEAD).is_file() {
         true => Some(serde_json::from_str(&place::read(OVERHEAD)?).context(OVERHEAD)?),
         false => None,
     };
-    let mut files = Vec::new();
+    let mut reports = Vec::new();
     for (outcome, records) in committed()? {
         let dir = format!("{RESULTS}/{}", outcome.kind.slug());
-        let report = offline::report(&outcome, &records, overhead.as_ref())?;
+        reports.push((dir, offline::report(&outcome, &records, overhead.as_ref())?));
+    }
+    if let Some(text) = on_portraits()? {
+        reports.push((PORTRAITS.to_owned(), portraits::report_of(&text).context(PORTRAITS)?));
+    }
+    let mut files = Vec::new();
+    for (dir, report) in reports {
         // The page, where the other figures are, is not committed.
         let kept = report.markdown.split("\n\n").filter(|part| !part.starts_with("(figure in index.html"));
         files.push((format!("{dir}/report.md"), kept.collect::<Vec<_>>().join("\n\n")));

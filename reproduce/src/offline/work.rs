@@ -12,7 +12,7 @@ use super::outcome::Outcome;
 use super::records::Records;
 use crate::machine::Machine;
 use crate::pool::Workers;
-use crate::runner::{Detail, Progress, Runner, Training};
+use crate::runner::{self, Detail, Progress, Runner, Training};
 
 /// The trainings of a design in a folder.
 pub(super) struct Work<'a> {
@@ -61,8 +61,7 @@ impl Work<'_> {
             if let Some(record) = done {
                 records.keep(&record)?;
                 // The record is what goes on; weights of hundreds of networks would fill a disk.
-                let folder = self.trained(job);
-                std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+                runner::remove(&self.trained(job))?;
                 let (nme, across) = (record.validation, record.across);
                 progress.print(&format!("{}: validation NME {nme:.2} %, across {across:.2} %", job.title()));
             }
@@ -75,11 +74,14 @@ impl Work<'_> {
     }
 
     /// The record of a training; `None` where it was stopped.
+    ///
+    /// # Errors
+    /// When it fails, and when what is there of it was trained with other settings.
     fn one(&self, job: &Job, machine: &str) -> Result<Option<measure::Record>> {
         let folder = self.trained(job);
-        // What a job sees follows from the design, to which the whole folder belongs.
-        let training = Training { slug: job.id(), title: job.title(), data: String::new() };
-        let trained = crate::runner::is_done(&folder)
+        let training = Training { slug: job.id(), title: job.title(), data: self.design.settings(job)? };
+        runner::same_data(&folder, &training.data)?;
+        let trained = runner::is_done(&folder)
             || self.runner().train_one(&training, &folder, &self.design.recipe(job))?.is_some();
         trained.then(|| measure::measure(self.design, job, &folder, machine)).transpose()
     }
@@ -220,6 +222,19 @@ mod tests {
         std::fs::write(&file, "{}\n").unwrap();
         let message = format!("{:#}", work.records().take(&file).unwrap_err());
         assert!(message.contains("line 1: expected the record"), "{message}");
+    }
+
+    #[test]
+    fn a_training_of_other_settings_without_a_record_is_not_taken_over() {
+        let (design, dir) = (tiny(), tempfile::tempdir().unwrap());
+        let jobs = design.jobs();
+        let mut other = design.clone();
+        other.regime.leaves.learning_rate *= 2.0;
+        let halt = Arc::new(AtomicBool::new(true));
+        let of = |design| Work { design, jobs: &jobs[..1], out: dir.path().into(), at_once: 1, stop: &halt };
+        assert_eq!(of(&other).one(&jobs[0], "here").unwrap(), None, "stopped after its first step");
+        let message = of(&design).one(&jobs[0], "here").unwrap_err().to_string();
+        assert!(message.contains("other settings") && message.contains(&jobs[0].id()), "{message}");
     }
 
     #[test]

@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use star_data::augment::{Augmentation, Flip, Similarity};
 use star_data::formats::Format;
-use star_predict::device::DeviceName;
-use star_train::config::{
-    DataSection, DistanceName, FilesSection, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
-};
-use star_train::{OneCycle, OptimizerConfig, Precision, Schedule};
+use star_train::OneCycle;
+use star_train::config::{FilesSection, SourceSection, TrainConfig};
 
 use crate::default_model::sets::SCHEME;
 use crate::runner::Recipe;
+use crate::small::Small;
 use crate::variant::Variant;
 
 /// Seeds of the pilots, which no table has.
@@ -200,56 +198,22 @@ impl Design {
             let files = FilesSection { annotations, images: Some(PathBuf::from(data)), ..Default::default() };
             SourceSection::Files(Format::Tsv, files)
         };
-        let mut config = TrainConfig {
-            scheme: SCHEME.to_owned(),
+        let small = Small {
+            scheme: SCHEME,
             seed: job.seed,
             epochs: self.epochs,
-            batch_size: self.batch,
-            accumulate: 1,
-            clip_norm: None,
-            early_stop: None,
-            init_from: None,
-            device: DeviceName::Cpu,
-            precision: Precision::F32,
-            recompute: false,
-            tensorboard: false,
-            // As in the offline profile, whose trainings see about as many images.
-            ema_half_life: 500.0,
-            save_minutes: 1.0,
-            workers: 1,
-            data: DataSection {
-                more: Vec::new(),
-                train: source(Use::Train),
-                validation: Some(source(Use::Validation)),
-                holdout: 0.1,
-                weights: None,
-                loading: Default::default(),
-            },
-            model: ModelSection {
-                stacks: 1,
-                levels: self.levels,
-                channels: self.channels,
-                image_size: self.image_size,
-                stem: Some(self.stem),
-                // The landmark term is then all there is to the loss: nothing has to be weighed against it.
-                attention: Some(false),
-                ..Default::default()
-            },
-            loss: LossSection {
-                kind: LossKind::Plain,
-                distance: DistanceName::SmoothL1,
-                ..Default::default()
-            },
-            schedule: Schedule {
-                learning_rate: self.learning_rate,
-                warmup_epochs: 0.0,
-                decay: OneCycle { pct_start: 0.2, div_factor: 10.0, final_div_factor: 1000.0 }.into(),
-            },
-            optimizer: OptimizerConfig::default(),
+            batch: self.batch,
+            learning_rate: self.learning_rate,
+            decay: OneCycle { pct_start: 0.2, div_factor: 10.0, final_div_factor: 1000.0 }.into(),
+            train: source(Use::Train),
+            validation: source(Use::Validation),
+            levels: self.levels,
+            channels: self.channels,
+            image_size: self.image_size,
+            stem: Some(self.stem),
             augmentation: augmentation(),
         };
-        job.variant.apply(&mut config);
-        config
+        small.config(&job.variant)
     }
 }
 

@@ -125,6 +125,14 @@ fn report(outcome: &Outcome) -> Result<Report> {
     Report::with("portraits/report.md", outcome, figures::plots(outcome))
 }
 
+/// The report of a `report.json`.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn report_of(text: &str) -> Result<Report> {
+    report(&serde_json::from_str(text)?)
+}
+
 /// The trainings of a design in a folder.
 struct Work<'a> {
     design: &'a Design,
@@ -217,7 +225,7 @@ mod tests {
         let report = report(&outcome).unwrap();
         let (markdown, html) = (&report.markdown, report.to_html().unwrap());
         for part in [
-            "confirmed",
+            "Confirmed on photographs",
             "face-api tiny",
             "not independent",
             "smooth-L1 + restriction",

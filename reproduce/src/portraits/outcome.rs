@@ -186,6 +186,7 @@ impl Outcome {
         let under = |loss: &Variant| cell(Labels::Annotator, loss);
         let contrasts = vec![
             contrast(under(&star)?, under(&restricted)?),
+            contrast(under(&star)?, under(&plain)?),
             contrast(under(&star)?, under(&isotropic)?),
             contrast(under(&isotropic)?, under(&restricted)?),
             contrast(under(&restricted)?, under(&plain)?),

@@ -12,7 +12,7 @@ macro_rules! built_in {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../templates/", $name)))),*] };
 }
 
-const TEMPLATES: [(&str, &str); 26] = built_in![
+const TEMPLATES: [(&str, &str); 27] = built_in![
     "default_model/ablations.md",
     "default_model/confidence.md",
     "default_model/detection.md",
@@ -31,6 +31,7 @@ const TEMPLATES: [(&str, &str); 26] = built_in![
     "overhead.md",
     "portraits/plan.txt",
     "portraits/report.md",
+    "portraits/words.md",
     "real/ablations.md",
     "real/kinds.md",
     "real/leaders.md",

@@ -21,7 +21,7 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
     let dir = sets();
     let server = StandIn::start();
     server.put(REPO, "main", COMMIT, "Landmark_98.pkl", &network("wflw98", dir.path()));
-    server.put(REPO, "main", COMMIT, "Landmark_68.pkl", &network("face300w68", dir.path()));
+    server.put(REPO, "main", COMMIT, "Landmark_68.pkl", &network("ibug68", dir.path()));
     let (data, out) = (path(dir.path().join("data")), path(dir.path().join("out")));
     let arguments = ["--profile", "all", "--data", &data, "--out", &out, "--compat", "reference"];
     let output = reproduce(dir.path(), &server.endpoint, &arguments);
@@ -100,7 +100,7 @@ fn published_weights_fill_every_cell_or_say_why_not_and_a_miss_is_an_exit_code()
 fn weights_of_ones_own_and_the_published_rows_are_scored_and_held_to_the_figures_that_they_are_of() {
     let dir = sets();
     network("cofw29", dir.path());
-    network("face300w68", dir.path());
+    network("ibug68", dir.path());
     let data = path(dir.path().join("data"));
     let run = |profile: &str, weights: &str| {
         let (out, weights) = (path(dir.path().join(profile)), path(dir.path().join(weights)));
@@ -132,12 +132,12 @@ fn weights_of_ones_own_and_the_published_rows_are_scored_and_held_to_the_figures
             face: face.face,
             tags: Vec::new(),
         };
-        let scheme = Scheme::named("face300w68").unwrap();
+        let scheme = Scheme::named("ibug68").unwrap();
         rows += &tsv::format_annotation(&row, &scheme, CropRule::LandmarkTight).unwrap();
         rows += "\n";
     }
     write(&root.join("test.tsv"), rows);
-    let (report, printed) = run("300w", "face300w68.safetensors");
+    let (report, printed) = run("300w", "ibug68.safetensors");
     assert!(printed.contains("300W test: 3 faces"), "{printed}");
     let remark = |subset: &str| {
         let cells = report["cells"].as_array().unwrap().iter();

@@ -98,7 +98,7 @@ fn ablations_train_every_loss_backbone_and_number_of_stacks_and_other_faces_are_
     arguments.push("--resume");
     let output = reproduce(dir.path(), NOWHERE, &arguments);
     let wrong = text(&output.stderr);
-    assert!(!output.status.success() && wrong.contains("trained on other faces"), "{wrong}");
+    assert!(!output.status.success() && wrong.contains("trained on other data"), "{wrong}");
 
     // What a training is named by is not for overriding.
     write(&dir.path().join("tiny.toml"), "[loss]\nkind = 'adl'\n");

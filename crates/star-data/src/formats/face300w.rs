@@ -22,7 +22,7 @@ use super::{layout, pts};
 use crate::{Error, Result, Scheme};
 
 /// The scheme of the points.
-pub const SCHEME: &str = "face300w68";
+pub const SCHEME: &str = "ibug68";
 
 /// Where a split's faces come from, in this order: folders of their path that must all be there, and the tags that it gives them.
 type Part = (&'static [&'static str], &'static [&'static str]);

@@ -78,7 +78,7 @@ const MOST_KEYPOINTS: usize = 1 << 16;
 /// ```
 /// use star_data::Scheme;
 ///
-/// let scheme = Scheme::named("wflw").unwrap();
+/// let scheme = Scheme::named("wflw98").unwrap();
 /// assert_eq!((scheme.keypoints, scheme.edges.len()), (98, 9));
 /// assert_eq!(scheme.flip_permutation().unwrap()[60], 72);
 /// ```
@@ -87,7 +87,7 @@ const MOST_KEYPOINTS: usize = 1 << 16;
 pub struct Scheme {
     /// Name, such as `wflw98`.
     pub name: String,
-    /// Other names that [`Scheme::named`] knows it by.
+    /// Names that it had, or that others have for it: [`Scheme::named`] knows them, [`Scheme::asked`] says the name instead.
     #[serde(default)]
     pub aliases: Vec<String>,
     /// Number of keypoints.
@@ -153,14 +153,14 @@ impl Scheme {
         }
     }
 
-    /// The built-in schemes: `wflw98`, `face300w68`, `cofw29`.
+    /// The built-in schemes: `wflw98`, `ibug68`, `cofw29`.
     pub fn built_in() -> Vec<Scheme> {
         // The table is part of the program and its reading is tested; without it there are no schemes.
         toml::from_str::<Tables>(TABLES).map(|tables| tables.scheme).unwrap_or_default()
     }
 
-    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case; also `hand21` and `leaf24`, those of
-    /// synthetic hands and leaves.
+    /// A built-in scheme by name or alias (`wflw`, `300w`, `300vw`, `cofw`), in any case, as files may have it; also `hand21` and
+    /// `leaf24`, those of synthetic hands and leaves.
     ///
     /// # Errors
     /// [`Error::UnknownScheme`], listing the names there are.
@@ -172,6 +172,23 @@ impl Scheme {
         all.into_iter()
             .find(|scheme| scheme.name == wanted || scheme.aliases.contains(&wanted))
             .ok_or(Error::UnknownScheme { name: name.to_string(), known })
+    }
+
+    /// A built-in scheme by the name that it is printed by: what a person types.
+    ///
+    /// # Errors
+    /// As [`Scheme::named`]; [`Error::OtherName`] for an alias.
+    pub fn asked(name: &str) -> Result<Self> {
+        let scheme = Self::named(name)?;
+        if scheme.name != name.to_lowercase() {
+            return Err(Error::OtherName { name: name.to_string(), scheme: scheme.name });
+        }
+        Ok(scheme)
+    }
+
+    /// The name of the built-in scheme that a file calls `name`; `name` itself where it is none.
+    pub fn present_name(name: String) -> String {
+        Self::named(&name).map_or(name, |scheme| scheme.name)
     }
 
     /// Checks that all parts fit each other.
@@ -299,7 +316,7 @@ mod tests {
     fn the_built_in_schemes_are_whole() {
         let counts: Vec<(String, usize, usize)> =
             Scheme::built_in().iter().map(|s| (s.name.clone(), s.keypoints, s.edges.len())).collect();
-        let expected = [("wflw98", 98, 9), ("face300w68", 68, 9), ("cofw29", 29, 7)];
+        let expected = [("wflw98", 98, 9), ("ibug68", 68, 9), ("cofw29", 29, 7)];
         assert_eq!(counts, expected.map(|(name, k, e)| (name.to_string(), k, e)));
         for scheme in Scheme::built_in() {
             scheme.validate().unwrap();
@@ -308,7 +325,15 @@ mod tests {
 
     #[test]
     fn aliases_are_known_in_any_case_and_unknown_names_list_the_known() {
-        assert_eq!(Scheme::named("300VW").unwrap().name, "face300w68");
+        assert_eq!(Scheme::named("300VW").unwrap().name, "ibug68");
+        assert_eq!(["face300w68", "mine"].map(|name| Scheme::present_name(name.into())), ["ibug68", "mine"]);
+        assert_eq!(Scheme::asked("IBUG68").unwrap().name, "ibug68");
+        for (alias, name) in
+            [("face300w68", "ibug68"), ("wflw", "wflw98"), ("300w", "ibug68"), ("cofw", "cofw29")]
+        {
+            let message = Scheme::asked(alias).unwrap_err().to_string();
+            assert!(message.contains(&format!("`{alias}` is called `{name}`")), "{message}");
+        }
         let message = Scheme::named("wflw99").unwrap_err().to_string();
         assert!(message.contains("wflw99") && message.contains("cofw29"), "{message}");
     }

@@ -69,6 +69,7 @@ impl ShardSet {
             Some(manifest) => {
                 if let Some(packed) = manifest
                     .scheme
+                    .map(|packed| Scheme { name: Scheme::present_name(packed.name), ..packed })
                     .filter(|packed| (packed.keypoints, &packed.name) != (scheme.keypoints, &scheme.name))
                 {
                     let expected = format!("{} points of scheme `{}`", scheme.keypoints, scheme.name);

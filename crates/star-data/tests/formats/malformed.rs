@@ -115,7 +115,7 @@ fn lists_that_are_no_text_are_named_by_line() {
     write(&dir.path().join("own.toml"), b"scheme = \"\xff\"");
     let message = Source::new(Format::Own, dir.path().join("own.toml")).open().err().unwrap().to_string();
     assert_contains(&message, &["own.toml", "UTF-8"]);
-    write(&dir.path().join("own.toml"), "scheme = \"cofw\"");
+    write(&dir.path().join("own.toml"), "scheme = \"cofw29\"");
     write(&dir.path().join("own.csv"), b"image,\xff\n");
     let message = Source::new(Format::Own, dir.path().join("own.toml")).open().err().unwrap().to_string();
     assert_contains(&message, &["own.csv: line 1", "UTF-8"]);

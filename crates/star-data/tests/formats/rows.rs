@@ -167,7 +167,7 @@ fn files_of_another_kind_are_one_error_that_names_the_kind() {
     ];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.any");
-    write(&dir.path().join("own.toml"), "points = \"d.any\"\nscheme = \"cofw\"");
+    write(&dir.path().join("own.toml"), "points = \"d.any\"\nscheme = \"cofw29\"");
     for (bytes, kind) in &cases {
         write(&path, bytes);
         for format in [Format::Tsv, Format::Wflw, Format::Own, Format::Pts] {
@@ -182,7 +182,7 @@ fn files_of_another_kind_are_one_error_that_names_the_kind() {
             }
         }
     }
-    write(&dir.path().join("own.toml"), "{\"scheme\": \"cofw\"}");
+    write(&dir.path().join("own.toml"), "{\"scheme\": \"cofw29\"}");
     assert_contains(&own::open(dir.path().join("own.toml")).unwrap_err().to_string(), &["own.toml", "JSON"]);
     assert!(!Path::new("d.any").exists());
 }

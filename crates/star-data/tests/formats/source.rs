@@ -29,7 +29,7 @@ fn ninety_eight_points_become_sixty_eight_with_their_own_crop() {
         Source { scheme: Some(Scheme::named("300w").unwrap()), ..Source::new(Format::Wflw, dir.path()) };
     assert_contains(
         &wanted.open().err().unwrap().to_string(),
-        &["68 points of scheme `face300w68`", "map the points"],
+        &["68 points of scheme `ibug68`", "map the points"],
     );
     let mapped = Source { map: Some(Detail::Pick), ..wanted }.open().unwrap().strict().unwrap();
     let (sample, all) = (mapped.get(0).unwrap(), points(98, 1.0));

@@ -65,7 +65,7 @@ impl Pair {
             (Some(p), Some(found)) => Some((p, found.effect)),
             _ => None,
         };
-        let told = test.map_or_else(String::new, |(p, _)| format!(", p {}", probability(p)));
+        let told = test.map_or_else(String::new, |(p, _)| format!(", signed-rank test p {}", probability(p)));
         match test {
             // Where ranks and mean disagree there is no word for which is better.
             Some((p, effect)) if p < SIGNIFICANT && effect * difference > 0.0 => {

@@ -1,12 +1,12 @@
 //! The page of a comparison of runs.
 
-use super::subsets::{curve_caption, end, first_threshold};
-use super::table::{Table, samples, with_interval};
+use super::subsets::{curve_caption, end, first_threshold, side_by_side};
+use super::table::Table;
 use super::{Page, escape, figure, figures, half_figure, sentence, sized_figure};
 use crate::comparison::{Comparison, Moved, Pair, Run};
 use crate::identity::thousands;
 use crate::plot::{Size, ced_sized, keypoint_bars, of_run, scatter_svg, shape_svg};
-use crate::report::markdown::{percent, probability, threshold};
+use crate::report::markdown::{percent, probability};
 use crate::{Ced, Report, Result};
 
 impl Comparison {
@@ -24,14 +24,13 @@ impl Comparison {
             .map(|pair| format!("<p class=\"verdict\">{}.</p>", escape(&sentence(&pair.verdict(names[0])))))
             .collect();
         page.lead = format!(
-            "{verdicts}<p class=\"lead\">Measured on {} samples of <b>{}, {}</b>. Runs are compared with the first one, <b>{}</b>, on the samples \
-             they share. Errors are in per cent of the normalizer {} ({}), intervals 95 % bootstrap intervals over samples.</p>{}",
+            "{verdicts}<p class=\"lead\">Measured on {} images of <b>{}</b>. Runs are compared with the first one, <b>{}</b>, on the images \
+             they share. NME: mean distance of predicted and true keypoints, in per cent of the normalizer, {}. Intervals are 95 % bootstrap \
+             intervals over images.</p>{}",
             thousands(main.images),
-            escape(&main.dataset),
-            escape(&main.subset),
+            escape(&main.heading()),
             escape(names[0]),
-            escape(&main.normalizer),
-            escape(&main.normalizer_definition),
+            escape(&main.measured_by()),
             self.facts()
         );
         page.add("runs", "Runs", self.table());
@@ -39,7 +38,7 @@ impl Comparison {
         for pair in &self.pairs {
             page.add("pair", format!("{} against {}", pair.name, names[0]), self.pair_section(pair)?);
         }
-        page.add("stability", "Agreement of the runs", self.stability()?);
+        page.add("stability", "How far apart the runs are", self.stability()?);
         Ok(page.finish())
     }
 
@@ -51,43 +50,16 @@ impl Comparison {
             Some(format!("<dt>{}</dt><dd>{}</dd>", escape(&run.name), escape(&facts.join("; "))))
         };
         let rows: String = self.runs.iter().filter_map(named).collect();
-        if rows.is_empty() { rows } else { format!("<dl class=\"facts\">{rows}</dl>\n") }
+        if rows.is_empty() {
+            return rows;
+        }
+        format!("<details><summary>What the runs are</summary><dl class=\"facts\">{rows}</dl></details>\n")
     }
 
     fn table(&self) -> String {
-        let mut errors =
-            Table::new(&["run", "samples", "NME %", "median %", "NMPE 90 %", "NMPE 95 %", "NMPE 99 %"]);
-        let mut rates = Table::new(&["run", "threshold", "FR %", "AUC", "PCK %"]);
-        for run in &self.runs {
-            let report = &run.report;
-            let ends = |i: Option<[f64; 2]>| i.map(|ends| ends.map(|v| percent(Some(v))));
-            let nme =
-                with_interval(percent(report.nme_mean_fraction), ends(report.nme_mean_interval_fraction));
-            errors.row(
-                &run.name,
-                &[
-                    samples(report),
-                    nme,
-                    percent(report.nme_median_fraction),
-                    percent(report.nme_p90_fraction),
-                    percent(report.nme_p95_fraction),
-                    percent(report.nme_p99_fraction),
-                ],
-            );
-            for at in &report.thresholds {
-                let area = at.auc_interval.map(|i| i.map(|v| format!("{v:.4}")));
-                rates.row(
-                    &run.name,
-                    &[
-                        threshold(at.threshold_fraction),
-                        format!("{:.2}", 100.0 * at.failure_rate_fraction),
-                        with_interval(format!("{:.4}", at.auc), area),
-                        format!("{:.2}", 100.0 * at.pck_fraction),
-                    ],
-                );
-            }
-        }
-        errors.finish() + &rates.finish()
+        let runs: Vec<(&str, &Report)> =
+            self.runs.iter().map(|run| (run.name.as_str(), &run.report)).collect();
+        side_by_side(&runs)
     }
 
     fn curves(&self) -> Result<String> {
@@ -95,7 +67,7 @@ impl Comparison {
         let series: Vec<(&str, &Ced)> = self.runs.iter().map(|run| run.name.as_str()).zip(&curves).collect();
         let reports: Vec<&Report> = self.runs.iter().map(|run| &run.report).collect();
         let max = end(&reports)?;
-        let caption = curve_caption("samples of each run", &reports, max);
+        let caption = curve_caption("images of each run", &reports, max);
         figure(&caption, |size| ced_sized(&series, max, first_threshold(&reports), of_run, size))
     }
 
@@ -136,7 +108,7 @@ impl Comparison {
         if !points.is_empty() {
             let labels = [format!("{}, NME %", first.name), format!("{}, NME %", pair.name)];
             text += "<div class=\"pair\">";
-            text += &half_figure("A point is a sample; those below the line got better.", |size| {
+            text += &half_figure("A point is an image; those below the line got better.", |size| {
                 scatter_svg([&labels[0], &labels[1]], &points, size)
             })?;
             text += &format!(
@@ -167,19 +139,19 @@ impl Comparison {
         let per_cent: Vec<f64> = spreads.iter().map(|s| 100.0 * s).collect();
         let mut text = format!(
             "<p>How far the runs' predictions of a keypoint lie from their mean position (root mean square, % of the normalizer), averaged over \
-             {} samples that all of the {} runs found.</p>\n",
+             {} images that all of the {} runs found.</p>\n",
             self.spread_images,
             self.runs.len()
         );
-        text += &figure("Standard deviation of each keypoint over the runs.", |size| {
-            keypoint_bars(["keypoint", "deviation, % of the normalizer"], &per_cent, named, size)
+        text += &figure("By keypoint.", |size| {
+            keypoint_bars(["keypoint", "distance, % of the normalizer"], &per_cent, named, size)
         })?;
         if self.outline.points.iter().flatten().next().is_some() {
             let values: Vec<Option<f64>> = per_cent.iter().copied().map(Some).collect();
             text += &sized_figure(
                 "The same on the mean shape.",
                 [Size::WIDE.high(560), Size::NARROW.high(380)],
-                |size| shape_svg(&self.outline, &values, "deviation, % of the normalizer", named, size),
+                |size| shape_svg(&self.outline, &values, "distance, % of the normalizer", named, size),
             )?;
         }
         Ok(text)

@@ -39,7 +39,7 @@ pub(super) fn keypoints(results: &Results, main: &Report) -> Result<String> {
     for (i, group) in main.groups.iter().enumerate() {
         let value = group.nme_mean_fraction;
         let bar = barred(&percent(value), value, largest, group_name(i));
-        table.row(&group.name, &[group.keypoints.len().to_string(), bar]);
+        table.row(&group.name, &[main.scored_of(group), bar]);
     }
     let groups = table.finish();
     if !groups.is_empty() {
@@ -83,7 +83,7 @@ fn edge_table(edges: &EdgeErrors) -> String {
 pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Report) -> Result<String> {
     let named = named(outline, main);
     let mut text = format!(
-        "<p>How elongated predicted distributions are: the larger eigenvalue over the smaller, 1 for an isotropic one. {} samples with ellipses.</p>\n",
+        "<p>How elongated predicted distributions are: the larger eigenvalue over the smaller, 1 for an isotropic one. {} images with ellipses.</p>\n",
         found.images
     );
     text += &figure("Mean eigenvalue ratio of each keypoint.", |size| {
@@ -99,7 +99,7 @@ pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Repo
     let rows = || found.groups.iter().chain(found.contrasted()).chain(&found.easy_and_hard);
     let largest = rows().filter_map(|r| r.ratio).fold(0.0, f64::max);
     let mut table = Table::new(&["mean over", "number", "ratio"]);
-    // Easy and hard samples of which there is none say nothing.
+    // Easy and hard images of which there is none say nothing.
     for row in rows().filter(|row| row.count > 0) {
         let group = main.groups.iter().position(|group| group.name == row.name);
         let colour = group.map_or("var(--mute)", group_name);
@@ -108,7 +108,7 @@ pub(super) fn ambiguity(found: &AmbiguitySummary, outline: &Outline, main: &Repo
     }
     let rows = table.finish();
     if !rows.is_empty() {
-        text += &format!("<h3>Groups, easy and hard samples</h3>\n{rows}");
+        text += &format!("<h3>Groups, easy and hard images</h3>\n{rows}");
     }
     if let Some(angle) = found.mean_angle {
         text += &format!(
@@ -200,12 +200,12 @@ pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
     boxes.validate()?;
     let of = format!("{}, {}, {}", boxes.dataset, boxes.subset, boxes.normalizer);
     let mut text = format!(
-        "<p>The same samples scored with crops from the true landmarks, from the detector, and with true crops moved and scaled. <small>{}, \
+        "<p>The same images scored with crops from the true landmarks, from the detector, and with true crops moved and scaled. <small>{}, \
          threshold {}</small></p>\n",
         escape(&of),
         threshold(boxes.threshold_fraction)
     );
-    let mut table = Table::new(&["crops", "samples", "missing", "NME % of found", "median %", "FR %"]);
+    let mut table = Table::new(&["crops", "images", "missing", "NME % of found", "median %", "FR %"]);
     for row in &boxes.rows {
         table.row(
             &row.crops,
@@ -226,7 +226,7 @@ pub(super) fn boxes(boxes: &BoxSensitivity) -> Result<String> {
         boxes.grid.iter().map(|row| row.iter().map(|v| v.map(|v| 100.0 * v)).collect()).collect();
     if cells.iter().flatten().flatten().next().is_some() {
         text += &sized_figure(
-            "Mean NME in % where the true crop is moved (columns, in a direction of its own for each sample) and scaled (rows).",
+            "Mean NME in % where the true crop is moved (columns, in a direction of its own for each image) and scaled (rows).",
             [Size::WIDE.high(300), Size::NARROW.high(260)],
             |size| {
                 let labels = ["moved by, % of the side", "side, %"];

@@ -18,6 +18,8 @@ use crate::{Identity, Result, Results};
 
 const STYLE: &str = include_str!("style.css");
 const DEFINITIONS: &str = include_str!("definitions.html");
+const ALONG_ACROSS: &str = "\n<dt>along, across</dt><dd>parts of a keypoint's error along the tangent of its edge and at right angles to it, \
+                            over the normalizer; RMS: root mean square over keypoints, mean: of the parts without sign</dd>";
 
 impl Results {
     /// The page: figures by subset and normalizer, error curves, keypoints on the mean shape, ambiguity, calibration, dependence on the
@@ -27,7 +29,7 @@ impl Results {
     /// As [`Results::main`] and [`Report::ced`].
     pub fn to_html(&self, images: &[GalleryImage]) -> Result<String> {
         let main = self.main()?;
-        let mut page = Page::new(format!("{}, {}", main.dataset, main.subset));
+        let mut page = Page::new(main.heading());
         page.lead = lead(main);
         page.tiles = tiles(main);
         page.add("figures", "By subset", subsets::table(&self.reports)?);
@@ -77,14 +79,11 @@ fn lead(report: &Report) -> String {
         None => "<b>no landmarks</b>".to_owned(),
     };
     let mut text = format!(
-        "<p class=\"verdict\">{subject} {nme} ({}) on the {} samples of {}, {}{less}.</p>\n<p class=\"lead\">Errors are in \
-         per cent of the normalizer <b>{}</b> ({}) unless stated otherwise, intervals 95 % bootstrap intervals over samples.</p>",
+        "<p class=\"verdict\">{subject} {nme} ({}) on {} images{less}.</p>\n<p class=\"lead\">NME: mean distance of predicted and \
+         true keypoints, in per cent of the normalizer, {}. Intervals are 95 % bootstrap intervals over images.</p>",
         escape(&report.normalizer),
         thousands(count),
-        escape(&report.dataset),
-        escape(&report.subset),
-        escape(&report.normalizer),
-        escape(&report.normalizer_definition)
+        escape(&report.measured_by())
     );
     if let Some(identity) = &report.identity {
         let fact = |(what, fact): (&str, String)| format!("<dt>{what}</dt><dd>{}</dd>", escape(&fact));
@@ -114,7 +113,7 @@ fn tiles(report: &Report) -> String {
             .and_then(|i| ends(i.map(|v| format!("{:.2}", 100.0 * v)), " %"));
         tiles.push((
             format!("{:.2} %", 100.0 * at.failure_rate_fraction),
-            format!("failures above {t}"),
+            format!("of images fail: NME above {t}"),
             failed,
         ));
         let area = at.auc_interval.and_then(|i| ends(i.map(|v| format!("{v:.3}")), ""));
@@ -122,7 +121,7 @@ fn tiles(report: &Report) -> String {
     }
     tiles.push((
         thousands(report.images),
-        "samples".to_owned(),
+        "images".to_owned(),
         Some(if report.missing == 0 {
             "none missing".to_owned()
         } else {
@@ -201,6 +200,8 @@ impl Page {
             links += &format!("<a href=\"#{id}\">{heading}</a>");
             sections += &format!("<section id=\"{id}\"><h2>{heading}</h2>\n{body}</section>\n");
         }
+        let tangent =
+            if self.sections.iter().any(|(_, _, body)| body.contains("across")) { ALONG_ACROSS } else { "" };
         let tiles = if self.tiles.is_empty() {
             String::new()
         } else {
@@ -211,7 +212,7 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
              <meta name=\"color-scheme\" content=\"light dark\"/><link rel=\"icon\" href=\"data:,\"/>\
              <title>{title}</title><style>\n{STYLE}</style></head>\n<body><header><h1>{title}</h1>\n{}\n{tiles}<nav>{links}</nav></header>\n\
-             <main>\n{sections}</main>\n<footer>{DEFINITIONS}</footer></body></html>\n",
+             <main>\n{sections}</main>\n<footer><dl>{DEFINITIONS}{tangent}</dl></footer></body></html>\n",
             self.lead
         )
     }

@@ -1,10 +1,10 @@
-//! Figures by subset, normalizer and threshold, and the error curves.
+//! Figures by subset or run, normalizer and threshold, and the error curves.
 
-use super::table::{Table, samples, with_interval};
+use super::table::{Table, images, with_interval};
 use super::{escape, figure};
 use crate::plot::{ced_sized, of_line};
-use crate::report::Report;
 use crate::report::markdown::{percent, threshold};
+use crate::report::{AtThreshold, Report};
 use crate::{Ced, Result};
 
 /// Subsets drawn beside each other at most; more lines than that are indistinguishable.
@@ -16,45 +16,7 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
     for of_one_normalizer in reports
         .chunk_by(|a, b| a.normalizer == b.normalizer && a.normalizer_definition == b.normalizer_definition)
     {
-        let first = &of_one_normalizer[0];
-        let mut errors =
-            Table::new(&["subset", "samples", "NME %", "median %", "NMPE 90 %", "NMPE 95 %", "NMPE 99 %"]);
-        let mut rates = Table::new(&["subset", "threshold", "FR %", "AUC", "AUC by Simpson's rule", "PCK %"]);
-        for report in of_one_normalizer {
-            let interval = report.nme_mean_interval_fraction.map(|i| i.map(|v| percent(Some(v))));
-            errors.row(
-                &report.subset,
-                &[
-                    samples(report),
-                    match (report.nme_mean_fraction, report.nme_mean_of_found_fraction) {
-                        (None, Some(found)) => {
-                            format!("{}<small>of those found</small>", percent(Some(found)))
-                        }
-                        (mean, _) => with_interval(percent(mean), interval),
-                    },
-                    percent(report.nme_median_fraction),
-                    percent(report.nme_p90_fraction),
-                    percent(report.nme_p95_fraction),
-                    percent(report.nme_p99_fraction),
-                ],
-            );
-            for at in &report.thresholds {
-                let failed =
-                    at.failure_rate_interval_fraction.map(|i| i.map(|v| format!("{:.2}", 100.0 * v)));
-                let area = at.auc_interval.map(|i| i.map(|v| format!("{v:.4}")));
-                rates.row(
-                    &report.subset,
-                    &[
-                        threshold(at.threshold_fraction),
-                        with_interval(format!("{:.2}", 100.0 * at.failure_rate_fraction), failed),
-                        with_interval(format!("{:.4}", at.auc), area),
-                        format!("{:.4}", at.auc_simpson),
-                        format!("{:.2}", 100.0 * at.pck_fraction),
-                    ],
-                );
-            }
-        }
-        let (heading, body) = (heading(first), errors.finish() + &rates.finish());
+        let (heading, body) = (heading(&of_one_normalizer[0]), figures(of_one_normalizer));
         // The first normalizer's figures are what most readers came for; the others are a click away.
         text += &if text.is_empty() {
             format!("<h3>{heading}</h3>\n{body}")
@@ -65,11 +27,107 @@ pub(super) fn table(reports: &[Report]) -> Result<String> {
     Ok(text)
 }
 
-fn heading(report: &Report) -> String {
-    format!("{} <small>({})</small>", escape(&report.normalizer), escape(&report.normalizer_definition))
+/// A row a subset; a row a figure where there are few subsets, which a phone shows whole.
+fn figures(reports: &[Report]) -> String {
+    if reports.len() <= MOST_COLUMNS {
+        let subsets: Vec<(&str, &Report)> = reports.iter().map(|r| (r.subset.as_str(), r)).collect();
+        return side_by_side(&subsets);
+    }
+    let mut errors = Table::new(&[&["subset"][..], &ERRORS].concat());
+    let mut rates = Table::new(&[&["subset", "threshold"][..], &RATES.map(|(short, _)| short)].concat());
+    for report in reports {
+        errors.row(&report.subset, &errors_of(report));
+        for at in &report.thresholds {
+            let mut cells = vec![threshold(at.threshold_fraction)];
+            cells.extend(rates_of(at));
+            rates.row(&report.subset, &cells);
+        }
+    }
+    errors.finish() + &rates.finish()
 }
 
-/// Share of the samples of every run that a plot of errors shows; the rest would leave it to a few.
+/// Subsets or runs that stand beside each other at most.
+const MOST_COLUMNS: usize = 3;
+
+const ERRORS: [&str; 6] = ["images", "NME %", "median %", "NMPE 90 %", "NMPE 95 %", "NMPE 99 %"];
+
+/// Names of figures at a threshold: short ones for columns, and those for rows that also say of what they are.
+const RATES: [(&str, &str); 4] = [
+    ("FR %", "FR %, images above"),
+    ("AUC", "AUC, up to"),
+    ("AUC by Simpson's rule", "AUC by Simpson's rule, up to"),
+    ("PCK %", "PCK %, keypoints within"),
+];
+
+/// A row a figure, a column a report under its name; so many tables that none is too wide.
+pub(super) fn side_by_side(reports: &[(&str, &Report)]) -> String {
+    let mut text = String::new();
+    for beside in reports.chunks(MOST_COLUMNS) {
+        let mut table = Table::new(
+            &std::iter::once("figure").chain(beside.iter().map(|(name, _)| *name)).collect::<Vec<_>>(),
+        );
+        let errors: Vec<[String; 6]> = beside.iter().map(|(_, report)| errors_of(report)).collect();
+        for (i, name) in ERRORS.iter().enumerate() {
+            table.row(name, &errors.iter().map(|cells| cells[i].clone()).collect::<Vec<_>>());
+        }
+        let mut thresholds: Vec<f64> =
+            beside.iter().flat_map(|(_, r)| &r.thresholds).map(|at| at.threshold_fraction).collect();
+        thresholds.sort_by(f64::total_cmp);
+        thresholds.dedup();
+        for wanted in thresholds {
+            let of = |report: &Report| {
+                report.thresholds.iter().find(|at| at.threshold_fraction == wanted).map(rates_of)
+            };
+            let rates: Vec<Option<[String; 4]>> = beside.iter().map(|(_, report)| of(report)).collect();
+            for (i, (_, name)) in RATES.iter().enumerate() {
+                let cell =
+                    |cells: &Option<[String; 4]>| cells.as_ref().map_or("-".into(), |cells| cells[i].clone());
+                table.row(
+                    &format!("{name} {}", threshold(wanted)),
+                    &rates.iter().map(cell).collect::<Vec<_>>(),
+                );
+            }
+        }
+        text += &table.finish();
+    }
+    text
+}
+
+/// Cells of [`ERRORS`].
+fn errors_of(report: &Report) -> [String; 6] {
+    let interval = report.nme_mean_interval_fraction.map(|i| i.map(|v| percent(Some(v))));
+    let mean = match (report.nme_mean_fraction, report.nme_mean_of_found_fraction) {
+        (None, Some(found)) => format!("{}<small>of those found</small>", percent(Some(found))),
+        (mean, _) => with_interval(percent(mean), interval),
+    };
+    let [median, p90, p95, p99] = [
+        report.nme_median_fraction,
+        report.nme_p90_fraction,
+        report.nme_p95_fraction,
+        report.nme_p99_fraction,
+    ]
+    .map(percent);
+    [images(report), mean, median, p90, p95, p99]
+}
+
+/// Cells of [`RATES`].
+fn rates_of(at: &AtThreshold) -> [String; 4] {
+    let failed = at.failure_rate_interval_fraction.map(|i| i.map(|v| format!("{:.2}", 100.0 * v)));
+    let area = at.auc_interval.map(|i| i.map(|v| format!("{v:.4}")));
+    [
+        with_interval(format!("{:.2}", 100.0 * at.failure_rate_fraction), failed),
+        with_interval(format!("{:.4}", at.auc), area),
+        format!("{:.4}", at.auc_simpson),
+        format!("{:.2}", 100.0 * at.pck_fraction),
+    ]
+}
+
+fn heading(report: &Report) -> String {
+    let (name, definition) = (escape(&report.normalizer), escape(&report.normalizer_definition));
+    if name == definition { name } else { format!("{name} <small>({definition})</small>") }
+}
+
+/// Share of the images of every run that a plot of errors shows; the rest would leave it to a few.
 const SHOWN: f64 = 0.99;
 
 /// Where the curves end: at the 99th percentile of the errors found, of the run or subset with the largest; farther out where the first
@@ -96,7 +154,7 @@ pub(super) fn first_threshold(reports: &[&Report]) -> Option<f64> {
 /// What an error curve shows, up to where, and where the threshold is if not there.
 pub(super) fn curve_caption(what: &str, reports: &[&Report], end: f64) -> String {
     let mut caption =
-        format!("Share of {what} whose NME is at most so much, up to the 99th percentile of the errors.");
+        format!("Share of {what} whose NME is at most the value below, drawn up to {:.1} %.", 100.0 * end);
     if let Some(threshold) = first_threshold(reports).filter(|threshold| *threshold > end) {
         caption += &format!(" The threshold, {:.1} %, lies farther right.", 100.0 * threshold);
     }
@@ -113,7 +171,7 @@ pub(super) fn curves(reports: &[Report]) -> Result<String> {
     let curves: Vec<Ced> = drawn.iter().map(|r| r.ced()).collect::<Result<_>>()?;
     let series: Vec<(&str, &Ced)> = drawn.iter().map(|r| r.subset.as_str()).zip(&curves).collect();
     let max = end(drawn)?;
-    let mut caption = curve_caption("samples", drawn, max);
+    let mut caption = curve_caption("images", drawn, max);
     if chosen.len() > drawn.len() {
         caption += &format!(" The first {MOST_CURVES} of {} subsets.", chosen.len());
     }

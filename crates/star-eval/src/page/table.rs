@@ -55,8 +55,8 @@ pub(super) fn barred(text: &str, value: Option<f64>, largest: f64, colour: &str)
     )
 }
 
-/// Number of samples, with those without a prediction beneath.
-pub(super) fn samples(report: &Report) -> String {
+/// Number of images, with those without a prediction beneath.
+pub(super) fn images(report: &Report) -> String {
     let missing = match report.missing {
         0 => String::new(),
         missing => format!("<small>{missing} missing</small>"),

@@ -7,7 +7,10 @@ use super::frame::{Frame, Key, Shape};
 use super::svg::{INK, Look};
 use crate::{Error, Result};
 
-/// Points in the square up to their 99th percentile, with the diagonal; points beyond lie on the border. Improvements, below the
+/// Farthest points that still are within the square, as a multiple of the 99th percentile.
+const FAR: f64 = 1.5;
+
+/// Points in the square, with the diagonal; where few lie far out it ends at the 99th percentile, and those lie on its border. Improvements, below the
 /// diagonal, and losses have colours of their own.
 pub(crate) fn scatter_svg([x_label, y_label]: [&str; 2], points: &[[f64; 2]], size: Size) -> Result<String> {
     let mut sizes: Vec<f64> = points.iter().filter(|p| is_finite(p)).flatten().copied().collect();
@@ -15,7 +18,8 @@ pub(crate) fn scatter_svg([x_label, y_label]: [&str; 2], points: &[[f64; 2]], si
         return Err(Error::Empty { what: "set of points", hint: "give at least one finite point" });
     }
     sizes.sort_unstable_by(f64::total_cmp);
-    let end = 1.05 * sizes[(sizes.len() - 1) * 99 / 100].max(f64::MIN_POSITIVE);
+    let [most, all] = [sizes[(sizes.len() - 1) * 99 / 100], sizes[sizes.len() - 1]];
+    let end = 1.05 * if all <= FAR * most { all } else { most }.max(f64::MIN_POSITIVE);
     let frame = Frame {
         size,
         title: "",

@@ -41,7 +41,7 @@ impl Report {
     /// The report as Markdown, errors in per cent of the normalizer. Images one by one are left to the JSON form.
     pub fn to_markdown(&self) -> String {
         let mut text = format!("## {}\n\n", self.title());
-        text += &format!("Normalizer: {} ({}).\n\n", self.normalizer, self.normalizer_definition);
+        text += &format!("Normalizer: {}.\n\n", self.measured_by());
         for (what, fact) in self.identity.iter().flat_map(|identity| identity.facts(false)) {
             text += &format!("- {what}: {fact}\n");
         }
@@ -59,7 +59,8 @@ impl Report {
         row("NMPE 95", self.nme_p95_fraction);
         row("NMPE 99", self.nme_p99_fraction);
         for group in &self.groups {
-            row(&format!("keypoints of {}", group.name), group.nme_mean_fraction);
+            let (name, scored) = (&group.name, self.scored_of(group));
+            row(&format!("keypoints of {name} ({scored})"), group.nme_mean_fraction);
         }
         if let Some(seen) = self.visibility.as_ref().filter(|seen| seen.occluded_keypoints > 0) {
             row(&format!("{} visible keypoints", seen.visible_keypoints), seen.visible_error_fraction);
@@ -107,6 +108,12 @@ pub(crate) fn left_out(edges: &EdgeErrors) -> String {
 /// What a reader must know beside the figures.
 pub(crate) fn caveats(report: &Report) -> Vec<String> {
     let mut caveats = report.notes.clone();
+    let [scored, all] = report.scored_keypoints();
+    if scored != all && scored != 0 {
+        caveats.push(format!(
+            "{scored} of {all} keypoints are annotated: figures are not comparable with those of all {all}"
+        ));
+    }
     if report.missing > 0 {
         caveats.push(format!(
             "{} of {} images have no prediction: they count as failures at every threshold, and the mean NME over all images is \
@@ -138,8 +145,10 @@ pub(crate) fn probability(p: f64) -> String {
     }
 }
 
+/// A threshold in per cent, with no more digits than it has.
 pub(crate) fn threshold(fraction: f64) -> String {
-    if (fraction * 100.0).fract().abs() < 1e-9 { format!("{fraction:.2}") } else { fraction.to_string() }
+    // 100 times a fraction such as 0.07 has a remainder of rounding.
+    format!("{} %", (1e8 * fraction).round() / 1e6)
 }
 
 /// Text that cannot break out of a table cell.

@@ -134,6 +134,37 @@ impl Report {
         Ced::new(self.per_image.iter().map(|i| i.nme_fraction.unwrap_or(f64::INFINITY)).collect())
     }
 
+    /// How many of the keypoints have an error, and how many there are: annotations may leave some out everywhere.
+    pub fn scored_keypoints(&self) -> [usize; 2] {
+        let errors = &self.keypoint_error_fractions;
+        [errors.iter().flatten().count(), errors.len()]
+    }
+
+    /// How many keypoints of a group have an error, of how many, in words: `17`, or `1 of 17`.
+    pub(crate) fn scored_of(&self, group: &GroupError) -> String {
+        let scored = |k: &&usize| self.keypoint_error_fractions.get(**k).is_some_and(Option::is_some);
+        match (group.keypoints.iter().filter(scored).count(), group.keypoints.len()) {
+            // Without a prediction no keypoint has an error.
+            (scored, all) if scored == all || scored == 0 => all.to_string(),
+            (scored, all) => format!("{scored} of {all}"),
+        }
+    }
+
+    /// Data set and subset as a heading: `full` is the whole data set.
+    pub(crate) fn heading(&self) -> String {
+        if self.subset == "full" {
+            self.dataset.clone()
+        } else {
+            format!("{}, {}", self.dataset, self.subset)
+        }
+    }
+
+    /// The normalizer, and what it measures unless that is the same.
+    pub(crate) fn measured_by(&self) -> String {
+        let (name, definition) = (&self.normalizer, &self.normalizer_definition);
+        if name == definition { name.clone() } else { format!("{name} ({definition})") }
+    }
+
     /// Data set, subset and normalizer in one line, for titles and legends.
     pub fn title(&self) -> String {
         format!("{}, {}, {}", self.dataset, self.subset, self.normalizer)

@@ -81,8 +81,8 @@ mod tests {
             Palette::of(&scheme).edges[at]
         };
         assert_eq!(of("cofw29", "right_eye"), of("wflw98", "left_eye"));
-        assert_eq!(of("cofw29", "upper_lip"), of("face300w68", "inner_lip"));
-        assert_ne!(of("face300w68", "right_eye"), of("face300w68", "right_eyebrow"));
+        assert_eq!(of("cofw29", "upper_lip"), of("ibug68", "inner_lip"));
+        assert_ne!(of("ibug68", "right_eye"), of("ibug68", "right_eyebrow"));
         let hand = Palette::of(&Scheme::named("hand21").unwrap());
         let different: std::collections::HashSet<_> = hand.edges.iter().collect();
         assert_eq!((different.len(), hand.points[0], hand.points[8]), (5, REST, hand.edges[1]));

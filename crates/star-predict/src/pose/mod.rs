@@ -52,7 +52,7 @@ impl PoseEstimator {
     pub fn of(scheme: &Scheme) -> Result<Option<Self>> {
         let is = |name: &str| scheme.name == name;
         Ok(match scheme.keypoints {
-            68 if is("face300w68") => Some(Self(Source::Itself)),
+            68 if is("ibug68") => Some(Self(Source::Itself)),
             98 if is("wflw98") => {
                 Some(Self(Source::Mapped(Box::new(SchemeMap::wflw_to_300w(Detail::Blend)?))))
             }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use star_data::FaceBox;
 use star_data::scheme_map::SchemeMap;
+use star_data::{FaceBox, Scheme};
 
 use crate::{Ellipse, Face, Pose};
 
@@ -190,7 +190,7 @@ pub fn read_mapped(path: &Path, map: &SchemeMap) -> Result<Vec<FaceRecord>> {
 
 fn load(path: &Path) -> Result<Vec<FaceRecord>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(match text.trim_start().chars().next() {
+    let mut faces: Vec<FaceRecord> = match text.trim_start().chars().next() {
         Some('{') => from_lines(path, &text)?,
         Some('[') | None => serde_json::from_str(&text).with_context(|| {
             format!(
@@ -199,7 +199,13 @@ fn load(path: &Path) -> Result<Vec<FaceRecord>> {
             )
         })?,
         Some(_) => csv::read(path, &text)?,
-    })
+    };
+    for face in &mut faces {
+        if !face.scheme.is_empty() {
+            face.scheme = Scheme::present_name(std::mem::take(&mut face.scheme));
+        }
+    }
+    Ok(faces)
 }
 
 fn checked(
@@ -302,15 +308,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("found.json");
         let write = |faces: &[FaceRecord]| std::fs::write(&path, to_json(faces).unwrap()).unwrap();
-        write(&[face("wflw98", &wide), face("face300w68", &narrow)]);
+        write(&[face("wflw", &wide), face("face300w68", &narrow)]);
         let read = read_mapped(&path, &map).unwrap();
         assert_eq!((&read[0].points, &read[1].points), (&narrow, &narrow));
-        assert_eq!((read[0].scheme.as_str(), read[0].ellipses.len()), ("face300w68", 68));
+        assert_eq!((read[0].scheme.as_str(), read[0].ellipses.len()), ("ibug68", 68));
         // One keypoint of a mean of two alike spreads as they do.
         assert!((read[0].ellipses[18].major - 2.0).abs() < 1e-5);
         write(&[face("mine98", &wide)]);
         let message = read_mapped(&path, &map).unwrap_err().to_string();
-        assert!(message.contains("expected `face300w68`, got `mine98`"), "{message}");
+        assert!(message.contains("expected `ibug68`, got `mine98`"), "{message}");
     }
 
     #[test]

@@ -56,10 +56,7 @@ mod tests {
     #[test]
     fn they_have_the_68_points_of_ibug_and_are_calibrated() {
         let folder = folder().unwrap();
-        assert_eq!(
-            (folder.config.scheme.as_str(), folder.config.architecture.keypoints()),
-            ("face300w68", 68)
-        );
+        assert_eq!((folder.config.scheme.as_str(), folder.config.architecture.keypoints()), ("ibug68", 68));
         assert!(folder.config.calibration.is_some());
         assert_eq!(confidence(68).unwrap().threshold, 0.05);
     }

@@ -13,7 +13,7 @@ const ANIME: &str = "anime28";
 /// A scheme by built-in name, or from a TOML file.
 ///
 /// # Errors
-/// When there is no such name or file, listing the names there are.
+/// When there is no such name or file, listing the names there are; for an alias, the name.
 pub fn scheme(name: &str) -> Result<Scheme> {
     let path = Path::new(name);
     if path.extension().is_some_and(|ending| ending == "toml") {
@@ -22,13 +22,16 @@ pub fn scheme(name: &str) -> Result<Scheme> {
     if name == ANIME {
         return anime();
     }
-    Ok(Scheme::named(name)?)
+    Ok(Scheme::asked(name)?)
 }
 
 /// The scheme that a folder holds, else the one of the name that it holds.
 pub(super) fn of(folder: &Folder) -> Result<Scheme> {
-    let Some(stored) = &folder.config.keypoint_scheme else { return scheme(&folder.config.scheme) };
-    let stored: Scheme = serde_json::from_value(stored.clone()).context("keypoint_scheme")?;
+    let Some(stored) = &folder.config.keypoint_scheme else {
+        return scheme(&Scheme::present_name(folder.config.scheme.clone()));
+    };
+    let mut stored: Scheme = serde_json::from_value(stored.clone()).context("keypoint_scheme")?;
+    stored.name = Scheme::present_name(stored.name);
     stored.validate().context("keypoint_scheme")?;
     Ok(stored)
 }

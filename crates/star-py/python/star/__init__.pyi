@@ -67,7 +67,7 @@ class Predictor:
         """The same."""
     @property
     def scheme(self) -> str:
-        """Name of the markup, such as "face300w68"."""
+        """Name of the markup, such as "ibug68"."""
     @property
     def keypoints(self) -> list[tuple[str, str]]:
         """Name and group of each landmark."""

@@ -2,15 +2,13 @@
 
 use star_data::augment::{Augmentation, Flip, Similarity};
 use star_data::synthetic::{Subject, SyntheticConfig};
-use star_predict::device::DeviceName;
-use star_train::config::{
-    DataSection, DistanceName, LossKind, LossSection, ModelSection, SourceSection, TrainConfig,
-};
-use star_train::{OneCycle, OptimizerConfig, Precision, Schedule, StepDecay};
+use star_train::config::{SourceSection, TrainConfig};
+use star_train::{OneCycle, StepDecay};
 
 use super::{Budget, Design, Job};
 use crate::machine::sha256_of;
 use crate::runner::Recipe;
+use crate::small::Small;
 
 impl Design {
     /// The training of a job.
@@ -25,60 +23,26 @@ impl Design {
         let images = |count, seed| {
             SourceSection::Synthetic(job.cell.images(count, seed + job.seed, regime.image_side))
         };
-        let mut config = TrainConfig {
-            scheme: job.cell.subject.scheme().to_string(),
+        let small = Small {
+            scheme: job.cell.subject.scheme(),
             seed: job.seed,
             epochs,
-            batch_size: regime.batch,
-            accumulate: 1,
-            clip_norm: None,
-            early_stop: None,
-            init_from: None,
-            device: DeviceName::Cpu,
-            precision: Precision::F32,
-            recompute: false,
-            tensorboard: false,
-            // The reference's 10 000 images suit its 3.75 million; these runs see four to twelve thousand images.
-            ema_half_life: 500.0,
-            save_minutes: 1.0,
-            workers: 1,
-            data: DataSection {
-                more: Vec::new(),
-                train: images(train, regime.sets.train),
-                validation: Some(images(regime.validation, regime.sets.validation)),
-                holdout: 0.1,
-                weights: None,
-                loading: Default::default(),
+            batch: regime.batch,
+            learning_rate,
+            decay: if regime.one_cycle {
+                OneCycle { pct_start: 0.2, div_factor: 10.0, final_div_factor: 1000.0 }.into()
+            } else {
+                StepDecay { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 }.into()
             },
-            model: ModelSection {
-                stacks: 1,
-                levels: regime.levels,
-                channels: regime.channels,
-                image_size: regime.image_size,
-                stem: regime.stem,
-                // The landmark term is then all there is to the loss: nothing has to be weighed against it.
-                attention: Some(false),
-                ..Default::default()
-            },
-            loss: LossSection {
-                kind: LossKind::Plain,
-                distance: DistanceName::SmoothL1,
-                ..Default::default()
-            },
-            schedule: Schedule {
-                learning_rate,
-                warmup_epochs: 0.0,
-                decay: if regime.one_cycle {
-                    OneCycle { pct_start: 0.2, div_factor: 10.0, final_div_factor: 1000.0 }.into()
-                } else {
-                    StepDecay { milestones: vec![epochs * 7 / 10, epochs * 9 / 10], gamma: 0.1 }.into()
-                },
-            },
-            optimizer: OptimizerConfig::default(),
+            train: images(train, regime.sets.train),
+            validation: images(regime.validation, regime.sets.validation),
+            levels: regime.levels,
+            channels: regime.channels,
+            image_size: regime.image_size,
+            stem: regime.stem,
             augmentation: augmentation(job.cell.subject),
         };
-        job.variant.apply(&mut config);
-        config
+        small.config(&job.variant)
     }
 
     /// The images that a job is scored on, with exact labels.

@@ -60,8 +60,8 @@ impl Sheet {
         sheet.text([GAP, GAP], width - 2 * GAP, title, TEXT);
         let mut x = GAP;
         for (words, [r, g, b, _]) in [
-            ("visible", VISIBLE),
-            ("hidden", HIDDEN),
+            ("keypoint", VISIBLE),
+            ("keypoint said to be hidden", HIDDEN),
             ("edge", EDGE),
             ("crop box", CROP),
             ("stated box", STATED),

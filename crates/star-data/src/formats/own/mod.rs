@@ -186,7 +186,7 @@ fn head(path: &Path) -> Result<(Head, Scheme)> {
         toml::Value::String(name) if name.ends_with(".toml") => {
             Scheme::from_file_of_its_own(&layout::folder_of(path).join(name))?
         }
-        toml::Value::String(name) => Scheme::named(name)?,
+        toml::Value::String(name) => Scheme::asked(name)?,
         given => Scheme::deserialize(given.clone()).map_err(wrong)?,
     };
     scheme.validate()?;
