@@ -33,8 +33,13 @@ pub(crate) fn plain(markdown: &str) -> String {
                 said = caption;
             }
             blocks.push(text);
-        } else if let Some(item) = line.strip_prefix("- ") {
-            blocks.push(format!("- {}", wrapped(&unmarked(item), WIDTH - 2).join("\n  ")));
+        } else if let Some(first) = line.strip_prefix("- ") {
+            let item = |item: &str| format!("- {}", wrapped(&unmarked(item), WIDTH - 2).join("\n  "));
+            let mut list = vec![item(first)];
+            while let Some(next) = lines.next_if(|line| line.starts_with("- ")) {
+                list.push(item(&next[2..]));
+            }
+            blocks.push(list.join("\n"));
         } else if !line.trim().is_empty() {
             let text = line.trim_start_matches('#').trim_start();
             blocks.push(wrapped(&unmarked(text), WIDTH).join("\n"));
@@ -149,8 +154,8 @@ mod tests {
     #[test]
     fn tables_are_columns_and_what_all_rows_share_is_said_once() {
         let markdown = "## Title\n\n| data set, subset, normalizer | figure | NME % |\n|---|---|---:|\n| a \\| b | mean | 3.10 |\n| a \\| b | median, of all | 12.00 |\n\n\
-                        - **note**: words\n";
-        let expected = "Title\n\ndata set, subset, normalizer: a | b\n\nfigure          NME %\nmean             3.10\nmedian, of all  12.00\n\n- note: words\n";
+                        - **note**: words\n- more\n";
+        let expected = "Title\n\ndata set, subset, normalizer: a | b\n\nfigure          NME %\nmean             3.10\nmedian, of all  12.00\n\n- note: words\n- more\n";
         assert_eq!(plain(markdown), expected);
     }
 

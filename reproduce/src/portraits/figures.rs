@@ -78,12 +78,12 @@ fn differences(outcome: &Outcome) -> Option<String> {
 
 /// Correlations with the detectors' disagreement, row by row of the table.
 fn agreement(outcome: &Outcome) -> Option<String> {
-    let own = outcome.agreement.iter().map(|a| a.spearman.as_ref().map(|i| ends(i, 1.0))).collect();
+    let own = outcome.agreement.iter().map(|a| Some([a.of_mean.spearman; 3])).collect();
     let shuffled = outcome.agreement.iter().map(|a| {
         let null = &a.nulls[1];
         Some([null.mean.spearman, null.mean.spearman, null.spearman_95])
     });
-    let series = [("networks, over seeds", own), ("shuffled within parts, up to 95 %", shuffled.collect())];
+    let series = [("mean covariance of all seeds", own), ("shuffled within parts, up to 95 %", shuffled.collect())];
     groups(
         &series,
         ["row of the table", "Spearman's correlation"],
