@@ -83,7 +83,8 @@ fn agreement(outcome: &Outcome) -> Option<String> {
         let null = &a.nulls[1];
         Some([null.mean.spearman, null.mean.spearman, null.spearman_95])
     });
-    let series = [("mean covariance of all seeds", own), ("shuffled within parts, up to 95 %", shuffled.collect())];
+    let series =
+        [("mean covariance of all seeds", own), ("shuffled within parts, up to 95 %", shuffled.collect())];
     groups(
         &series,
         ["row of the table", "Spearman's correlation"],
