@@ -186,9 +186,9 @@ impl Scheme {
         Ok(scheme)
     }
 
-    /// The name of the built-in scheme that a file calls `name`; `name` itself where it is none.
-    pub fn present_name(name: String) -> String {
-        Self::named(&name).map_or(name, |scheme| scheme.name)
+    /// Whether a file that calls its scheme `name` means this one: by its name, or by an alias of the built-in one of that name.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || Self::named(name).is_ok_and(|scheme| scheme.name == self.name)
     }
 
     /// Checks that all parts fit each other.
@@ -326,7 +326,13 @@ mod tests {
     #[test]
     fn aliases_are_known_in_any_case_and_unknown_names_list_the_known() {
         assert_eq!(Scheme::named("300VW").unwrap().name, "ibug68");
-        assert_eq!(["face300w68", "mine"].map(|name| Scheme::present_name(name.into())), ["ibug68", "mine"]);
+        let ibug = Scheme::named("ibug68").unwrap();
+        assert_eq!(
+            ["face300w68", "ibug68", "cofw", "mine"].map(|name| ibug.is_called(name)),
+            [true, true, false, false]
+        );
+        // A scheme of one's own may have the name that is an alias of another.
+        assert!(Scheme::new("cofw", 5).is_called("cofw") && !Scheme::new("cofw", 5).is_called("cofw29"));
         assert_eq!(Scheme::asked("IBUG68").unwrap().name, "ibug68");
         for (alias, name) in
             [("face300w68", "ibug68"), ("wflw", "wflw98"), ("300w", "ibug68"), ("cofw", "cofw29")]

@@ -69,8 +69,7 @@ impl ShardSet {
             Some(manifest) => {
                 if let Some(packed) = manifest
                     .scheme
-                    .map(|packed| Scheme { name: Scheme::present_name(packed.name), ..packed })
-                    .filter(|packed| (packed.keypoints, &packed.name) != (scheme.keypoints, &scheme.name))
+                    .filter(|packed| packed.keypoints != scheme.keypoints || !scheme.is_called(&packed.name))
                 {
                     let expected = format!("{} points of scheme `{}`", scheme.keypoints, scheme.name);
                     let got = format!("{} points of scheme `{}`", packed.keypoints, packed.name);

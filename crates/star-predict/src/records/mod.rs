@@ -168,7 +168,7 @@ pub fn read(path: &Path, keypoints: usize, scheme: &str) -> Result<Vec<FaceRecor
 pub fn read_mapped(path: &Path, map: &SchemeMap) -> Result<Vec<FaceRecord>> {
     let (from, to) = (map.from(), map.to());
     let mapped = |face: FaceRecord| {
-        let named = face.scheme.is_empty() || face.scheme == from.name;
+        let named = face.scheme.is_empty() || from.is_called(&face.scheme);
         if !named || face.points.len() != from.keypoints {
             return face;
         }
@@ -190,7 +190,7 @@ pub fn read_mapped(path: &Path, map: &SchemeMap) -> Result<Vec<FaceRecord>> {
 
 fn load(path: &Path) -> Result<Vec<FaceRecord>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut faces: Vec<FaceRecord> = match text.trim_start().chars().next() {
+    Ok(match text.trim_start().chars().next() {
         Some('{') => from_lines(path, &text)?,
         Some('[') | None => serde_json::from_str(&text).with_context(|| {
             format!(
@@ -199,13 +199,7 @@ fn load(path: &Path) -> Result<Vec<FaceRecord>> {
             )
         })?,
         Some(_) => csv::read(path, &text)?,
-    };
-    for face in &mut faces {
-        if !face.scheme.is_empty() {
-            face.scheme = Scheme::present_name(std::mem::take(&mut face.scheme));
-        }
-    }
-    Ok(faces)
+    })
 }
 
 fn checked(
@@ -226,7 +220,9 @@ fn checked(
                 }
             };
         }
-        if !face.scheme.is_empty() && face.scheme != scheme {
+        // Files of earlier versions have an alias of a built-in scheme.
+        let is_called = |name: &str| name == scheme || Scheme::named(name).is_ok_and(|s| s.name == scheme);
+        if !face.scheme.is_empty() && !is_called(&face.scheme) {
             bail!(
                 "{}: face {i} ({}): scheme: expected `{scheme}`, got `{}`",
                 path.display(),

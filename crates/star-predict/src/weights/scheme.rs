@@ -28,10 +28,16 @@ pub fn scheme(name: &str) -> Result<Scheme> {
 /// The scheme that a folder holds, else the one of the name that it holds.
 pub(super) fn of(folder: &Folder) -> Result<Scheme> {
     let Some(stored) = &folder.config.keypoint_scheme else {
-        return scheme(&Scheme::present_name(folder.config.scheme.clone()));
+        let name = &folder.config.scheme;
+        return Scheme::named(name).or_else(|_| scheme(name));
     };
     let mut stored: Scheme = serde_json::from_value(stored.clone()).context("keypoint_scheme")?;
-    stored.name = Scheme::present_name(stored.name);
+    // Written when the built-in scheme had another name.
+    if let Ok(known) = Scheme::named(&stored.name)
+        && (&known.edges, known.keypoints) == (&stored.edges, stored.keypoints)
+    {
+        stored.name = known.name;
+    }
     stored.validate().context("keypoint_scheme")?;
     Ok(stored)
 }
