@@ -1,7 +1,0 @@
-//! Files of menpo.
-
-#![no_main]
-
-use star_data::formats::Format;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| star_fuzz::annotations(Format::Ljson, "a.ljson", data));

@@ -1,7 +1,0 @@
-//! A list of WFLW.
-
-#![no_main]
-
-use star_data::formats::Format;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| star_fuzz::annotations(Format::Wflw, "list.txt", data));
