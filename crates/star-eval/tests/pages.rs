@@ -240,6 +240,7 @@ fn a_page_of_a_comparison_is_whole_and_tells_which_run_is_better() {
     assert_eq!(headings(&document), expected);
     let markdown = comparison.to_markdown();
     assert!(markdown.contains("39 better, 0 worse, 1 equal"), "{markdown}");
+    assert!(markdown.starts_with("second has a significantly lower error"), "{markdown}");
     narrow(&document);
     narrow_text(&markdown);
     for text in [&html, &markdown] {

@@ -121,7 +121,12 @@ impl Request<'_> {
     /// The scheme, for a format that does not say which its points follow.
     pub(super) fn needed_scheme(&self) -> Result<Scheme> {
         self.scheme.cloned().ok_or_else(|| {
-            let expected = format!("a scheme, which format {} does not say", self.format);
+            let known: Vec<String> = Scheme::built_in().into_iter().map(|scheme| scheme.name).collect();
+            let expected = format!(
+                "a scheme, which format {} does not say: one of {}, or a TOML file with your own",
+                self.format,
+                known.join(", ")
+            );
             Error::content(self.path, "scheme", expected, "none")
         })
     }

@@ -100,5 +100,6 @@ fn forms_that_say_no_scheme_need_one() {
     let dir = tempfile::tempdir().unwrap();
     image(&dir.path().join("a.png"), 1);
     let message = Source::new(Format::Pts, dir.path()).open().err().unwrap().to_string();
-    assert_contains(&message, &["scheme: expected a scheme, which format pts does not say"]);
+    let names = "one of wflw98, ibug68, cofw29, or a TOML file";
+    assert_contains(&message, &["scheme: expected a scheme, which format pts does not say", names]);
 }

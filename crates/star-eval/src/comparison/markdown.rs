@@ -4,9 +4,13 @@ use super::{Comparison, Moved, Pair};
 use crate::report::markdown::{cell, percent, probability, threshold};
 
 impl Comparison {
-    /// The comparison as Markdown, errors in per cent of the normalizer.
+    /// The comparison as Markdown, verdicts first; errors in per cent of the normalizer.
     pub fn to_markdown(&self) -> String {
-        let mut text = String::from(
+        let mut text = String::new();
+        for pair in &self.pairs {
+            text += &format!("{}\n\n", pair.verdict(&self.runs[0].name));
+        }
+        text.push_str(
             "## Runs\n\n| run | data set, subset, normalizer | images | NME % | threshold | FR % | AUC |\n|---|---|---:|---:|---:|---:|---:|\n",
         );
         for run in &self.runs {
@@ -51,22 +55,9 @@ impl Comparison {
     fn pair(&self, pair: &Pair) -> String {
         let p = &pair.paired;
         let mut text = format!(
-            "\n## {} against {}\n\n{}.\n\n{} images in common: {} better, {} worse, {} equal.\n",
-            pair.name,
-            self.runs[0].name,
-            pair.verdict(&self.runs[0].name),
-            p.images,
-            p.better,
-            p.worse,
-            p.ties
+            "\n## {} against {}\n\n{} images in common: {} better, {} worse, {} equal.\n",
+            pair.name, self.runs[0].name, p.images, p.better, p.worse, p.ties
         );
-        if let Some(difference) = p.mean_difference {
-            text += &format!("Mean difference of NME: {:+.4} points", 100.0 * difference);
-            if let Some([low, high]) = pair.difference_interval {
-                text += &format!(" (95 % interval {:+.4} to {:+.4})", 100.0 * low, 100.0 * high);
-            }
-            text += ".\n";
-        }
         text += &format!("Sign test p {}", probability(p.sign_p));
         if let (Some(w), Some(corrected)) = (&p.wilcoxon, pair.wilcoxon_corrected_p) {
             text += &format!("; signed-rank test p {}", probability(w.p));

@@ -50,11 +50,11 @@ pub struct Moved {
 const SIGNIFICANT: f64 = 0.05;
 
 impl Pair {
-    /// Whether this run has less error than the first one, `first`, in a sentence without its full stop.
+    /// Whether this run has less error than the first one, `first`, in a sentence.
     pub(crate) fn verdict(&self, first: &str) -> String {
         let name = &self.name;
         let Some(difference) = self.paired.mean_difference else {
-            return format!("{name} and {first} have no image that both found");
+            return format!("{name} and {first} have no image that both found.");
         };
         let interval = self.difference_interval.map_or_else(String::new, |ends| {
             let [low, high] = ends.map(|v| 100.0 * v);
@@ -70,9 +70,9 @@ impl Pair {
             // Where ranks and mean disagree there is no word for which is better.
             Some((p, effect)) if p < SIGNIFICANT && effect * difference > 0.0 => {
                 let less = if difference < 0.0 { "lower" } else { "higher" };
-                format!("{name} has a significantly {less} error than {first}: {points}{told}")
+                format!("{name} has a significantly {less} error than {first}: {points}{told}.")
             }
-            _ => format!("no significant difference between {name} and {first}: {points}{told}"),
+            _ => format!("No significant difference between {name} and {first}: {points}{told}."),
         }
     }
 

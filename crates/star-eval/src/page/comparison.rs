@@ -2,7 +2,7 @@
 
 use super::subsets::{curve_caption, end, first_threshold, side_by_side};
 use super::table::Table;
-use super::{Page, escape, figure, figures, half_figure, sentence, sized_figure};
+use super::{Page, escape, figure, figures, half_figure, sized_figure};
 use crate::comparison::{Comparison, Moved, Pair, Run};
 use crate::identity::thousands;
 use crate::plot::{Size, ced_sized, keypoint_bars, of_run, scatter_svg, shape_svg};
@@ -21,7 +21,7 @@ impl Comparison {
         let verdicts: String = self
             .pairs
             .iter()
-            .map(|pair| format!("<p class=\"verdict\">{}.</p>", escape(&sentence(&pair.verdict(names[0])))))
+            .map(|pair| format!("<p class=\"verdict\">{}</p>", escape(&pair.verdict(names[0]))))
             .collect();
         page.lead = format!(
             "{verdicts}<p class=\"lead\">Measured on {} images of <b>{}</b>. Runs are compared with the first one, <b>{}</b>, on the images \

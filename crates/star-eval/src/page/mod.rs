@@ -251,11 +251,3 @@ fn dress(svg: &str, class: &str, label: &str) -> String {
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
-
-/// With a capital first letter, unless a name of somebody else's begins with it.
-fn sentence(text: &str) -> String {
-    match text.strip_prefix("no ") {
-        Some(rest) => format!("No {rest}"),
-        None => text.to_owned(),
-    }
-}

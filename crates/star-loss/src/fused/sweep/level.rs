@@ -21,18 +21,26 @@ impl Level {
 
     /// Every level this machine can run, the best last.
     pub(crate) fn all() -> Vec<Self> {
-        let mut levels = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let fma =
-                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
-            if fma {
-                levels.push(Self::Avx2);
+        let every = [
+            Self::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512,
+        ];
+        every.into_iter().filter(|level| level.is_here()).collect()
+    }
+
+    /// Whether this machine has the instructions.
+    fn is_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
             }
-            if fma && std::arch::is_x86_feature_detected!("avx512f") {
-                levels.push(Self::Avx512);
-            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Self::Avx2.is_here() && std::arch::is_x86_feature_detected!("avx512f"),
         }
-        levels
     }
 }
