@@ -1,4 +1,5 @@
-//! Curves, bars, scatters, heat maps and shapes as SVG text.
+//! Curves, bars, scatters, heat maps and shapes as SVG text, whose colours follow the page's light or dark theme and whose points have
+//! names under the pointer: what the SVG of `plotters` has no place for.
 
 mod axis;
 mod bars;

@@ -156,7 +156,7 @@ impl Design {
             return vec![
                 Question::difference(
                     "isotropic",
-                    "STAR errs less across the contour than the same loss without its direction",
+                    "STAR errs less across the contour than with one factor for both axes, which passes no gradient",
                     "STAR - isotropic",
                     &cells,
                     [&star, &isotropic],
