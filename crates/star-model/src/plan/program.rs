@@ -20,6 +20,8 @@ pub(super) enum Op {
         constant: Option<Buffer>,
         activation: Activation,
         bf16: bool,
+        /// Whether the output and the constant are of pairs in bf16.
+        pairs: bool,
     },
     /// 1x1 convolution of one or several inputs.
     Pointwise {
@@ -30,7 +32,7 @@ pub(super) enum Op {
         activation: Activation,
         pixels: usize,
         cells: Cells,
-        /// Whether the output is of pairs in bf16.
+        /// Whether the output and what is added are of pairs in bf16.
         pairs: bool,
     },
     /// 3x3 convolution, by Winograd.
@@ -70,9 +72,9 @@ pub(super) enum Op {
         activation: Activation,
     },
     /// 2x2 max-pooling to this height and width.
-    MaxPool { input: usize, height: usize, width: usize, channels: usize },
+    MaxPool { input: usize, height: usize, width: usize, floats: usize, pairs: bool },
     /// Adds the nearest upsampling of an input of this height and width to the output.
-    UpsampleAdd { low: usize, height: usize, width: usize, channels: usize },
+    UpsampleAdd { low: usize, height: usize, width: usize, floats: usize, pairs: bool },
     /// Adds the bilinear upsampling of an input of this height and width by a factor to another value.
     Bilinear {
         low: usize,

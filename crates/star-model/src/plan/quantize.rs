@@ -49,11 +49,6 @@ pub(super) struct Narrow<'a> {
 }
 
 impl Narrow<'_> {
-    /// Whether the convolution `name` is a product of bytes.
-    pub(super) fn is_bytes(&self, name: &str) -> bool {
-        self.int8.is_some_and(|int8| int8.ranges.contains_key(name))
-    }
-
     /// How the `sources` of the convolution `name` become bytes, where it is a product of those.
     pub(super) fn bytes(&self, name: &str, sources: usize) -> Result<Option<Vec<Bytes>>> {
         let Some(ranges) = self.int8.and_then(|int8| int8.ranges.get(name)) else { return Ok(None) };

@@ -70,11 +70,13 @@ impl Program {
 
     fn step(&self, step: &Step, slots: &[Buffer], out: &mut [f32], machine: &mut Machine, on_stage: OnStage) {
         match &step.op {
-            Op::Stem { image, padded, kernel, stride, panels, constant, activation, bf16 } => {
+            Op::Stem { image, padded, kernel, stride, panels, constant, activation, bf16, pairs } => {
                 let input = slots[*image].get(padded * padded * 3);
                 let constant = constant.as_ref().map(|constant| constant.get(out.len()));
                 let (size, kernel, stride, activation) = ([*padded; 2], *kernel, *stride, *activation);
-                let stem = Stem { input, size, channels: 3, kernel, stride, panels, constant, activation };
+                let (channels, pairs) = (3, *pairs);
+                let stem =
+                    Stem { input, size, channels, kernel, stride, panels, constant, activation, pairs };
                 if *bf16 { stem.run_bf16(machine, out) } else { stem.run(machine, out) }
             }
             Op::Pointwise { sources, prepare, panels, residual, activation, pixels, cells, pairs } => {
@@ -137,13 +139,13 @@ impl Program {
                     out,
                 );
             }
-            Op::MaxPool { input, height, width, channels } => {
-                let input = slots[*input].get(4 * height * width * channels);
-                spatial::max_pool(machine, input, (*height, *width, *channels), out);
+            Op::MaxPool { input, height, width, floats, pairs } => {
+                let input = slots[*input].get(4 * height * width * floats);
+                spatial::max_pool(machine, input, (*height, *width, *floats), *pairs, out);
             }
-            Op::UpsampleAdd { low, height, width, channels } => {
-                let low = slots[*low].get(height * width * channels);
-                spatial::upsample_add(machine, out, low, (*height, *width, *channels));
+            Op::UpsampleAdd { low, height, width, floats, pairs } => {
+                let low = slots[*low].get(height * width * floats);
+                spatial::upsample_add(machine, out, low, (*height, *width, *floats), *pairs);
             }
             Op::Bilinear { low, height, width, channels, factor, base, activation } => {
                 let low = slots[*low].get(height * width * channels);

@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::fold::Linear;
-use super::kernels::pixels::Bytes;
+use super::kernels::pixels::{Bytes, pair};
 use super::lowered::{Conv, Kind, Lowered, ValueId};
 use super::memory::{Buffer, aligned};
 use super::ops::panels::Panels;
@@ -63,6 +63,44 @@ impl Place {
     fn floats(self) -> usize {
         self.pixels() * self.stride
     }
+
+    fn channels(self) -> usize {
+        if self.pairs { 2 * self.stride } else { self.stride }
+    }
+}
+
+/// Whether every window of a convolution of the image starts at a pair, as products in bf16 need it.
+fn starts_at_pairs(conv: &Conv) -> bool {
+    (conv.stride * COLOURS).is_multiple_of(2)
+}
+
+/// Which values lie in memory as pairs in bf16: with tiles, those that only products, poolings and upsamplings read, a product's addend and
+/// what is pooled or upsampled being stored as the result is.
+fn pairs(lowered: &Lowered, readers: &[Vec<ValueId>], numbers: Narrow) -> Vec<bool> {
+    let kind = |id: ValueId| &lowered.values[id].kind;
+    let of_image = |conv: &Conv| conv.sources.iter().any(|source| matches!(kind(source.x), Kind::Image));
+    let mut pairs: Vec<bool> =
+        (0..readers.len()).map(|id| numbers.tiles && !readers[id].is_empty()).collect();
+    loop {
+        let made = |id: ValueId| match kind(id) {
+            Kind::Conv(conv) if of_image(conv) => starts_at_pairs(conv),
+            Kind::Conv(conv) => conv.addend.is_none_or(|addend| pairs[addend]),
+            Kind::MaxPool(x) => pairs[*x],
+            Kind::UpsampleAdd { base, low } => pairs[*base] && pairs[*low],
+            _ => false,
+        };
+        let read = |id: ValueId, reader: ValueId| match kind(reader) {
+            Kind::Conv(conv) | Kind::Maps { raw: conv, .. } => conv.addend != Some(id) || pairs[reader],
+            Kind::MaxPool(_) | Kind::UpsampleAdd { .. } => pairs[reader],
+            _ => false,
+        };
+        let fits = |id: ValueId| pairs[id] && made(id) && readers[id].iter().all(|&reader| read(id, reader));
+        let fewer: Vec<bool> = (0..readers.len()).map(fits).collect();
+        if fewer == pairs {
+            return pairs;
+        }
+        pairs = fewer;
+    }
 }
 
 struct Scheduler<'a> {
@@ -74,7 +112,8 @@ struct Scheduler<'a> {
     places: Vec<Option<Place>>,
     /// The last other value that reads each value.
     last: Vec<Option<ValueId>>,
-    readers: Vec<Vec<ValueId>>,
+    /// Which values lie in memory as pairs.
+    pairs: Vec<bool>,
     /// Side of the image with its border.
     padded: usize,
 }
@@ -93,11 +132,11 @@ impl Program {
         };
         let readers = lowered.readers();
         let last = readers.iter().enumerate().map(others).collect();
+        let pairs = pairs(lowered, &readers, numbers);
         let places = vec![None; lowered.values.len()];
         let padded = image.side + 2 * border;
         let (steps, slots) = (Vec::new(), Slots::default());
-        let mut scheduler =
-            Scheduler { lowered, lanes, numbers, steps, slots, places, last, readers, padded };
+        let mut scheduler = Scheduler { lowered, lanes, numbers, steps, slots, places, last, pairs, padded };
         for &id in &lowered.order {
             scheduler.value(id)?;
         }
@@ -130,14 +169,16 @@ impl Scheduler<'_> {
     /// Memory for value `id` with `stride` floats a pixel.
     fn make(&mut self, id: ValueId, stride: usize) -> Place {
         let side = self.lowered.values[id].side;
-        let place = Place { slot: self.slots.take(side * side * stride), side, stride, pairs: false };
+        let slot = self.slots.take(side * side * stride);
+        let place = Place { slot, side, stride, pairs: self.pairs[id] };
         self.places[id] = Some(place);
         place
     }
 
     /// As [`Scheduler::make`], channels padded to whole registers.
     fn make_padded(&mut self, id: ValueId) -> Place {
-        self.make(id, self.lowered.values[id].channels.next_multiple_of(self.lanes))
+        let channels = self.lowered.values[id].channels.next_multiple_of(self.lanes);
+        self.make(id, if self.pairs[id] { channels / 2 } else { channels })
     }
 
     /// Memory for value `id`, which is `addend` and something: that of the addend where nobody reads it later, not even `id` itself
@@ -200,7 +241,7 @@ impl Scheduler<'_> {
                 let x = self.place(*x)?;
                 let out = self.make(id, x.stride);
                 let (height, width) = (out.side, out.side);
-                let op = Op::MaxPool { input: x.slot, height, width, channels: x.stride };
+                let op = Op::MaxPool { input: x.slot, height, width, floats: x.stride, pairs: x.pairs };
                 self.push("pool".to_string(), op, out, 0);
             }
             Kind::UpsampleAdd { base, low } => {
@@ -209,7 +250,8 @@ impl Scheduler<'_> {
                     bail!("maps that something is upsampled onto are read again later")
                 };
                 let (height, width) = (low.side, low.side);
-                let op = Op::UpsampleAdd { low: low.slot, height, width, channels: low.stride };
+                let (floats, pairs) = (low.stride, low.pairs);
+                let op = Op::UpsampleAdd { low: low.slot, height, width, floats, pairs };
                 self.push("upsample".to_string(), op, out, 0);
             }
             &Kind::Bilinear { low, factor, base, activation } => {
@@ -236,45 +278,12 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    /// Whether a convolution's output is best kept as pairs in bf16: with tiles, where nothing but products in bf16 reads it, which would make
-    /// pairs of it.
-    fn is_of_pairs(&self, id: ValueId) -> bool {
-        let is_product = |conv: &Conv, id: ValueId| {
-            conv.is_pointwise() && !self.numbers.is_bytes(&self.lowered.values[id].name)
-                || !conv.is_pointwise()
-                    && !conv
-                        .sources
-                        .iter()
-                        .any(|source| matches!(self.lowered.values[source.x].kind, Kind::Image))
-        };
-        let reads_pairs = |&reader: &ValueId| {
-            let conv = match &self.lowered.values[reader].kind {
-                Kind::Conv(conv) | Kind::Maps { raw: conv, .. } => conv,
-                _ => return false,
-            };
-            let prepared = conv.prepare.is_some() && conv.sources.first().is_some_and(|first| first.x == id);
-            is_product(conv, reader) && conv.addend != Some(id) && !prepared
-        };
-        let made = self.lowered.conv(id);
-        self.numbers.tiles
-            && made.is_some_and(|conv| conv.addend.is_none() && is_product(conv, id))
-            && !self.readers[id].is_empty()
-            && self.readers[id].iter().all(reads_pairs)
-    }
-
     fn conv(&mut self, id: ValueId, name: String, conv: &Conv) -> Result<()> {
         let Some(source) = conv.sources.first() else { bail!("{name}: reads nothing") };
         if matches!(self.lowered.values[source.x].kind, Kind::Image) {
             return self.stem(id, name, conv);
         }
-        let (out, residual) = if self.is_of_pairs(id) {
-            let channels = self.lowered.values[id].channels.next_multiple_of(self.lanes);
-            let out = Place { pairs: true, ..self.make(id, channels / 2) };
-            self.places[id] = Some(out);
-            (out, Addend::None)
-        } else {
-            self.make_onto(id, conv.addend)?
-        };
+        let (out, residual) = self.make_onto(id, conv.addend)?;
         if conv.is_pointwise() {
             return self.pointwise(name, conv, out, residual);
         }
@@ -282,7 +291,7 @@ impl Scheduler<'_> {
         if conv.sources.len() > 1 || conv.prepare.is_some() || conv.constant.is_some() {
             bail!("{name}: a convolution with a window that reads more than one value")
         }
-        let channels = if x.pairs { 2 * x.stride } else { x.stride };
+        let channels = x.channels();
         let (input, height, width) = (x.slot, x.side, x.side);
         let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
         let op = if self.numbers.tiles {
@@ -308,7 +317,8 @@ impl Scheduler<'_> {
             Ok(Input { slot: x.slot, floats: x.floats(), stride: x.stride, len: source.len, pairs: x.pairs })
         });
         let sources: Vec<Input> = sources.collect::<Result<_>>()?;
-        let stride = sources.first().map_or(0, |first| first.stride);
+        let stride =
+            sources.first().map_or(0, |first| if first.pairs { 2 * first.stride } else { first.stride });
         let prepare = conv.prepare.as_ref().map(|prepare| {
             let padded = |values: &[f64]| {
                 let mut values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
@@ -325,7 +335,10 @@ impl Scheduler<'_> {
             (of.pack_int8(&sources, self.lanes), Cells::Int8(ways))
         } else if self.numbers.bf16 {
             let cells = Cells::Bf16 { filled: self.numbers.tiles };
-            let inputs = sources.iter().map(|x| [x.len, cells.count(x.len, x.pairs)]).collect::<Vec<_>>();
+            let prepared = |i: usize| i == 0 && prepare.is_some();
+            let count =
+                |(i, x): (usize, &Input)| [x.len, cells.count(x.len, cells.in_place(x.pairs, prepared(i)))];
+            let inputs = sources.iter().enumerate().map(count).collect::<Vec<_>>();
             (of.pack_bf16(&inputs, self.lanes), cells)
         } else {
             (of.pack(conv.linear.inputs, self.lanes), Cells::F32)
@@ -345,25 +358,27 @@ impl Scheduler<'_> {
         let (kernel, stride, activation) = (conv.linear.kernel, conv.stride, conv.activation);
         let out = self.make_padded(id);
         let size = self.padded - 2 * (kernel / 2);
-        let constant =
-            conv.constant.as_ref().map(|constant| constant_map(constant, size, stride, out.stride));
-        // A pixel must start at a pair.
-        let bf16 = self.numbers.tiles && (stride * COLOURS).is_multiple_of(2);
+        let constant = conv.constant.as_ref().map(|constant| -> Result<Buffer> {
+            let map = constant_map(constant, size, stride, out.channels())?;
+            let halves = |map: &[f32]| map.chunks_exact(2).map(|two| pair(two[0], two[1])).collect();
+            Ok(aligned(&if out.pairs { halves(&map) } else { map }))
+        });
+        let bf16 = self.numbers.tiles && starts_at_pairs(conv);
         let numbers = conv.linear.numbers()?;
         let panels = if bf16 {
             numbers.pack_rows(stem::line(kernel, COLOURS), self.lanes)
         } else {
             numbers.pack(COLOURS, self.lanes)
         };
-        let (image, padded, constant) = (image.slot, self.padded, constant.transpose()?);
-        let op = Op::Stem { image, padded, kernel, stride, panels, constant, activation, bf16 };
+        let (image, padded, constant, pairs) = (image.slot, self.padded, constant.transpose()?, out.pairs);
+        let op = Op::Stem { image, padded, kernel, stride, panels, constant, activation, bf16, pairs };
         self.push(name, op, out, conv.multiplications);
         Ok(())
     }
 }
 
 /// What constant coordinate channels contribute to a convolution of a `size`-pixel image: `[side, side, stride]`.
-fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Result<Buffer> {
+fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Result<Vec<f32>> {
     let grid = coord_conv::coordinates(size, size, DType::F32, &Device::Cpu)?.narrow(1, 0, conv.inputs)?;
     let weights: Vec<f32> = conv.numbers()?.weights.iter().map(|&weight| weight as f32).collect();
     let weights =
@@ -377,7 +392,7 @@ fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Resul
             pixel[c] = value;
         }
     }
-    Ok(aligned(&pixels))
+    Ok(pixels)
 }
 
 #[cfg(test)]

@@ -49,7 +49,17 @@ impl<'a> Input<'a> {
         // SAFETY: `x` was checked to hold the pixels, the norm the channels and `out` the pairs.
         unsafe {
             let (pixels, cells) = (count, self.cells(true));
-            passes.kernels.pairs(&Narrowed { x, stride, pixels, channels, scale, shift, out, cells });
+            passes.kernels.pairs(&Narrowed {
+                x,
+                paired: false,
+                stride,
+                pixels,
+                channels,
+                scale,
+                shift,
+                out,
+                cells,
+            });
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) fn max_pool(passes: &Passes, maps: Maps, x: &[f32]) -> Floats {
         // SAFETY: both parts were checked to lie inside their slices; each row is written by one task.
         unsafe {
             let (x, out) = (part(x, 4 * y * row, 4 * row), target.part(y * row, row));
-            passes.kernels.max_pool_row(x, half.width, row / half.width, out);
+            passes.kernels.max_pool_row(x, half.width, row / half.width, false, out);
         }
     });
     out
@@ -51,7 +51,7 @@ pub(super) fn upsample_add(passes: &Passes, half: Maps, low: &[f32], base: &mut 
         // SAFETY: as in `max_pool`.
         unsafe {
             let (low, base) = (part(low, y * row, row), base.part(4 * y * row, 4 * row));
-            passes.kernels.upsample_add_row(base, low, half.width, row / half.width);
+            passes.kernels.upsample_add_row(base, low, half.width, row / half.width, false);
         }
     });
 }

@@ -261,7 +261,7 @@ impl YuNet {
             if level + 1 < STRIDES.len() {
                 let to = &mut levels[level];
                 let target = to.buffer.take(to.size[0] * to.size[1] * to.channels);
-                spatial::upsample_add(machine, target, a.get(), (a.size[0], a.size[1], a.channels));
+                spatial::upsample_add(machine, target, a.get(), (a.size[0], a.size[1], a.channels), false);
             }
             self.neck[level].run(machine, &levels[level], between, a);
             self.heads[level].run(machine, a, between, out);
@@ -295,13 +295,14 @@ impl YuNet {
                 panels: &self.stem,
                 constant: None,
                 activation: Activation::Relu,
+                pairs: false,
             }
             .run(machine, target);
             self.front.run(machine, a, between, b);
             let from = (first - rows.start) * row;
             let seen = &b.get()[from..from + (end - first) * row];
             let to = &mut pooled[first / 2 * row / 2..end / 2 * row / 2];
-            spatial::max_pool(machine, seen, ((end - first) / 2, width / 2, FRONT), to);
+            spatial::max_pool(machine, seen, ((end - first) / 2, width / 2, FRONT), false, to);
         }
     }
 }
@@ -320,7 +321,13 @@ fn padded(rgb: &[u8], [height, width]: [usize; 2], first: usize, columns: usize,
 
 fn pool(machine: &mut Machine, x: &Maps, out: &mut Maps) {
     let ([height, width], channels) = (x.size.map(|side| side / 2), x.channels);
-    spatial::max_pool(machine, x.get(), (height, width, channels), out.take([height, width], channels));
+    spatial::max_pool(
+        machine,
+        x.get(),
+        (height, width, channels),
+        false,
+        out.take([height, width], channels),
+    );
 }
 
 #[cfg(test)]

@@ -8,12 +8,17 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::avx512::Avx512;
 use super::gemm::{Direct, Run, Strip};
 use super::gradients::Outer;
+use super::simd::Simd;
 use crate::activation::Activation;
 
 /// Rows of a tile.
 const ROWS: usize = 16;
+
+/// What is done without tiles.
+type Wide = Avx512<true>;
 
 /// Places of floats in a row of a tile: pairs in bf16, or fours of bytes.
 const CELLS: usize = 16;
@@ -361,16 +366,19 @@ impl End {
         for tile in 0..2 {
             for p in 0..self.pixels[tile] {
                 let out = self.out[tile].wrapping_add(p * self.out_stride);
+                let residual = self.residual[tile].wrapping_add(p * self.residual_stride);
                 if self.pairs {
                     _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(self.channel / 2).cast());
-                } else {
-                    _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(self.channel).cast());
-                    _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(self.channel + CELLS).cast());
+                    if self.has_residual {
+                        _mm_prefetch::<_MM_HINT_T0>(residual.wrapping_add(self.channel / 2).cast());
+                    }
+                    continue;
                 }
+                _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(self.channel).cast());
+                _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(self.channel + CELLS).cast());
                 if self.has_residual {
-                    let residual = self.residual[tile].wrapping_add(p * self.residual_stride + self.channel);
-                    _mm_prefetch::<_MM_HINT_T0>(residual.cast());
-                    _mm_prefetch::<_MM_HINT_T0>(residual.wrapping_add(CELLS).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(residual.wrapping_add(self.channel).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(residual.wrapping_add(self.channel + CELLS).cast());
                 }
             }
         }
@@ -404,7 +412,12 @@ impl End {
         }
         let channel = self.channel + c;
         if self.has_residual {
-            let more = _mm512_loadu_ps(self.residual[tile].add(p * self.residual_stride + channel));
+            let residual = self.residual[tile].add(p * self.residual_stride);
+            let more = if self.pairs {
+                Wide::load_bf16(residual.add(channel / 2))
+            } else {
+                _mm512_loadu_ps(residual.add(channel))
+            };
             value = _mm512_add_ps(value, more);
         }
         if self.activation.is_relu() {
@@ -412,8 +425,7 @@ impl End {
         }
         let out = self.out[tile].add(p * self.out_stride);
         if self.pairs {
-            let half = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
-            _mm256_storeu_si256(out.add(channel / 2).cast(), half);
+            Wide::store_bf16(out.add(channel / 2), value);
         } else {
             _mm512_storeu_ps(out.add(channel), value);
         }

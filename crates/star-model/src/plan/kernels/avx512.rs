@@ -43,6 +43,12 @@ impl<const NARROW: bool> Simd for Avx512<NARROW> {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(p: *const f32) -> __m512 {
+        let half = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(half))
+    }
+
+    #[inline(always)]
     unsafe fn zip_bf16(a: __m512, b: __m512) -> __m512 {
         if NARROW {
             let wide = |v: __m512| {

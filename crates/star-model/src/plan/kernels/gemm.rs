@@ -33,7 +33,7 @@ pub(crate) struct Strip<'a> {
     pub(crate) residual: *const f32,
     pub(crate) residual_stride: usize,
     pub(crate) activation: Activation,
-    /// Whether `out` is of pairs in bf16, half as many as there are channels.
+    /// Whether `out` and `residual` are of pairs in bf16, half as many as there are channels.
     pub(crate) pairs: bool,
 }
 
@@ -88,12 +88,15 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
             }
         }
     }
+    let residual = |p: usize, r: usize| {
+        let at = channel + r * S::LANES;
+        s.residual.wrapping_add((pixel + p) * s.residual_stride + if s.pairs { at / 2 } else { at })
+    };
     // What is added may lie far away: it comes while the product is computed.
     if !s.residual.is_null() {
         for p in 0..P {
-            let at = (pixel + p) * s.residual_stride + channel;
-            S::prefetch(s.residual.wrapping_add(at));
-            S::prefetch(s.residual.wrapping_add(at + (R - 1) * S::LANES));
+            S::prefetch(residual(p, 0));
+            S::prefetch(residual(p, R - 1));
         }
     }
     let mut w = weights;
@@ -130,8 +133,9 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
     if !s.residual.is_null() {
         for p in 0..P {
             for r in 0..R {
-                let at = (pixel + p) * s.residual_stride + channel + r * S::LANES;
-                sums[p][r] = S::add(sums[p][r], S::load(s.residual.add(at)));
+                let at = residual(p, r);
+                let more = if s.pairs { S::load_bf16(at) } else { S::load(at) };
+                sums[p][r] = S::add(sums[p][r], more);
             }
         }
     }

@@ -73,10 +73,17 @@ pub(crate) trait Kernels: Send + Sync {
     );
 
     /// [`pixels::max_pool_row`]
-    unsafe fn max_pool_row(&self, x: *const f32, width: usize, channels: usize, out: *mut f32);
+    unsafe fn max_pool_row(&self, x: *const f32, width: usize, floats: usize, pairs: bool, out: *mut f32);
 
     /// [`pixels::upsample_add_row`]
-    unsafe fn upsample_add_row(&self, base: *mut f32, low: *const f32, width: usize, channels: usize);
+    unsafe fn upsample_add_row(
+        &self,
+        base: *mut f32,
+        low: *const f32,
+        width: usize,
+        floats: usize,
+        pairs: bool,
+    );
 
     /// [`pixels::bilinear_row`]
     unsafe fn bilinear_row(&self, row: &pixels::BilinearRow);
@@ -176,9 +183,10 @@ macro_rules! each_kernel {
             winograd = winograd::block(block: &winograd::Block);
             scale_relu = pixels::scale_relu(x: *const f32, pixels: usize, channels: usize, scale: *const f32,
                 shift: *const f32, out: *mut f32);
-            max_pool_row = pixels::max_pool_row(x: *const f32, width: usize, channels: usize, out: *mut f32);
+            max_pool_row = pixels::max_pool_row(x: *const f32, width: usize, floats: usize, pairs: bool,
+                out: *mut f32);
             upsample_add_row = pixels::upsample_add_row(base: *mut f32, low: *const f32, width: usize,
-                channels: usize);
+                floats: usize, pairs: bool);
             bilinear_row = pixels::bilinear_row(row: &pixels::BilinearRow);
             depthwise_row = depthwise::depthwise_row(forward: &depthwise::Forward);
             depthwise_back_row = depthwise::depthwise_back_row(back: &depthwise::Back);

@@ -42,11 +42,19 @@ pub(crate) fn pair(first: f32, second: f32) -> f32 {
     f32::from_bits((to_bf16(first) >> 16) | (to_bf16(second) & 0xffff_0000))
 }
 
-/// What becomes pairs or fours: the first `channels` values of `pixels` pixels, `stride` apart, `max(0, x scale + shift)` of them where
-/// `scale` is not null.
+/// The two numbers of a pair.
+#[inline(always)]
+pub(crate) fn unpair(pair: f32) -> [f32; 2] {
+    [pair.to_bits() << 16, pair.to_bits() & 0xffff_0000].map(f32::from_bits)
+}
+
+/// What becomes pairs or fours: the first `channels` values of `pixels` pixels, `stride` floats apart, `max(0, x scale + shift)` of them
+/// where `scale` is not null.
 #[derive(Clone, Copy)]
 pub(crate) struct Narrowed {
     pub(crate) x: *const f32,
+    /// Whether `x` is of pairs in bf16 already.
+    pub(crate) paired: bool,
     pub(crate) stride: usize,
     pub(crate) pixels: usize,
     pub(crate) channels: usize,
@@ -58,11 +66,23 @@ pub(crate) struct Narrowed {
     pub(crate) cells: usize,
 }
 
+/// A register of values from channel `c` of the pixel at `x` on, which is of pairs in bf16 or of floats.
+#[inline(always)]
+unsafe fn get<S: Simd>(x: *const f32, c: usize, pairs: bool) -> S::V {
+    if pairs { S::load_bf16(x.add(c / 2)) } else { S::load(x.add(c)) }
+}
+
+/// Writes what [`get`] reads.
+#[inline(always)]
+unsafe fn put<S: Simd>(out: *mut f32, c: usize, pairs: bool, v: S::V) {
+    if pairs { S::store_bf16(out.add(c / 2), v) } else { S::store(out.add(c), v) }
+}
+
 impl Narrowed {
     /// A register of values from channel `c` of the pixel at `x` on.
     #[inline(always)]
     unsafe fn register<S: Simd>(&self, x: *const f32, c: usize) -> S::V {
-        let value = S::load(x.add(c));
+        let value = get::<S>(x, c, self.paired);
         if self.scale.is_null() {
             return value;
         }
@@ -72,10 +92,11 @@ impl Narrowed {
     /// The value of channel `c` of the pixel at `x`.
     #[inline(always)]
     unsafe fn value(&self, x: *const f32, c: usize) -> f32 {
+        let x = if self.paired { unpair(*x.add(c / 2))[c % 2] } else { *x.add(c) };
         if self.scale.is_null() {
-            return *x.add(c);
+            return x;
         }
-        let y = *x.add(c) * *self.scale.add(c) + *self.shift.add(c);
+        let y = x * *self.scale.add(c) + *self.shift.add(c);
         // Not `max`, which would hide a NaN.
         if y < 0.0 { 0.0 } else { y }
     }
@@ -132,22 +153,25 @@ pub(super) unsafe fn bytes<S: Simd>(n: &Narrowed, bytes: Bytes) {
     }
 }
 
-/// The largest of each 2x2 block: two rows of `2 width` pixels at `x` into one row of `width` pixels.
+/// The largest of each 2x2 block: two rows of `2 width` pixels at `x` into one row of `width` pixels, of `floats` floats or `pairs` each.
 ///
 /// # Safety
-/// `x` must hold `4 * width * channels` values and `out` a quarter of them, without overlap; `channels` must be a
-/// multiple of the lanes.
+/// `x` must hold `4 * width * floats` floats and `out` a quarter of them, without overlap; a pixel's values must be a multiple of the
+/// lanes.
 #[inline(always)]
-pub(super) unsafe fn max_pool_row<S: Simd>(x: *const f32, width: usize, channels: usize, out: *mut f32) {
-    let below = x.add(2 * width * channels);
+pub(super) unsafe fn max_pool_row<S: Simd>(
+    x: *const f32,
+    width: usize,
+    floats: usize,
+    pairs: bool,
+    out: *mut f32,
+) {
+    let below = x.add(2 * width * floats);
     for p in 0..width {
-        let (a, b, out) = (x.add(2 * p * channels), below.add(2 * p * channels), out.add(p * channels));
-        let mut c = 0;
-        while c < channels {
-            let top = S::max(S::load(a.add(c)), S::load(a.add(channels + c)));
-            let bottom = S::max(S::load(b.add(c)), S::load(b.add(channels + c)));
-            S::store(out.add(c), S::max(top, bottom));
-            c += S::LANES;
+        let (a, b, out) = (x.add(2 * p * floats), below.add(2 * p * floats), out.add(p * floats));
+        for c in (0..if pairs { 2 * floats } else { floats }).step_by(S::LANES) {
+            let larger = |x: *const f32| S::max(get::<S>(x, c, pairs), get::<S>(x.add(floats), c, pairs));
+            put::<S>(out, c, pairs, S::max(larger(a), larger(b)));
         }
     }
 }
@@ -201,7 +225,8 @@ pub(super) unsafe fn bilinear_row<S: Simd>(row: &BilinearRow) {
     }
 }
 
-/// Adds one row of `width` pixels at `low` to two rows of `2 width` pixels at `base`, each pixel to a 2x2 block.
+/// Adds one row of `width` pixels at `low` to two rows of `2 width` pixels at `base`, each pixel, of `floats` floats or `pairs`, to a 2x2
+/// block.
 ///
 /// # Safety
 /// As [`max_pool_row`], the other way round.
@@ -210,16 +235,15 @@ pub(super) unsafe fn upsample_add_row<S: Simd>(
     base: *mut f32,
     low: *const f32,
     width: usize,
-    channels: usize,
+    floats: usize,
+    pairs: bool,
 ) {
     for row in 0..2 {
         for p in 0..2 * width {
-            let base = base.add((row * 2 * width + p) * channels);
-            let low = low.add((p / 2) * channels);
-            let mut c = 0;
-            while c < channels {
-                S::store(base.add(c), S::add(S::load(base.add(c)), S::load(low.add(c))));
-                c += S::LANES;
+            let base = base.add((row * 2 * width + p) * floats);
+            let low = low.add((p / 2) * floats);
+            for c in (0..if pairs { 2 * floats } else { floats }).step_by(S::LANES) {
+                put::<S>(base, c, pairs, S::add(get::<S>(base, c, pairs), get::<S>(low, c, pairs)));
             }
         }
     }

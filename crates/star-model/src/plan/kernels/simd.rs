@@ -34,6 +34,12 @@ pub(super) trait Simd: Copy {
         by_lanes::store_bf16::<Self>(p, v);
     }
 
+    /// `LANES` numbers in bf16 from `p` on, where [`Simd::store_bf16`] has written them; at most 16 lanes.
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const f32) -> Self::V {
+        by_lanes::load_bf16::<Self>(p)
+    }
+
     /// Pairs of numbers in bf16, rounded as by [`Simd::store_bf16`]: lane by lane those of `a` and of `b`; at most 16 lanes.
     #[inline(always)]
     unsafe fn zip_bf16(a: Self::V, b: Self::V) -> Self::V {
@@ -105,7 +111,7 @@ pub(super) trait Simd: Copy {
 
 /// A lane after the other, at most 16: what [`Simd`] does where the CPU has no instruction for it.
 pub(super) mod by_lanes {
-    use super::super::pixels::pair;
+    use super::super::pixels::{pair, unpair};
     use super::Simd;
 
     #[inline(always)]
@@ -115,6 +121,15 @@ pub(super) mod by_lanes {
         for i in 0..S::LANES / 2 {
             *p.add(i) = pair(values[2 * i], values[2 * i + 1]);
         }
+    }
+
+    #[inline(always)]
+    pub(in super::super) unsafe fn load_bf16<S: Simd>(p: *const f32) -> S::V {
+        let mut values = [0.0; 16];
+        for i in 0..S::LANES / 2 {
+            [values[2 * i], values[2 * i + 1]] = unpair(*p.add(i));
+        }
+        S::load(values.as_ptr())
     }
 
     #[inline(always)]

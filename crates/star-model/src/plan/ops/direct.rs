@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Direct, MOST_ROWS, Run, Strip};
 use super::super::kernels::pixels::Narrowed;
-use super::pointwise::Residual;
 use super::shared::{Shared, part};
 use super::window::Window;
 use super::{Machine, Split, Stored};
@@ -22,7 +21,7 @@ const BLOCK: usize = 32;
 
 impl Window<'_> {
     /// [`Window::run`] in bf16: `panels` come from [`super::panels::Panels::pairs`], inputs of each tap by themselves; `channels` is even.
-    /// `stored` says whether input and output lie in memory as pairs.
+    /// `stored` says whether input and output, and with it what is added, lie in memory as pairs.
     pub(crate) fn run_bf16(&self, stored: Stored, machine: &mut Machine, out: &mut [f32]) {
         let (kernels, panels) = (machine.kernels, self.panels);
         let cells = self.channels / 2;
@@ -31,7 +30,6 @@ impl Window<'_> {
             "direct: an odd number of channels"
         );
         assert_eq!(self.kernel * self.kernel * cells, panels.depth, "direct: weights of another depth");
-        assert!(!stored.output || matches!(self.residual, Residual::None), "direct: pairs with a residual");
         let (out_height, out_width) = self.output_size();
         let line = (self.width + 2 * (self.kernel / 2)) * cells;
         let most = (ROWS / (line * self.stride).max(1)).saturating_sub(self.kernel).max(4);
@@ -145,7 +143,7 @@ impl Window<'_> {
             let (scale, shift) = (std::ptr::null(), std::ptr::null());
             let (stride, pixels, channels) = (self.channels, self.width, self.channels);
             let out = inside.as_mut_ptr();
-            let narrowed = Narrowed { x, stride, pixels, channels, scale, shift, out, cells };
+            let narrowed = Narrowed { x, paired: false, stride, pixels, channels, scale, shift, out, cells };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold a row, and `inside` holds its pixels as pairs.
             unsafe {

@@ -66,7 +66,7 @@ pub(crate) struct Pointwise<'a> {
     pub(crate) residual: Residual<'a>,
     pub(crate) activation: Activation,
     pub(crate) cells: &'a Cells,
-    /// Whether the output is of pairs in bf16, without a residual then.
+    /// Whether the output and what is added to it are of pairs in bf16.
     pub(crate) pairs: bool,
 }
 
@@ -82,11 +82,16 @@ pub(crate) enum Cells {
 }
 
 impl Cells {
-    /// Floats that `len` channels of a pixel take up as the product reads them, of a source that is of pairs already or not.
-    pub(crate) fn count(&self, len: usize, pairs: bool) -> usize {
+    /// Whether a product reads a source where it lies: pairs to which nothing is done before.
+    pub(crate) fn in_place(&self, pairs: bool, prepared: bool) -> bool {
+        pairs && !prepared && matches!(self, Self::Bf16 { .. })
+    }
+
+    /// Floats that `len` channels of a pixel take up as the product reads them, of a source that it reads in place or not.
+    pub(crate) fn count(&self, len: usize, in_place: bool) -> usize {
         match self {
             Self::F32 => len,
-            Self::Bf16 { filled: true } if !pairs => len.div_ceil(2).next_multiple_of(ROW),
+            Self::Bf16 { filled: true } if !in_place => len.div_ceil(2).next_multiple_of(ROW),
             Self::Bf16 { .. } => len.div_ceil(2),
             Self::Int8(_) => len.div_ceil(4),
         }
@@ -102,16 +107,15 @@ impl Pointwise<'_> {
                 == panels.is_scaled(),
             "pointwise: sources and weights differ in their numbers"
         );
-        let depth: usize = self.sources.iter().map(|source| self.cells.count(source.len, source.pairs)).sum();
-        let bf16 = matches!(self.cells, Cells::Bf16 { .. });
+        let count = |(i, source): (usize, &Source)| self.cells.count(source.len, self.in_place(i, source));
+        let depth: usize = self.sources.iter().enumerate().map(count).sum();
+        let narrow = !matches!(self.cells, Cells::F32);
         assert!(
-            bf16 || !self.pairs && self.sources.iter().all(|source| !source.pairs),
-            "pointwise: pairs in a product of other numbers"
+            narrow || !self.pairs && self.sources.iter().all(|source| !source.pairs),
+            "pointwise: pairs in a product of floats"
         );
-        assert!(!self.pairs || matches!(self.residual, Residual::None), "pointwise: pairs with a residual");
         assert_eq!(depth, panels.depth, "pointwise: sources and weights differ in depth");
         let work = self.pixels * depth * panels.channels;
-        let narrow = !matches!(self.cells, Cells::F32);
         let block = if narrow && kernels.has_tiles() { TILED_BLOCK } else { BLOCK };
         let split = Split::new(self.pixels, block, panels.count(), machine.team.threads(), work);
         // Floats of so many channels of the output.
@@ -180,12 +184,16 @@ impl Pointwise<'_> {
         });
     }
 
-    /// Writes `count` pixels of all sources that are not of pairs already, the first one prepared, as pairs or fours into `cells`, and makes
+    fn in_place(&self, i: usize, source: &Source) -> bool {
+        self.cells.in_place(source.pairs, i == 0 && self.prepare.is_some())
+    }
+
+    /// Writes `count` pixels of all sources that are not read in place, the first one prepared, as pairs or fours into `cells`, and makes
     /// `runs` read those.
     fn narrow(&self, kernels: &dyn Kernels, first: usize, count: usize, cells: &mut [f32], runs: &mut [Run]) {
         let mut rest = cells;
         for (i, (source, run)) in self.sources.iter().zip(runs).enumerate() {
-            if source.pairs {
+            if self.in_place(i, source) {
                 continue;
             }
             let len = self.cells.count(source.len, false);
@@ -196,10 +204,11 @@ impl Pointwise<'_> {
             let null = std::ptr::null();
             let (scale, shift) =
                 prepare.map_or((null, null), |prepare| (prepare.scale.as_ptr(), prepare.shift.as_ptr()));
-            let span = (count - 1) * source.stride + source.len;
-            let x = part(source.values, first * source.stride, span);
+            let floats = if source.pairs { source.len.div_ceil(2) } else { source.len };
+            let x = part(source.values, first * source.stride, (count - 1) * source.stride + floats);
             let (stride, channels, out, pixels) = (source.stride, source.len, mine.as_mut_ptr(), count);
-            let narrowed = Narrowed { x, stride, pixels, channels, scale, shift, out, cells: len };
+            let narrowed =
+                Narrowed { x, paired: source.pairs, stride, pixels, channels, scale, shift, out, cells: len };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold the pixels, the vectors the channels, and `mine` holds count * len floats.
             unsafe {

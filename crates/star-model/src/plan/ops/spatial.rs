@@ -9,32 +9,35 @@ use crate::activation::Activation;
 /// Floats a task.
 const BLOCK: usize = 64 * 1024;
 
-/// The largest of each 2x2 block: `[2 height, 2 width, channels]` into `[height, width, channels]`.
+/// The largest of each 2x2 block: `[2 height, 2 width, floats]` into `[height, width, floats]`, where each float may be one of `pairs`.
 pub(crate) fn max_pool(
     machine: &mut Machine,
     x: &[f32],
-    (height, width, channels): (usize, usize, usize),
+    (height, width, floats): (usize, usize, usize),
+    pairs: bool,
     out: &mut [f32],
 ) {
-    let (kernels, row) = (machine.kernels, width * channels);
+    let (kernels, row) = (machine.kernels, width * floats);
     let out = Shared::new(out);
     rows(machine, height, 4 * row, |y| {
         #[expect(unsafe_code, reason = "call of a kernel")]
         // SAFETY: both parts were checked to lie inside their slices; each row is written by one task.
         unsafe {
-            kernels.max_pool_row(part(x, 4 * y * row, 4 * row), width, channels, out.part(y * row, row));
+            let x = part(x, 4 * y * row, 4 * row);
+            kernels.max_pool_row(x, width, floats, pairs, out.part(y * row, row));
         }
     });
 }
 
-/// `base += nearest(low)`: `[2 height, 2 width, channels]` and `[height, width, channels]`.
+/// `base += nearest(low)`: `[2 height, 2 width, floats]` and `[height, width, floats]`, as in [`max_pool`].
 pub(crate) fn upsample_add(
     machine: &mut Machine,
     base: &mut [f32],
     low: &[f32],
-    (height, width, channels): (usize, usize, usize),
+    (height, width, floats): (usize, usize, usize),
+    pairs: bool,
 ) {
-    let (kernels, row) = (machine.kernels, width * channels);
+    let (kernels, row) = (machine.kernels, width * floats);
     let base = Shared::new(base);
     rows(machine, height, 4 * row, |y| {
         #[expect(unsafe_code, reason = "call of a kernel")]
@@ -44,7 +47,8 @@ pub(crate) fn upsample_add(
                 base.part(4 * y * row, 4 * row),
                 part(low, y * row, row),
                 width,
-                channels,
+                floats,
+                pairs,
             );
         }
     });

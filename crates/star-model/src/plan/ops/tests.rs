@@ -214,6 +214,7 @@ fn the_stem_agrees_with_candles_convolution_and_adds_its_constant() {
             panels: &panels,
             constant: Some(&constant),
             activation: Activation::Relu,
+            pairs: false,
         };
         let expected = channels_last(&y, to);
         let mut out = vec![f32::NAN; expected.len()];
@@ -435,9 +436,9 @@ fn pooling_and_upsampling_agree_with_the_layers() {
         let stride = padded(channels, machine.kernels);
         let mut out = vec![f32::NAN; h * w * stride / 4];
         let mut base = channels_last(&x, stride);
-        spatial::max_pool(machine, &base, (h / 2, w / 2, stride), &mut out);
+        spatial::max_pool(machine, &base, (h / 2, w / 2, stride), false, &mut out);
         assert_close(name, &out, &channels_last(&pooled, stride), 0.0);
-        spatial::upsample_add(machine, &mut base, &out, (h / 2, w / 2, stride));
+        spatial::upsample_add(machine, &mut base, &out, (h / 2, w / 2, stride), false);
         assert_close(name, &base, &channels_last(&added, stride), 0.0);
         let low = channels_last(&x, stride);
         let mut out = channels_last(&smooth.sqr().unwrap(), stride);

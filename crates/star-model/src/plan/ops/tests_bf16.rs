@@ -5,9 +5,10 @@
 use candle_core::Tensor;
 
 use super::super::fold::Numbers;
-use super::super::kernels::pixels::{pair, to_bf16};
+use super::super::kernels::pixels::{Bytes, pair, to_bf16, unpair};
 use super::Stored;
-use super::pointwise::{Cells, Pointwise, Residual, Source};
+use super::pointwise::{Cells, Pointwise, Residual, ScaleRelu, Source};
+use super::spatial;
 use super::stem::{self, Stem};
 use super::tests::{SUMS, assert_close, channels_last, everywhere, padded, tensor, values};
 use super::window::Window;
@@ -26,8 +27,7 @@ fn paired(values: &[f32]) -> Vec<f32> {
 }
 
 fn unpaired(pairs: &[f32]) -> Vec<f32> {
-    let both = |pair: &f32| [pair.to_bits() << 16, pair.to_bits() & 0xffff_0000].map(f32::from_bits);
-    pairs.iter().flat_map(both).collect()
+    pairs.iter().flat_map(|&pair| unpair(pair)).collect()
 }
 
 fn numbers(weights: &[f32], bias: &[f32], inputs: usize, kernel: usize) -> Numbers {
@@ -97,6 +97,16 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
             );
             let more: Vec<f32> = out.iter().map(|y| (y - 1.0).max(0.0)).collect();
             assert_close(&format!("{name}: added"), &more, &expected, SUMS);
+            // the same in pairs, whose sums are rounded
+            let mut out = vec![pair(1.0, 1.0); expected.len() / 2];
+            let (input, residual, activation) = (&pairs[..], Residual::InPlace, Activation::None);
+            Window { input, height, width, channels, kernel, stride, panels, residual, activation }.run_bf16(
+                Stored { input: true, output: true },
+                machine,
+                &mut out,
+            );
+            let more: Vec<f32> = unpaired(&out).iter().map(|y| (y - 1.0).max(0.0)).collect();
+            assert_close(&format!("{name}: added in pairs"), &more, &expected, LAST_BIT);
         });
     }
 }
@@ -124,7 +134,8 @@ fn a_product_reads_and_writes_pairs_as_it_does_floats() {
                     Source { values, stride, len: first, pairs: input },
                     Source { values: &b, stride: second, len: second, pairs: false },
                 ];
-                let inputs = sources.map(|source| [source.len, cells.count(source.len, source.pairs)]);
+                let inputs = sources
+                    .map(|source| [source.len, cells.count(source.len, cells.in_place(source.pairs, false))]);
                 let panels = &numbers(&weights, &bias, first + second, 1).pack_bf16(&inputs, lanes);
                 let (prepare, residual, activation) = (None, Residual::None, Activation::None);
                 let product = Pointwise {
@@ -151,12 +162,94 @@ fn a_product_reads_and_writes_pairs_as_it_does_floats() {
 }
 
 #[test]
+fn a_product_prepares_pairs_and_adds_pairs() {
+    let (pixels, inputs, outputs) = (97, 48, 40);
+    let a = rounded(&values(&[pixels, inputs], 11));
+    let (scale, shift) = (values(&[inputs], 12), values(&[inputs], 13));
+    let prepared = |(i, x): (usize, &f32)| x.mul_add(scale[i % inputs], shift[i % inputs]).max(0.0);
+    let x = rounded(&a.iter().enumerate().map(prepared).collect::<Vec<_>>());
+    let weights: Vec<f32> =
+        values(&[outputs, inputs], 14).iter().map(|w| w / (inputs as f32).sqrt()).collect();
+    let (weights, bias) = (rounded(&weights), values(&[outputs], 15));
+    let added = rounded(&values(&[pixels, outputs], 16));
+    let y = tensor(&x, &[pixels, inputs]).matmul(&tensor(&weights, &[outputs, inputs]).t().unwrap()).unwrap();
+    let y = y.broadcast_add(&tensor(&bias, &[outputs])).unwrap();
+    let y = (y + tensor(&added, &[pixels, outputs])).unwrap();
+    let maps = |values: &Tensor| values.t().unwrap().reshape((1, outputs, 1, pixels)).unwrap();
+    everywhere(|name, machine| {
+        let lanes = machine.kernels.lanes();
+        let channels = padded(outputs, machine.kernels);
+        let expected = channels_last(&maps(&y), channels);
+        let addend = channels_last(&maps(&tensor(&added, &[pixels, outputs])), channels);
+        let prepare = ScaleRelu { scale: scale.clone(), shift: shift.clone() };
+        let cells = &Cells::Bf16 { filled: machine.kernels.has_tiles() };
+        let panels = &numbers(&weights, &bias, inputs, 1)
+            .pack_bf16(&[[inputs, cells.count(inputs, cells.in_place(true, true))]], lanes);
+        let halves = paired(&a);
+        let sources = &[Source { values: &halves, stride: inputs / 2, len: inputs, pairs: true }];
+        let other = paired(&addend);
+        for in_place in [false, true] {
+            let residual = if in_place { Residual::InPlace } else { Residual::Other(&other) };
+            let mut out = if in_place { other.clone() } else { vec![f32::NAN; other.len()] };
+            let (prepare, activation, pairs) = (Some(&prepare), Activation::None, true);
+            Pointwise { pixels, sources, prepare, panels, residual, activation, cells, pairs }
+                .run(machine, &mut out);
+            assert_close(&format!("{name}, {in_place}"), &unpaired(&out), &expected, 2.0 * LAST_BIT);
+        }
+    });
+}
+
+#[test]
+fn bytes_are_made_of_pairs_as_of_floats() {
+    let (pixels, inputs, outputs) = (70, 48, 32);
+    let a = rounded(&values(&[pixels, inputs], 17));
+    let (weights, bias) = (values(&[outputs, inputs], 18), values(&[outputs], 19));
+    let bytes = Bytes { inverse: 40.0, zero: 128.0 };
+    everywhere(|_, machine| {
+        let panels =
+            &numbers(&weights, &bias, inputs, 1).pack_int8(&[(inputs, bytes)], machine.kernels.lanes());
+        let cells = &Cells::Int8(vec![bytes]);
+        let halves = paired(&a);
+        let mut run = |values: &[f32], stride: usize, pairs: bool| {
+            let sources = &[Source { values, stride, len: inputs, pairs }];
+            let mut out = vec![f32::NAN; pixels * panels.channels];
+            let (prepare, residual, activation) = (None, Residual::None, Activation::None);
+            Pointwise { pixels, sources, prepare, panels, residual, activation, cells, pairs: false }
+                .run(machine, &mut out);
+            out
+        };
+        assert_eq!(run(&a, inputs, false), run(&halves, inputs / 2, true));
+    });
+}
+
+#[test]
+fn pairs_are_pooled_and_upsampled_as_floats_are() {
+    let (h, w, channels) = (6, 10, 32);
+    let x = rounded(&values(&[h, w, channels], 20));
+    everywhere(|name, machine| {
+        let halves = paired(&x);
+        let (size, mut pooled) = ((h / 2, w / 2), vec![f32::NAN; x.len() / 4]);
+        spatial::max_pool(machine, &x, (size.0, size.1, channels), false, &mut pooled);
+        let mut of_pairs = vec![f32::NAN; halves.len() / 4];
+        spatial::max_pool(machine, &halves, (size.0, size.1, channels / 2), true, &mut of_pairs);
+        assert_eq!(unpaired(&of_pairs), pooled, "{name}");
+        let (mut sum, mut sum_of_pairs) = (x.clone(), halves.clone());
+        spatial::upsample_add(machine, &mut sum, &pooled, (size.0, size.1, channels), false);
+        spatial::upsample_add(machine, &mut sum_of_pairs, &of_pairs, (size.0, size.1, channels / 2), true);
+        assert_eq!(unpaired(&sum_of_pairs), rounded(&sum), "{name}");
+    });
+}
+
+#[test]
 fn the_stem_in_bf16_is_that_of_rounded_numbers() {
     let (size, outputs, kernel, stride) = (34, 37, 7, 2);
     let x = rounded(&values(&[1, 3, size, size], 4));
-    let weights = rounded(&values(&[outputs, 3, kernel, kernel], 5));
+    let weights: Vec<f32> = values(&[outputs, 3, kernel, kernel], 5).iter().map(|w| w / 12.0).collect();
+    let (weights, constant) = (rounded(&weights), rounded(&values(&[1, outputs, 17, 17], 6)));
+    let constant = tensor(&constant, &[1, outputs, 17, 17]);
     let y = tensor(&x, &[1, 3, size, size]);
     let y = y.conv2d(&tensor(&weights, &[outputs, 3, kernel, kernel]), 3, stride, 1, 1).unwrap();
+    let y = (y + &constant).unwrap();
     let padding = size + 6;
     let mut input = vec![f32::NAN; padding * padding * 3];
     super::image::interleave(&x, size, 3, &mut input);
@@ -164,11 +257,20 @@ fn the_stem_in_bf16_is_that_of_rounded_numbers() {
         let line = stem::line(kernel, 3);
         let panels =
             &numbers(&weights, &vec![0.0; outputs], 3, kernel).pack_rows(line, machine.kernels.lanes());
-        let expected = channels_last(&y, padded(outputs, machine.kernels));
-        let mut out = vec![f32::NAN; expected.len()];
-        let (input, size, constant, activation) = (&input[..], [padding; 2], None, Activation::None);
-        Stem { input, size, channels: 3, kernel, stride, panels, constant, activation }
-            .run_bf16(machine, &mut out);
-        assert_close(name, &out, &expected, SUMS);
+        let channels = padded(outputs, machine.kernels);
+        let (expected, constant) = (channels_last(&y, channels), channels_last(&constant, channels));
+        let halves = paired(&constant);
+        for pairs in [false, true] {
+            let mut out = vec![f32::NAN; expected.len() / if pairs { 2 } else { 1 }];
+            let (input, size, activation) = (&input[..], [padding; 2], Activation::None);
+            let constant = Some(if pairs { &halves[..] } else { &constant });
+            Stem { input, size, channels: 3, kernel, stride, panels, constant, activation, pairs }
+                .run_bf16(machine, &mut out);
+            if pairs {
+                assert_close(&format!("{name}, pairs"), &unpaired(&out), &expected, 2.0 * LAST_BIT);
+            } else {
+                assert_close(name, &out, &expected, SUMS);
+            }
+        }
     });
 }
