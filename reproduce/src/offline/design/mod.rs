@@ -176,7 +176,7 @@ impl Design {
         let of = |cells: &[Cell]| {
             Question::difference(
                 "ambiguity",
-                "dividing along each axis, instead of by one number for both, lowers the error across the contour more where images are ambiguous",
+                "STAR's lead across the contour over one factor for both axes, which passes no gradient, is larger where images are ambiguous",
                 "(STAR - isotropic on plain images) - (the same on marked images)",
                 cells,
                 [&star, &isotropic],
