@@ -4,10 +4,9 @@ use star_eval::Interval;
 
 use super::outcome::Outcome;
 use crate::report::Drawn;
-use crate::report::svg::{AXIS, Drawing, SERIES, Scale, THIN, WIDTH, plain};
+use crate::report::svg::{AXIS, Drawing, LEFT, SERIES, Scale, THIN, WIDTH, plain};
 
-/// Room for numbers at the left, and for names above and below.
-const LEFT: f64 = 56.0;
+/// Room for names above.
 const TOP: f64 = 46.0;
 
 /// The colour of a loss, the same in every drawing.
@@ -94,7 +93,7 @@ fn gain(outcome: &Outcome) -> Option<String> {
             }
         }
     }
-    drawing.upwards([16.0, 173.0], "percentage points; below 0 STAR errs less");
+    drawing.upwards(173.0, "percentage points; below 0 STAR errs less");
     Some(drawing.finish(
         "Errors of STAR minus those of other losses, across and along the contour, by images and labels",
     ))
@@ -139,7 +138,7 @@ fn quintiles(outcome: &Outcome) -> Option<String> {
         "middle",
         "mean eigenvalue ratio of smooth-L1, a fifth of the keypoints each",
     );
-    drawing.upwards([16.0, 168.0], "percentage points; below 0 STAR errs less");
+    drawing.upwards(168.0, "percentage points; below 0 STAR errs less");
     Some(drawing.finish("Error across of STAR minus those of other losses, by eigenvalue ratio of smooth-L1"))
 }
 
@@ -172,7 +171,7 @@ fn steps(outcome: &Outcome) -> Option<String> {
         drawing.curve(&seen.collect::<Vec<_>>(), colour, &format!("{name}: {} % at the end", plain(end)));
     }
     drawing.words([(LEFT + WIDTH) / 2.0, 335.0], "middle", "training step");
-    drawing.upwards([16.0, 168.0], "NME of validation images, %");
+    drawing.upwards(168.0, "NME of validation images, %");
     Some(drawing.finish("Validation error by training step"))
 }
 

@@ -4,10 +4,9 @@ use star_eval::Interval;
 
 use super::outcome::{Contrast, Outcome};
 use crate::report::Drawn;
-use crate::report::svg::{AXIS, Drawing, SERIES, Scale, THIN, WIDTH, plain, ticks};
+use crate::report::svg::{AXIS, Drawing, LEFT, SERIES, Scale, THIN, WIDTH, plain, ticks};
 
-/// Room for numbers at the left, and for names above.
-const LEFT: f64 = 56.0;
+/// Room for names above.
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 290.0;
 const RIGHT: f64 = WIDTH - 20.0;
@@ -63,7 +62,7 @@ fn groups(series: &[(&str, Vec<Option<[f64; 3]>>)], what: [&str; 2], label: &str
         }
     }
     drawing.words([(LEFT + WIDTH) / 2.0, 335.0], "middle", what[0]);
-    drawing.upwards([16.0, 168.0], what[1]);
+    drawing.upwards(168.0, what[1]);
     Some(drawing.finish(label))
 }
 
@@ -126,6 +125,6 @@ fn ratios(outcome: &Outcome) -> Option<String> {
         "middle",
         "log eigenvalue ratio of the detectors' disagreement",
     );
-    drawing.upwards([16.0, 168.0], "of the network");
+    drawing.upwards(168.0, "of the network");
     Some(drawing.finish("Log eigenvalue ratio of networks over that of the detectors' disagreement"))
 }

@@ -53,7 +53,10 @@ impl Figures {
             let caption = escape(&caption);
             figures.place(
                 paragraph,
-                format!("<figure>{}<figcaption>{caption}</figcaption></figure>\n", drawn.svg),
+                format!(
+                    "<figure><div class=\"scroll\">{}</div><figcaption>{caption}</figcaption></figure>\n",
+                    drawn.svg
+                ),
             )
         };
         environment.add_function("drawing", drawing);

@@ -8,6 +8,9 @@ pub(crate) const SERIES: [&str; 4] = ["#3b8fc4", "#d9731a", "#2a9d74", "#a8699a"
 /// Width of a plot in its own units; a page stretches it.
 pub(crate) const WIDTH: f64 = 760.0;
 
+/// Room at the left for an axis' label and numbers of five characters.
+pub(crate) const LEFT: f64 = 64.0;
+
 /// Ticks on an axis: about `count` round numbers between two.
 pub(crate) fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let rough = (high - low).max(1e-9) / count as f64;
@@ -54,12 +57,12 @@ impl Drawing {
         );
     }
 
-    /// Words upwards, along an axis.
-    pub(crate) fn upwards(&mut self, [x, y]: [f64; 2], words: &str) {
+    /// Words upwards along the left edge, about height `y`.
+    pub(crate) fn upwards(&mut self, y: f64, words: &str) {
         let words = escape(words);
         let _ = writeln!(
             self.text,
-            "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"currentColor\">{words}</text>"
+            "<text transform=\"translate(14 {y:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"currentColor\">{words}</text>"
         );
     }
 
