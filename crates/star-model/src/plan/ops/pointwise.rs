@@ -11,8 +11,11 @@ use crate::activation::Activation;
 /// Pixels a task: with 256 channels they and a panel of weights fill a tenth of a second-level cache.
 pub(super) const BLOCK: usize = 96;
 
-/// The same for products by tiles, of half as many bytes: they stay in a first-level cache while the panels pass.
-const TILED_BLOCK: usize = 64;
+/// Floats that a task's pixels take up for products by tiles: a third of a first-level cache, where they stay while the panels pass.
+const TILED: usize = 4096;
+
+/// Pixels of a product by tiles.
+const TILE: usize = 32;
 
 /// Pairs in a row of a tile.
 const ROW: usize = 16;
@@ -116,7 +119,8 @@ impl Pointwise<'_> {
         );
         assert_eq!(depth, panels.depth, "pointwise: sources and weights differ in depth");
         let work = self.pixels * depth * panels.channels;
-        let block = if narrow && kernels.has_tiles() { TILED_BLOCK } else { BLOCK };
+        let tiled = || (TILED / depth.max(1) / TILE).clamp(1, 4) * TILE;
+        let block = if narrow && kernels.has_tiles() { tiled() } else { BLOCK };
         let split = Split::new(self.pixels, block, panels.count(), machine.team.threads(), work);
         // Floats of so many channels of the output.
         let floats = |channels: usize| if self.pairs { channels / 2 } else { channels };
