@@ -317,8 +317,8 @@ impl Scheduler<'_> {
             Ok(Input { slot: x.slot, floats: x.floats(), stride: x.stride, len: source.len, pairs: x.pairs })
         });
         let sources: Vec<Input> = sources.collect::<Result<_>>()?;
-        let stride =
-            sources.first().map_or(0, |first| if first.pairs { 2 * first.stride } else { first.stride });
+        let first = conv.sources.first().map(|source| self.place(source.x)).transpose()?;
+        let stride = first.map_or(0, Place::channels);
         let prepare = conv.prepare.as_ref().map(|prepare| {
             let padded = |values: &[f64]| {
                 let mut values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
@@ -396,8 +396,60 @@ fn constant_map(conv: &Linear, size: usize, step: usize, stride: usize) -> Resul
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
+    use super::super::kernels::Isa;
+    use super::super::passes::tests::network;
     use super::*;
+    use crate::graph::NodeId;
+    use crate::graph::builder::GraphBuilder;
+
+    /// Names of the values that lie in memory as pairs, of a network with a residual block in its middle and `end` behind it.
+    fn stored_as_pairs(tiles: bool, end: impl Fn(&mut GraphBuilder, NodeId) -> NodeId) -> Vec<String> {
+        let network = network(|g, x| {
+            let y = g.conv(x, "narrow.conv", 16, 1, 1);
+            let y = g.relu(y);
+            let y = g.conv(y, "window.conv", 16, 3, 1);
+            let y = g.relu(y);
+            let y = g.conv(y, "wide.conv", 16, 1, 1);
+            let block = g.add(x, y);
+            end(g, block)
+        });
+        let mut lowered = Lowered::new(&network, Isa::Portable.kernels().unwrap().lanes()).unwrap();
+        lowered.rewrite().unwrap();
+        let pairs = pairs(&lowered, &lowered.readers(), Narrow { bf16: true, tiles, int8: None });
+        let named = lowered.order.iter().filter(|&&id| pairs[id]);
+        named.map(|&id| lowered.values[id].name.clone()).collect()
+    }
+
+    #[test]
+    fn what_only_products_poolings_and_upsamplings_read_is_stored_as_pairs() {
+        let trunk = |g: &mut GraphBuilder, x| {
+            let low = g.max_pool(x);
+            let low = g.conv(low, "low.conv", 16, 3, 1);
+            g.upsample_add(x, low)
+        };
+        let names = stored_as_pairs(true, trunk);
+        for part in ["stem", "narrow", "window", "wide", "low"] {
+            assert!(names.iter().any(|name| name.contains(part)), "{part} is not of {names:?}");
+        }
+        assert!(!names.iter().any(|name| name.contains("head") || name.contains("image")), "{names:?}");
+        assert_eq!(stored_as_pairs(false, trunk), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_interpolated_stays_floats_with_all_that_is_added_up_to_it() {
+        let names = stored_as_pairs(true, |g, x| {
+            let low = g.conv(x, "low.conv", 16, 3, 2);
+            let up = g.bilinear(low, 2);
+            g.add(x, up)
+        });
+        assert!(names.iter().any(|name| name.contains("window")), "{names:?}");
+        assert!(
+            !names.iter().any(|name| ["stem", "wide", "low"].iter().any(|p| name.contains(p))),
+            "{names:?}"
+        );
+    }
 
     #[test]
     fn freed_memory_is_used_again_and_live_memory_is_not() {

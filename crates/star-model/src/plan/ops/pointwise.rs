@@ -11,10 +11,11 @@ use crate::activation::Activation;
 /// Pixels a task: with 256 channels they and a panel of weights fill a tenth of a second-level cache.
 pub(super) const BLOCK: usize = 96;
 
-/// Floats that a task's pixels take up for products by tiles: a third of a first-level cache, where they stay while the panels pass.
+/// Floats that a task's pixels take up for products by tiles, of whole blocks of [`TILE`] pixels: a third of a first-level cache, where
+/// they stay while the panels pass. Deep pixels take more; of shallow ones four blocks are enough.
 const TILED: usize = 4096;
 
-/// Pixels of a product by tiles.
+/// Pixels of a block of such a product, two tiles of 16 rows.
 const TILE: usize = 32;
 
 /// Pairs in a row of a tile.

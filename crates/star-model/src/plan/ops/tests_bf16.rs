@@ -44,6 +44,8 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
         (8, 8, 96, 40, 3, 1),
         (1, 1, 3, 5, 3, 1),
         (9, 70, 33, 16, 5, 1),
+        // two panels, and a block that begins with the short end of a row
+        (3, 37, 32, 37, 3, 1),
     ];
     for (h, w, inputs, outputs, kernel, stride) in shapes {
         let scale = 1.0 / ((inputs * kernel * kernel) as f32).sqrt();
@@ -54,7 +56,8 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
         let x = tensor(&x, &[1, inputs, h, w]);
         let kernels_shape = [outputs, inputs, kernel, kernel];
         let y = x.conv2d(&tensor(&weights, &kernels_shape), kernel / 2, stride, 1, 1).unwrap();
-        let y = y.broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap().relu().unwrap();
+        let y = y.broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap();
+        let (y, higher) = (y.relu().unwrap(), (&y + 1.0).unwrap().relu().unwrap());
         everywhere(|name, machine| {
             let (from, to) = (padded(inputs, machine.kernels), padded(outputs, machine.kernels));
             let panels = &numbers(&weights, &bias, inputs, kernel).pack_direct(from, machine.kernels.lanes());
@@ -87,26 +90,23 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
                     assert_close(&name, &out, &expected, SUMS);
                 }
             }
-            // 1 more, by way of an output that is 1 already
-            let mut out = vec![1.0; expected.len()];
-            let (input, residual, activation) = (&floats[..], Residual::InPlace, Activation::None);
-            Window { input, height, width, channels, kernel, stride, panels, residual, activation }.run_bf16(
-                Stored::default(),
-                machine,
-                &mut out,
-            );
-            let more: Vec<f32> = out.iter().map(|y| (y - 1.0).max(0.0)).collect();
-            assert_close(&format!("{name}: added"), &more, &expected, SUMS);
-            // the same in pairs, whose sums are rounded
-            let mut out = vec![pair(1.0, 1.0); expected.len() / 2];
-            let (input, residual, activation) = (&pairs[..], Residual::InPlace, Activation::None);
-            Window { input, height, width, channels, kernel, stride, panels, residual, activation }.run_bf16(
-                Stored { input: true, output: true },
-                machine,
-                &mut out,
-            );
-            let more: Vec<f32> = unpaired(&out).iter().map(|y| (y - 1.0).max(0.0)).collect();
-            assert_close(&format!("{name}: added in pairs"), &more, &expected, LAST_BIT);
+            // relu(y + 1), by way of ones that lie elsewhere, or in pairs in the output
+            let (expected, ones) = (channels_last(&higher, to), vec![1.0; expected.len()]);
+            let (activation, stored) = (Activation::Relu, Stored::default());
+            let (input, residual, mut out) =
+                (&floats[..], Residual::Other(&ones), vec![f32::NAN; ones.len()]);
+            Window { input, height, width, channels, kernel, stride, panels, residual, activation }
+                .run_bf16(stored, machine, &mut out);
+            let within =
+                |out: &[f32]| out.chunks(to).flat_map(|p| &p[..outputs]).copied().collect::<Vec<_>>();
+            assert_close(&format!("{name}: added"), &within(&out), &within(&expected), SUMS);
+            let (input, residual, stored) =
+                (&pairs[..], Residual::InPlace, Stored { input: true, output: true });
+            let mut out = paired(&ones);
+            Window { input, height, width, channels, kernel, stride, panels, residual, activation }
+                .run_bf16(stored, machine, &mut out);
+            let out = unpaired(&out);
+            assert_close(&format!("{name}: added in pairs"), &within(&out), &within(&expected), LAST_BIT);
         });
     }
 }
@@ -179,7 +179,7 @@ fn a_product_prepares_pairs_and_adds_pairs() {
     everywhere(|name, machine| {
         let lanes = machine.kernels.lanes();
         let channels = padded(outputs, machine.kernels);
-        let expected = channels_last(&maps(&y), channels);
+        let plain = channels_last(&maps(&y), channels);
         let addend = channels_last(&maps(&tensor(&added, &[pixels, outputs])), channels);
         let prepare = ScaleRelu { scale: scale.clone(), shift: shift.clone() };
         let cells = &Cells::Bf16 { filled: machine.kernels.has_tiles() };
@@ -188,13 +188,71 @@ fn a_product_prepares_pairs_and_adds_pairs() {
         let halves = paired(&a);
         let sources = &[Source { values: &halves, stride: inputs / 2, len: inputs, pairs: true }];
         let other = paired(&addend);
-        for in_place in [false, true] {
+        for (in_place, activation) in [
+            (false, Activation::None),
+            (true, Activation::None),
+            (false, Activation::Relu),
+            (true, Activation::Relu),
+        ] {
+            let relu = |y: f32| if activation.is_relu() { y.max(0.0) } else { y };
+            let expected: Vec<f32> = plain.iter().map(|&y| relu(y)).collect();
             let residual = if in_place { Residual::InPlace } else { Residual::Other(&other) };
             let mut out = if in_place { other.clone() } else { vec![f32::NAN; other.len()] };
-            let (prepare, activation, pairs) = (Some(&prepare), Activation::None, true);
+            let (prepare, pairs) = (Some(&prepare), true);
             Pointwise { pixels, sources, prepare, panels, residual, activation, cells, pairs }
                 .run(machine, &mut out);
-            assert_close(&format!("{name}, {in_place}"), &unpaired(&out), &expected, 2.0 * LAST_BIT);
+            let name = format!("{name}, {in_place} {activation:?}");
+            assert_close(&name, &unpaired(&out), &expected, 2.0 * LAST_BIT);
+        }
+    });
+}
+
+#[test]
+fn a_product_stays_the_same_to_the_bit_however_many_pixels_it_is_of_and_keeps_a_nan() {
+    let (pixels, inputs, outputs) = (97, 130, 70);
+    let mut a = values(&[pixels, inputs], 21);
+    // in the second block, whose end is done beside the third
+    a[40 * inputs] = f32::NAN;
+    let (weights, bias) = (values(&[outputs, inputs], 22), values(&[outputs], 23));
+    let bytes = Bytes { inverse: 40.0, zero: 128.0 };
+    everywhere(|name, machine| {
+        let lanes = machine.kernels.lanes();
+        let of = numbers(&weights, &bias, inputs, 1);
+        let bf16 = Cells::Bf16 { filled: machine.kernels.has_tiles() };
+        let int8 = Cells::Int8(vec![bytes]);
+        for (cells, pairs) in [(&bf16, false), (&bf16, true), (&int8, false), (&int8, true)] {
+            let panels = &if matches!(cells, Cells::Int8(_)) {
+                of.pack_int8(&[(inputs, bytes)], lanes)
+            } else {
+                of.pack_bf16(&[[inputs, cells.count(inputs, false)]], lanes)
+            };
+            let stride = panels.channels / if pairs { 2 } else { 1 };
+            let added = rounded(&values(&[pixels, panels.channels], 24));
+            let added = if pairs { paired(&added) } else { added };
+            let mut run = |first: usize, count: usize| {
+                let values = &a[first * inputs..(first + count) * inputs];
+                let sources = &[Source { values, stride: inputs, len: inputs, pairs: false }];
+                let mut out = added[first * stride..(first + count) * stride].to_vec();
+                let (prepare, residual, activation) = (None, Residual::InPlace, Activation::Relu);
+                Pointwise { pixels: count, sources, prepare, panels, residual, activation, cells, pairs }
+                    .run(machine, &mut out);
+                out
+            };
+            let whole = run(0, pixels);
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            for first in 0..pixels {
+                let one = run(first, 1);
+                assert_eq!(
+                    bits(&one),
+                    bits(&whole[first * stride..][..stride]),
+                    "{name}, {pairs}: pixel {first}"
+                );
+            }
+            if matches!(cells, Cells::Bf16 { .. }) {
+                let line = &whole[40 * stride..][..stride];
+                let line = if pairs { unpaired(line) } else { line.to_vec() };
+                assert!(line[..outputs].iter().all(|y| y.is_nan()), "{name}, {pairs}: {line:?}");
+            }
         }
     });
 }

@@ -5,7 +5,7 @@ mod heads;
 mod inputs;
 mod sums;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use candle_core::{Result, bail};
 

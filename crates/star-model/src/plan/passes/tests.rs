@@ -25,7 +25,7 @@ const SIDE: usize = 32;
 const POINTS: usize = 3;
 
 /// A network of an image of `SIDE` pixels: a stem of stride 2, then what `middle` makes of it, then one head.
-fn network(middle: impl Fn(&mut GraphBuilder, NodeId) -> NodeId) -> Network {
+pub(in crate::plan) fn network(middle: impl Fn(&mut GraphBuilder, NodeId) -> NodeId) -> Network {
     let (mut g, image) = GraphBuilder::new(SIDE, "all");
     let x = g.conv(image, "stem.conv", 16, 3, 2);
     let x = g.relu(x);

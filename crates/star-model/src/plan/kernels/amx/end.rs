@@ -1,6 +1,7 @@
 //! What comes after a block's product: the residual, the activation and the way to memory, while the next block is multiplied.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ pub(super) struct Sums(#[expect(dead_code, reason = "read by pointer")] [[f32; 2
 #[derive(Clone, Copy)]
 pub(super) struct End {
     pub(super) pixels: [usize; 2],
+    /// Sums in bf16 begin with it; to sums of bytes it is added here, behind their scale.
     pub(super) bias: *const f32,
     pub(super) scale: *const f32,
     /// First channel of the output, whose pixels begin at `out`.
@@ -29,10 +31,10 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Sums of some pixels of a tile, one register a pixel or two of them: floats of whole numbers, the residual, the activation, and where
-    /// they go.
+    /// Takes the sums of some pixels of a tile, one register a pixel or two where the block is `wide`; makes floats of whole numbers, adds the
+    /// residual, activates, and writes the output.
     #[inline(always)]
-    unsafe fn pixels<const INT8: bool, const PAIRS: bool, const RESIDUAL: bool>(
+    unsafe fn write<const INT8: bool, const PAIRS: bool, const RESIDUAL: bool>(
         &self,
         tile: usize,
         pixels: Range<usize>,
@@ -42,7 +44,7 @@ impl End {
         let halved = |channels: usize| if PAIRS { channels / 2 } else { channels };
         let out = self.out[tile].wrapping_add(halved(self.channel));
         let residual = self.residual[tile].wrapping_add(halved(self.channel));
-        // What is not above it stays as it is.
+        // What this is not above stays as it is, NaN too.
         let floor = _mm512_set1_ps(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         let register = |p: usize, c: usize| {
             let mut value = _mm512_load_ps(sums.add((tile * ROWS + p) * 2 * CELLS + c));
@@ -73,21 +75,23 @@ impl End {
     }
 }
 
-/// The block before, whose sums have left the tiles: what comes after its product is done between the steps of the next one, which leave
-/// the other units of the core free.
-pub(super) struct Before {
+/// The block multiplied last, whose sums have left the tiles for `sums`: its [`End`] is done between the steps of the next block, which
+/// leave the other units of the core free. After the last block comes [`Before::rest`]; `INT8` is the same in every call.
+pub(super) struct Before<'a> {
     end: End,
-    width: usize,
+    /// Whether it has two registers of channels.
+    wide: bool,
     sums: *mut f32,
+    owner: PhantomData<&'a mut Sums>,
     /// Pixels that are done, pixels of the block, and how many are done a step.
     done: usize,
     pixels: usize,
     share: usize,
 }
 
-impl Before {
-    /// For blocks of `steps` steps.
-    pub(super) fn nothing(sums: &mut MaybeUninit<Sums>, steps: usize) -> Self {
+impl<'a> Before<'a> {
+    /// None yet; blocks have `steps` steps.
+    pub(super) fn nothing(sums: &'a mut MaybeUninit<Sums>, steps: usize) -> Self {
         let null = std::ptr::null();
         let end = End {
             pixels: [0; 2],
@@ -103,7 +107,7 @@ impl Before {
             pairs: false,
         };
         let (sums, share) = (sums.as_mut_ptr().cast(), (2 * ROWS).div_ceil(steps.max(1)));
-        Self { end, width: 0, sums, done: 0, pixels: 0, share }
+        Self { end, wide: false, sums, owner: PhantomData, done: 0, pixels: 0, share }
     }
 
     /// Does a step's share of it.
@@ -122,18 +126,18 @@ impl Before {
         }
     }
 
-    /// A function by itself, since every shape of block calls it.
+    /// A function by itself, with the instructions that it needs: every shape of block calls it.
     #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
     unsafe fn until<const INT8: bool>(&mut self, until: usize) {
-        let (end, sums, wide, from) = (self.end, self.sums.cast_const(), self.width > CELLS, self.done);
+        let (end, sums, wide, from) = (self.end, self.sums.cast_const(), self.wide, self.done);
         let first = end.pixels[0];
         let parts = [from.min(first)..until.min(first), from.max(first) - first..until.max(first) - first];
         for (tile, pixels) in parts.into_iter().enumerate() {
             match (end.pairs, end.has_residual) {
-                (true, true) => end.pixels::<INT8, true, true>(tile, pixels, sums, wide),
-                (true, false) => end.pixels::<INT8, true, false>(tile, pixels, sums, wide),
-                (false, true) => end.pixels::<INT8, false, true>(tile, pixels, sums, wide),
-                (false, false) => end.pixels::<INT8, false, false>(tile, pixels, sums, wide),
+                (true, true) => end.write::<INT8, true, true>(tile, pixels, sums, wide),
+                (true, false) => end.write::<INT8, true, false>(tile, pixels, sums, wide),
+                (false, true) => end.write::<INT8, false, true>(tile, pixels, sums, wide),
+                (false, false) => end.write::<INT8, false, false>(tile, pixels, sums, wide),
             }
         }
         self.done = until;
@@ -147,8 +151,12 @@ impl Before {
             return store::<TALL, WIDE>(end.out.map(|out| out.wrapping_add(end.channel)), end.out_stride);
         }
         store::<TALL, WIDE>([self.sums, self.sums.add(ROWS * 2 * CELLS)], 2 * CELLS);
-        (self.width, self.done, self.pixels) =
-            (if WIDE { 2 * CELLS } else { CELLS }, 0, end.pixels[0] + end.pixels[1]);
-        self.end = end;
+        (self.wide, self.done, self.pixels, self.end) = (WIDE, 0, end.pixels.iter().sum(), end);
+    }
+}
+
+impl Drop for Before<'_> {
+    fn drop(&mut self) {
+        debug_assert_eq!(self.done, self.pixels, "a block whose end was left out");
     }
 }

@@ -1,7 +1,8 @@
 //! AMX: products in bf16 and of bytes by registers of tiles, 16 rows of 64 bytes each.
 //!
 //! The compiler's functions for these instructions are not stable, so they are assembly. Nothing else uses the tiles: they are set up at
-//! the start of a strip and given back, all zero, at its end.
+//! the start of a strip and given back, all zero, at its end. What comes after the product of a block is done while the next block is
+//! multiplied: see [`Before`].
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -132,10 +133,11 @@ pub(super) unsafe fn strip_int8(s: &Strip, scale: *const f32) {
 const BF16: bool = false;
 const INT8: bool = true;
 
+/// Panel by panel, block by block of 32 pixels.
 #[inline(always)]
 unsafe fn strip<const INT8: bool>(s: &Strip, scale: *const f32) {
     let depth: usize = s.runs.iter().map(|run| run.len).sum();
-    let steps: usize = s.runs.iter().map(|run| run.len.div_ceil(CELLS)).sum();
+    let steps: usize = s.runs.iter().map(|run| run.len / CELLS).sum();
     let (mut tiles, mut sums) = (Tiles([0; 2]), MaybeUninit::<Sums>::uninit());
     let mut before = Before::nothing(&mut sums, steps);
     let (mut channel, mut weights) = (0, s.weights);
@@ -193,7 +195,7 @@ unsafe fn block<const INT8: bool, const TALL: bool, const WIDE: bool>(
 pub(super) unsafe fn direct(d: &Direct) {
     let (across, depth) = (d.width.div_ceil(ROWS), d.kernel * d.len);
     let (mut tiles, mut sums) = (Tiles([0; 2]), MaybeUninit::<Sums>::uninit());
-    let mut before = Before::nothing(&mut sums, d.kernel * d.len.div_ceil(CELLS));
+    let mut before = Before::nothing(&mut sums, d.kernel * (d.len / CELLS));
     let (mut channel, mut weights) = (0, d.weights);
     while channel < d.channels {
         let width = (d.channels - channel).min(2 * CELLS);

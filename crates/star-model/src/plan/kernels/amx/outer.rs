@@ -12,8 +12,8 @@ use super::{BF16, CELLS, ROWS, Tiles, load, store};
 /// Steps of 16 pairs of pixels whose gradients are turned over at once.
 const STEPS: usize = 8;
 
-/// [`super::super::gradients::outer_bf16`]: the gradients of 16 outputs, turned over, are the rows of one tile, the inputs of 16 pairs of pixels
-/// those of the other.
+/// [`super::super::gradients::outer_bf16`]: the gradients of 16 outputs, turned over, are the rows of one tile, the inputs of 16 pairs of
+/// pixels those of the other.
 ///
 /// # Safety
 /// As [`super::strip_bf16`].
