@@ -41,36 +41,49 @@ impl End {
         sums: *const f32,
         wide: bool,
     ) {
-        let halved = |channels: usize| if PAIRS { channels / 2 } else { channels };
-        let out = self.out[tile].wrapping_add(halved(self.channel));
-        let residual = self.residual[tile].wrapping_add(halved(self.channel));
+        let first = if PAIRS { self.channel / 2 } else { self.channel };
+        let (out, residual) = (self.out[tile].wrapping_add(first), self.residual[tile].wrapping_add(first));
         // What this is not above stays as it is, NaN too.
         let floor = _mm512_set1_ps(if self.relu { 0.0 } else { f32::NEG_INFINITY });
-        let register = |p: usize, c: usize| {
-            let mut value = _mm512_load_ps(sums.add((tile * ROWS + p) * 2 * CELLS + c));
-            if INT8 {
-                let whole = _mm512_cvtepi32_ps(_mm512_castps_si512(value));
-                let (scale, bias) = (_mm512_loadu_ps(self.scale.add(c)), _mm512_loadu_ps(self.bias.add(c)));
-                value = _mm512_fmadd_ps(whole, scale, bias);
-            }
-            if RESIDUAL {
-                let residual = residual.add(p * self.residual_stride + halved(c));
-                let more = if PAIRS { Wide::load_bf16(residual) } else { _mm512_loadu_ps(residual) };
-                value = _mm512_add_ps(value, more);
-            }
-            value = _mm512_max_ps(floor, value);
-            let out = out.add(p * self.out_stride + halved(c));
-            if PAIRS {
-                Wide::store_bf16(out, value);
-            } else {
-                _mm512_storeu_ps(out, value);
-            }
-        };
         for p in pixels {
-            register(p, 0);
+            let sums = sums.add((tile * ROWS + p) * 2 * CELLS);
+            let (out, residual) =
+                (out.add(p * self.out_stride), residual.wrapping_add(p * self.residual_stride));
+            self.register::<INT8, PAIRS, RESIDUAL>(0, sums, floor, residual, out);
             if wide {
-                register(p, CELLS);
+                self.register::<INT8, PAIRS, RESIDUAL>(CELLS, sums, floor, residual, out);
             }
+        }
+    }
+
+    /// A register of a pixel from channel `c` of the block on. No closure: those that the compiler does not put in place have none of the
+    /// instructions.
+    #[inline(always)]
+    unsafe fn register<const INT8: bool, const PAIRS: bool, const RESIDUAL: bool>(
+        &self,
+        c: usize,
+        sums: *const f32,
+        floor: __m512,
+        residual: *const f32,
+        out: *mut f32,
+    ) {
+        let at = if PAIRS { c / 2 } else { c };
+        let mut value = _mm512_load_ps(sums.add(c));
+        if INT8 {
+            let whole = _mm512_cvtepi32_ps(_mm512_castps_si512(value));
+            let (scale, bias) = (_mm512_loadu_ps(self.scale.add(c)), _mm512_loadu_ps(self.bias.add(c)));
+            value = _mm512_fmadd_ps(whole, scale, bias);
+        }
+        if RESIDUAL {
+            let residual = residual.add(at);
+            let more = if PAIRS { Wide::load_bf16(residual) } else { _mm512_loadu_ps(residual) };
+            value = _mm512_add_ps(value, more);
+        }
+        value = _mm512_max_ps(floor, value);
+        if PAIRS {
+            Wide::store_bf16(out.add(at), value);
+        } else {
+            _mm512_storeu_ps(out.add(at), value);
         }
     }
 }
