@@ -88,9 +88,10 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
             }
         }
     }
+    let pairs = N != F32 && s.pairs;
     let residual = |p: usize, r: usize| {
         let at = channel + r * S::LANES;
-        s.residual.wrapping_add((pixel + p) * s.residual_stride + if s.pairs { at / 2 } else { at })
+        s.residual.wrapping_add((pixel + p) * s.residual_stride + if pairs { at / 2 } else { at })
     };
     // What is added may lie far away: it comes while the product is computed.
     if !s.residual.is_null() {
@@ -130,12 +131,15 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
             }
         }
     }
+    if pairs {
+        // A copy, by itself: what its loops are too long to be unrolled for would keep the sums out of registers.
+        let sums = sums;
+        return end_in_pairs::<S, R, P>(s, pixel, channel, &sums);
+    }
     if !s.residual.is_null() {
         for p in 0..P {
             for r in 0..R {
-                let at = residual(p, r);
-                let more = if s.pairs { S::load_bf16(at) } else { S::load(at) };
-                sums[p][r] = S::add(sums[p][r], more);
+                sums[p][r] = S::add(sums[p][r], S::load(residual(p, r)));
             }
         }
     }
@@ -149,11 +153,30 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
     for p in 0..P {
         for r in 0..R {
             let (out, at) = (s.out.add((pixel + p) * s.out_stride), channel + r * S::LANES);
-            if s.pairs {
-                S::store_bf16(out.add(at / 2), sums[p][r]);
-            } else {
-                S::store(out.add(at), sums[p][r]);
+            S::store(out.add(at), sums[p][r]);
+        }
+    }
+}
+
+/// What comes after a tile's product where output and residual are of pairs.
+#[inline(always)]
+unsafe fn end_in_pairs<S: Simd, const R: usize, const P: usize>(
+    s: &Strip,
+    pixel: usize,
+    channel: usize,
+    sums: &[[S::V; R]; P],
+) {
+    for p in 0..P {
+        for r in 0..R {
+            let at = (channel + r * S::LANES) / 2;
+            let mut value = sums[p][r];
+            if !s.residual.is_null() {
+                value = S::add(value, S::load_bf16(s.residual.add((pixel + p) * s.residual_stride + at)));
             }
+            if s.activation.is_relu() {
+                value = S::max(zero::<S>(), value);
+            }
+            S::store_bf16(s.out.add((pixel + p) * s.out_stride + at), value);
         }
     }
 }
