@@ -132,7 +132,7 @@ unsafe fn tile<S: Simd, const N: u8, const R: usize, const P: usize>(
         }
     }
     if pairs {
-        // A copy, by itself: what its loops are too long to be unrolled for would keep the sums out of registers.
+        // Of a copy: with these longer loops, which are not unrolled, the sums themselves would not stay in registers.
         let sums = sums;
         return end_in_pairs::<S, R, P>(s, pixel, channel, &sums);
     }

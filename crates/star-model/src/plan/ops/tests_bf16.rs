@@ -90,16 +90,19 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
                     assert_close(&name, &out, &expected, SUMS);
                 }
             }
-            // relu(y + 1), by way of ones that lie elsewhere, or in pairs in the output
+            // relu(y + 1), by way of ones that lie elsewhere or in the output, there in pairs too
             let (expected, ones) = (channels_last(&higher, to), vec![1.0; expected.len()]);
             let (activation, stored) = (Activation::Relu, Stored::default());
-            let (input, residual, mut out) =
-                (&floats[..], Residual::Other(&ones), vec![f32::NAN; ones.len()]);
-            Window { input, height, width, channels, kernel, stride, panels, residual, activation }
-                .run_bf16(stored, machine, &mut out);
             let within =
                 |out: &[f32]| out.chunks(to).flat_map(|p| &p[..outputs]).copied().collect::<Vec<_>>();
-            assert_close(&format!("{name}: added"), &within(&out), &within(&expected), SUMS);
+            for (residual, mut out) in
+                [(Residual::Other(&ones), vec![f32::NAN; ones.len()]), (Residual::InPlace, ones.clone())]
+            {
+                let input = &floats[..];
+                Window { input, height, width, channels, kernel, stride, panels, residual, activation }
+                    .run_bf16(stored, machine, &mut out);
+                assert_close(&format!("{name}: added"), &within(&out), &within(&expected), SUMS);
+            }
             let (input, residual, stored) =
                 (&pairs[..], Residual::InPlace, Stored { input: true, output: true });
             let mut out = paired(&ones);
