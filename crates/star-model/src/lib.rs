@@ -37,6 +37,6 @@ pub use networks::{
 };
 pub use plan::{
     CompileOptions, CompiledModel, Isa, Moments, Precision, Quantization, QuantizationSamples, StepTime,
-    gemm_peak,
+    gemm_peak, register_peak,
 };
 pub use process_group::AllReduce;

@@ -4,7 +4,7 @@
 ///
 /// A training step allocates and frees hundreds of buffers of many megabytes. glibc maps each afresh and the system clears every
 /// page of it, which took a seventh of a step of the full-size network. With this a program holds on to the most memory that it
-/// ever used. Call it once, before other threads allocate. Does nothing where the C library is not glibc.
+/// ever had from the allocator; a network's own large buffers stay with it until the number of images changes. Call it once, before other threads allocate. Does nothing where the C library is not glibc.
 pub fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
-use star_model::{CompiledModel, LandmarkModel, Precision, StepTime, gemm_peak};
+use star_model::{CompiledModel, LandmarkModel, Precision, StepTime, gemm_peak, register_peak};
 use star_predict::tensors;
 
 use crate::args::BenchArgs;
@@ -38,6 +38,8 @@ pub(super) struct Figures {
     pub(super) gmac: f64,
     /// Plain convolution's multiplications a second: beyond the peak where Winograd saves some.
     pub(super) gmac_per_second: f64,
+    /// Of multiplications on registers alone, one thread.
+    pub(super) register_gmac_per_second: f64,
     /// Of the micro-kernel alone, one thread.
     pub(super) peak_gmac_per_second: f64,
     /// Of a large copy, read and written, one thread.
@@ -112,6 +114,7 @@ pub(super) fn measure(
         images_per_second,
         gmac,
         gmac_per_second: gmac * images_per_second,
+        register_gmac_per_second: register_peak(model.isa())? / 1e9,
         peak_gmac_per_second: gemm_peak(model.isa())? / 1e9,
         copy_gb_per_second: copy_speed() / 1e9,
         weights_mib: mebibytes(weights),

@@ -46,8 +46,8 @@ pub(super) fn table(figures: &Figures, every_step: bool) -> String {
         f.images_per_second, f.gmac_per_second
     ));
     line(format!(
-        "machine       {peak:.1} GMAC/s and {:.1} GB/s of copying, one thread",
-        f.copy_gb_per_second
+        "machine       {peak:.1} GMAC/s by the kernel, {:.1} on registers alone, {:.1} GB/s of copying",
+        f.register_gmac_per_second, f.copy_gb_per_second
     ));
     line(format!(
         "memory        weights {:.0} MiB, activations {:.0} MiB{}",

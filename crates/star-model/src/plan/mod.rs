@@ -26,7 +26,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 pub use kernels::Isa;
 use kernels::Kernels;
 use lowered::Lowered;
-pub use peak::gemm_peak;
+pub use peak::{gemm_peak, register_peak};
 use program::Program;
 use quantize::Narrow;
 pub use quantize::{Quantization, QuantizationSamples};

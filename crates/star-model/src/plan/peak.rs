@@ -50,3 +50,26 @@ pub fn gemm_peak(isa: Isa) -> Result<f64> {
     std::hint::black_box(&out);
     Ok((REPEATS * PIXELS * DEPTH * channels) as f64 / best.as_secs_f64())
 }
+
+/// Multiplications a second on registers alone, on the calling thread: what [`gemm_peak`] could reach if loads took no time. The best
+/// of a few dozen tries of half a millisecond or so.
+///
+/// # Errors
+/// When the CPU does not have the instruction set.
+pub fn register_peak(isa: Isa) -> Result<f64> {
+    const STEPS: usize = 100_000;
+    let kernels = isa.kernels()?;
+    let mut best = Duration::MAX;
+    for _ in 0..40 {
+        let mut values = std::hint::black_box([0.5; 16]);
+        let start = Instant::now();
+        #[expect(unsafe_code, reason = "call of a kernel")]
+        // SAFETY: no register has more than 16 values.
+        unsafe {
+            kernels.registers(STEPS, values.as_mut_ptr());
+        }
+        best = best.min(start.elapsed());
+        std::hint::black_box(values);
+    }
+    Ok((STEPS * 2 * kernels.pixels() * kernels.lanes()) as f64 / best.as_secs_f64())
+}

@@ -22,6 +22,9 @@ mod step;
 mod sums;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_weights;
+mod tile_gradient;
 mod token;
 mod weight_gradient;
 mod window;
@@ -165,8 +168,7 @@ impl Passes<'_> {
         if images >= threads {
             self.memory.each(images, |n, scratch| one(n, 1, scratch));
         } else {
-            let mut scratch = Buffer::default();
-            (0..images).for_each(|n| one(n, threads, &mut scratch));
+            self.memory.each(1, |_, scratch| (0..images).for_each(|n| one(n, threads, scratch)));
         }
     }
 }

@@ -272,7 +272,7 @@ fn rounded(x: &Tensor) -> Tensor {
 }
 
 /// What products run on, without a network.
-fn bare(isa: Isa, memory: &Memory, bf16: bool) -> Passes<'_> {
+pub(super) fn bare(isa: Isa, memory: &Memory, bf16: bool) -> Passes<'_> {
     let (kernels, outcome) = (isa.kernels().unwrap(), Mutex::default());
     Passes { kernels, memory, values: &[], group: None, bf16, outcome }
 }

@@ -9,7 +9,7 @@ use super::linear::Input;
 use super::memory::Floats;
 use super::norm::{BLOCK, totals};
 use super::parameters::cut;
-use crate::plan::kernels::gradients::Outer;
+use crate::plan::kernels::gradients::{Outer, outer_scratch};
 use crate::plan::memory::Buffer;
 use crate::plan::ops::shared::{Shared, part};
 
@@ -46,8 +46,12 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
             for pixel in (slice * per_slice..end).step_by(BLOCK) {
                 let count = BLOCK.min(end - pixel);
                 let half = if passes.bf16 { count.div_ceil(2) } else { 0 };
-                let scratch = scratch.take(input.scratch(count, false) + half * (stride + outputs));
-                let (pairs, prepared) = scratch.split_at_mut(half * (stride + outputs));
+                let width = if passes.bf16 { half } else { count };
+                let copies = outer_scratch(width, outputs, kernels.lanes());
+                let narrow = half * (stride + outputs);
+                let scratch = scratch.take(narrow + copies + input.scratch(count, false));
+                let (pairs, rest) = scratch.split_at_mut(narrow);
+                let (copies, prepared) = rest.split_at_mut(copies);
                 let x = input.pixels(passes, pixel, count, prepared);
                 let d = part(d, pixel * outputs, count * outputs);
                 let mut outer = Outer {
@@ -58,11 +62,12 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
                     x_stride: input.stride,
                     x_row: 0,
                     rows: 1,
-                    width: count,
+                    width,
                     outputs,
                     inputs: stride,
                     out: parts.part(slice * size, size),
                     out_stride: stride,
+                    scratch: copies.as_mut_ptr(),
                 };
                 if passes.bf16 {
                     let (of_x, of_d) = pairs.split_at_mut(half * stride);
@@ -73,7 +78,6 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
                         pair_line(passes, (x, input.stride, count), stride, of_x);
                     }
                     (outer.d, outer.x, outer.x_stride) = (of_d.as_ptr(), of_x.as_ptr(), stride);
-                    outer.width = half;
                 }
                 #[expect(unsafe_code, reason = "calls of kernels")]
                 // SAFETY: `d` and `x` hold count rows of at least `outputs` and `stride` values, each slice has a gradient of its own, each block its sums.

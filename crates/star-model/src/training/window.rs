@@ -1,8 +1,9 @@
 //! Convolutions with a window: forward and input gradient by Winograd's tiles (small maps and strides: window by window; in bf16 with
-//! registers of tiles: directly), weight gradient tap by tap.
+//! registers of tiles: directly), weight gradient by tiles or tap by tap.
 
 use super::linear::Input;
 use super::memory::Floats;
+use super::tile_gradient::{tile_gradient, tiles};
 use super::weight_gradient::{SLICE, SLICES, added, pair_line};
 use super::{Maps, Passes};
 use crate::activation::Activation;
@@ -18,6 +19,11 @@ use crate::plan::ops::{Machine, Stored};
 /// Maps lower than this, or of fewer channels, are not worth Winograd's transforms.
 const WINOGRAD_ROWS: usize = 8;
 const WINOGRAD_CHANNELS: usize = 16;
+
+/// Where Winograd is used, in `f32`, from so many channels or tiles on the weight gradient goes by tiles, too; of fewer the transforms
+/// take as long as they save.
+const GRADIENT_CHANNELS: usize = 64;
+const GRADIENT_TILES: usize = 512;
 
 /// Pixels a kernel call of the weight gradient: what it reads stays in the first caches.
 const PIXELS: usize = 128;
@@ -41,9 +47,13 @@ impl Window<'_> {
         self.kernel * self.kernel
     }
 
+    fn channels(&self) -> usize {
+        self.inputs.min(self.outputs)
+    }
+
     fn winograd(&self, stride: usize) -> bool {
-        let channels = self.inputs.min(self.outputs);
-        self.kernel == 3 && stride == 1 && self.from.height >= WINOGRAD_ROWS && channels >= WINOGRAD_CHANNELS
+        let large = self.from.height >= WINOGRAD_ROWS && self.channels() >= WINOGRAD_CHANNELS;
+        self.kernel == 3 && stride == 1 && large
     }
 
     /// Weights of the convolution forward: `depth` floats a pixel are read.
@@ -155,6 +165,26 @@ impl Window<'_> {
 
     /// From the gradient `d` at the output to that of the weights, `[outputs, inputs, kernel, kernel]`.
     pub(super) fn weight_gradient(&self, passes: &Passes, x: &Input, d: &[f32]) -> Vec<f32> {
+        let depth = d.len() / self.to.pixels();
+        let large = self.channels() >= GRADIENT_CHANNELS || tiles(self.from) >= GRADIENT_TILES;
+        let total = if !passes.bf16 && self.winograd(self.stride) && large {
+            tile_gradient(passes, self.from, x, (d, depth), self.outputs)
+        } else {
+            self.tap_gradient(passes, x, d)
+        };
+        let (taps, pitch) = (self.taps(), x.stride);
+        let mut weight = vec![0.0; self.outputs * self.inputs * taps];
+        for (tap, matrix) in total.chunks_exact((self.outputs * pitch).max(1)).enumerate() {
+            for (output, row) in matrix.chunks_exact(pitch).enumerate() {
+                let to = weight[output * self.inputs * taps + tap..].iter_mut().step_by(taps);
+                to.zip(&row[..self.inputs]).for_each(|(to, &from)| *to = from);
+            }
+        }
+        weight
+    }
+
+    /// The weights' gradient tap by tap, `[taps, outputs, pitch]`.
+    pub(super) fn tap_gradient(&self, passes: &Passes, x: &Input, d: &[f32]) -> Floats {
         let (from, to, pitch, taps) = (self.from, self.to, x.stride, self.taps());
         let (depth, s) = (d.len() / to.pixels(), self.stride);
         let matrix = self.outputs * pitch;
@@ -212,6 +242,7 @@ impl Window<'_> {
                                 // SAFETY: `out` holds a matrix for each tap.
                                 out: unsafe { out.add(tap * matrix) },
                                 out_stride: pitch,
+                                scratch: std::ptr::null_mut(),
                             };
                             if bf16 {
                                 let at = ((2 * ky + kx % 2) * cells + kx / 2) * pitch;
@@ -234,15 +265,7 @@ impl Window<'_> {
                 }
             });
         }
-        let total = added(passes, parts, size);
-        let mut weight = vec![0.0; self.outputs * self.inputs * taps];
-        for (tap, matrix) in total.chunks_exact(matrix.max(1)).enumerate() {
-            for (output, row) in matrix.chunks_exact(pitch).enumerate() {
-                let to = weight[output * self.inputs * taps + tap..].iter_mut().step_by(taps);
-                to.zip(&row[..self.inputs]).for_each(|(to, &from)| *to = from);
-            }
-        }
-        weight
+        added(passes, parts, size)
     }
 
     /// Rows of one image's activations from `kernel / 2` above `row` on in a frame of zeros, as many as `halo` holds.

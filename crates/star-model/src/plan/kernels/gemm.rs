@@ -285,3 +285,39 @@ unsafe fn sized<S: Simd, const N: u8, const R: usize>(
     }
     choose!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
+
+/// `steps` times the multiply-adds of one step of the largest tile, on registers alone.
+///
+/// # Safety
+/// `values` must hold a register of values, which the sums overwrite.
+#[inline(always)]
+pub(super) unsafe fn registers<S: Simd>(steps: usize, values: *mut f32) {
+    macro_rules! choose {
+        ($($p:literal)*) => {
+            match S::PIXELS {
+                $($p => alone::<S, $p>(steps, values),)*
+                _ => {}
+            }
+        };
+    }
+    choose!(6 12 14);
+}
+
+#[inline(always)]
+unsafe fn alone<S: Simd, const P: usize>(steps: usize, values: *mut f32) {
+    let (a, b) = (S::load(values), S::splat(*values));
+    // Each product is of the sum before, so that none can be worked out once for all steps.
+    let mut sums = [[a; 2]; P];
+    for _ in 0..steps {
+        for sum in &mut sums {
+            for r in 0..2 {
+                sum[r] = S::fma(sum[r], b, a);
+            }
+        }
+    }
+    let mut all = zero::<S>();
+    for sum in sums {
+        all = S::add(all, S::add(sum[0], sum[1]));
+    }
+    S::store(values, all);
+}

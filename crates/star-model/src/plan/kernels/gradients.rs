@@ -21,24 +21,56 @@ pub(crate) struct Outer {
     /// `[outputs, out_stride]`
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
+    /// Null, or [`outer_scratch`] floats: of many channels pixels are copied there first, since only so many that lie a power of two
+    /// apart find room in a cache.
+    pub(crate) scratch: *mut f32,
 }
 
-/// One tile: `P` outputs times `R` registers of inputs; with `PAIRS` each value is two in bf16, of two pixels.
+/// Floats of scratch for the [`outer`] product of so many pixels.
+pub(crate) fn outer_scratch(pixels: usize, outputs: usize, lanes: usize) -> usize {
+    pixels * (outputs + 2 * lanes)
+}
+
+/// Panels of inputs, and tiles of outputs, from which on pixels are copied.
+const COPIED: usize = 4;
+
+/// Copies the first `len` floats of each pixel, half a register or more, to where they lie without gaps, a register at a time: what it
+/// writes beyond them, the next pixel's overwrite. Reads beyond them what the next pixel holds.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const P: usize, const PAIRS: bool>(
-    s: &Outer,
-    output: usize,
-    input: usize,
+unsafe fn gather<S: Simd>(
+    (rows, width): (usize, usize),
+    (from, stride, row): (*const f32, usize, usize),
+    len: usize,
+    mut to: *mut f32,
 ) {
+    for y in 0..rows {
+        for x in 0..width {
+            let from = from.add(y * row + x * stride);
+            if (y, x) == (rows - 1, width - 1) {
+                return std::ptr::copy_nonoverlapping(from, to, len);
+            }
+            let mut c = 0;
+            while c < len {
+                S::store(to.add(c), S::load(from.add(c)));
+                c += S::LANES;
+            }
+            to = to.add(len);
+        }
+    }
+}
+
+/// One tile, the first `P` outputs times the first `R` registers of inputs; with `PAIRS` each value is two in bf16, of two pixels.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const P: usize, const PAIRS: bool>(s: &Outer) {
     let mut sums = [[zero::<S>(); R]; P];
     for p in 0..P {
         for r in 0..R {
-            sums[p][r] = S::load(s.out.add((output + p) * s.out_stride + input + r * S::LANES));
+            sums[p][r] = S::load(s.out.add(p * s.out_stride + r * S::LANES));
         }
     }
     for row in 0..s.rows {
-        let mut d = s.d.add(row * s.d_row + output);
-        let mut x = s.x.add(row * s.x_row + input);
+        let mut d = s.d.add(row * s.d_row);
+        let mut x = s.x.add(row * s.x_row);
         for _ in 0..s.width {
             let mut line = [zero::<S>(); R];
             for r in 0..R {
@@ -60,7 +92,7 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize, const PAIRS: bool>(
     }
     for p in 0..P {
         for r in 0..R {
-            S::store(s.out.add((output + p) * s.out_stride + input + r * S::LANES), sums[p][r]);
+            S::store(s.out.add(p * s.out_stride + r * S::LANES), sums[p][r]);
         }
     }
 }
@@ -68,8 +100,8 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize, const PAIRS: bool>(
 /// All outputs and inputs, two registers of inputs at a time.
 ///
 /// # Safety
-/// The pointers must cover what the sizes say, and `out` must overlap neither input. The last row of `d` and `x` need only reach
-/// to its last pixel's last value.
+/// The pointers must cover what the sizes say, and `out` and `scratch` must overlap neither input. The last row of `d` and `x` need only
+/// reach to its last pixel's last value.
 #[inline(always)]
 pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
     tiles::<S, false>(s);
@@ -105,18 +137,42 @@ pub(super) unsafe fn pair_pixels<S: Simd>(
 #[inline(always)]
 unsafe fn tiles<S: Simd, const PAIRS: bool>(s: &Outer) {
     let tiles = s.outputs.div_ceil(S::PIXELS);
+    let bounds = |t: usize| (s.outputs * t / tiles, s.outputs * (t + 1) / tiles);
+    let (pixels, panel) = (s.rows * s.width, 2 * S::LANES);
+    let many = tiles >= COPIED && s.inputs >= COPIED * panel && 2 * (s.outputs / tiles) >= S::LANES;
+    let copied = many && !s.scratch.is_null();
+    let (of_x, of_d) = (s.scratch, s.scratch.wrapping_add(if copied { pixels * panel } else { 0 }));
+    if copied {
+        for t in 0..tiles {
+            let (output, next) = bounds(t);
+            let from = (s.d.add(output), s.d_stride, s.d_row);
+            gather::<S>((s.rows, s.width), from, next - output, of_d.add(pixels * output));
+        }
+    }
     let mut input = 0;
     while input < s.inputs {
         let registers = ((s.inputs - input) / S::LANES).min(2);
-        let mut output = 0;
+        let mut part = *s;
+        part.x = s.x.add(input);
+        if copied {
+            let len = registers * S::LANES;
+            gather::<S>((s.rows, s.width), (part.x, s.x_stride, s.x_row), len, of_x);
+            (part.x, part.x_stride, part.x_row) = (of_x, len, s.width * len);
+        }
         for t in 0..tiles {
-            let next = s.outputs * (t + 1) / tiles;
-            if registers == 2 {
-                sized::<S, 2, PAIRS>(s, output, next - output, input);
-            } else {
-                sized::<S, 1, PAIRS>(s, output, next - output, input);
+            let (output, next) = bounds(t);
+            let outputs = next - output;
+            part.d = s.d.add(output);
+            if copied {
+                part.d = of_d.add(pixels * output);
+                (part.d_stride, part.d_row) = (outputs, s.width * outputs);
             }
-            output = next;
+            part.out = s.out.add(output * s.out_stride + input);
+            if registers == 2 {
+                sized::<S, 2, PAIRS>(&part, outputs);
+            } else {
+                sized::<S, 1, PAIRS>(&part, outputs);
+            }
         }
         input += registers * S::LANES;
     }
@@ -124,16 +180,11 @@ unsafe fn tiles<S: Simd, const PAIRS: bool>(s: &Outer) {
 
 /// Chooses the tile of `outputs` outputs, at most [`Simd::PIXELS`].
 #[inline(always)]
-unsafe fn sized<S: Simd, const R: usize, const PAIRS: bool>(
-    s: &Outer,
-    output: usize,
-    outputs: usize,
-    input: usize,
-) {
+unsafe fn sized<S: Simd, const R: usize, const PAIRS: bool>(s: &Outer, outputs: usize) {
     macro_rules! choose {
         ($($p:literal)*) => {
             match outputs {
-                $($p if $p <= S::PIXELS => tile::<S, R, $p, PAIRS>(s, output, input),)*
+                $($p if $p <= S::PIXELS => tile::<S, R, $p, PAIRS>(s),)*
                 _ => {}
             }
         };

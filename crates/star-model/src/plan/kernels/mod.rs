@@ -24,6 +24,7 @@ pub(crate) mod pixels;
 mod portable;
 mod simd;
 pub(crate) mod winograd;
+pub(crate) mod winograd_gradient;
 
 pub use isa::Isa;
 use simd::Simd;
@@ -37,11 +38,17 @@ pub(crate) trait Kernels: Send + Sync {
     /// Values in a register: channels are padded to a multiple of it.
     fn lanes(&self) -> usize;
 
+    /// Pixels of the largest tile of a product in `f32`, two registers of channels wide.
+    fn pixels(&self) -> usize;
+
     /// Whether products in bf16 and of bytes go by registers of tiles: fast enough that a window in bf16 is done directly.
     fn has_tiles(&self) -> bool;
 
     /// [`gemm::strip`]
     unsafe fn strip(&self, strip: &gemm::Strip);
+
+    /// [`gemm::registers`]
+    unsafe fn registers(&self, steps: usize, values: *mut f32);
 
     /// [`gemm::strip_bf16`]
     unsafe fn strip_bf16(&self, strip: &gemm::Strip);
@@ -147,6 +154,12 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gradients::outer`]
     unsafe fn outer(&self, outer: &gradients::Outer);
 
+    /// [`winograd_gradient::gradient`]
+    unsafe fn winograd_gradient(&self, gradient: &winograd_gradient::TileGradient);
+
+    /// [`winograd_gradient::weights`]
+    unsafe fn winograd_weights(&self, weights: &winograd_gradient::TileWeights);
+
     /// [`gradients::outer_bf16`]
     unsafe fn outer_bf16(&self, outer: &gradients::Outer);
 
@@ -178,6 +191,7 @@ macro_rules! each_kernel {
     ($then:ident! $with:tt) => {
         $then! { $with
             strip = gemm::strip(strip: &gemm::Strip);
+            registers = gemm::registers(steps: usize, values: *mut f32);
             pairs = pixels::pairs(narrowed: &pixels::Narrowed);
             bytes = pixels::bytes(narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
             winograd = winograd::block(block: &winograd::Block);
@@ -199,6 +213,8 @@ macro_rules! each_kernel {
             row_moments = maps::row_moments(f: *const f32, stride: usize, width: usize, channels: usize, first: f32,
                 step: f32, out: *mut f32);
             outer = gradients::outer(outer: &gradients::Outer);
+            winograd_gradient = winograd_gradient::gradient(gradient: &winograd_gradient::TileGradient);
+            winograd_weights = winograd_gradient::weights(weights: &winograd_gradient::TileWeights);
             pair_pixels = gradients::pair_pixels(first: *const f32, second: *const f32, channels: usize,
                 out: *mut f32);
             mask = gradients::mask(masked: &gradients::Masked);
@@ -258,6 +274,10 @@ macro_rules! kernels {
                 <$simd as Simd>::LANES
             }
 
+            fn pixels(&self) -> usize {
+                <$simd as Simd>::PIXELS
+            }
+
             fn has_tiles(&self) -> bool {
                 false
             }
@@ -282,6 +302,10 @@ kernels! { #[target_feature(enable = "neon")] neon::Neon }
 impl Kernels for amx::Amx {
     fn lanes(&self) -> usize {
         avx512::Avx512::<true>.lanes()
+    }
+
+    fn pixels(&self) -> usize {
+        avx512::Avx512::<true>.pixels()
     }
 
     fn has_tiles(&self) -> bool {

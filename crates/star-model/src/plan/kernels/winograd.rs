@@ -15,7 +15,7 @@ pub(crate) const POSITIONS: usize = 36;
 pub(crate) const TILE: usize = 4;
 
 /// Floats between two positions' matrices beyond their size, so that they do not all fall into one set of a cache.
-const PADDING: usize = 16;
+pub(super) const PADDING: usize = 16;
 
 /// Consecutive tiles times consecutive panels of one image.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ pub(crate) fn scratch(tiles: usize, channels: usize, lanes: usize) -> usize {
 
 /// One line of the input transform.
 #[inline(always)]
-unsafe fn forward<S: Simd>(d: [S::V; 6]) -> [S::V; 6] {
+pub(super) unsafe fn forward<S: Simd>(d: [S::V; 6]) -> [S::V; 6] {
     let (two, four, minus_four, minus_five) = (S::splat(2.0), S::splat(4.0), S::splat(-4.0), S::splat(-5.0));
     let (a, b) = (S::fma(minus_four, d[2], d[4]), S::fma(minus_four, d[1], d[3]));
     let (c, e) = (S::sub(d[4], d[2]), S::mul(two, S::sub(d[3], d[1])));
@@ -82,6 +82,31 @@ unsafe fn backward<S: Simd>(m: [S::V; 6]) -> [S::V; 4] {
     ]
 }
 
+/// Where the pixels of an `N` by `N` tile lie, whose first is at `corner`, in an image of pixels that are `stride` floats apart; those
+/// beyond its border at `outside`.
+#[inline(always)]
+pub(super) unsafe fn pixels<const N: usize>(
+    image: *const f32,
+    stride: usize,
+    (height, width): (usize, usize),
+    corner: (usize, usize),
+    outside: *const f32,
+) -> [[*const f32; N]; N] {
+    let mut at = [[outside; N]; N];
+    for (i, line) in at.iter_mut().enumerate() {
+        let y = corner.0.wrapping_add(i);
+        if y < height {
+            for (j, pixel) in line.iter_mut().enumerate() {
+                let x = corner.1.wrapping_add(j);
+                if x < width {
+                    *pixel = image.add((y * width + x) * stride);
+                }
+            }
+        }
+    }
+    at
+}
+
 /// Transforms tile (`ty`, `tx`) of the input into row `t` of the 36 matrices at `v`.
 #[inline(always)]
 unsafe fn transform_input<S: Simd, const BF16: bool>(
@@ -91,19 +116,8 @@ unsafe fn transform_input<S: Simd, const BF16: bool>(
     v: *mut f32,
     step: usize,
 ) {
-    // Pixels beyond the border are zeros: every pixel has a pointer of its own, and theirs is to zeros.
-    let mut from = [[b.zeros; 6]; 6];
-    for (i, line) in from.iter_mut().enumerate() {
-        let y = (ty * TILE + i).wrapping_sub(1);
-        if y < b.height {
-            for (j, pixel) in line.iter_mut().enumerate() {
-                let x = (tx * TILE + j).wrapping_sub(1);
-                if x < b.width {
-                    *pixel = b.input.add((y * b.width + x) * b.channels);
-                }
-            }
-        }
-    }
+    let corner = ((ty * TILE).wrapping_sub(1), (tx * TILE).wrapping_sub(1));
+    let from = pixels::<6>(b.input, b.channels, (b.height, b.width), corner, b.zeros);
     let mut c = 0;
     while c < b.channels {
         let mut columns = [[zero::<S>(); 6]; 6];

@@ -109,7 +109,8 @@ impl Panels {
     ) -> Self {
         assert!(!bf16 || inputs.is_multiple_of(2), "winograd: pairs of an odd number of inputs");
         let depth = if bf16 { inputs / 2 } else { inputs };
-        Self::fill(bias, depth, POSITIONS, lanes, |panel, first, width| {
+        let values = Buffer::brief(POSITIONS * depth * bias.len().next_multiple_of(lanes));
+        Self::fill_in(values, bias, depth, POSITIONS, lanes, |panel, first, width| {
             // Outputs side by side, so that the transform is done on registers full of them.
             let transformed = |input: usize| {
                 let mut taps = [[0.0; WIDEST]; 9];
@@ -151,11 +152,21 @@ impl Panels {
         lanes: usize,
         pack: impl Fn(&mut [f32], usize, usize) + Sync,
     ) -> Self {
+        Self::fill_in(Buffer::default(), bias, depth, positions, lanes, pack)
+    }
+
+    fn fill_in(
+        mut values: Buffer,
+        bias: &[f32],
+        depth: usize,
+        positions: usize,
+        lanes: usize,
+        pack: impl Fn(&mut [f32], usize, usize) + Sync,
+    ) -> Self {
         use rayon::prelude::*;
         let channels = bias.len().next_multiple_of(lanes);
         let mut padded = bias.to_vec();
         padded.resize(channels, 0.0);
-        let mut values = Buffer::default();
         let width = 2 * lanes;
         values
             .take(positions * depth * channels)
