@@ -46,7 +46,7 @@ pub(super) fn table(figures: &Figures, every_step: bool) -> String {
         f.images_per_second, f.gmac_per_second
     ));
     line(format!(
-        "machine       {peak:.1} GMAC/s by the kernel, {:.1} on registers alone, {:.1} GB/s of copying",
+        "machine       kernel {peak:.1} GMAC/s, registers alone {:.1}, copying {:.1} GB/s",
         f.register_gmac_per_second, f.copy_gb_per_second
     ));
     line(format!(
