@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Inference against ONNX Runtime, OpenVINO or tract: one network, both in turn, the same threads on the same cores.
+"""Inference against ONNX Runtime or OpenVINO: one network, both in turn, the same threads on the same cores.
 
     cargo build --release -p star-cli
     pip install onnxruntime openvino numpy               (and onnx, where --batch is not the model file's)
     python3 crates/star-model/benches/peers/inference.py --onnx hourglass_wflw_b1.onnx --threads 2
-    python3 crates/star-model/benches/peers/inference.py --against tract --onnx hourglass_wflw_b1.onnx       (built by cargo, batch 1)
     python3 crates/star-model/benches/peers/inference.py --against openvino --precision bf16 --onnx MODEL.onnx --weights DIR
 
 ONNX is the reference's 98-point network as a graph, or what `star export` wrote of the weights; values of weights do not matter.
@@ -134,7 +133,7 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--runs", type=int, default=5, help="timed runs a process")
-    parser.add_argument("--against", choices=["onnxruntime", "openvino", "tract"], default="onnxruntime")
+    parser.add_argument("--against", choices=["onnxruntime", "openvino"], default="onnxruntime")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of ours, and of OpenVINO")
     parser.add_argument("--ours", choices=["f32", "bf16", "int8"], help="of ours, where it is another")
     parser.add_argument("--weights", help="our weights [default: the full-size shape with random ones]")
@@ -149,8 +148,8 @@ def main():
     cores = sorted(os.sched_getaffinity(0))[:args.threads]
     if len(cores) < args.threads:
         sys.exit(f"--threads {args.threads}: this process may use {len(cores)} cores only")
-    if args.against != "openvino" and args.precision != "f32":
-        parser.error(f"--precision bf16: {args.against} computes in f32")
+    if args.against == "onnxruntime" and args.precision != "f32":
+        parser.error("--precision bf16: ONNX Runtime computes in f32")
     name = args.against
     ours = [args.star, "bench", "--json", "-", "--precision", args.ours or args.precision]
     ours += ["--weights", args.weights] if args.weights else ["--preset", "reference"]
@@ -159,12 +158,6 @@ def main():
     ours += ["--maps"] if args.maps else []
     theirs = [sys.executable, __file__, "--peer", "--onnx", args.onnx, "--against", name, "--precision", args.precision]
     theirs += ["--threads", str(args.threads), "--batch", str(args.batch), "--runs", str(args.runs)]
-    if name == "tract":
-        if args.batch > 1:
-            parser.error("--batch: tract takes the model file's")
-        folder = pathlib.Path(__file__).with_name("tract")
-        subprocess.run(["cargo", "build", "--quiet", "--release", "--manifest-path", folder / "Cargo.toml"], check=True)
-        theirs = [folder / "target/release/tract-peer", args.onnx, str(args.threads), str(args.runs)]
     pairs = []
     for pair in range(args.pairs):
         commands = {"ours": ours, "theirs": theirs}
