@@ -127,7 +127,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--shape", choices=["full", "offline", "hrnet"], default="full")
     parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--bf16", action="store_true", help="both in bf16: torch.autocast, STAR_BF16=1")
+    parser.add_argument("--bf16", action="store_true", help="both in bf16: torch.autocast, STAR_BF16=1; the bench in f32, too")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -158,28 +158,40 @@ def main():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step()
     steps = 20 if options.shape == "offline" else 2
-    theirs, ours = [], []
+    theirs, ours, single = [], [], []
     for turn in range(options.rounds):
         theirs.append(statistics.median(step() for _ in range(steps)))
         line = f"round {turn + 1}: pytorch {theirs[-1]:.1f} ms"
         if command:
-            output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-            found = re.findall(r"star ([0-9.]+) ms", output)
-            ours.append(statistics.median(map(float, found)))
-            peak = re.search(r"peak over the model: ([0-9]+)", output)
+            times, peak = bench(command, environment)
+            ours.append(times)
             line += f", star {ours[-1]:.1f} ms, ratio {ours[-1] / theirs[-1]:.2f}"
+            if options.bf16:
+                single.append(bench(command, environment | {"STAR_BF16": "0"})[0])
+                line += f"; in f32 {single[-1]:.1f} ms, ratio {ours[-1] / single[-1]:.2f}"
         print(line, flush=True)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     mebibytes = (after - before) / 1024
     print(f"pytorch: median {statistics.median(theirs):.1f} ms, peak over the model {mebibytes:.0f} MiB")
     if ours:
-        ratios = [a / b for a, b in zip(ours, theirs)]
-        low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        print(f"star: median {statistics.median(ours):.1f} ms, peak over the model {peak[1]} MiB")
-        print(
-            f"ratio of medians {statistics.median(ours) / statistics.median(theirs):.3f} (quartiles of rounds {low:.2f} to "
-            f"{high:.2f}), of memory {float(peak[1]) / mebibytes:.2f}"
-        )
+        print(f"star: median {statistics.median(ours):.1f} ms, peak over the model {peak:.0f} MiB")
+        print(f"{ratio(ours, theirs)}, of memory {peak / mebibytes:.2f}")
+    if single:
+        print(f"star in f32: median {statistics.median(single):.1f} ms; bf16 to f32: {ratio(ours, single)}")
+
+
+def bench(command, environment):
+    """The median time of a step, ms, and the peak memory over the model, MiB, that the bench prints."""
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    times = map(float, re.findall(r"star ([0-9.]+) ms", output))
+    return statistics.median(times), float(re.search(r"peak over the model: ([0-9]+)", output)[1])
+
+
+def ratio(ours, theirs):
+    ratios = [a / b for a, b in zip(ours, theirs)]
+    low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    medians = statistics.median(ours) / statistics.median(theirs)
+    return f"ratio of medians {medians:.3f} (quartiles of rounds {low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

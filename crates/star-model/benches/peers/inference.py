@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Inference against ONNX Runtime or OpenVINO: one network, both in turn, the same threads on the same cores.
+"""Inference against ONNX Runtime, OpenVINO or tract: one network, both in turn, the same threads on the same cores.
 
     cargo build --release -p star-cli
-    pip install onnxruntime openvino numpy               (and onnx, where --batch is not the model file's)
+    pip install onnxruntime openvino numpy               (and onnx, where --batch is not the model file's; nncf for --precision int8)
     python3 crates/star-model/benches/peers/inference.py --onnx hourglass_wflw_b1.onnx --threads 2
+    python3 crates/star-model/benches/peers/inference.py --against tract --onnx hourglass_wflw_b1.onnx       (built by cargo, batch 1)
     python3 crates/star-model/benches/peers/inference.py --against openvino --precision bf16 --onnx MODEL.onnx --weights DIR
 
 ONNX is the reference's 98-point network as a graph, or what `star export` wrote of the weights; values of weights do not matter.
@@ -13,12 +14,14 @@ single ratios, and the peak memory of the two processes.
 """
 import argparse
 import copy
+import hashlib
 import json
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -61,17 +64,35 @@ def openvino_peer(args):
     import openvino
 
     core = openvino.Core()
-    model = core.read_model(model_for_batch(args))
+    int8 = args.precision == "int8"
+    model = core.read_model(quantised(args) if int8 else model_for_batch(args))
     shape = [args.batch] + [int(side.get_length()) for side in list(model.input(0).partial_shape)[1:]]
     model.reshape(shape)
     settings = {
         "INFERENCE_NUM_THREADS": args.threads,
-        "INFERENCE_PRECISION_HINT": args.precision,
+        "INFERENCE_PRECISION_HINT": "bf16" if int8 else args.precision,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
     }
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     return lambda images: request.infer({0: images}), shape, openvino.__version__.split("-")[0]
+
+
+def quantised(args):
+    """A file with the model as OpenVINO's own tools make it int8, made once and kept: on random images, since only its time counts."""
+    digest = hashlib.sha256(pathlib.Path(args.onnx).read_bytes()).hexdigest()[:16]
+    at = pathlib.Path(tempfile.gettempdir()) / f"{digest}-{args.batch}-int8.xml"
+    if not at.exists():
+        import nncf
+        import numpy
+        import openvino
+
+        model = openvino.Core().read_model(model_for_batch(args))
+        shape = [args.batch] + [int(side.get_length()) for side in list(model.input(0).partial_shape)[1:]]
+        random = numpy.random.default_rng(0)
+        images = [random.uniform(-1, 1, shape).astype(numpy.float32) for _ in range(16)]
+        openvino.save_model(nncf.quantize(model, nncf.Dataset(images), subset_size=len(images)), at)
+    return at
 
 
 def model_for_batch(args):
@@ -133,8 +154,8 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--runs", type=int, default=5, help="timed runs a process")
-    parser.add_argument("--against", choices=["onnxruntime", "openvino"], default="onnxruntime")
-    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of ours, and of OpenVINO")
+    parser.add_argument("--against", choices=["onnxruntime", "openvino", "tract"], default="onnxruntime")
+    parser.add_argument("--precision", choices=["f32", "bf16", "int8"], default="f32", help="of ours, and of OpenVINO (int8: of weights quantised by its own tools; ours by star quantize)")
     parser.add_argument("--ours", choices=["f32", "bf16", "int8"], help="of ours, where it is another")
     parser.add_argument("--weights", help="our weights [default: the full-size shape with random ones]")
     parser.add_argument("--isa", help="instruction set of our kernels, such as avx2")
@@ -148,8 +169,8 @@ def main():
     cores = sorted(os.sched_getaffinity(0))[:args.threads]
     if len(cores) < args.threads:
         sys.exit(f"--threads {args.threads}: this process may use {len(cores)} cores only")
-    if args.against == "onnxruntime" and args.precision != "f32":
-        parser.error("--precision bf16: ONNX Runtime computes in f32")
+    if args.against != "openvino" and args.precision != "f32":
+        parser.error(f"--precision {args.precision}: {args.against} computes in f32")
     name = args.against
     ours = [args.star, "bench", "--json", "-", "--precision", args.ours or args.precision]
     ours += ["--weights", args.weights] if args.weights else ["--preset", "reference"]
@@ -158,6 +179,12 @@ def main():
     ours += ["--maps"] if args.maps else []
     theirs = [sys.executable, __file__, "--peer", "--onnx", args.onnx, "--against", name, "--precision", args.precision]
     theirs += ["--threads", str(args.threads), "--batch", str(args.batch), "--runs", str(args.runs)]
+    if name == "tract":
+        if args.batch > 1:
+            parser.error("--batch: tract takes the model file's")
+        folder = pathlib.Path(__file__).with_name("tract")
+        subprocess.run(["cargo", "build", "--quiet", "--release", "--manifest-path", folder / "Cargo.toml"], check=True)
+        theirs = [folder / "target/release/tract-peer", args.onnx, str(args.threads), str(args.runs)]
     pairs = []
     for pair in range(args.pairs):
         commands = {"ours": ours, "theirs": theirs}

@@ -123,7 +123,7 @@ impl Program {
                 let window =
                     Window { input, height, width, channels, kernel, stride, panels, residual, activation };
                 match bf16 {
-                    Some(stored) => window.run_bf16(*stored, machine, out),
+                    Some(stored) => window.run_bf16(*stored, None, machine, out),
                     None => window.run(machine, out),
                 }
             }

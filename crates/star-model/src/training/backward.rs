@@ -1,23 +1,19 @@
 //! The backward pass: the plan's values in reverse, each with the gradient that its readers have left for it.
 
-use rayon::prelude::*;
-
 use super::forward::{Kept, Pass, nothing};
 use super::head_gradients;
 use super::linear::{Finish, Input, Linear, panels};
-use super::maps::{max_pool_back, upsample_back};
+use super::maps::{add, max_pool_back, upsample_back};
 use super::memory::Floats;
-use super::norm::{Sums, totals};
+use super::norm::{Sums, column_sums};
 use super::parameters::Gradients;
+use super::pixels::{Pixels, floats_of};
 use super::plan::{Kind, Part, Term};
 use super::sums::{copied, mask, norm_sums, upsample_back as bilinear_back};
 use super::weight_gradient::weight_gradient;
 use crate::HeatmapActivation;
 use crate::graph::NodeId;
 use crate::plan::ops::pointwise::Residual;
-
-/// Floats a task.
-const CHUNK: usize = 16 * 1024;
 
 /// Gradients by values, as far as their readers have been seen.
 struct Back<'a, 'p> {
@@ -62,12 +58,13 @@ impl Back<'_, '_> {
                 self.heads(id, (heads, *activation), given, besides, gradients);
             }
             (Kind::Linear { parts, addend, convs }, Some(d)) => {
+                let of = pass.pixels(id, &d);
                 for part in parts {
-                    self.weights(id, part, &d, gradients);
+                    self.weights(id, part, of, gradients);
                     let weights = pass.weights(part, pass.plan.channels[id]);
-                    self.pass_on(part.x, &d, pass.stride(id), &weights);
+                    self.pass_on(part.x, of, &weights);
                 }
-                let bias = self.bias(id, &d);
+                let bias = self.bias(id, of);
                 convs.iter().for_each(|&conv| gradients.bias(conv, bias.clone()));
                 if let Some(addend) = addend {
                     self.give(*addend, d);
@@ -75,19 +72,21 @@ impl Back<'_, '_> {
             }
             (&Kind::Window { conv, kernel, stride, x }, Some(d)) => {
                 let window = pass.window(id, conv, kernel, stride, x);
-                let weight = window.weight_gradient(passes, &pass.input(x, &self.kept), &d);
-                gradients.conv(conv, (weight, self.bias(id, &d)));
+                let d = pass.pixels(id, &d);
+                let weight = window.weight_gradient(passes, &pass.input(x, &self.kept), d);
+                gradients.conv(conv, (weight, self.bias(id, d)));
                 if matches!(pass.plan.kinds[x], Kind::Image { .. }) {
                     self.waiting[x] -= 1;
                 } else {
-                    self.give(x, window.input_gradient(passes, &d, pass.stride(x)));
+                    let to = (pass.padded(x), pass.pairs(x));
+                    self.give(x, window.input_gradient(passes, d, to));
                 }
             }
             (&Kind::Depthwise { conv, kernel, stride, x }, Some(d)) => {
                 let depthwise = pass.depthwise(id, conv, kernel, stride, x);
                 let weight = depthwise.weight_gradient(passes, &pass.input(x, &self.kept), &d);
-                gradients.conv(conv, (weight, self.bias(id, &d)));
-                self.give(x, depthwise.input_gradient(passes, &d, pass.stride(x)));
+                gradients.conv(conv, (weight, self.bias(id, pass.pixels(id, &d))));
+                self.give(x, depthwise.input_gradient(passes, &d, pass.padded(x)));
             }
             (Kind::Norm { x, at }, Some(mut d)) => {
                 let around = self.values[*x].take();
@@ -102,20 +101,20 @@ impl Back<'_, '_> {
             }
             (Kind::Sum { terms, relu }, Some(mut d)) => {
                 if *relu && let Some(y) = &self.kept.values[id] {
-                    mask(passes, y, &mut d, pass.stride(id));
+                    mask(passes, pass.pixels(id, y), &mut d);
                 }
                 self.terms(id, terms, d, gradients);
             }
             (Kind::MaxPool { x }, Some(d)) => {
                 if let Some(values) = &self.kept.values[*x] {
                     let mut dx = self.values[*x].take().unwrap_or_else(|| passes.memory.zeros(values.len()));
-                    max_pool_back(passes, pass.size(*x), values, &d, &mut dx);
+                    max_pool_back(passes, pass.size(*x), values, &d, pass.pairs(id), &mut dx);
                     self.values[*x] = Some(dx);
                 }
                 self.waiting[*x] -= 1;
             }
             (Kind::UpsampleAdd { base, low }, Some(d)) => {
-                self.give(*low, upsample_back(passes, pass.size(*low), &d));
+                self.give(*low, upsample_back(passes, pass.size(*low), &d, pass.pairs(id)));
                 self.give(*base, d);
             }
             (kind, _) => kind.reads().into_iter().for_each(|(x, _)| self.waiting[x] -= 1),
@@ -125,7 +124,7 @@ impl Back<'_, '_> {
     /// Hands the gradient `d` by a sum to what it is a sum of.
     fn terms(&mut self, id: NodeId, terms: &[Term], d: Floats, gradients: &mut Gradients) {
         let (pass, passes) = (self.pass, self.pass.passes);
-        let (size, channels) = (pass.size(id), pass.stride(id));
+        let (size, channels) = (pass.size(id), pass.padded(id));
         for term in terms.iter().filter(|term| term.factor > 1) {
             let low = bilinear_back(passes, size, term.factor, &d, channels);
             self.term(term, low, gradients);
@@ -145,7 +144,8 @@ impl Back<'_, '_> {
     fn term(&mut self, term: &Term, mut d: Floats, gradients: &mut Gradients) {
         let passes = self.pass.passes;
         if let Some(at) = term.norm
-            && let (Some(norm), Some(x)) = (self.kept.norms[at.statistics].take(), &self.kept.values[term.x])
+            && let Some(norm) = self.kept.norms[at.statistics].take()
+            && let Some(x) = self.pass.kept(term.x, &self.kept)
         {
             let sums = norm_sums(passes, &norm, x, &d);
             gradients.norm(passes, at, &norm, &sums).apply(passes, x, &mut d, None);
@@ -157,34 +157,30 @@ impl Back<'_, '_> {
     fn give(&mut self, x: NodeId, d: Floats) {
         self.waiting[x] -= 1;
         match &mut self.values[x] {
-            Some(sum) => {
-                let chunks = sum.par_chunks_mut(CHUNK).zip(d.par_chunks(CHUNK));
-                chunks.for_each(|(sum, d)| sum.iter_mut().zip(d).for_each(|(sum, d)| *sum += d));
-            }
+            Some(sum) => add(self.pass.passes, &d, self.pass.pairs(x), sum),
             empty => *empty = Some(d),
         }
     }
 
-    /// Adds to the gradient by value `x` that of a product by `weights` `[outputs, width]` whose output's is `d`, with `stride` floats
-    /// a pixel.
-    fn pass_on(&mut self, x: NodeId, d: &[f32], stride: usize, weights: &[f32]) {
+    /// Adds to the gradient by value `x` that of a product by `weights` `[outputs, width]` whose output's is `d`.
+    fn pass_on(&mut self, x: NodeId, d: Pixels, weights: &[f32]) {
         let (pass, passes) = (self.pass, self.pass.passes);
         self.waiting[x] -= 1;
         if matches!(pass.plan.kinds[x], Kind::Coordinates { .. } | Kind::Image { .. }) {
             return;
         }
         let width = pass.width(x);
-        let (outputs, pixels) = (weights.len() / width, d.len() / stride);
+        let (outputs, pixels, pairs) = (weights.len() / width, d.count(), pass.pairs(x));
         let panels = &panels(passes, &vec![0.0; width], &[outputs], |c, k| weights[k * width + c]);
         let (mut dx, add) = match self.values[x].take() {
             Some(sum) => (sum, Residual::InPlace),
-            None => (passes.memory.take(pixels * panels.channels), Residual::None),
+            None => (passes.memory.take(pixels * floats_of(panels.channels, pairs)), Residual::None),
         };
         // The last one to add to a norm's activations cuts and sums while the values are at hand.
         let norm = pass.normed(x, &self.kept).filter(|_| self.waiting[x] == 0);
         let finish = norm.map_or(Finish::Nothing, |(x, norm)| Finish::Mask { x, norm });
-        let inputs = &[Input { len: outputs, ..Input::all(d, stride) }];
-        let sums = Linear { pixels, inputs, panels, add, finish }.run(passes, &mut dx);
+        let inputs = &[Input { len: outputs, ..Input::all(d) }];
+        let sums = Linear { pixels, inputs, panels, add, finish, pairs }.run(passes, &mut dx);
         if norm.is_some() {
             self.sums[x] = Some(sums);
         }
@@ -192,9 +188,9 @@ impl Back<'_, '_> {
     }
 
     /// The gradients of a part's weights, from that by value `id`.
-    fn weights(&self, id: NodeId, part: &Part, d: &[f32], gradients: &mut Gradients) {
+    fn weights(&self, id: NodeId, part: &Part, d: Pixels, gradients: &mut Gradients) {
         let (pass, outputs) = (self.pass, self.pass.plan.channels[id]);
-        let gradient = weight_gradient(pass.passes, d, pass.stride(id), &pass.input(part.x, &self.kept));
+        let gradient = weight_gradient(pass.passes, d, &pass.input(part.x, &self.kept));
         for slice in &part.slices {
             let at = pass.place(part.x, slice);
             gradients.columns(slice.conv, slice.from, gradient.part(0..outputs, at..at + slice.len).0);
@@ -202,11 +198,14 @@ impl Back<'_, '_> {
     }
 
     /// The gradient of the biases behind value `id`, whose own is `d`. In front of a norm biases change nothing: exactly 0.
-    fn bias(&self, id: NodeId, d: &[f32]) -> Vec<f32> {
-        let (plan, stride) = (self.pass.plan, self.pass.stride(id));
+    fn bias(&self, id: NodeId, d: Pixels) -> Vec<f32> {
+        let plan = self.pass.plan;
         match plan.norm_behind[id] {
             Some(_) => vec![0.0; plan.channels[id]],
-            None => totals(d, stride).into_iter().take(plan.channels[id]).map(|sum| sum as f32).collect(),
+            None => {
+                let sums = column_sums(self.pass.passes, d);
+                sums.into_iter().take(plan.channels[id]).map(|sum| sum as f32).collect()
+            }
         }
     }
 
@@ -219,18 +218,19 @@ impl Back<'_, '_> {
         besides: Option<Floats>,
         gradients: &mut Gradients,
     ) {
-        let (pass, layout) = (self.pass, &self.pass.shared.layout);
+        let pass = self.pass;
         let Some(maps) = self.kept.maps[id].take() else { return };
         let d = head_gradients::backward(pass.passes, &pass.heads(id, activation), &maps, given, besides);
         drop(maps);
         let input = pass.input(heads.x, &self.kept);
         let inputs = input.len;
-        let gradient = weight_gradient(pass.passes, &d, layout.channels, &input);
+        let d = pass.pixels(id, &d);
+        let gradient = weight_gradient(pass.passes, d, &input);
         for slice in &heads.slices {
             let first = pass.shared.place(slice.maps);
             gradients.conv(slice.conv, gradient.part(first..first + slice.conv.outputs, 0..inputs));
         }
         let (weights, _) = pass.head_weights(heads);
-        self.pass_on(heads.x, &d, layout.channels, &weights);
+        self.pass_on(heads.x, d, &weights);
     }
 }

@@ -46,13 +46,15 @@ impl Depthwise<'_> {
 
     /// The convolution of `x`, normed where it is.
     pub(super) fn forward(&self, passes: &Passes, x: &Input) -> Floats {
-        let taps = self.packed(x.stride, false);
-        let (image, target) = (self.from.image() * x.stride, self.to.image() * x.stride);
+        let pitch = x.x.channels;
+        let taps = self.packed(pitch, false);
+        let (image, target) = (self.from.image(), self.to.image() * pitch);
         let mut out = passes.memory.take(self.to.images * target);
         let shared = Shared::new(&mut out);
         passes.each_image(self.from.images, |n, machine, scratch| {
-            let input = x.image(passes, n, image, scratch);
-            let windows = self.windows(input, x.stride, self.stride);
+            let x = x.range(n * image, image);
+            let input = x.ready(passes, scratch.take(x.scratch(image, false)));
+            let windows = self.windows(input, pitch, self.stride);
             #[expect(unsafe_code, reason = "parts are written by different threads")]
             // SAFETY: each is written by one task.
             unsafe {
@@ -87,14 +89,16 @@ impl Depthwise<'_> {
 
     /// From the gradient `d` at the output to that of the weights, `[channels, 1, kernel, kernel]`.
     pub(super) fn weight_gradient(&self, passes: &Passes, x: &Input, d: &[f32]) -> Vec<f32> {
-        let (taps, pitch, images) = (self.taps(), x.stride, self.from.images);
-        let (image, target) = (self.from.image() * pitch, self.to.image() * pitch);
+        let (taps, pitch, images) = (self.taps(), x.x.channels, self.from.images);
+        let (image, target) = (self.from.image(), self.to.image() * pitch);
         let (slices, size) = (images.min(SLICES), taps * pitch);
         let mut parts = passes.memory.zeros(slices * size);
         let shared = Shared::new(&mut parts);
         passes.memory.each(slices, |slice, scratch| {
             for n in images * slice / slices..images * (slice + 1) / slices {
-                let windows = self.windows(x.image(passes, n, image, scratch), pitch, self.stride);
+                let x = x.range(n * image, image);
+                let input = x.ready(passes, scratch.take(x.scratch(image, false)));
+                let windows = self.windows(input, pitch, self.stride);
                 let d = &d[n * target..][..target];
                 #[expect(unsafe_code, reason = "parts are written by different threads")]
                 // SAFETY: each is written by one task.

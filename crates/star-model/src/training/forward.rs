@@ -11,6 +11,7 @@ use super::maps::{max_pool, upsample_add};
 use super::memory::Floats;
 use super::norm::{Norm, Sums};
 use super::parameters::{ConvAt, NormAt};
+use super::pixels::{Pixels, floats_of};
 use super::plan::{Kind, Part, Plan, Slice, Term, WhichMaps};
 use super::sums::{self, Addend};
 use super::window::Window;
@@ -55,6 +56,8 @@ pub(super) struct Pass<'a> {
     pub(super) shared: &'a Shared,
     pub(super) passes: &'a Passes<'a>,
     pub(super) images: usize,
+    /// Whether values and gradients lie in memory as pairs in bf16, but for those that [`Pass::pairs`] leaves out.
+    pub(super) pairs: bool,
 }
 
 impl Shared {
@@ -85,8 +88,24 @@ impl<'a> Pass<'a> {
         Maps { images: self.images, height: side, width: side }
     }
 
-    /// Floats from pixel to pixel of value `id`: its channels padded to whole registers.
-    pub(super) fn stride(&self, id: NodeId) -> usize {
+    /// Whether value `id`, and the gradient by it, lies in memory as pairs in bf16: images, coordinates and maps do not.
+    pub(super) fn pairs(&self, id: NodeId) -> bool {
+        let kind = &self.plan.kinds[id];
+        self.pairs && !matches!(kind, Kind::Image { .. } | Kind::Coordinates { .. } | Kind::Maps { .. })
+    }
+
+    /// Value `id`, or the gradient by it.
+    pub(super) fn pixels<'k>(&self, id: NodeId, values: &'k [f32]) -> Pixels<'k> {
+        Pixels { values, channels: self.padded(id), pairs: self.pairs(id) }
+    }
+
+    /// Value `id`, where it is kept.
+    pub(super) fn kept<'k>(&self, id: NodeId, kept: &'k Kept) -> Option<Pixels<'k>> {
+        kept.values[id].as_deref().map(|values| self.pixels(id, values))
+    }
+
+    /// Channels of value `id`, padded to whole registers.
+    pub(super) fn padded(&self, id: NodeId) -> usize {
         let channels = match self.plan.kinds[id] {
             Kind::Maps { .. } => self.shared.layout.channels,
             Kind::Coordinates { .. } => COORDINATES,
@@ -118,7 +137,7 @@ impl<'a> Pass<'a> {
 
     /// Planes to channels-last pixels, coordinates behind the colours where the network sees them.
     fn image(&self, planes: &[f32]) -> Floats {
-        let (size, stride) = (self.size(0), self.stride(0));
+        let (size, stride) = (self.size(0), self.padded(0));
         let mut out = self.passes.memory.zeros(size.pixels() * stride);
         let coordinates = match self.plan.kinds[0] {
             Kind::Image { coordinates: true } => coord_conv::planes(size.height, size.width),
@@ -186,7 +205,8 @@ impl<'a> Pass<'a> {
             }
             &Kind::Window { conv, kernel, stride, x } => {
                 let window = self.window(id, conv, kernel, stride, x);
-                let y = window.forward(passes, &self.input(x, kept), passes.values[conv.bias]);
+                let bias = passes.values[conv.bias];
+                let y = window.forward(passes, &self.input(x, kept), bias, self.pairs(id));
                 kept.values[id] = Some(y);
             }
             &Kind::Depthwise { conv, kernel, stride, x } => {
@@ -206,17 +226,18 @@ impl<'a> Pass<'a> {
                     factor: term.factor,
                 };
                 let addends: Vec<Addend> = terms.iter().map(addend).collect();
-                let y = sums::forward(passes, size, self.stride(id), &addends, *relu);
+                let y = sums::forward(passes, size, (self.padded(id), self.pairs(id)), &addends, *relu);
                 kept.values[id] = Some(y);
             }
             Kind::MaxPool { x } => {
-                let pooled = kept.values[*x].as_ref().map(|values| max_pool(passes, self.size(*x), values));
+                let pool = |values: &Floats| max_pool(passes, self.size(*x), values, self.pairs(id));
+                let pooled = kept.values[*x].as_ref().map(pool);
                 kept.values[id] = pooled;
             }
             Kind::UpsampleAdd { base, low } => {
                 let Some(mut y) = self.taken(*base, kept) else { return };
                 if let Some(values) = &kept.values[*low] {
-                    upsample_add(passes, self.size(*low), values, &mut y);
+                    upsample_add(passes, self.size(*low), values, self.pairs(id), &mut y);
                 }
                 kept.values[id] = Some(y);
             }
@@ -247,10 +268,10 @@ impl<'a> Pass<'a> {
     /// The norm of `x`, where the product that made `x` has not summed it yet.
     fn ensure_norm(&self, x: NodeId, at: NormAt, kept: &mut Kept) {
         if kept.norms[at.statistics].is_none()
-            && let Some(values) = &kept.values[x]
+            && let Some(x) = self.kept(x, kept)
         {
-            let sums = Sums::of(self.passes, values, self.stride(x));
-            kept.norms[at.statistics] = Some(self.passes.norm(at, values, self.stride(x), &sums));
+            let norm = self.passes.norm(at, x, &Sums::of(self.passes, x));
+            kept.norms[at.statistics] = Some(norm);
         }
     }
 
@@ -288,21 +309,21 @@ impl<'a> Pass<'a> {
     }
 
     /// The input of norm `id`, and the norm.
-    pub(super) fn normed<'k>(&self, id: NodeId, kept: &'k Kept) -> Option<(&'k [f32], &'k Norm)> {
+    pub(super) fn normed<'k>(&self, id: NodeId, kept: &'k Kept) -> Option<(Pixels<'k>, &'k Norm)> {
         let Kind::Norm { x, at } = self.plan.kinds[id] else { return None };
-        Some((kept.values[x].as_deref()?, kept.norms[at.statistics].as_ref()?))
+        Some((self.kept(x, kept)?, kept.norms[at.statistics].as_ref()?))
     }
 
     /// What a convolution reads of value `id`.
     pub(super) fn input<'k>(&'k self, id: NodeId, kept: &'k Kept) -> Input<'k> {
-        let (stride, len) = (self.stride(id), self.width(id));
-        if let Some((values, norm)) = self.normed(id, kept) {
-            return Input { values, stride, len, norm: Some(&norm.affine) };
+        let len = self.width(id);
+        if let Some((x, norm)) = self.normed(id, kept) {
+            return Input { x, len, norm: Some(&norm.affine) };
         }
         if let Some(maps) = &kept.maps[id] {
-            return Input { values: &maps.maps, stride, len, norm: Some(&self.shared.relu) };
+            return Input { x: self.pixels(id, &maps.maps), len, norm: Some(&self.shared.relu) };
         }
-        Input { values: kept.values[id].as_deref().unwrap_or_default(), stride, len, norm: None }
+        Input { x: self.kept(id, kept).unwrap_or_else(|| self.pixels(id, &[])), len, norm: None }
     }
 
     /// Channels of value `id` as a product reads it.
@@ -353,18 +374,18 @@ impl<'a> Pass<'a> {
         for conv in convs {
             bias.iter_mut().zip(passes.values[conv.bias]).for_each(|(sum, value)| *sum += value);
         }
-        let (stride, norm) = (self.stride(id), self.plan.norm_behind[id]);
-        let mut y = passes.memory.take(pixels * stride);
+        let (pairs, norm) = (self.pairs(id), self.plan.norm_behind[id]);
+        let mut y = passes.memory.take(pixels * floats_of(self.padded(id), pairs));
         let sums = {
             let inputs: Vec<Input> = parts.iter().map(|part| self.input(part.x, kept)).collect();
             let lengths: Vec<usize> = weights.iter().map(|(_, width)| *width).collect();
             let panels = &panels(passes, &bias, &lengths, |output, k| rows[output * depth + k]);
             let add = addend.and_then(|x| kept.values[x].as_deref()).map_or(Residual::None, Residual::Other);
             let finish = if norm.is_some() { Finish::Sums } else { Finish::Nothing };
-            Linear { pixels, inputs: &inputs, panels, add, finish }.run(passes, &mut y)
+            Linear { pixels, inputs: &inputs, panels, add, finish, pairs }.run(passes, &mut y)
         };
         if let Some(at) = norm {
-            kept.norms[at.statistics] = Some(passes.norm(at, &y, stride, &sums));
+            kept.norms[at.statistics] = Some(passes.norm(at, self.pixels(id, &y), &sums));
         }
         y
     }
@@ -395,7 +416,7 @@ impl<'a> Pass<'a> {
         let input = self.input(heads.x, kept);
         let panels = &panels(self.passes, &biases, &[input.len], |output, k| weights[output * input.len + k]);
         let (add, finish) = (Residual::None, Finish::Nothing);
-        Linear { pixels, inputs: &[input], panels, add, finish }.run(self.passes, &mut maps);
+        Linear { pixels, inputs: &[input], panels, add, finish, pairs: false }.run(self.passes, &mut maps);
         maps
     }
 

@@ -6,6 +6,7 @@ use super::memory::Floats;
 use crate::HeatmapActivation;
 use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
+use crate::plan::kernels::maps::{GateBackward, HeatBackward};
 use crate::plan::memory::Buffer;
 use crate::plan::ops::heads::Layout;
 use crate::plan::ops::panels::Panels;
@@ -56,7 +57,8 @@ pub(super) fn backward(
             Some(gates) => block.attention(gates, planes, d, scratch),
             None => planes[0].into_iter().for_each(|planes| planes.add_to(d, channels, 0..layout.points)),
         }
-        block.mask(d, sums);
+        let (first, second) = sums.split_at_mut(heat);
+        block.heat(d, [first, second], None);
     });
     if activation != HeatmapActivation::InstanceNormRelu {
         // What the others subtract is held fixed.
@@ -71,8 +73,8 @@ pub(super) fn backward(
         for row in sums[n * blocks * 2 * heat..][..blocks * 2 * heat].chunks_exact(2 * heat) {
             means.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
         }
-        let means: Vec<f32> = means.iter().map(|sum| (sum / pixels as f64) as f32).collect();
-        let (mean, along) = means.split_at(heat);
+        let mut means: Vec<f32> = means.iter().map(|sum| (sum / pixels as f64) as f32).collect();
+        let (mean, along) = means.split_at_mut(heat);
         let scales = &kept.scales[n * heat..][..heat];
         #[expect(unsafe_code, reason = "blocks are written by different threads")]
         // SAFETY: as above; the first pass has ended.
@@ -80,12 +82,7 @@ pub(super) fn backward(
             std::slice::from_raw_parts_mut(target.part(at * channels, count * channels), count * channels)
         };
         let maps = &kept.maps[at * channels..][..count * channels];
-        for (d, z) in d.chunks_exact_mut(channels).zip(maps.chunks_exact(channels)) {
-            let (d, z) = (&mut d[..heat], &z[..heat]);
-            for k in 0..heat {
-                d[k] = scales[k] * (d[k] - mean[k] - z[k] * along[k]);
-            }
-        }
+        Block { passes, layout, maps, count }.heat(d, [mean, along], Some(scales));
     });
     drop(sums);
     d
@@ -135,20 +132,25 @@ impl Block<'_> {
             given.add_to(fused, heat, 0..points);
         }
         self.product(&gates.forward, &self.maps[first_edge..], channels, gate);
-        let pixels = fused.chunks_exact_mut(heat).zip(gate.chunks_exact(heat));
-        for ((f, g), (d, maps)) in
-            pixels.zip(d.chunks_exact_mut(channels).zip(self.maps.chunks_exact(channels)))
-        {
-            let (d_heat, d_point) = d.split_at_mut(heat);
-            let (z, p) = maps.split_at(heat);
-            let (d_heat, d_point, z, p) =
-                (&mut d_heat[..points], &mut d_point[..points], &z[..points], &p[..points]);
-            for k in 0..points {
-                let (f, h) = (&mut f[k], z[k].max(0.0));
-                d_heat[k] += *f * p[k] * g[k];
-                d_point[k] += *f * h * g[k];
-                *f *= h * p[k];
-            }
+        let all = self.count * channels;
+        assert!(self.maps.len() == all && d.len() == all && channels >= 2 * heat, "heads: sizes");
+        let dz = d.as_mut_ptr();
+        let backward = GateBackward {
+            z: self.maps.as_ptr(),
+            p: self.maps[heat..].as_ptr(),
+            dz,
+            dp: dz.wrapping_add(heat),
+            stride: channels,
+            g: gate.as_ptr(),
+            fused: fused.as_mut_ptr(),
+            pixels: self.count,
+            channels: heat,
+        };
+        #[expect(unsafe_code, reason = "call of a kernel")]
+        // SAFETY: maps and gradients hold two times `heat` values of each pixel, checked just above, gate and fused `heat`; the gradients by
+        // heatmaps and point maps lie side by side.
+        unsafe {
+            self.passes.kernels.gate_backward(&backward);
         }
         self.product(&gates.back, fused, heat, edge);
         for (d, edge) in d.chunks_exact_mut(channels).zip(edge.chunks_exact(padded)) {
@@ -163,8 +165,11 @@ impl Block<'_> {
         for (d, maps) in d.chunks_exact_mut(channels).zip(self.maps.chunks_exact(channels)) {
             // The padding's products are no output of anything.
             d[self.layout.used()..].fill(0.0);
-            for (d, s) in d[heat..].iter_mut().zip(&maps[heat..]) {
-                *d *= s * (1.0 - s);
+            let (d, s) = (&mut d[heat..], &maps[heat..]);
+            #[expect(unsafe_code, reason = "call of a kernel")]
+            // SAFETY: both hold the channels behind the heatmaps, whole registers.
+            unsafe {
+                self.passes.kernels.sigmoid_backward(s.as_ptr(), s.len(), d.as_mut_ptr());
             }
         }
     }
@@ -193,18 +198,27 @@ impl Block<'_> {
         }
     }
 
-    /// Cuts the gradient of `h` where the ReLU did; sums of it, and of it times `z`, a heatmap each.
-    fn mask(&self, d: &mut [f32], sums: &mut [f32]) {
+    /// Cuts the gradient of `h` where the ReLU did; `sums` of it, and of it times `z`, a heatmap each. With what the heatmaps were
+    /// multiplied by, the second half: `sums` are their means.
+    fn heat(&self, d: &mut [f32], [first, second]: [&mut [f32]; 2], scales: Option<&[f32]>) {
         let Layout { heat, channels, .. } = *self.layout;
-        let (first, second) = sums.split_at_mut(heat);
-        for (d, z) in d.chunks_exact_mut(channels).zip(self.maps.chunks_exact(channels)) {
-            let (d, z, first, second) = (&mut d[..heat], &z[..heat], &mut first[..heat], &mut second[..heat]);
-            for k in 0..heat {
-                let cut = if z[k] > 0.0 { d[k] } else { 0.0 };
-                d[k] = cut;
-                first[k] += cut;
-                second[k] += cut * z[k];
-            }
+        let all = self.count * channels;
+        assert!(self.maps.len() == all && d.len() == all, "heads: sizes");
+        assert!([first.len(), second.len(), scales.map_or(heat, <[f32]>::len)] == [heat; 3], "heads: sizes");
+        let backward = HeatBackward {
+            z: self.maps.as_ptr(),
+            d: d.as_mut_ptr(),
+            stride: channels,
+            pixels: self.count,
+            channels: heat,
+            first: first.as_mut_ptr(),
+            second: second.as_mut_ptr(),
+            scale: scales.map_or(std::ptr::null(), <[f32]>::as_ptr),
+        };
+        #[expect(unsafe_code, reason = "call of a kernel")]
+        // SAFETY: maps and gradients hold whole pixels, the sums and scales a heatmap each, checked just above.
+        unsafe {
+            self.passes.kernels.heat_backward(&backward);
         }
     }
 }

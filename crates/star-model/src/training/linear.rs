@@ -2,32 +2,35 @@
 
 use super::Passes;
 use super::norm::{BLOCK, Norm, Sums};
-use super::window::activate;
+use super::pixels::{Pixels, floats_of};
 use crate::activation::Activation;
 use crate::plan::kernels::gemm::{Run, Strip};
 use crate::plan::kernels::gradients::Masked;
-use crate::plan::kernels::pixels::Narrowed;
-use crate::plan::memory::Buffer;
+use crate::plan::kernels::maps::Summed;
 use crate::plan::ops::panels::Panels;
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
-use crate::plan::ops::shared::{Shared, part};
+use crate::plan::ops::shared::Shared;
 
 /// Most inputs of one product.
 const INPUTS: usize = 6;
 
-/// The first `len` channels of pixels that are `stride` floats apart, normed first where there is a norm.
+/// The first `len` channels of pixels, normed first where there is a norm.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) stride: usize,
+    pub(super) x: Pixels<'a>,
     pub(super) len: usize,
     pub(super) norm: Option<&'a ScaleRelu>,
 }
 
 impl<'a> Input<'a> {
     /// All channels.
-    pub(super) fn all(values: &'a [f32], channels: usize) -> Self {
-        Self { values, stride: channels, len: channels, norm: None }
+    pub(super) fn all(x: Pixels<'a>) -> Self {
+        Self { x, len: x.channels, norm: None }
+    }
+
+    /// `count` pixels from `first` on.
+    pub(super) fn range(&self, first: usize, count: usize) -> Self {
+        Self { x: self.x.range(first, count), ..*self }
     }
 
     /// Floats of a pixel as a product reads them: pairs where it is in bf16.
@@ -35,82 +38,39 @@ impl<'a> Input<'a> {
         if bf16 { self.len.div_ceil(2) } else { self.len }
     }
 
-    /// Writes `count` pixels from `pixel` on as pairs, normed first where there is a norm.
-    fn pairs(&self, passes: &Passes, pixel: usize, count: usize, out: &mut [f32]) {
-        let span = (count - 1) * self.stride + self.len;
-        let x = part(self.values, pixel * self.stride, span);
-        let (scale, shift) = self.norm.map_or((std::ptr::null(), std::ptr::null()), |norm| {
-            assert!(norm.scale.len() >= self.len && norm.shift.len() >= self.len, "a norm of other channels");
-            (norm.scale.as_ptr(), norm.shift.as_ptr())
-        });
-        assert!(out.len() >= count * self.cells(true), "scratch memory is too small");
-        let (stride, channels, out) = (self.stride, self.len, out.as_mut_ptr());
-        #[expect(unsafe_code, reason = "call of a kernel")]
-        // SAFETY: `x` was checked to hold the pixels, the norm the channels and `out` the pairs.
-        unsafe {
-            let (pixels, cells) = (count, self.cells(true));
-            passes.kernels.pairs(&Narrowed {
-                x,
-                paired: false,
-                stride,
-                pixels,
-                channels,
-                scale,
-                shift,
-                out,
-                cells,
-            });
-        }
-    }
-
     /// Scratch floats for `pixels` pixels.
     pub(super) fn scratch(&self, pixels: usize, bf16: bool) -> usize {
-        if bf16 {
-            return pixels * self.cells(true);
-        }
-        if self.norm.is_some() { pixels * self.stride } else { 0 }
-    }
-
-    /// Image `n` of `floats` floats, activated in `scratch` where there is a norm.
-    pub(super) fn image<'s>(
-        &'s self,
-        passes: &Passes,
-        n: usize,
-        floats: usize,
-        scratch: &'s mut Buffer,
-    ) -> &'s [f32] {
-        let values = &self.values[n * floats..][..floats];
-        match self.norm {
-            None => values,
-            Some(norm) => {
-                activate(passes, values, norm, scratch.take(floats));
-                scratch.get(floats)
-            }
+        match (bf16, self.norm) {
+            (true, None) if self.x.pairs => 0,
+            (true, _) => pixels * self.cells(true),
+            (false, None) if !self.x.pairs => 0,
+            (false, _) => pixels * self.x.channels,
         }
     }
 
-    /// Where `count` pixels from `pixel` on are found, prepared in `scratch` where there is a norm.
-    pub(super) fn pixels(
-        &self,
-        passes: &Passes,
-        pixel: usize,
-        count: usize,
-        scratch: &mut [f32],
-    ) -> *const f32 {
-        let x = part(self.values, pixel * self.stride, count * self.stride);
-        let Some(norm) = self.norm else { return x };
-        assert!(
-            norm.scale.len() == self.stride && norm.shift.len() == self.stride,
-            "a norm of other channels"
-        );
-        assert!(scratch.len() >= count * self.stride, "scratch memory is too small");
-        #[expect(unsafe_code, reason = "call of a kernel")]
-        // SAFETY: `x` and scratch hold count rows, the norm a row, all checked just above.
-        unsafe {
-            let (scale, shift) = (norm.scale.as_ptr(), norm.shift.as_ptr());
-            passes.kernels.scale_relu(x, count, self.stride, scale, shift, scratch.as_mut_ptr());
+    /// All pixels as a product reads them: as they lie, or made ready in `scratch`.
+    fn run(&self, passes: &Passes, bf16: bool, scratch: &mut [f32]) -> Run {
+        let len = self.cells(bf16);
+        if self.scratch(1, bf16) == 0 {
+            return Run { x: self.x.part(0, self.x.count()), stride: self.x.stride(), len };
         }
-        scratch.as_ptr()
+        let stride = if bf16 {
+            self.x.to_pairs(passes, self.norm, self.len, scratch);
+            len
+        } else {
+            self.x.to_floats(passes, self.norm, scratch);
+            self.x.channels
+        };
+        Run { x: scratch.as_ptr(), stride, len }
+    }
+
+    /// All pixels as floats: as they lie, or made ready in `scratch`.
+    pub(super) fn ready<'s>(&'s self, passes: &Passes, scratch: &'s mut [f32]) -> &'s [f32] {
+        if self.scratch(1, false) == 0 {
+            return self.x.values;
+        }
+        self.x.to_floats(passes, self.norm, scratch);
+        scratch
     }
 }
 
@@ -122,7 +82,7 @@ pub(super) enum Finish<'a> {
     Sums,
     /// They are the gradient of the activations of `x`: cut where the ReLU did, and summed for the norm's gradient.
     Mask {
-        x: &'a [f32],
+        x: Pixels<'a>,
         norm: &'a Norm,
     },
 }
@@ -150,6 +110,8 @@ pub(super) struct Linear<'a> {
     pub(super) panels: &'a Panels,
     pub(super) add: Residual<'a>,
     pub(super) finish: Finish<'a>,
+    /// Whether `out`, what is added and what it is cut by are of pairs in bf16.
+    pub(super) pairs: bool,
 }
 
 impl Linear<'_> {
@@ -161,7 +123,9 @@ impl Linear<'_> {
             panels.depth,
             "linear: inputs and weights differ in depth"
         );
-        assert!(out.len() == self.pixels * channels && self.inputs.len() <= INPUTS, "linear: sizes");
+        let stride = floats_of(channels, self.pairs);
+        assert!(out.len() == self.pixels * stride && self.inputs.len() <= INPUTS, "linear: sizes");
+        assert!(passes.bf16 || !self.pairs, "linear: pairs of a product of floats");
         let summed = if matches!(self.finish, Finish::Nothing) { 0 } else { self.pixels };
         let mut sums = Sums::new(passes, summed, channels);
         let partial = (Shared::new(&mut sums.first), Shared::new(&mut sums.second));
@@ -173,29 +137,23 @@ impl Linear<'_> {
             let mut rest = scratch.take(needed);
             for (run, input) in runs.iter_mut().zip(self.inputs) {
                 let (mine, others) = rest.split_at_mut(input.scratch(count, passes.bf16));
-                *run = if passes.bf16 {
-                    input.pairs(passes, pixel, count, mine);
-                    let cells = input.cells(true);
-                    Run { x: mine.as_ptr(), stride: cells, len: cells }
-                } else {
-                    Run { x: input.pixels(passes, pixel, count, mine), stride: input.stride, len: input.len }
-                };
+                *run = input.range(pixel, count).run(passes, passes.bf16, mine);
                 rest = others;
             }
-            let (at, span) = (pixel * channels, count * channels);
+            let (at, span) = (pixel * stride, count * stride);
             let target = out.part(at, span);
             let (weights, bias) = panels.pointers(&(0..panels.count()));
             let strip = Strip {
-                pairs: false,
+                pairs: self.pairs,
                 runs: &runs[..self.inputs.len()],
                 pixels: count,
                 weights,
                 bias,
                 channels,
                 out: target,
-                out_stride: channels,
+                out_stride: stride,
                 residual: self.add.pointer(target, at, span),
-                residual_stride: channels,
+                residual_stride: stride,
                 activation: Activation::None,
             };
             #[expect(unsafe_code, reason = "call of a kernel")]
@@ -216,17 +174,22 @@ impl Linear<'_> {
             match self.finish {
                 Finish::Nothing => {}
                 Finish::Sums => {
+                    let (x, reference, pairs) = (target.cast_const(), target.cast_const(), self.pairs);
+                    let summed =
+                        Summed { x, stride, pairs, pixels: count, channels, reference, first, second };
                     #[expect(unsafe_code, reason = "call of a kernel")]
                     // SAFETY: the block was just written; each block has sums of its own.
                     unsafe {
-                        kernels.sums(target, channels, count, channels, target, first, second);
+                        kernels.sums(&summed);
                     }
                 }
                 Finish::Mask { x, norm } => {
-                    assert_eq!(norm.mean.len(), channels, "linear: a norm of other channels");
+                    let fits = [norm.mean.len(), x.channels] == [channels; 2] && x.pairs == self.pairs;
+                    assert!(fits, "linear: a norm of other channels");
                     let masked = Masked {
-                        x: part(x, at, span),
+                        x: x.part(pixel, count),
                         d: target,
+                        pairs: self.pairs,
                         pixels: count,
                         channels,
                         scale: norm.affine.scale.as_ptr(),

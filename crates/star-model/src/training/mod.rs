@@ -3,7 +3,8 @@
 //! The whole network is one operation of candle's graph (`token`). Inside, activations are channels-last and all pixels of a
 //! batch one long list, so that a 1x1 convolution is one product. `plan` says what the values of the network's graph are and how they
 //! are made, `forward` makes them, `backward` goes the other way, and memory comes back as soon as it was read for the last time
-//! (`memory`). What is cheap to recompute is not kept: activations behind norms, gated heatmaps.
+//! (`memory`). What is cheap to recompute is not kept: activations behind norms, gated heatmaps. In bf16, where there are registers of tiles,
+//! values and gradients lie in memory as pairs (`pixels`).
 //!
 //! Results do not depend on the number of threads: sums over pixels are taken in blocks of fixed size.
 
@@ -17,11 +18,14 @@ mod maps;
 mod memory;
 mod norm;
 mod parameters;
+mod pixels;
 mod plan;
 mod step;
 mod sums;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pairs;
 #[cfg(test)]
 mod tests_weights;
 mod tile_gradient;
@@ -34,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{Error, Result};
 use norm::{Norm, Sums};
 use parameters::NormAt;
+use pixels::Pixels;
 
 use crate::graph::Graph;
 use crate::norm::Statistics;
@@ -114,9 +119,14 @@ impl Maps {
 }
 
 impl Passes<'_> {
-    /// A norm of `x` with `channels` floats a pixel, whose statistics go to the list.
-    fn norm(&self, at: NormAt, x: &[f32], channels: usize, sums: &Sums) -> Norm {
-        let mut statistics = sums.statistics(x, channels);
+    /// Whether products in bf16 go by registers of tiles: windows are then done directly, and values may lie in memory as pairs.
+    fn has_tiles(&self) -> bool {
+        self.bf16 && self.kernels.has_tiles()
+    }
+
+    /// A norm of `x`, whose statistics go to the list.
+    fn norm(&self, at: NormAt, x: Pixels, sums: &Sums) -> Norm {
+        let mut statistics = sums.statistics(self, x);
         if let Some(group) = self.group.filter(|_| !self.has_failed()) {
             match statistics.clone().all_reduce(group) {
                 Ok(all) => statistics = all,

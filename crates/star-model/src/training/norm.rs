@@ -3,10 +3,14 @@
 //! What a norm does to `x` is `max(0, scale x + shift)` a channel. Its gradient needs two sums over the whole batch before a single
 //! value of it is known: the first half leaves them behind, block by block, and the second applies them.
 
+use rayon::prelude::*;
+
 use super::Passes;
 use super::memory::Floats;
+use super::pixels::Pixels;
 use crate::norm::{EPS, Statistics};
 use crate::plan::kernels::gradients::{Masked, NormBackward};
+use crate::plan::kernels::maps::Summed;
 use crate::plan::ops::pointwise::ScaleRelu;
 use crate::plan::ops::shared::{Shared, part};
 
@@ -40,35 +44,45 @@ impl Sums {
         Self { first: passes.memory.take(len), second: passes.memory.take(len) }
     }
 
-    /// Of `x` `[pixels, channels]` about each block's first pixel.
-    pub(super) fn of(passes: &Passes, x: &[f32], channels: usize) -> Self {
-        let pixels = x.len() / channels;
+    /// Of `x` about each block's first pixel.
+    pub(super) fn of(passes: &Passes, x: Pixels) -> Self {
+        Self::about(passes, x, None)
+    }
+
+    /// Of `x` about the pixel `reference`, or about each block's first one.
+    fn about(passes: &Passes, x: Pixels, reference: Option<&[f32]>) -> Self {
+        assert!(reference.is_none_or(|reference| reference.len() == x.stride()), "sums: sizes");
+        let (pixels, channels) = (x.count(), x.channels);
         let mut sums = Self::new(passes, pixels, channels);
         let (first, second) = (Shared::new(&mut sums.first), Shared::new(&mut sums.second));
         passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
             let count = BLOCK.min(pixels - block * BLOCK);
-            let x = part(x, block * BLOCK * channels, count * channels);
+            let (stride, pairs) = (x.stride(), x.pairs);
+            let x = x.part(block * BLOCK, count);
             let (first, second) =
                 (first.part(block * channels, channels), second.part(block * channels, channels));
+            let reference = reference.map_or(x, <[f32]>::as_ptr);
+            let summed = Summed { x, stride, pairs, pixels: count, channels, reference, first, second };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` holds count rows, both sums a row, each block its own.
             unsafe {
-                passes.kernels.sums(x, channels, count, channels, x, first, second);
+                passes.kernels.sums(&summed);
             }
         });
         sums
     }
 
     /// Mean and variance of `x`, whose blocks were summed about their first pixels (Chan, Golub and LeVeque 1983).
-    pub(super) fn statistics(&self, x: &[f32], channels: usize) -> Statistics {
-        let pixels = x.len() / channels;
+    pub(super) fn statistics(&self, passes: &Passes, x: Pixels) -> Statistics {
+        let (pixels, channels) = (x.count(), x.channels);
         let (mut mean, mut deviations) = (vec![0.0; channels], vec![0.0; channels]);
+        let mut reference = vec![0.0; channels];
         let blocks = self.first.chunks_exact(channels).zip(self.second.chunks_exact(channels));
         for (block, (first, second)) in blocks.enumerate() {
             let (before, count) = ((block * BLOCK) as f64, BLOCK.min(pixels - block * BLOCK) as f64);
             let share = count / (before + count);
-            let reference = &x[block * BLOCK * channels..][..channels];
-            let sums = first.iter().zip(second).zip(reference);
+            x.range(block * BLOCK, 1).to_floats(passes, None, &mut reference);
+            let sums = first.iter().zip(second).zip(&reference);
             for ((mean, deviations), ((&first, &second), &reference)) in
                 mean.iter_mut().zip(&mut deviations).zip(sums)
             {
@@ -87,6 +101,24 @@ impl Sums {
     fn totals(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
         (totals(&self.first, channels), totals(&self.second, channels))
     }
+}
+
+/// Sums of each channel over all pixels.
+pub(super) fn column_sums(passes: &Passes, x: Pixels) -> Vec<f64> {
+    if !x.pairs {
+        // Each channel by itself, so that the number of threads changes nothing.
+        const CHANNELS: usize = 64;
+        let mut sums = vec![0.0; x.channels];
+        sums.par_chunks_mut(CHANNELS).enumerate().for_each(|(part, sums)| {
+            for pixel in x.values.chunks_exact(x.channels) {
+                let some = &pixel[part * CHANNELS..][..sums.len()];
+                sums.iter_mut().zip(some).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+        });
+        return sums;
+    }
+    let zeros = vec![0.0; x.stride()];
+    totals(&Sums::about(passes, x, Some(&zeros)).first, x.channels)
 }
 
 /// Sums over rows of `channels` values.
@@ -118,20 +150,20 @@ impl Norm {
         }
     }
 
-    /// Cuts the gradient `d` of the activations of `x` where the ReLU did, and sums what is left.
-    pub(super) fn mask(&self, passes: &Passes, x: &[f32], d: &mut [f32]) -> Sums {
+    /// Cuts the gradient `d`, stored like `x`, of the activations of `x` where the ReLU did, and sums what is left.
+    pub(super) fn mask(&self, passes: &Passes, x: Pixels, d: &mut [f32]) -> Sums {
         let channels = self.mean.len();
-        assert_eq!(x.len(), d.len(), "a norm's gradient: sizes");
-        let pixels = x.len() / channels;
+        assert!(x.values.len() == d.len() && x.channels == channels, "a norm's gradient: sizes");
+        let (pixels, stride) = (x.count(), x.stride());
         let mut sums = Sums::new(passes, pixels, channels);
         let (first, second, d) =
             (Shared::new(&mut sums.first), Shared::new(&mut sums.second), Shared::new(d));
         passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
             let count = BLOCK.min(pixels - block * BLOCK);
-            let (at, span) = (block * BLOCK * channels, count * channels);
             let masked = Masked {
-                x: part(x, at, span),
-                d: d.part(at, span),
+                x: x.part(block * BLOCK, count),
+                d: d.part(block * BLOCK * stride, count * stride),
+                pairs: x.pairs,
                 pixels: count,
                 channels,
                 scale: self.affine.scale.as_ptr(),
@@ -172,19 +204,23 @@ impl Norm {
 }
 
 impl InputGradient {
-    /// Turns the gradient `d` by the activations into that by the norm's input `x`, in place, and adds `add`.
-    pub(super) fn apply(&self, passes: &Passes, x: &[f32], d: &mut [f32], add: Option<&[f32]>) {
+    /// Turns the gradient `d`, stored like `x`, by the activations into that by the norm's input `x`, in place, and adds `add`.
+    pub(super) fn apply(&self, passes: &Passes, x: Pixels, d: &mut [f32], add: Option<&[f32]>) {
         let channels = self.by_d.len();
-        assert!(x.len() == d.len() && add.is_none_or(|add| add.len() == d.len()), "a norm's gradient: sizes");
-        let pixels = x.len() / channels;
+        assert!(
+            x.values.len() == d.len() && x.channels == channels && add.is_none_or(|add| add.len() == d.len()),
+            "a norm's gradient: sizes"
+        );
+        let (pixels, stride) = (x.count(), x.stride());
         let d = Shared::new(d);
         passes.memory.each(pixels.div_ceil(BLOCK), |block, _| {
             let count = BLOCK.min(pixels - block * BLOCK);
-            let (at, span) = (block * BLOCK * channels, count * channels);
+            let (at, span) = (block * BLOCK * stride, count * stride);
             let backward = NormBackward {
-                x: part(x, at, span),
+                x: x.part(block * BLOCK, count),
                 d: d.part(at, span),
                 add: add.map_or(std::ptr::null(), |add| part(add, at, span)),
+                pairs: x.pairs,
                 pixels: count,
                 channels,
                 by_d: self.by_d.as_ptr(),

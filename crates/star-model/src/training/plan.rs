@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     /// Number of norms.
     pub(super) norms: usize,
     pub(super) points: usize,
+    /// Whether values may lie in memory as pairs in bf16: where none is upsampled between its pixels or convolved channel by channel.
+    pub(super) pairs: bool,
     /// The edges of the gates, where there are some.
     pub(super) edges: Option<Vec<Vec<usize>>>,
     pub(super) stages: usize,
@@ -65,7 +67,13 @@ impl Plan {
                 norm_behind[x] = Some(at).filter(|_| readers[x] == 1);
             }
         }
+        let pairs = |kind: &Kind| match kind {
+            Kind::Depthwise { .. } => false,
+            Kind::Sum { terms, .. } => terms.iter().all(|term| term.factor == 1),
+            _ => true,
+        };
         Some(Self {
+            pairs: kinds.iter().all(pairs),
             sections: (0..graph.sections.len()).map(section).collect(),
             points: graph.nodes[graph.last_heatmaps()].channels,
             stages: graph.stages.len(),

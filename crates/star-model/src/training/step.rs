@@ -52,7 +52,8 @@ impl Step {
     }
 
     fn pass<'a>(&'a self, passes: &'a Passes<'a>) -> Pass<'a> {
-        Pass { plan: &self.plan, shared: &self.shared, passes, images: self.images }
+        let pairs = passes.has_tiles() && self.plan.pairs;
+        Pass { plan: &self.plan, shared: &self.shared, passes, images: self.images, pairs }
     }
 
     /// A forward pass on images, planes.

@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::linear::{Finish, Input, Linear, panels};
 use super::memory::Memory;
+use super::pixels::{Pixels, floats_of};
 use super::token::forward_on;
 use super::window::Window;
 use super::{Maps, Passes, Plan};
@@ -18,8 +19,9 @@ use crate::gradient_check::noise;
 use crate::graph::Graph;
 use crate::networks::{Network, hourglass, hrnet};
 use crate::plan::Isa;
+use crate::plan::kernels::pixels::{pair, unpair};
 use crate::plan::ops::pointwise::{Residual, ScaleRelu};
-use crate::process_group::{ProcessGroup, tests::pair};
+use crate::process_group::{ProcessGroup, tests::pair as ranks};
 use crate::{
     HeatmapActivation, HrNetConfig, InputSpec, LightPyramidConfig, Parameters, SlimHourglassConfig,
     StackedHourglassConfig, Stage,
@@ -27,21 +29,21 @@ use crate::{
 
 /// What a network is tried on.
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    channels: usize,
-    stem: usize,
-    levels: usize,
+pub(super) struct Case {
+    pub(super) channels: usize,
+    pub(super) stem: usize,
+    pub(super) levels: usize,
     /// Side of the images, four times that of the maps.
-    size: usize,
-    images: usize,
-    keypoints: usize,
-    attention: bool,
-    coord_conv: bool,
+    pub(super) size: usize,
+    pub(super) images: usize,
+    pub(super) keypoints: usize,
+    pub(super) attention: bool,
+    pub(super) coord_conv: bool,
     /// Largest error of the gradient by one parameter, see [`worst_gradient`].
-    tolerance: f64,
+    pub(super) tolerance: f64,
 }
 
-const SMALL: Case = Case {
+pub(super) const SMALL: Case = Case {
     channels: 32,
     stem: 64,
     levels: 1,
@@ -97,8 +99,8 @@ impl Case {
     }
 }
 
-struct Net {
-    network: Network,
+pub(super) struct Net {
+    pub(super) network: Network,
     parameters: Parameters,
     images: Tensor,
     /// The first of its images among those of the whole batch, and how many those are.
@@ -106,7 +108,7 @@ struct Net {
 }
 
 impl Net {
-    fn new(case: &Case, dtype: DType) -> Self {
+    pub(super) fn new(case: &Case, dtype: DType) -> Self {
         let images = noise(&[case.images, 3, case.size, case.size], 7).to_dtype(dtype).unwrap();
         Self::on(case, images, [0, case.images], None)
     }
@@ -138,7 +140,10 @@ impl Net {
     }
 
     /// Loss, maps, gradients and statistics of a step by `run` on the images.
-    fn step(&self, run: impl Fn(&Network, &Tensor) -> Result<Vec<Stage>>) -> BTreeMap<String, Vec<f64>> {
+    pub(super) fn step(
+        &self,
+        run: impl Fn(&Network, &Tensor) -> Result<Vec<Stage>>,
+    ) -> BTreeMap<String, Vec<f64>> {
         let stages = run(&self.network, &self.images).unwrap();
         let mut results = BTreeMap::new();
         let gradients = loss(&stages, self.part).backward().unwrap();
@@ -196,6 +201,17 @@ fn errors(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, Vec<f64>>
     })
 }
 
+/// The norm of the difference of the gradients by all parameters over the norm of what they should be.
+pub(super) fn gradient_error(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, Vec<f64>>) -> f64 {
+    let of = |results: &BTreeMap<String, Vec<f64>>| -> Vec<f64> {
+        let gradients = results.iter().filter(|(name, _)| name.starts_with("gradient"));
+        gradients.flat_map(|(_, values)| values.clone()).collect()
+    };
+    let (a, b) = (of(ours), of(theirs));
+    assert_eq!(a.len(), b.len());
+    norm(a.iter().zip(&b).map(|(a, b)| a - b)) / norm(b.iter().copied())
+}
+
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|value| value * value).sum::<f64>().sqrt()
 }
@@ -216,11 +232,11 @@ fn worst_gradient(ours: &BTreeMap<String, Vec<f64>>, theirs: &BTreeMap<String, V
     gradients().map(error).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
-fn layers(network: &Network, images: &Tensor) -> Result<Vec<Stage>> {
+pub(super) fn layers(network: &Network, images: &Tensor) -> Result<Vec<Stage>> {
     network.graph.stages(&network.layers, images, true)
 }
 
-fn plan(network: &Network) -> &Arc<Plan> {
+pub(super) fn plan(network: &Network) -> &Arc<Plan> {
     network.training.plan.as_ref().unwrap()
 }
 
@@ -277,8 +293,17 @@ pub(super) fn bare(isa: Isa, memory: &Memory, bf16: bool) -> Passes<'_> {
     Passes { kernels, memory, values: &[], group: None, bf16, outcome }
 }
 
+/// Neighbouring values as pairs in bf16.
+pub(super) fn paired(values: &[f32]) -> Vec<f32> {
+    values.chunks_exact(2).map(|two| pair(two[0], two[1])).collect()
+}
+
+pub(super) fn unpaired(pairs: &[f32]) -> Vec<f32> {
+    pairs.iter().flat_map(|&pair| unpair(pair)).collect()
+}
+
 #[test]
-fn a_product_in_bf16_is_that_of_rounded_values() {
+fn a_product_in_bf16_is_that_of_rounded_values_from_and_to_floats_and_pairs() {
     let (pixels, lengths, outputs) = (131, [21, 34], 19);
     let depth: usize = lengths.iter().sum();
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
@@ -297,30 +322,46 @@ fn a_product_in_bf16_is_that_of_rounded_values() {
         let norm = ScaleRelu { scale: vec![0.5; inputs[1].1], shift: vec![0.125; inputs[1].1] };
         let flat: Vec<Vec<f32>> =
             inputs.iter().map(|(x, _)| x.flatten_all().unwrap().to_vec1().unwrap()).collect();
-        let input = |i: usize| Input {
-            values: &flat[i],
-            stride: inputs[i].1,
-            len: lengths[i],
-            norm: (i == 1).then_some(&norm),
-        };
-        let mut out = vec![0.0; pixels * panels.channels];
-        Linear {
-            pixels,
-            inputs: &[input(0), input(1)],
-            panels: &panels,
-            add: Residual::None,
-            finish: Finish::Nothing,
-        }
-        .run(&passes, &mut out);
-        let first = inputs[0].0.narrow(1, 0, lengths[0]).unwrap();
-        let second =
-            inputs[1].0.narrow(1, 0, lengths[1]).unwrap().affine(0.5, 0.125).unwrap().relu().unwrap();
-        let x = rounded(&Tensor::cat(&[first, second], 1).unwrap());
-        let y = (x.matmul(&rounded(&weights).t().unwrap()).unwrap() + 0.25).unwrap();
-        let y: Vec<Vec<f64>> = y.to_vec2().unwrap();
-        for (row, wanted) in out.chunks_exact(panels.channels).zip(&y) {
-            for (a, b) in row.iter().zip(wanted) {
-                assert!((f64::from(*a) - b).abs() < 1e-4, "{}: {a} {b}", isa.name());
+        let narrow: Vec<Vec<f32>> = flat.iter().map(|values| paired(values)).collect();
+        for (pairs, added) in [(false, false), (true, false), (true, true)] {
+            let input = |i: usize| {
+                let (values, channels) = (if pairs { &narrow[i] } else { &flat[i] }, inputs[i].1);
+                let x = Pixels { values, channels, pairs };
+                Input { x, len: lengths[i], norm: (i == 1).then_some(&norm) }
+            };
+            let mut out = vec![0.0; floats_of(pixels * panels.channels, pairs)];
+            let (inputs_of, finish) = (&[input(0), input(1)], Finish::Sums);
+            let add = if added { Residual::InPlace } else { Residual::None };
+            if added {
+                out.fill(pair(1.0, 1.0));
+            }
+            let product = Linear { pixels, inputs: inputs_of, panels: &panels, add, finish, pairs };
+            let sums = product.run(&passes, &mut out);
+            let of = Pixels { values: &out, channels: panels.channels, pairs };
+            let statistics = sums.statistics(&passes, of);
+            let out = if pairs { unpaired(&out) } else { out };
+            let rounded_if = |x: Tensor| if pairs { rounded(&x) } else { x };
+            let first = rounded_if(inputs[0].0.narrow(1, 0, lengths[0]).unwrap());
+            let second = rounded_if(inputs[1].0.narrow(1, 0, lengths[1]).unwrap());
+            let second = second.affine(0.5, 0.125).unwrap().relu().unwrap();
+            let x = rounded(&Tensor::cat(&[first, second], 1).unwrap());
+            let bias = if added { 1.25 } else { 0.25 };
+            let y = (x.matmul(&rounded(&weights).t().unwrap()).unwrap() + bias).unwrap();
+            let y: Vec<Vec<f64>> = y.to_vec2().unwrap();
+            // Pairs are rounded once more, to 8 bits.
+            let share = if pairs { 1.0 / 256.0 } else { 0.0 };
+            for (row, wanted) in out.chunks_exact(panels.channels).zip(&y) {
+                for (a, b) in row.iter().zip(wanted) {
+                    let off = (f64::from(*a) - b).abs();
+                    assert!(off < 1e-4 + share * b.abs(), "{}, {pairs}: {a} {b}", isa.name());
+                }
+            }
+            for c in 0..outputs {
+                let column = || out.iter().skip(c).step_by(panels.channels).map(|&v| f64::from(v));
+                let mean = column().sum::<f64>() / pixels as f64;
+                let variance = column().map(|v| (v - mean).powi(2)).sum::<f64>() / pixels as f64;
+                let off = [statistics.mean[c] - mean, statistics.variance[c] - variance];
+                assert!(off.iter().all(|off| off.abs() < 1e-4), "{}, {pairs}: {off:?}", isa.name());
             }
         }
     }
@@ -342,17 +383,25 @@ fn windows_in_bf16_are_off_by_at_most_3_per_cent_forward_and_back() {
             x.chunks_exact_mut(pitch).for_each(|pixel| pixel[channels..].fill(0.0));
             (x, pitch)
         };
-        let ((x, pitch), (d, _)) = (of(inputs, 3), of(outputs, 4));
-        let both = |bf16: bool| {
+        let ((x, pitch), (d, depth)) = (of(inputs, 3), of(outputs, 4));
+        let (narrow_x, narrow_d) = (paired(&x), paired(&d));
+        let norms = ScaleRelu { scale: vec![0.5; pitch], shift: vec![0.125; pitch] };
+        let all = |bf16: bool, pairs: bool| {
             let passes = bare(isa, &memory, bf16);
-            let forward = window.forward(&passes, &Input::all(&x, pitch), &vec![0.5; outputs]).to_vec();
-            let back = window.input_gradient(&passes, &d, pitch).to_vec();
-            [forward, back, window.weight_gradient(&passes, &Input::all(&x, pitch), &d)]
+            let (x, d) = if pairs { (&narrow_x, &narrow_d) } else { (&x, &d) };
+            let x = Input { norm: Some(&norms), ..Input::all(Pixels { values: x, channels: pitch, pairs }) };
+            let d = Pixels { values: d, channels: depth, pairs };
+            let forward = window.forward(&passes, &x, &vec![0.5; outputs], pairs).to_vec();
+            let back = window.input_gradient(&passes, d, (pitch, pairs)).to_vec();
+            let [forward, back] = [forward, back].map(|all| if pairs { unpaired(&all) } else { all });
+            [forward, back, window.weight_gradient(&passes, &x, d)]
         };
-        for (single, half) in both(false).iter().zip(&both(true)) {
-            let off = norm(single.iter().zip(half).map(|(a, b)| f64::from(a - b)));
-            let share = off / norm(single.iter().map(|v| f64::from(*v)));
-            assert!(share > 1e-3 && share < 0.03, "{}: {share:e}", isa.name());
+        for pairs in [false, true].into_iter().filter(|pairs| !pairs || isa.kernels().unwrap().has_tiles()) {
+            for (single, half) in all(false, false).iter().zip(&all(true, pairs)) {
+                let off = norm(single.iter().zip(half).map(|(a, b)| f64::from(a - b)));
+                let share = off / norm(single.iter().map(|v| f64::from(*v)));
+                assert!(share > 1e-3 && share < 0.03, "{}, {pairs}: {share:e}", isa.name());
+            }
         }
     }
 }
@@ -498,7 +547,7 @@ fn two_halves_of_a_batch_that_share_their_statistics_are_the_whole_batch() {
     let whole = Net::new(&case, DType::F32);
     let images = whole.images.clone();
     let whole = whole.step(passes);
-    let halves = pair(|rank, group| {
+    let halves = ranks(|rank, group| {
         let images = images.narrow(0, rank, 1).unwrap().contiguous().unwrap();
         Net::on(&case, images, [rank, case.images], Some(group)).step(passes)
     });

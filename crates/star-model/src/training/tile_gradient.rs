@@ -2,6 +2,7 @@
 
 use super::linear::Input;
 use super::memory::Floats;
+use super::pixels::Pixels;
 use super::weight_gradient::{SLICES, added};
 use super::{Maps, Passes};
 use crate::plan::kernels::winograd::TILE;
@@ -29,20 +30,14 @@ pub(super) fn tiles(maps: Maps) -> usize {
     maps.images * maps.height.div_ceil(TILE) * maps.width.div_ceil(TILE)
 }
 
-/// From the gradient `d`, `depth` floats a pixel, at the output of a convolution of `x` of stride 1 to that of its weights,
-/// `[9, outputs, inputs]`.
-pub(super) fn tile_gradient(
-    passes: &Passes,
-    maps: Maps,
-    x: &Input,
-    (d, depth): (&[f32], usize),
-    outputs: usize,
-) -> Floats {
-    let (kernels, pitch, pixels) = (passes.kernels, x.stride, maps.pixels());
+/// From the gradient `d` at the output of a convolution of `x` of stride 1 to that of its weights, `[9, outputs, inputs]`; both of floats.
+pub(super) fn tile_gradient(passes: &Passes, maps: Maps, x: &Input, d: Pixels, outputs: usize) -> Floats {
+    let (kernels, pitch, depth, pixels) = (passes.kernels, x.x.channels, d.channels, maps.pixels());
     let Maps { height, width, .. } = maps;
     let lanes = kernels.lanes();
+    assert!(!x.x.pairs && !d.pairs, "a weight gradient of pairs by tiles");
     assert!(
-        pitch % lanes == 0 && depth % lanes == 0 && outputs <= depth && x.values.len() == pixels * pitch,
+        pitch % lanes == 0 && depth % lanes == 0 && outputs <= depth && x.x.count() == pixels,
         "a weight gradient: sizes"
     );
     assert!(
@@ -76,11 +71,11 @@ pub(super) fn tile_gradient(
             });
             for first in (slice * per_slice..end).step_by(BLOCK) {
                 let gradient = TileGradient {
-                    x: part(x.values, input, (pixels - 1) * pitch + inputs),
+                    x: part(x.x.values, input, (pixels - 1) * pitch + inputs),
                     x_stride: pitch,
                     scale,
                     shift,
-                    d: part(d, output, (pixels - 1) * depth + count),
+                    d: part(d.values, output, (pixels - 1) * depth + count),
                     d_stride: depth,
                     height,
                     width,

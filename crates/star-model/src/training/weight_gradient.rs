@@ -9,12 +9,19 @@ use super::linear::Input;
 use super::memory::Floats;
 use super::norm::{BLOCK, totals};
 use super::parameters::cut;
+use super::pixels::Pixels;
 use crate::plan::kernels::gradients::{Outer, outer_scratch};
+use crate::plan::kernels::maps::Summed;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::shared::{Shared, part};
 
 /// Pixels whose weight gradients are summed apart; at most [`SLICES`] times.
 pub(super) const SLICE: usize = 512;
+
+/// Pixels of one outer product, whole blocks of sums: so many that reading and writing the gradient takes little beside it, and in `f32` no
+/// more than stay in the first-level cache with two registers of inputs.
+const PIXELS: usize = 2 * BLOCK;
+pub(super) const PIXELS_BF16: usize = 4 * BLOCK;
 
 /// Most parts of a weight gradient: fixed, so that threads change nothing.
 pub(super) const SLICES: usize = 8;
@@ -27,39 +34,49 @@ pub(super) struct WeightGradient {
     pub(super) bias: Vec<f32>,
 }
 
-/// From the gradient `d` (`[pixels, outputs]`) at the output of a convolution of `input`.
-pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input: &Input) -> WeightGradient {
+/// From the gradient `d` at the output of a convolution of `input`.
+pub(super) fn weight_gradient(passes: &Passes, d: Pixels, input: &Input) -> WeightGradient {
     let kernels = passes.kernels;
-    let pixels = d.len() / outputs;
+    let (pixels, outputs) = (d.count(), d.channels);
     let stride = input.len.next_multiple_of(kernels.lanes());
-    assert!(stride <= input.stride && d.len() == pixels * outputs, "a weight gradient: sizes");
+    assert!(stride <= input.x.channels && input.x.count() == pixels, "a weight gradient: sizes");
+    let most = if passes.bf16 { PIXELS_BF16 } else { PIXELS };
     let slices = pixels.div_ceil(SLICE).clamp(1, SLICES);
     let per_slice = pixels.div_ceil(slices).next_multiple_of(BLOCK);
     let (size, zeros) = (outputs * stride, vec![0.0; outputs]);
-    let mut parts = passes.memory.zeros(slices * size);
-    let mut sums = passes.memory.zeros(pixels.div_ceil(BLOCK) * outputs);
+    let mut parts = passes.memory.take(slices * size);
+    let mut sums = passes.memory.take(pixels.div_ceil(BLOCK) * outputs);
     let mut spare = passes.memory.take(slices * outputs);
     {
         let (parts, sums, spare) = (Shared::new(&mut parts), Shared::new(&mut sums), Shared::new(&mut spare));
         passes.memory.each(slices, |slice, scratch: &mut Buffer| {
-            let end = ((slice + 1) * per_slice).min(pixels);
-            for pixel in (slice * per_slice..end).step_by(BLOCK) {
-                let count = BLOCK.min(end - pixel);
+            let (start, end) = (slice * per_slice, ((slice + 1) * per_slice).min(pixels));
+            if start >= end {
+                #[expect(unsafe_code, reason = "parts are written by different threads")]
+                // SAFETY: each is written by one task.
+                unsafe {
+                    parts.with_part(slice, size, |part| part.fill(0.0));
+                }
+            }
+            for pixel in (start..end).step_by(most) {
+                let count = most.min(end - pixel);
+                let (d, input) = (d.range(pixel, count), input.range(pixel, count));
                 let half = if passes.bf16 { count.div_ceil(2) } else { 0 };
                 let width = if passes.bf16 { half } else { count };
                 let copies = outer_scratch(width, outputs, kernels.lanes());
                 let narrow = half * (stride + outputs);
-                let scratch = scratch.take(narrow + copies + input.scratch(count, false));
+                let prepared = if passes.bf16 { 0 } else { input.scratch(count, false) };
+                let scratch = scratch.take(narrow + copies + prepared);
                 let (pairs, rest) = scratch.split_at_mut(narrow);
                 let (copies, prepared) = rest.split_at_mut(copies);
-                let x = input.pixels(passes, pixel, count, prepared);
-                let d = part(d, pixel * outputs, count * outputs);
+                let (of_x, of_d) = pairs.split_at_mut(half * stride);
+                // As they lie; what is made ready for the product takes their place below.
                 let mut outer = Outer {
-                    d,
+                    d: d.part(0, count),
                     d_stride: outputs,
                     d_row: 0,
-                    x,
-                    x_stride: input.stride,
+                    x: d.part(0, count),
+                    x_stride: stride,
                     x_row: 0,
                     rows: 1,
                     width,
@@ -67,68 +84,50 @@ pub(super) fn weight_gradient(passes: &Passes, d: &[f32], outputs: usize, input:
                     inputs: stride,
                     out: parts.part(slice * size, size),
                     out_stride: stride,
+                    fresh: pixel == start,
                     scratch: copies.as_mut_ptr(),
                 };
                 if passes.bf16 {
-                    let (of_x, of_d) = pairs.split_at_mut(half * stride);
-                    #[expect(unsafe_code, reason = "pixels by pointers")]
-                    // SAFETY: `d` and `x` hold count pixels.
-                    unsafe {
-                        pair_line(passes, (d, outputs, count), outputs, of_d);
-                        pair_line(passes, (x, input.stride, count), stride, of_x);
-                    }
-                    (outer.d, outer.x, outer.x_stride) = (of_d.as_ptr(), of_x.as_ptr(), stride);
+                    d.to_pairs_of_pixels(passes, None, outputs, of_d);
+                    input.x.to_pairs_of_pixels(passes, input.norm, stride, of_x);
+                    (outer.d, outer.x) = (of_d.as_ptr(), of_x.as_ptr());
+                } else {
+                    let x = input.ready(passes, prepared);
+                    (outer.x, outer.x_stride) = (part(x, 0, count * input.x.channels), input.x.channels);
                 }
-                #[expect(unsafe_code, reason = "calls of kernels")]
-                // SAFETY: `d` and `x` hold count rows of at least `outputs` and `stride` values, each slice has a gradient of its own, each block its sums.
+                #[expect(unsafe_code, reason = "call of a kernel")]
+                // SAFETY: `d` and `x` hold count rows of at least `outputs` and `stride` values, each slice has a gradient of its own.
                 unsafe {
                     if passes.bf16 {
                         kernels.outer_bf16(&outer);
                     } else {
                         kernels.outer(&outer);
                     }
-                    let (first, second) =
-                        (sums.part(pixel / BLOCK * outputs, outputs), spare.part(slice * outputs, outputs));
-                    kernels.sums(d, outputs, count, outputs, zeros.as_ptr(), first, second);
+                }
+                for first in (0..count).step_by(BLOCK) {
+                    let at = (pixel + first) / BLOCK * outputs;
+                    let block = d.range(first, BLOCK.min(count - first));
+                    let summed = Summed {
+                        x: block.part(0, block.count()),
+                        stride: block.stride(),
+                        pairs: block.pairs,
+                        pixels: block.count(),
+                        channels: outputs,
+                        reference: zeros.as_ptr(),
+                        first: sums.part(at, outputs),
+                        second: spare.part(slice * outputs, outputs),
+                    };
+                    #[expect(unsafe_code, reason = "call of a kernel")]
+                    // SAFETY: the block was just checked to hold its pixels; each block has sums of its own.
+                    unsafe {
+                        kernels.sums(&summed);
+                    }
                 }
             }
         });
     }
     let bias = totals(&sums, outputs).into_iter().map(|sum| sum as f32).collect();
     WeightGradient { weight: added(passes, parts, size), stride, bias }
-}
-
-/// Pairs of neighbouring pixels in bf16, `channels` values each, until `out` is full: of a line of `count` pixels that are `stride` floats
-/// apart, with zeros beyond its end.
-///
-/// # Safety
-/// The line must hold its pixels.
-#[expect(unsafe_code, reason = "pixels by pointers")]
-pub(super) unsafe fn pair_line(
-    passes: &Passes,
-    (x, stride, count): (*const f32, usize, usize),
-    channels: usize,
-    out: &mut [f32],
-) {
-    const ZEROS: [f32; 64] = [0.0; 64];
-    for (q, out) in out.chunks_exact_mut(channels).enumerate() {
-        // SAFETY: a pixel before the end is inside the line; of zeros no more are read than there are; `out` takes the channels.
-        unsafe {
-            let pixel = |i: usize| (i < count).then(|| x.add(i * stride));
-            match (pixel(2 * q), pixel(2 * q + 1)) {
-                (Some(first), Some(second)) => {
-                    passes.kernels.pair_pixels(first, second, channels, out.as_mut_ptr());
-                }
-                (first, _) => {
-                    let step = passes.kernels.lanes();
-                    for (i, out) in out.chunks_exact_mut(step).enumerate() {
-                        let first = first.map_or(ZEROS.as_ptr(), |first| first.add(i * step));
-                        passes.kernels.pair_pixels(first, ZEROS.as_ptr(), step, out.as_mut_ptr());
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// The sum of parts of `size` floats, in their order.

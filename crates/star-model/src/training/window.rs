@@ -3,14 +3,15 @@
 
 use super::linear::Input;
 use super::memory::Floats;
+use super::pixels::{Pixels, floats_of};
 use super::tile_gradient::{tile_gradient, tiles};
-use super::weight_gradient::{SLICE, SLICES, added, pair_line};
+use super::weight_gradient::{PIXELS_BF16, SLICE, SLICES, added};
 use super::{Maps, Passes};
 use crate::activation::Activation;
 use crate::plan::kernels::gradients::Outer;
 use crate::plan::memory::Buffer;
 use crate::plan::ops::panels::Panels;
-use crate::plan::ops::pointwise::{Residual, ScaleRelu};
+use crate::plan::ops::pointwise::Residual;
 use crate::plan::ops::shared::{Shared, part};
 use crate::plan::ops::window::Window as Windows;
 use crate::plan::ops::winograd::Winograd;
@@ -25,7 +26,7 @@ const WINOGRAD_CHANNELS: usize = 16;
 const GRADIENT_CHANNELS: usize = 64;
 const GRADIENT_TILES: usize = 512;
 
-/// Pixels a kernel call of the weight gradient: what it reads stays in the first caches.
+/// Pixels a kernel call of the weight gradient in `f32`: what it reads stays in the first caches.
 const PIXELS: usize = 128;
 
 /// A convolution with "same" padding and what it works on; maps are channels-last, channels padded to whole registers.
@@ -83,7 +84,7 @@ impl Window<'_> {
         tap: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Panels {
         let lanes = passes.kernels.lanes();
-        if passes.bf16 && passes.kernels.has_tiles() {
+        if passes.has_tiles() {
             let inputs = vec![[depth, depth / 2]; self.taps()];
             Panels::pairs(bias, &inputs, lanes, |output, k| tap(output, k % depth, k / depth))
         } else if self.winograd(stride) {
@@ -93,22 +94,28 @@ impl Window<'_> {
         }
     }
 
-    /// Convolves one image of the input's size with `channels` floats a pixel.
+    /// Convolves one image of the input's size, into one of `pairs` or of floats. Without tiles `x` must be of floats and without a norm.
     fn image(
         &self,
-        machine: &mut Machine,
-        (input, channels): (&[f32], usize),
+        (passes, machine): (&Passes, &mut Machine),
+        x: &Input,
         stride: usize,
-        (panels, bf16): (&Panels, bool),
+        (panels, pairs): (&Panels, bool),
         out: &mut [f32],
     ) {
         let Maps { height, width, .. } = self.from;
         let (residual, activation, kernel) = (Residual::None, Activation::None, self.kernel);
-        if bf16 && machine.kernels.has_tiles() {
+        let (channels, input) = (x.x.channels, x.x.values);
+        if passes.has_tiles() {
             let window =
                 Windows { input, height, width, channels, kernel, stride, panels, residual, activation };
-            window.run_bf16(Stored::default(), machine, out);
-        } else if self.winograd(stride) {
+            let stored = Stored { input: x.x.pairs, output: pairs };
+            window.run_bf16(stored, x.norm, machine, out);
+            return;
+        }
+        assert!(!pairs && !x.x.pairs && x.norm.is_none(), "a convolution of pairs without tiles");
+        if self.winograd(stride) {
+            let bf16 = passes.bf16;
             Winograd { input, height, width, channels, panels, residual, activation, bf16 }.run(machine, out);
         } else {
             let windows =
@@ -117,46 +124,53 @@ impl Window<'_> {
         }
     }
 
-    /// The convolution of `x`, normed where it is, and `bias`.
-    pub(super) fn forward(&self, passes: &Passes, x: &Input, bias: &[f32]) -> Floats {
-        let panels = self.forward_panels(passes, x.stride, bias);
-        let (image, target) = (self.from.image() * x.stride, self.to.image() * panels.channels);
-        assert!(x.values.len() == self.from.images * image, "a convolution: sizes");
+    /// The convolution of `x`, normed where it is, and `bias`, as `pairs` or as floats.
+    pub(super) fn forward(&self, passes: &Passes, x: &Input, bias: &[f32], pairs: bool) -> Floats {
+        let panels = self.forward_panels(passes, x.x.channels, bias);
+        let (image, target) = (self.from.image(), self.to.image() * floats_of(panels.channels, pairs));
+        assert_eq!(x.x.count(), self.from.pixels(), "a convolution: sizes");
         let mut out = passes.memory.take(self.to.images * target);
         let shared = Shared::new(&mut out);
         passes.each_image(self.from.images, |n, machine, scratch| {
-            let input = (x.image(passes, n, image, scratch), x.stride);
+            let mut x = x.range(n * image, image);
+            let ready = scratch.take(if passes.has_tiles() { 0 } else { x.scratch(image, false) });
+            if !ready.is_empty() {
+                x.x.to_floats(passes, x.norm, ready);
+                x = Input::all(Pixels::floats(ready, x.x.channels));
+            }
             #[expect(unsafe_code, reason = "parts are written by different threads")]
             // SAFETY: each is written by one task.
             unsafe {
                 shared.with_part(n, target, |out| {
-                    self.image(machine, input, self.stride, (&panels, passes.bf16), out)
+                    self.image((passes, machine), &x, self.stride, (&panels, pairs), out)
                 });
             }
         });
         out
     }
 
-    /// From the gradient `d` at the output to that at the input, whose pixels are `pitch` floats apart.
-    pub(super) fn input_gradient(&self, passes: &Passes, d: &[f32], pitch: usize) -> Floats {
-        let depth = d.len() / self.to.pixels();
-        let panels = self.back_panels(passes, depth);
-        let (image, target) = (self.to.image() * depth, self.from.image() * pitch);
-        assert_eq!(panels.channels, pitch, "a convolution's gradient: sizes");
+    /// From the gradient `d` at the output to that at the input of `channels` values a pixel, as `pairs` or as floats.
+    pub(super) fn input_gradient(
+        &self,
+        passes: &Passes,
+        d: Pixels,
+        (channels, pairs): (usize, bool),
+    ) -> Floats {
+        let panels = self.back_panels(passes, d.channels);
+        let target = self.from.image() * floats_of(channels, pairs);
+        assert_eq!(panels.channels, channels, "a convolution's gradient: sizes");
         let mut out = passes.memory.take(self.from.images * target);
         let shared = Shared::new(&mut out);
         passes.each_image(self.from.images, |n, machine, scratch| {
-            let d = &d[n * image..][..image];
-            let input = if self.stride == 1 {
-                d
-            } else {
-                spread((self.from, self.to), self.stride, d, depth, scratch)
-            };
+            let mut d = d.range(n * self.to.image(), self.to.image());
+            if self.stride != 1 {
+                d.values = spread((self.from, self.to), self.stride, d.values, d.stride(), scratch);
+            }
             #[expect(unsafe_code, reason = "parts are written by different threads")]
             // SAFETY: each is written by one task.
             unsafe {
                 shared.with_part(n, target, |out| {
-                    self.image(machine, (input, depth), 1, (&panels, passes.bf16), out)
+                    self.image((passes, machine), &Input::all(d), 1, (&panels, pairs), out)
                 });
             }
         });
@@ -164,15 +178,14 @@ impl Window<'_> {
     }
 
     /// From the gradient `d` at the output to that of the weights, `[outputs, inputs, kernel, kernel]`.
-    pub(super) fn weight_gradient(&self, passes: &Passes, x: &Input, d: &[f32]) -> Vec<f32> {
-        let depth = d.len() / self.to.pixels();
+    pub(super) fn weight_gradient(&self, passes: &Passes, x: &Input, d: Pixels) -> Vec<f32> {
         let large = self.channels() >= GRADIENT_CHANNELS || tiles(self.from) >= GRADIENT_TILES;
         let total = if !passes.bf16 && self.winograd(self.stride) && large {
-            tile_gradient(passes, self.from, x, (d, depth), self.outputs)
+            tile_gradient(passes, self.from, x, d, self.outputs)
         } else {
             self.tap_gradient(passes, x, d)
         };
-        let (taps, pitch) = (self.taps(), x.stride);
+        let (taps, pitch) = (self.taps(), x.x.channels);
         let mut weight = vec![0.0; self.outputs * self.inputs * taps];
         for (tap, matrix) in total.chunks_exact((self.outputs * pitch).max(1)).enumerate() {
             for (output, row) in matrix.chunks_exact(pitch).enumerate() {
@@ -184,9 +197,9 @@ impl Window<'_> {
     }
 
     /// The weights' gradient tap by tap, `[taps, outputs, pitch]`.
-    pub(super) fn tap_gradient(&self, passes: &Passes, x: &Input, d: &[f32]) -> Floats {
-        let (from, to, pitch, taps) = (self.from, self.to, x.stride, self.taps());
-        let (depth, s) = (d.len() / to.pixels(), self.stride);
+    pub(super) fn tap_gradient(&self, passes: &Passes, x: &Input, d: Pixels) -> Floats {
+        let (from, to, pitch, taps) = (self.from, self.to, x.x.channels, self.taps());
+        let (depth, s) = (d.channels, self.stride);
         let matrix = self.outputs * pitch;
         let size = taps * matrix;
         // Stretches of rows, as many as there are parts to sum; small batches cut their images up.
@@ -195,53 +208,63 @@ impl Window<'_> {
         let rows = to.height.div_ceil(cuts);
         let per_slice = (to.images * cuts).div_ceil(most);
         let slices = (to.images * cuts).div_ceil(per_slice);
-        let mut parts = passes.memory.zeros(slices * size);
+        let mut parts = passes.memory.take(slices * size);
         {
             let parts = Shared::new(&mut parts);
             passes.memory.each(slices, |slice, scratch| {
                 let out = parts.part(slice * size, size);
+                let mut fresh = true;
                 for piece in slice * per_slice..((slice + 1) * per_slice).min(to.images * cuts) {
                     let (n, top) = (piece / cuts, piece % cuts * rows);
                     let end = (top + rows).min(to.height);
-                    let image = &x.values[n * from.image() * pitch..][..from.image() * pitch];
-                    let step = (PIXELS / to.width).max(1);
+                    let image = x.range(n * from.image(), from.image());
+                    let bf16 = passes.bf16 && s == 1;
+                    let most = if bf16 { PIXELS_BF16 } else { PIXELS };
+                    let step = (most / to.width).max(1);
                     for row in (top..end.max(top)).step_by(step) {
                         let count = step.min(end - row);
                         let line = (from.width + 2 * (self.kernel / 2)) * pitch;
                         let lines = (count - 1) * s + self.kernel;
-                        let bf16 = passes.bf16 && s == 1;
                         let half = to.width.div_ceil(2);
                         // Of each line the pairs that begin at even pixels, then those at odd ones, as many as the last tap reads.
                         let cells = half + self.kernel / 2;
-                        let pairs = if bf16 { 2 * lines * cells * pitch + count * half * depth } else { 0 };
-                        let all = scratch.take(lines * line + pairs);
-                        let (halo, pairs) = all.split_at_mut(lines * line);
-                        self.fill_halo(passes, image, x, row * s, line, halo);
-                        let (of_x, of_d) = pairs.split_at_mut(if bf16 { 2 * lines * cells * pitch } else { 0 });
+                        let d = d.range((n * to.height + row) * to.width, count * to.width);
+                        let width_of_d = if bf16 { half } else { to.width };
+                        let of_d = if bf16 || d.pairs { count * width_of_d * depth } else { 0 };
+                        let of_x = if bf16 { 2 * lines * cells * pitch } else { 0 };
+                        let (halo, pairs) =
+                            scratch.take(lines * line + of_x + of_d).split_at_mut(lines * line);
+                        let (of_x, of_d) = pairs.split_at_mut(of_x);
+                        self.fill_halo(passes, &image, row * s, line, halo);
                         if bf16 {
-                            let d = &d[(n * to.height + row) * to.width * depth..];
-                            let d = &d[..count * to.width * depth];
                             pair_halo(passes, halo, line, pitch, of_x);
-                            pair_rows(passes, d, to.width, depth, of_d);
+                            for (y, of_d) in of_d.chunks_exact_mut(half * depth).enumerate() {
+                                let row = d.range(y * to.width, to.width);
+                                row.to_pairs_of_pixels(passes, None, depth, of_d);
+                            }
+                        } else if d.pairs {
+                            d.to_floats(passes, None, of_d);
                         }
+                        let from_d = if of_d.is_empty() { d.values } else { &*of_d };
                         for tap in 0..taps {
                             let (ky, kx) = (tap / self.kernel, tap % self.kernel);
                             let reach = (count - 1) * s * line + ((to.width - 1) * s + 1) * pitch;
                             let mut outer = Outer {
-                                d: part(d, ((n * to.height + row) * to.width) * depth, count * to.width * depth),
+                                d: part(from_d, 0, count * width_of_d * depth),
                                 d_stride: depth,
-                                d_row: to.width * depth,
+                                d_row: width_of_d * depth,
                                 x: part(halo, ky * line + kx * pitch, reach),
                                 x_stride: s * pitch,
                                 x_row: s * line,
                                 rows: count,
-                                width: to.width,
+                                width: width_of_d,
                                 outputs: self.outputs,
                                 inputs: pitch,
                                 #[expect(unsafe_code, reason = "a part of a part")]
                                 // SAFETY: `out` holds a matrix for each tap.
                                 out: unsafe { out.add(tap * matrix) },
                                 out_stride: pitch,
+                                fresh,
                                 scratch: std::ptr::null_mut(),
                             };
                             if bf16 {
@@ -249,7 +272,6 @@ impl Window<'_> {
                                 let reach = 2 * (count - 1) * cells * pitch + half * pitch;
                                 (outer.x, outer.x_stride) = (part(of_x, at, reach), pitch);
                                 outer.x_row = 2 * cells * pitch;
-                                (outer.d, outer.d_row, outer.width) = (of_d.as_ptr(), half * depth, half);
                             }
                             #[expect(unsafe_code, reason = "call of a kernel")]
                             // SAFETY: `d` and `x` were checked to hold the rows; each slice has a gradient of its own.
@@ -261,6 +283,14 @@ impl Window<'_> {
                                 }
                             }
                         }
+                        fresh = false;
+                    }
+                }
+                if fresh {
+                    #[expect(unsafe_code, reason = "parts are written by different threads")]
+                    // SAFETY: each is written by one task.
+                    unsafe {
+                        parts.with_part(slice, size, |part| part.fill(0.0));
                     }
                 }
             });
@@ -269,16 +299,9 @@ impl Window<'_> {
     }
 
     /// Rows of one image's activations from `kernel / 2` above `row` on in a frame of zeros, as many as `halo` holds.
-    fn fill_halo(
-        &self,
-        passes: &Passes,
-        image: &[f32],
-        x: &Input,
-        row: usize,
-        line: usize,
-        halo: &mut [f32],
-    ) {
-        let (border, pitch, Maps { height, width, .. }) = (self.kernel / 2, x.stride, self.from);
+    fn fill_halo(&self, passes: &Passes, image: &Input, row: usize, line: usize, halo: &mut [f32]) {
+        let (pitch, Maps { height, width, .. }) = (image.x.channels, self.from);
+        let border = self.kernel / 2;
         for (i, to) in halo.chunks_exact_mut(line).enumerate() {
             let y = (row + i).wrapping_sub(border);
             if y >= height {
@@ -287,11 +310,7 @@ impl Window<'_> {
             }
             to[..border * pitch].fill(0.0);
             to[(border + width) * pitch..].fill(0.0);
-            let (from, to) = (&image[y * width * pitch..][..width * pitch], &mut to[border * pitch..]);
-            match x.norm {
-                Some(norm) => activate(passes, from, norm, &mut to[..width * pitch]),
-                None => to[..width * pitch].copy_from_slice(from),
-            }
+            image.x.range(y * width, width).to_floats(passes, image.norm, &mut to[border * pitch..]);
         }
     }
 }
@@ -301,25 +320,14 @@ fn pair_halo(passes: &Passes, halo: &[f32], line: usize, pitch: usize, out: &mut
     let each = out.len() / (halo.len() / line);
     for (line, out) in halo.chunks_exact(line).zip(out.chunks_exact_mut(each)) {
         let (even, odd) = out.split_at_mut(each / 2);
-        let count = line.len() / pitch;
-        #[expect(unsafe_code, reason = "pixels by pointers")]
-        // SAFETY: a line holds `count` pixels of `pitch` floats.
-        unsafe {
-            pair_line(passes, (line.as_ptr(), pitch, count), pitch, even);
-            pair_line(passes, (line[pitch..].as_ptr(), pitch, count - 1), pitch, odd);
-        }
-    }
-}
-
-/// Rows of `width` pixels of `depth` floats as pairs in bf16.
-fn pair_rows(passes: &Passes, rows: &[f32], width: usize, depth: usize, out: &mut [f32]) {
-    let row = width * depth;
-    for (row, out) in rows.chunks_exact(row).zip(out.chunks_exact_mut(width.div_ceil(2) * depth)) {
-        #[expect(unsafe_code, reason = "pixels by pointers")]
-        // SAFETY: a row holds its pixels.
-        unsafe {
-            pair_line(passes, (row.as_ptr(), depth, width), depth, out);
-        }
+        // As many pixels as there is room for.
+        let first = |line, out: &mut [f32]| {
+            let pixels = Pixels::floats(line, pitch);
+            let count = pixels.count().min(out.len() / pitch * 2);
+            pixels.range(0, count).to_pairs_of_pixels(passes, None, pitch, out);
+        };
+        first(line, even);
+        first(&line[pitch..], odd);
     }
 }
 
@@ -341,16 +349,4 @@ pub(super) fn spread<'a>(
         }
     }
     scratch.get(from.image() * depth)
-}
-
-/// `max(0, scale x + shift)` of whole pixels.
-pub(super) fn activate(passes: &Passes, x: &[f32], norm: &ScaleRelu, out: &mut [f32]) {
-    let channels = norm.scale.len();
-    assert!(out.len() == x.len() && norm.shift.len() == channels, "a norm of other channels");
-    #[expect(unsafe_code, reason = "call of a kernel")]
-    // SAFETY: both hold the same number of whole pixels, the norm one value a channel.
-    unsafe {
-        let (scale, shift) = (norm.scale.as_ptr(), norm.shift.as_ptr());
-        passes.kernels.scale_relu(x.as_ptr(), x.len() / channels, channels, scale, shift, out.as_mut_ptr());
-    }
 }

@@ -8,6 +8,17 @@ use super::simd::{Simd, by_lanes};
 #[derive(Clone, Copy)]
 pub(super) struct Avx512<const NARROW: bool>;
 
+/// Places of the 16-bit numbers of a register that take turns between its halves.
+const ALTERNATING: [i32; 16] = {
+    let mut places = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        places[i] = i as i32 | (16 + i as i32) << 16;
+        i += 1;
+    }
+    places
+};
+
 impl<const NARROW: bool> Simd for Avx512<NARROW> {
     type V = __m512;
     const LANES: usize = 16;
@@ -51,12 +62,18 @@ impl<const NARROW: bool> Simd for Avx512<NARROW> {
     #[inline(always)]
     unsafe fn zip_bf16(a: __m512, b: __m512) -> __m512 {
         if NARROW {
-            let wide = |v: __m512| {
-                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v)))
-            };
-            return _mm512_castsi512_ps(_mm512_or_si512(wide(a), _mm512_slli_epi32::<16>(wide(b))));
+            let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+            let places = _mm512_loadu_si512(ALTERNATING.as_ptr().cast());
+            return _mm512_castsi512_ps(_mm512_permutexvar_epi16(places, both));
         }
         by_lanes::zip_bf16::<Self>(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn zip_pairs(a: *const f32, b: *const f32) -> __m512 {
+        let a = _mm512_cvtepu16_epi32(_mm256_loadu_si256(a.cast()));
+        let b = _mm512_cvtepu16_epi32(_mm256_loadu_si256(b.cast()));
+        _mm512_castsi512_ps(_mm512_or_si512(a, _mm512_slli_epi32::<16>(b)))
     }
 
     #[inline(always)]

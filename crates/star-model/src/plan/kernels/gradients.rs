@@ -1,5 +1,6 @@
 //! The inner loops that only training needs: gradients of weights, of norms, of pooling and upsampling.
 
+use super::pixels::{get, put};
 use super::simd::{Simd, zero};
 
 /// Outer products summed over the pixels of some rows: `out[o, i] += sum_p d[p, o] x[p, i]`.
@@ -18,9 +19,10 @@ pub(crate) struct Outer {
     pub(crate) outputs: usize,
     /// A multiple of the lanes.
     pub(crate) inputs: usize,
-    /// `[outputs, out_stride]`
+    /// `[outputs, out_stride]`: what is added to, or, where it is `fresh` (and there are pixels), overwritten.
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
+    pub(crate) fresh: bool,
     /// Null, or [`outer_scratch`] floats: of many channels pixels are copied there first, since only so many that lie a power of two
     /// apart find room in a cache.
     pub(crate) scratch: *mut f32,
@@ -63,9 +65,11 @@ unsafe fn gather<S: Simd>(
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const P: usize, const PAIRS: bool>(s: &Outer) {
     let mut sums = [[zero::<S>(); R]; P];
-    for p in 0..P {
-        for r in 0..R {
-            sums[p][r] = S::load(s.out.add(p * s.out_stride + r * S::LANES));
+    if !s.fresh {
+        for p in 0..P {
+            for r in 0..R {
+                sums[p][r] = S::load(s.out.add(p * s.out_stride + r * S::LANES));
+            }
         }
     }
     for row in 0..s.rows {
@@ -107,31 +111,13 @@ pub(super) unsafe fn outer<S: Simd>(s: &Outer) {
     tiles::<S, false>(s);
 }
 
-/// [`outer`] of pairs of pixels in bf16, as [`pair_pixels`] makes them; sums are in `f32`.
+/// [`outer`] of pairs of pixels in bf16, as [`super::pixels::pixel_pairs`] makes them; sums are in `f32`.
 ///
 /// # Safety
 /// As [`outer`].
 #[inline(always)]
 pub(super) unsafe fn outer_bf16<S: Simd>(s: &Outer) {
     tiles::<S, true>(s);
-}
-
-/// Two pixels of `channels` values, a multiple of the lanes, as pairs in bf16.
-///
-/// # Safety
-/// `first` and `second` must hold the values, and `out` take as many, which must overlap nothing.
-#[inline(always)]
-pub(super) unsafe fn pair_pixels<S: Simd>(
-    first: *const f32,
-    second: *const f32,
-    channels: usize,
-    out: *mut f32,
-) {
-    let mut c = 0;
-    while c < channels {
-        S::store(out.add(c), S::zip_bf16(S::load(first.add(c)), S::load(second.add(c))));
-        c += S::LANES;
-    }
 }
 
 #[inline(always)]
@@ -195,9 +181,10 @@ unsafe fn sized<S: Simd, const R: usize, const PAIRS: bool>(s: &Outer, outputs: 
 /// A batch norm with its ReLU at some pixels of its input `x`, and the gradient `d` by its output.
 #[derive(Clone, Copy)]
 pub(crate) struct Masked {
-    /// `[pixels, channels]` both.
+    /// `[pixels, channels]` both, of floats or of `pairs` in bf16.
     pub(crate) x: *const f32,
     pub(crate) d: *mut f32,
+    pub(crate) pairs: bool,
     pub(crate) pixels: usize,
     /// A multiple of the lanes.
     pub(crate) channels: usize,
@@ -216,32 +203,47 @@ pub(crate) struct Masked {
 /// The pointers must cover what the sizes say; `d`, `first` and `second` must overlap nothing else.
 #[inline(always)]
 pub(super) unsafe fn mask<S: Simd>(s: &Masked) {
-    let mut c = 0;
-    while c < s.channels {
-        let (scale, shift, mean) = (S::load(s.scale.add(c)), S::load(s.shift.add(c)), S::load(s.mean.add(c)));
-        let (mut a, mut b) = (zero::<S>(), zero::<S>());
-        for p in 0..s.pixels {
-            let at = p * s.channels + c;
-            let x = S::load(s.x.add(at));
-            let d = S::positive(S::fma(x, scale, shift), S::load(s.d.add(at)));
-            S::store(s.d.add(at), d);
-            a = S::add(a, d);
-            b = S::fma(d, S::sub(x, mean), b);
+    let two = s.channels / (2 * S::LANES) * 2 * S::LANES;
+    for c in (0..two).step_by(2 * S::LANES) {
+        mask_column::<S, 2>(s, c);
+    }
+    for c in (two..s.channels).step_by(S::LANES) {
+        mask_column::<S, 1>(s, c);
+    }
+}
+
+/// `R` registers of channels from `c` on of all pixels.
+#[inline(always)]
+unsafe fn mask_column<S: Simd, const R: usize>(s: &Masked, c: usize) {
+    let [mut first, mut second] = [[zero::<S>(); R]; 2];
+    let floats = if s.pairs { s.channels / 2 } else { s.channels };
+    for p in 0..s.pixels {
+        let (x, d) = (s.x.add(p * floats), s.d.add(p * floats));
+        for r in 0..R {
+            let c = c + r * S::LANES;
+            let value = get::<S>(x, c, s.pairs);
+            let normed = S::fma(value, S::load(s.scale.add(c)), S::load(s.shift.add(c)));
+            let left = S::positive(normed, get::<S>(d, c, s.pairs));
+            put::<S>(d, c, s.pairs, left);
+            first[r] = S::add(first[r], left);
+            second[r] = S::fma(left, S::sub(value, S::load(s.mean.add(c))), second[r]);
         }
-        S::store(s.first.add(c), a);
-        S::store(s.second.add(c), b);
-        c += S::LANES;
+    }
+    for r in 0..R {
+        S::store(s.first.add(c + r * S::LANES), first[r]);
+        S::store(s.second.add(c + r * S::LANES), second[r]);
     }
 }
 
 /// The second half of a norm's gradient, once the sums of the whole batch are known.
 #[derive(Clone, Copy)]
 pub(crate) struct NormBackward {
-    /// `[pixels, channels]` all.
+    /// `[pixels, channels]` all, of floats or of `pairs` in bf16.
     pub(crate) x: *const f32,
     pub(crate) d: *mut f32,
     /// Null, or what is added besides.
     pub(crate) add: *const f32,
+    pub(crate) pairs: bool,
     pub(crate) pixels: usize,
     /// A multiple of the lanes.
     pub(crate) channels: usize,
@@ -256,68 +258,86 @@ pub(crate) struct NormBackward {
 /// The pointers must cover what the sizes say; `d` must overlap nothing else.
 #[inline(always)]
 pub(super) unsafe fn norm_backward<S: Simd>(s: &NormBackward) {
+    let floats = if s.pairs { s.channels / 2 } else { s.channels };
     for p in 0..s.pixels {
-        let mut c = 0;
-        while c < s.channels {
-            let at = p * s.channels + c;
-            let line = S::fma(S::load(s.x.add(at)), S::load(s.by_x.add(c)), S::load(s.offset.add(c)));
-            let mut d = S::fma(S::load(s.d.add(at)), S::load(s.by_d.add(c)), line);
+        let (x, d, add) = (s.x.add(p * floats), s.d.add(p * floats), s.add.wrapping_add(p * floats));
+        for c in (0..s.channels).step_by(S::LANES) {
+            let line = S::fma(get::<S>(x, c, s.pairs), S::load(s.by_x.add(c)), S::load(s.offset.add(c)));
+            let mut by_x = S::fma(get::<S>(d, c, s.pairs), S::load(s.by_d.add(c)), line);
             if !s.add.is_null() {
-                d = S::add(d, S::load(s.add.add(at)));
+                by_x = S::add(by_x, get::<S>(add, c, s.pairs));
             }
-            S::store(s.d.add(at), d);
-            c += S::LANES;
+            put::<S>(d, c, s.pairs, by_x);
         }
     }
 }
 
-/// Adds the gradient of a row of pooled pixels to the first largest of each 2x2 block: two rows of `2 width` pixels at `x` and `dx`,
-/// one of `width` at `d`.
+/// Adds `count` floats, or `pairs` in bf16, a multiple of the lanes of either, to `sum`.
 ///
 /// # Safety
-/// `x` and `dx` must hold `4 * width * channels` values, `d` a quarter of them; `channels` must be a multiple of the lanes.
+/// Both must hold them, and must not overlap.
+#[inline(always)]
+pub(super) unsafe fn add<S: Simd>(sum: *mut f32, more: *const f32, count: usize, pairs: bool) {
+    let values = if pairs { 2 * count } else { count };
+    for c in (0..values).step_by(S::LANES) {
+        put::<S>(sum, c, pairs, S::add(get::<S>(sum, c, pairs), get::<S>(more, c, pairs)));
+    }
+}
+
+/// Adds the gradient of a row of pooled pixels to the first largest of each 2x2 block: two rows of `2 width` pixels at `x` and `dx`,
+/// one of `width` at `d`, of `floats` floats or `pairs` each.
+///
+/// # Safety
+/// `x` and `dx` must hold `4 * width * floats` floats, `d` a quarter of them; a pixel's values must be a multiple of the lanes.
 #[inline(always)]
 pub(super) unsafe fn max_pool_back_row<S: Simd>(
     x: *const f32,
     d: *const f32,
     width: usize,
-    channels: usize,
+    floats: usize,
+    pairs: bool,
     dx: *mut f32,
 ) {
     for p in 0..width {
-        let corner = 2 * p * channels;
-        let below = corner + 2 * width * channels;
-        let places = [corner, corner + channels, below, below + channels];
-        let mut c = 0;
-        while c < channels {
-            let values = places.map(|at| S::load(x.add(at + c)));
-            let largest = S::max(S::max(values[0], values[1]), S::max(values[2], values[3]));
-            let mut left = S::load(d.add(p * channels + c));
-            for (at, value) in places.into_iter().zip(values) {
-                let taken = S::equal(value, largest, left);
-                left = S::sub(left, taken);
-                S::store(dx.add(at + c), S::add(S::load(dx.add(at + c)), taken));
+        let corner = 2 * p * floats;
+        let below = corner + 2 * width * floats;
+        let places = [corner, corner + floats, below, below + floats];
+        for c in (0..if pairs { 2 * floats } else { floats }).step_by(S::LANES) {
+            let mut values = [zero::<S>(); 4];
+            for i in 0..4 {
+                values[i] = get::<S>(x.add(places[i]), c, pairs);
             }
-            c += S::LANES;
+            let largest = S::max(S::max(values[0], values[1]), S::max(values[2], values[3]));
+            let mut left = get::<S>(d.add(p * floats), c, pairs);
+            for i in 0..4 {
+                let taken = S::equal(values[i], largest, left);
+                left = S::sub(left, taken);
+                let dx = dx.add(places[i]);
+                put::<S>(dx, c, pairs, S::add(get::<S>(dx, c, pairs), taken));
+            }
         }
     }
 }
 
-/// Sums of 2x2 blocks: two rows of `2 width` pixels at `d` into one row of `width` pixels.
+/// Sums of 2x2 blocks: two rows of `2 width` pixels at `d` into one row of `width` pixels, of `floats` floats or `pairs` each.
 ///
 /// # Safety
 /// As [`max_pool_back_row`].
 #[inline(always)]
-pub(super) unsafe fn upsample_back_row<S: Simd>(d: *const f32, width: usize, channels: usize, out: *mut f32) {
-    let below = d.add(2 * width * channels);
+pub(super) unsafe fn upsample_back_row<S: Simd>(
+    d: *const f32,
+    width: usize,
+    floats: usize,
+    pairs: bool,
+    out: *mut f32,
+) {
+    let below = d.add(2 * width * floats);
     for p in 0..width {
-        let (a, b, out) = (d.add(2 * p * channels), below.add(2 * p * channels), out.add(p * channels));
-        let mut c = 0;
-        while c < channels {
-            let top = S::add(S::load(a.add(c)), S::load(a.add(channels + c)));
-            let bottom = S::add(S::load(b.add(c)), S::load(b.add(channels + c)));
-            S::store(out.add(c), S::add(top, bottom));
-            c += S::LANES;
+        let (a, b, out) = (d.add(2 * p * floats), below.add(2 * p * floats), out.add(p * floats));
+        for c in (0..if pairs { 2 * floats } else { floats }).step_by(S::LANES) {
+            let top = S::add(get::<S>(a, c, pairs), get::<S>(a.add(floats), c, pairs));
+            let bottom = S::add(get::<S>(b, c, pairs), get::<S>(b.add(floats), c, pairs));
+            put::<S>(out, c, pairs, S::add(top, bottom));
         }
     }
 }

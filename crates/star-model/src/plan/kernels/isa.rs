@@ -55,6 +55,7 @@ impl Isa {
     pub fn has_bf16() -> bool {
         #[cfg(target_arch = "x86_64")]
         let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512bf16")
             && is_x86_feature_detected!("avx512vnni");
         #[cfg(not(target_arch = "x86_64"))]

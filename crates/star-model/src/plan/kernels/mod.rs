@@ -17,7 +17,7 @@ pub(crate) mod depthwise;
 pub(crate) mod gemm;
 pub(crate) mod gradients;
 mod isa;
-mod maps;
+pub(crate) mod maps;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod pixels;
@@ -60,24 +60,19 @@ pub(crate) trait Kernels: Send + Sync {
     unsafe fn strip_int8(&self, strip: &gemm::Strip, scale: *const f32);
 
     /// [`pixels::pairs`]
-    unsafe fn pairs(&self, narrowed: &pixels::Narrowed);
+    unsafe fn pairs(&self, prepared: &pixels::Prepared);
+
+    /// [`pixels::pixel_pairs`]
+    unsafe fn pixel_pairs(&self, prepared: &pixels::Prepared);
 
     /// [`pixels::bytes`]
-    unsafe fn bytes(&self, narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
+    unsafe fn bytes(&self, prepared: &pixels::Prepared, bytes: pixels::Bytes);
 
     /// [`winograd::block`]
     unsafe fn winograd(&self, block: &winograd::Block);
 
-    /// [`pixels::scale_relu`]
-    unsafe fn scale_relu(
-        &self,
-        x: *const f32,
-        pixels: usize,
-        channels: usize,
-        scale: *const f32,
-        shift: *const f32,
-        out: *mut f32,
-    );
+    /// [`pixels::floats`]
+    unsafe fn floats(&self, prepared: &pixels::Prepared);
 
     /// [`pixels::max_pool_row`]
     unsafe fn max_pool_row(&self, x: *const f32, width: usize, floats: usize, pairs: bool, out: *mut f32);
@@ -102,17 +97,7 @@ pub(crate) trait Kernels: Send + Sync {
     unsafe fn depthwise_back_row(&self, back: &depthwise::Back);
 
     /// [`maps::sums`]
-    #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
-    unsafe fn sums(
-        &self,
-        x: *const f32,
-        stride: usize,
-        pixels: usize,
-        channels: usize,
-        reference: *const f32,
-        first: *mut f32,
-        second: *mut f32,
-    );
+    unsafe fn sums(&self, summed: &maps::Summed);
 
     /// [`maps::activate`]
     #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
@@ -137,6 +122,15 @@ pub(crate) trait Kernels: Send + Sync {
         channels: usize,
         gate: *mut f32,
     );
+
+    /// [`maps::gate_backward`]
+    unsafe fn gate_backward(&self, backward: &maps::GateBackward);
+
+    /// [`maps::sigmoid_backward`]
+    unsafe fn sigmoid_backward(&self, s: *const f32, count: usize, d: *mut f32);
+
+    /// [`maps::heat_backward`]
+    unsafe fn heat_backward(&self, backward: &maps::HeatBackward);
 
     /// [`maps::row_moments`]
     #[expect(clippy::too_many_arguments, reason = "as the function behind it")]
@@ -163,14 +157,14 @@ pub(crate) trait Kernels: Send + Sync {
     /// [`gradients::outer_bf16`]
     unsafe fn outer_bf16(&self, outer: &gradients::Outer);
 
-    /// [`gradients::pair_pixels`]
-    unsafe fn pair_pixels(&self, first: *const f32, second: *const f32, channels: usize, out: *mut f32);
-
     /// [`gradients::mask`]
     unsafe fn mask(&self, masked: &gradients::Masked);
 
     /// [`gradients::norm_backward`]
     unsafe fn norm_backward(&self, norm: &gradients::NormBackward);
+
+    /// [`gradients::add`]
+    unsafe fn add(&self, sum: *mut f32, more: *const f32, count: usize, pairs: bool);
 
     /// [`gradients::max_pool_back_row`]
     unsafe fn max_pool_back_row(
@@ -178,12 +172,20 @@ pub(crate) trait Kernels: Send + Sync {
         x: *const f32,
         d: *const f32,
         width: usize,
-        channels: usize,
+        floats: usize,
+        pairs: bool,
         dx: *mut f32,
     );
 
     /// [`gradients::upsample_back_row`]
-    unsafe fn upsample_back_row(&self, d: *const f32, width: usize, channels: usize, out: *mut f32);
+    unsafe fn upsample_back_row(
+        &self,
+        d: *const f32,
+        width: usize,
+        floats: usize,
+        pairs: bool,
+        out: *mut f32,
+    );
 }
 
 /// Hands the kernels of vectors to a macro, each as `name = module::function(arguments)`.
@@ -192,11 +194,11 @@ macro_rules! each_kernel {
         $then! { $with
             strip = gemm::strip(strip: &gemm::Strip);
             registers = gemm::registers(steps: usize, values: *mut f32);
-            pairs = pixels::pairs(narrowed: &pixels::Narrowed);
-            bytes = pixels::bytes(narrowed: &pixels::Narrowed, bytes: pixels::Bytes);
+            floats = pixels::floats(prepared: &pixels::Prepared);
+            pairs = pixels::pairs(prepared: &pixels::Prepared);
+            pixel_pairs = pixels::pixel_pairs(prepared: &pixels::Prepared);
+            bytes = pixels::bytes(prepared: &pixels::Prepared, bytes: pixels::Bytes);
             winograd = winograd::block(block: &winograd::Block);
-            scale_relu = pixels::scale_relu(x: *const f32, pixels: usize, channels: usize, scale: *const f32,
-                shift: *const f32, out: *mut f32);
             max_pool_row = pixels::max_pool_row(x: *const f32, width: usize, floats: usize, pairs: bool,
                 out: *mut f32);
             upsample_add_row = pixels::upsample_add_row(base: *mut f32, low: *const f32, width: usize,
@@ -204,24 +206,25 @@ macro_rules! each_kernel {
             bilinear_row = pixels::bilinear_row(row: &pixels::BilinearRow);
             depthwise_row = depthwise::depthwise_row(forward: &depthwise::Forward);
             depthwise_back_row = depthwise::depthwise_back_row(back: &depthwise::Back);
-            sums = maps::sums(x: *const f32, stride: usize, pixels: usize, channels: usize, reference: *const f32,
-                first: *mut f32, second: *mut f32);
+            sums = maps::sums(summed: &maps::Summed);
             activate = maps::activate(x: *mut f32, pixels: usize, channels: usize, normed: usize,
                 centre: *const f32, scale: *const f32, floor: f32);
             gate = maps::gate(heat: *const f32, point: *const f32, stride: usize, pixels: usize, channels: usize,
                 gate: *mut f32);
+            gate_backward = maps::gate_backward(backward: &maps::GateBackward);
+            sigmoid_backward = maps::sigmoid_backward(s: *const f32, count: usize, d: *mut f32);
+            heat_backward = maps::heat_backward(backward: &maps::HeatBackward);
             row_moments = maps::row_moments(f: *const f32, stride: usize, width: usize, channels: usize, first: f32,
                 step: f32, out: *mut f32);
             outer = gradients::outer(outer: &gradients::Outer);
             winograd_gradient = winograd_gradient::gradient(gradient: &winograd_gradient::TileGradient);
             winograd_weights = winograd_gradient::weights(weights: &winograd_gradient::TileWeights);
-            pair_pixels = gradients::pair_pixels(first: *const f32, second: *const f32, channels: usize,
-                out: *mut f32);
             mask = gradients::mask(masked: &gradients::Masked);
             norm_backward = gradients::norm_backward(norm: &gradients::NormBackward);
-            max_pool_back_row = gradients::max_pool_back_row(x: *const f32, d: *const f32, width: usize,
-                channels: usize, dx: *mut f32);
-            upsample_back_row = gradients::upsample_back_row(d: *const f32, width: usize, channels: usize,
+            add = gradients::add(sum: *mut f32, more: *const f32, count: usize, pairs: bool);
+            max_pool_back_row = gradients::max_pool_back_row(x: *const f32, d: *const f32, width: usize, floats: usize,
+                pairs: bool, dx: *mut f32);
+            upsample_back_row = gradients::upsample_back_row(d: *const f32, width: usize, floats: usize, pairs: bool,
                 out: *mut f32);
         }
     };

@@ -3,31 +3,6 @@
 use super::simd::{Simd, zero};
 use crate::activation::Activation;
 
-/// `out[p, c] = max(0, x[p, c] scale[c] + shift[c])` over `pixels` pixels; what lies beyond `channels` is not written.
-///
-/// # Safety
-/// `x` and `out` must hold `pixels * channels` values and not overlap, `scale` and `shift` `channels` values;
-/// `channels` must be a multiple of the lanes.
-#[inline(always)]
-pub(super) unsafe fn scale_relu<S: Simd>(
-    x: *const f32,
-    pixels: usize,
-    channels: usize,
-    scale: *const f32,
-    shift: *const f32,
-    out: *mut f32,
-) {
-    for p in 0..pixels {
-        let (x, out) = (x.add(p * channels), out.add(p * channels));
-        let mut c = 0;
-        while c < channels {
-            let y = S::fma(S::load(x.add(c)), S::load(scale.add(c)), S::load(shift.add(c)));
-            S::store(out.add(c), S::max(zero::<S>(), y));
-            c += S::LANES;
-        }
-    }
-}
-
 /// `x` as a number in bf16, to the nearest, ties to even, in the upper half of the bits. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn to_bf16(x: f32) -> u32 {
@@ -48,10 +23,10 @@ pub(crate) fn unpair(pair: f32) -> [f32; 2] {
     [pair.to_bits() << 16, pair.to_bits() & 0xffff_0000].map(f32::from_bits)
 }
 
-/// What becomes pairs or fours: the first `channels` values of `pixels` pixels, `stride` floats apart, `max(0, x scale + shift)` of them
-/// where `scale` is not null.
+/// What a product reads, as it is made ready: the first `channels` values of `pixels` pixels, `stride` floats apart, `max(0, x scale + shift)`
+/// of them where `scale` is not null.
 #[derive(Clone, Copy)]
-pub(crate) struct Narrowed {
+pub(crate) struct Prepared {
     pub(crate) x: *const f32,
     /// Whether `x` is of pairs in bf16 already.
     pub(crate) paired: bool,
@@ -62,23 +37,23 @@ pub(crate) struct Narrowed {
     pub(crate) shift: *const f32,
     /// `[pixels, cells]`
     pub(crate) out: *mut f32,
-    /// Floats of a pixel of it, at least as many as its values take up; those beyond become 0.
+    /// Floats of a pixel of it, at least as many as its values take up; [`pairs`] and [`bytes`] make those beyond 0.
     pub(crate) cells: usize,
 }
 
 /// A register of values from channel `c` of the pixel at `x` on, which is of pairs in bf16 or of floats.
 #[inline(always)]
-unsafe fn get<S: Simd>(x: *const f32, c: usize, pairs: bool) -> S::V {
+pub(super) unsafe fn get<S: Simd>(x: *const f32, c: usize, pairs: bool) -> S::V {
     if pairs { S::load_bf16(x.add(c / 2)) } else { S::load(x.add(c)) }
 }
 
 /// Writes what [`get`] reads.
 #[inline(always)]
-unsafe fn put<S: Simd>(out: *mut f32, c: usize, pairs: bool, v: S::V) {
+pub(super) unsafe fn put<S: Simd>(out: *mut f32, c: usize, pairs: bool, v: S::V) {
     if pairs { S::store_bf16(out.add(c / 2), v) } else { S::store(out.add(c), v) }
 }
 
-impl Narrowed {
+impl Prepared {
     /// A register of values from channel `c` of the pixel at `x` on.
     #[inline(always)]
     unsafe fn register<S: Simd>(&self, x: *const f32, c: usize) -> S::V {
@@ -102,12 +77,26 @@ impl Narrowed {
     }
 }
 
+/// Values as floats, whole registers of them; what lies beyond them stays as it is.
+///
+/// # Safety
+/// As [`pairs`]; `channels` must be a multiple of the lanes.
+#[inline(always)]
+pub(super) unsafe fn floats<S: Simd>(n: &Prepared) {
+    for p in 0..n.pixels {
+        let (x, out) = (n.x.add(p * n.stride), n.out.add(p * n.cells));
+        for c in (0..n.channels).step_by(S::LANES) {
+            S::store(out.add(c), n.register::<S>(x, c));
+        }
+    }
+}
+
 /// Values as pairs of numbers in bf16; an odd last one is paired with 0.
 ///
 /// # Safety
 /// `x` must hold what is read, `scale` and `shift` `channels` values, and `out` what is written, which must overlap nothing.
 #[inline(always)]
-pub(super) unsafe fn pairs<S: Simd>(n: &Narrowed) {
+pub(super) unsafe fn pairs<S: Simd>(n: &Prepared) {
     let cells = n.cells;
     let whole = n.channels / S::LANES * S::LANES;
     for p in 0..n.pixels {
@@ -125,6 +114,29 @@ pub(super) unsafe fn pairs<S: Simd>(n: &Narrowed) {
     }
 }
 
+/// Values of two neighbouring pixels as pairs in bf16, one line of them each two pixels; an odd last pixel is paired with zeros.
+///
+/// # Safety
+/// As [`floats`].
+#[inline(always)]
+pub(super) unsafe fn pixel_pairs<S: Simd>(n: &Prepared) {
+    let as_they_are = n.paired && n.scale.is_null();
+    for q in 0..n.pixels.div_ceil(2) {
+        let (x, out) = (n.x.add(2 * q * n.stride), n.out.add(q * n.cells));
+        let (next, both) = (x.wrapping_add(n.stride), 2 * q + 1 < n.pixels);
+        for c in (0..n.channels).step_by(S::LANES) {
+            let pairs = if !both {
+                S::zip_bf16(n.register::<S>(x, c), zero::<S>())
+            } else if as_they_are {
+                S::zip_pairs(x.add(c / 2), next.add(c / 2))
+            } else {
+                S::zip_bf16(n.register::<S>(x, c), n.register::<S>(next, c))
+            };
+            S::store(out.add(c), pairs);
+        }
+    }
+}
+
 /// How the values of a source become bytes: `x inverse + zero`, rounded.
 #[derive(Clone, Copy)]
 pub(crate) struct Bytes {
@@ -137,7 +149,7 @@ pub(crate) struct Bytes {
 /// # Safety
 /// As [`pairs`].
 #[inline(always)]
-pub(super) unsafe fn bytes<S: Simd>(n: &Narrowed, bytes: Bytes) {
+pub(super) unsafe fn bytes<S: Simd>(n: &Prepared, bytes: Bytes) {
     let cells = n.cells;
     let whole = n.channels / S::LANES * S::LANES;
     let (inverse, zero_at) = (S::splat(bytes.inverse), S::splat(bytes.zero));

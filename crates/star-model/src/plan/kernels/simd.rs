@@ -46,6 +46,12 @@ pub(super) trait Simd: Copy {
         by_lanes::zip_bf16::<Self>(a, b)
     }
 
+    /// [`Simd::zip_bf16`] of the numbers that [`Simd::load_bf16`] reads at `a` and `b`.
+    #[inline(always)]
+    unsafe fn zip_pairs(a: *const f32, b: *const f32) -> Self::V {
+        Self::zip_bf16(Self::load_bf16(a), Self::load_bf16(b))
+    }
+
     /// Writes `v`, rounded to the nearest, ties to even, and limited to 0 to 255, as `LANES` bytes; at most 16 lanes.
     #[inline(always)]
     unsafe fn store_u8(p: *mut f32, v: Self::V) {

@@ -178,6 +178,7 @@ pub(super) unsafe fn gradient<S: Simd>(g: &TileGradient) {
             inputs: g.inputs,
             out: g.sums.add(position * (g.outputs * g.inputs + PADDING)),
             out_stride: g.inputs,
+            fresh: false,
             scratch: std::ptr::null_mut(),
         });
     }

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Direct, MOST_ROWS, Run, Strip};
-use super::super::kernels::pixels::Narrowed;
+use super::super::kernels::pixels::Prepared;
+use super::pointwise::ScaleRelu;
 use super::shared::{Shared, part};
 use super::window::Window;
 use super::{Machine, Split, Stored};
@@ -21,8 +22,14 @@ const BLOCK: usize = 32;
 
 impl Window<'_> {
     /// [`Window::run`] in bf16: `panels` come from [`super::panels::Panels::pairs`], inputs of each tap by themselves; `channels` is even.
-    /// `stored` says whether input and output, and with it what is added, lie in memory as pairs.
-    pub(crate) fn run_bf16(&self, stored: Stored, machine: &mut Machine, out: &mut [f32]) {
+    /// `stored` says whether input and output, and with it what is added, lie in memory as pairs; `prepare` is applied to the input.
+    pub(crate) fn run_bf16(
+        &self,
+        stored: Stored,
+        prepare: Option<&ScaleRelu>,
+        machine: &mut Machine,
+        out: &mut [f32],
+    ) {
         let (kernels, panels) = (machine.kernels, self.panels);
         let cells = self.channels / 2;
         assert!(
@@ -48,7 +55,7 @@ impl Window<'_> {
             let lines = (rows.len() - 1) * self.stride + self.kernel;
             let windows = if out_width < NARROWEST { BLOCK * panels.depth } else { 0 };
             let (pairs, windows) = scratch.take(lines * line + windows).split_at_mut(lines * line);
-            self.round(kernels, stored.input, rows.start * self.stride, pairs, line);
+            self.round(kernels, (stored.input, prepare), rows.start * self.stride, pairs, line);
             let (weights, bias) = panels.pointers(&group);
             let strip = |runs: &[Run], pixels: Range<usize>| {
                 let at = pixels.start * stride + floats(first);
@@ -121,10 +128,19 @@ impl Window<'_> {
         });
     }
 
-    /// Writes rows of the input as pairs, which it may be of already, `line` floats each, zeros beyond its border; the first is `first` rows
-    /// below the border's first.
-    fn round(&self, kernels: &dyn Kernels, stored: bool, first: usize, pairs: &mut [f32], line: usize) {
-        let (cells, padding) = (self.channels / 2, self.kernel / 2);
+    /// Writes rows of the input, which may be `stored` as pairs, prepared as pairs, `line` floats each, zeros beyond its border; the first is
+    /// `first` rows below the border's first.
+    fn round(
+        &self,
+        kernels: &dyn Kernels,
+        (stored, prepare): (bool, Option<&ScaleRelu>),
+        first: usize,
+        pairs: &mut [f32],
+        line: usize,
+    ) {
+        let (cells, padding, channels) = (self.channels / 2, self.kernel / 2, self.channels);
+        let stride = if stored { cells } else { channels };
+        let (scale, shift) = ScaleRelu::pointers(prepare, channels);
         for (i, to) in pairs.chunks_exact_mut(line).enumerate() {
             let y = (first + i).wrapping_sub(padding);
             if y >= self.height {
@@ -135,19 +151,17 @@ impl Window<'_> {
             let (inside, right) = rest.split_at_mut(self.width * cells);
             left.fill(0.0);
             right.fill(0.0);
-            if stored {
+            if stored && prepare.is_none() {
                 inside.copy_from_slice(&self.input[y * self.width * cells..][..self.width * cells]);
                 continue;
             }
-            let x = part(self.input, y * self.width * self.channels, self.width * self.channels);
-            let (scale, shift) = (std::ptr::null(), std::ptr::null());
-            let (stride, pixels, channels) = (self.channels, self.width, self.channels);
-            let out = inside.as_mut_ptr();
-            let narrowed = Narrowed { x, paired: false, stride, pixels, channels, scale, shift, out, cells };
+            let x = part(self.input, y * self.width * stride, self.width * stride);
+            let (pixels, out) = (self.width, inside.as_mut_ptr());
+            let row = Prepared { x, paired: stored, stride, pixels, channels, scale, shift, out, cells };
             #[expect(unsafe_code, reason = "call of a kernel")]
-            // SAFETY: `x` was checked to hold a row, and `inside` holds its pixels as pairs.
+            // SAFETY: `x` was checked to hold a row, the norm to hold the channels, and `inside` holds the row's pixels as pairs.
             unsafe {
-                kernels.pairs(&narrowed);
+                kernels.pairs(&row);
             }
         }
     }

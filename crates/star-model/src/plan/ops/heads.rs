@@ -2,6 +2,7 @@
 
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Run, Strip};
+use super::super::kernels::maps::Summed;
 use super::Machine;
 use super::panels::Panels;
 use super::shared::{Shared, part};
@@ -98,10 +99,21 @@ fn statistics(machine: &mut Machine, layout: &Layout, maps: &[f32]) -> (Vec<f32>
             let (first, second) =
                 (partial.part(2 * block * heat, heat), partial.part((2 * block + 1) * heat, heat));
             let x = part(maps, block * BLOCK * channels, count * channels);
+            let (reference, pairs) = (reference.as_ptr(), false);
+            let summed = Summed {
+                x,
+                stride: channels,
+                pairs,
+                pixels: count,
+                channels: heat,
+                reference,
+                first,
+                second,
+            };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` holds count rows, reference and sums `heat` values; each block has sums of its own.
             unsafe {
-                kernels.sums(x, channels, count, heat, reference.as_ptr(), first, second);
+                kernels.sums(&summed);
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Run, Strip};
-use super::super::kernels::pixels::{Bytes, Narrowed};
+use super::super::kernels::pixels::{Bytes, Prepared};
 use super::panels::Panels;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
@@ -38,6 +38,18 @@ pub(crate) struct Source<'a> {
 pub(crate) struct ScaleRelu {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
+}
+
+impl ScaleRelu {
+    /// Where a kernel finds scale and shift of `channels` channels; null where there are none.
+    ///
+    /// # Panics
+    /// When they are of fewer channels.
+    pub(crate) fn pointers(this: Option<&Self>, channels: usize) -> (*const f32, *const f32) {
+        this.map_or((std::ptr::null(), std::ptr::null()), |this| {
+            (part(&this.scale, 0, channels), part(&this.shift, 0, channels))
+        })
+    }
 }
 
 /// What is added to the product before the ReLU.
@@ -150,12 +162,14 @@ impl Pointwise<'_> {
                 let x = part(values, pixels.start * channels, pixels.len() * channels);
                 let prepared = scratch.take(pixels.len() * channels);
                 run.x = prepared.as_ptr();
+                let (scale, shift) = ScaleRelu::pointers(Some(prepare), channels);
+                let (pixels, stride, out, cells) = (pixels.len(), channels, prepared.as_mut_ptr(), channels);
+                let all = Prepared { x, paired: false, stride, pixels, channels, scale, shift, out, cells };
                 #[expect(unsafe_code, reason = "call of a kernel")]
                 // SAFETY: `x` and `prepared` hold pixels * channels values, the vectors channels, all checked above;
                 // scratch memory overlaps nothing.
                 unsafe {
-                    let (scale, shift) = (prepare.scale.as_ptr(), prepare.shift.as_ptr());
-                    kernels.scale_relu(x, pixels.len(), channels, scale, shift, prepared.as_mut_ptr());
+                    kernels.floats(&all);
                 }
             }
             let (weights, bias) = panels.pointers(&group);
@@ -205,22 +219,19 @@ impl Pointwise<'_> {
             let (mine, others) = rest.split_at_mut(count * len);
             rest = others;
             let prepare = self.prepare.filter(|_| i == 0);
-            assert!(prepare.is_none_or(|p| p.scale.len() >= source.len && p.shift.len() >= source.len));
-            let null = std::ptr::null();
-            let (scale, shift) =
-                prepare.map_or((null, null), |prepare| (prepare.scale.as_ptr(), prepare.shift.as_ptr()));
+            let (scale, shift) = ScaleRelu::pointers(prepare, source.len);
             let floats = if source.pairs { source.len.div_ceil(2) } else { source.len };
             let x = part(source.values, first * source.stride, (count - 1) * source.stride + floats);
             let (stride, channels, out, pixels) = (source.stride, source.len, mine.as_mut_ptr(), count);
-            let narrowed =
-                Narrowed { x, paired: source.pairs, stride, pixels, channels, scale, shift, out, cells: len };
+            let all =
+                Prepared { x, paired: source.pairs, stride, pixels, channels, scale, shift, out, cells: len };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold the pixels, the vectors the channels, and `mine` holds count * len floats.
             unsafe {
                 if let Cells::Int8(bytes) = self.cells {
-                    kernels.bytes(&narrowed, bytes[i]);
+                    kernels.bytes(&all, bytes[i]);
                 } else {
-                    kernels.pairs(&narrowed);
+                    kernels.pairs(&all);
                 }
             }
             *run = Run { x: mine.as_ptr(), stride: len, len };

@@ -2,7 +2,7 @@
 
 use super::super::kernels::Kernels;
 use super::super::kernels::gemm::{Run, Strip};
-use super::super::kernels::pixels::Narrowed;
+use super::super::kernels::pixels::Prepared;
 use super::panels::Panels;
 use super::shared::{Shared, part};
 use super::{Machine, Split};
@@ -121,11 +121,11 @@ impl Stem<'_> {
             let x = part(self.input, (first + i) * channels, channels);
             let (scale, shift, out) = (std::ptr::null(), std::ptr::null(), to.as_mut_ptr());
             let (paired, stride, pixels, cells) = (false, channels, 1, row);
-            let narrowed = Narrowed { x, paired, stride, pixels, channels, scale, shift, out, cells };
+            let row = Prepared { x, paired, stride, pixels, channels, scale, shift, out, cells };
             #[expect(unsafe_code, reason = "call of a kernel")]
             // SAFETY: `x` was checked to hold a row, and `to` holds its pairs.
             unsafe {
-                kernels.pairs(&narrowed);
+                kernels.pairs(&row);
             }
         }
     }

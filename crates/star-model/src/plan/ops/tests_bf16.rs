@@ -80,7 +80,7 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
                     activation,
                 };
                 let mut out = vec![f32::NAN; expected.len() / if output { 2 } else { 1 }];
-                window.run_bf16(Stored { input, output }, machine, &mut out);
+                window.run_bf16(Stored { input, output }, None, machine, &mut out);
                 let name = format!(
                     "{name}: {h}x{w} {inputs} to {outputs}, {kernel}x{kernel} by {stride}, {stored:?}"
                 );
@@ -100,14 +100,14 @@ fn a_window_in_bf16_is_that_of_rounded_numbers_however_its_values_lie() {
             {
                 let input = &floats[..];
                 Window { input, height, width, channels, kernel, stride, panels, residual, activation }
-                    .run_bf16(stored, machine, &mut out);
+                    .run_bf16(stored, None, machine, &mut out);
                 assert_close(&format!("{name}: added"), &within(&out), &within(&expected), SUMS);
             }
             let (input, residual, stored) =
                 (&pairs[..], Residual::InPlace, Stored { input: true, output: true });
             let mut out = paired(&ones);
             Window { input, height, width, channels, kernel, stride, panels, residual, activation }
-                .run_bf16(stored, machine, &mut out);
+                .run_bf16(stored, None, machine, &mut out);
             let out = unpaired(&out);
             assert_close(&format!("{name}: added in pairs"), &within(&out), &within(&expected), LAST_BIT);
         });

@@ -254,14 +254,20 @@ struct Rest([[f32; CELLS]; 2 * ROWS], [[f32; 2 * CELLS]; CELLS]);
 #[inline(always)]
 unsafe fn begin<const INT8: bool, const TALL: bool, const WIDE: bool>(bias: *const f32) {
     if INT8 {
-        tile!(zero 0);
-        tile!(zero 1);
-        tile!(zero 2);
-        tile!(zero 3);
+        zero();
     } else {
         // A distance of 0: each row is the bias.
         load::<TALL, WIDE>([bias.cast_mut(); 2], 0);
     }
+}
+
+/// Sums of nothing.
+#[inline(always)]
+unsafe fn zero() {
+    tile!(zero 0);
+    tile!(zero 1);
+    tile!(zero 2);
+    tile!(zero 3);
 }
 
 /// Reads the sums of both tiles' pixels, `stride` floats apart.

@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use super::super::gradients::Outer;
 use super::end::Sums;
-use super::{BF16, CELLS, ROWS, Tiles, load, store};
+use super::{BF16, CELLS, ROWS, Tiles, load, store, zero};
 
 /// Steps of 16 pairs of pixels whose gradients are turned over at once.
-const STEPS: usize = 8;
+const STEPS: usize = 12;
 
 /// [`super::super::gradients::outer_bf16`]: the gradients of 16 outputs, turned over, are the rows of one tile, the inputs of 16 pairs of
 /// pixels those of the other.
@@ -60,7 +60,11 @@ unsafe fn product<const TALL: bool, const WIDE: bool>(
     let (each, width) = (s.width.div_ceil(CELLS), if WIDE { 2 * CELLS } else { CELLS });
     let out = s.out.add(output * s.out_stride + input);
     let places = [out, out.wrapping_add(ROWS * s.out_stride)];
-    load::<TALL, WIDE>(places, s.out_stride);
+    if s.fresh && steps.start == 0 {
+        zero();
+    } else {
+        load::<TALL, WIDE>(places, s.out_stride);
+    }
     for (i, at) in steps.enumerate() {
         let (row, pixel) = (at / each, at % each * CELLS);
         let pixels = (s.width - pixel).min(CELLS);
