@@ -16,8 +16,8 @@ pub struct TrainingOptions {
     /// See [`StackedHourglass::recompute`](crate::StackedHourglass::recompute); an HRNet's parts are its stages.
     pub recompute: bool,
     /// On a CPU in `f32`: products of convolutions, forward, back to inputs and back to weights, of values rounded to bf16, with sums, norms and
-    /// activations in `f32`. Faster where the CPU has instructions for it ([`Isa::has_bf16`](crate::Isa::has_bf16)), slower where it has
-    /// none. Windows with a stride stay in `f32`, and, forward and back to inputs, those of low maps; on [`Isa::Amx`](crate::Isa::Amx)
+    /// activations in `f32`. Faster where the CPU is ([`Isa::gains_by_bf16`](crate::Isa::gains_by_bf16)), slower
+    /// elsewhere. Windows with a stride stay in `f32`, and, forward and back to inputs, those of low maps; on [`Isa::Amx`](crate::Isa::Amx)
     /// only the gradients of weights of windows with a stride do. Windows go by Winograd, on `Amx` directly, where what hourglasses keep for the
     /// backward pass, and gradients by it, is bf16 as well: results differ in rounding.
     /// Elsewhere it changes nothing.

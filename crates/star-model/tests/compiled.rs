@@ -285,8 +285,8 @@ fn products_in_bf16_move_landmarks_by_less_than_half_a_pixel_on_average_where_ma
         // uniform), so that its landmarks move much further than those of the weights in the program, which star-predict tests.
         assert!(mean > 0.0 && mean < 0.5 && most < 4.0, "{}: {mean} {most}", isa.name());
         let auto = with(isa, Precision::Auto).precision();
-        let native = matches!(isa, Isa::Avx512 | Isa::Amx) && Isa::has_bf16();
-        assert_eq!(auto, if native { Precision::Bf16 } else { Precision::F32 });
+        assert_eq!(auto, if isa.gains_by_bf16() { Precision::Bf16 } else { Precision::F32 });
+        assert!(isa == Isa::Avx512 || isa.gains_by_bf16() == (isa == Isa::Amx), "{}", isa.name());
     }
 }
 

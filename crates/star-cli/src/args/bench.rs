@@ -30,7 +30,7 @@ pub enum PrecisionName {
     Bf16,
     /// 1x1 convolutions of bytes, as far as `star quantize` found the weights to bear it; all else as with auto
     Int8,
-    /// bf16 where the CPU has instructions for it (AVX512-BF16), f32 elsewhere
+    /// bf16 where that is faster (AMX, AMD's AVX512-BF16), f32 elsewhere
     Auto,
 }
 

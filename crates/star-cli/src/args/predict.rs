@@ -89,8 +89,8 @@ pub struct PredictorArgs {
     /// Weights to run.
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// What the network's products are computed in on a CPU; `auto` is faster where the CPU has AVX512-BF16; the
-    /// landmarks of the built-in weights then move by about a hundredth of a pixel
+    /// What the network's products are computed in on a CPU; `auto` is bf16 where that is faster (AMX, AMD's
+    /// AVX512-BF16); the landmarks of the built-in weights then move by about a hundredth of a pixel
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     pub precision: PrecisionName,
     /// Smallest probability that counts as a face: lower finds more faces and more that are none

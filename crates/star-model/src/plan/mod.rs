@@ -55,12 +55,12 @@ pub enum Precision {
     #[default]
     F32,
     /// Weights and activations rounded to bf16 on their way into a product: faster where the CPU has instructions for it
-    /// ([`Isa::has_bf16`]), slower where it has none. On [`Isa::Amx`] what only products read is also kept so in memory.
+    /// ([`Isa::gains_by_bf16`]), slower elsewhere. On [`Isa::Amx`] what only products read is also kept so in memory.
     Bf16,
     /// 1x1 convolutions of bytes, as far as the weights' [`Quantization`] has ranges for what they read; all else as with
     /// [`Precision::Auto`]. Needs weights that have one; much slower where the CPU has no instructions for it ([`Isa::has_bf16`]).
     Int8,
-    /// [`Precision::Bf16`] where the CPU has instructions for it, [`Precision::F32`] elsewhere.
+    /// [`Precision::Bf16`] where that is faster ([`Isa::gains_by_bf16`]), [`Precision::F32`] elsewhere.
     Auto,
 }
 
@@ -70,7 +70,7 @@ impl Precision {
         match self {
             Self::F32 => false,
             Self::Bf16 => true,
-            Self::Int8 | Self::Auto => matches!(isa, Isa::Avx512 | Isa::Amx) && Isa::has_bf16(),
+            Self::Int8 | Self::Auto => isa.gains_by_bf16(),
         }
     }
 }

@@ -63,6 +63,16 @@ impl Isa {
         has
     }
 
+    /// Whether products in bf16 are faster with it than in `f32` on this CPU. Intel's have AVX512-BF16 at half the rate of AMD's, which is no
+    /// more than that of `f32`, and Winograd's transforms cost more: there it takes [`Isa::Amx`].
+    pub fn gains_by_bf16(self) -> bool {
+        match self {
+            Self::Amx => self.is_available(),
+            Self::Avx512 => Self::has_bf16() && !is_intel(),
+            _ => false,
+        }
+    }
+
     /// The kernels compiled for it.
     pub(crate) fn kernels(self) -> Result<&'static dyn Kernels> {
         match self {
@@ -85,6 +95,15 @@ impl Isa {
         }
         bail!("instruction set {}: this CPU does not have it", self.name())
     }
+}
+
+/// Whether Intel has made this CPU.
+fn is_intel() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let intel = std::arch::x86_64::__cpuid(0).ebx == u32::from_le_bytes(*b"Genu");
+    #[cfg(not(target_arch = "x86_64"))]
+    let intel = false;
+    intel
 }
 
 /// Whether this CPU has tiles with products in bf16 and of bytes, and the kernel lets this process use them.
