@@ -218,9 +218,10 @@ const CASES: [Case; 3] = [
     Case { channels: 20, stem: 6, size: 40, images: 9, ..SMALL },
 ];
 
-/// Of random weights, whose gradients are off by more than half in bf16; a gradient of other sums would be off by 1.4 or more.
+/// Of random weights, whose gradients are off by 0.5 to 0.7 of their norm in bf16, by 0.7 to 0.8 with pairs: this finds values that are read
+/// or added wrongly, not small errors, for which the operations have tests of their own.
 #[test]
-fn gradients_of_a_network_are_as_near_with_pairs_as_with_floats_in_bf16() {
+fn gradients_of_a_network_are_at_most_1_4_times_as_far_off_with_pairs_as_with_floats() {
     for case in CASES {
         let expected = Net::new(&case, DType::F64).step(layers);
         for isa in sets().filter(|isa| isa.kernels().unwrap().has_tiles()) {
