@@ -4,6 +4,8 @@ mod activation;
 mod awing;
 mod composed;
 mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod distance;
 pub mod eigen2;
 mod fused;

@@ -32,3 +32,12 @@ pub(crate) fn map_dims_of(name: &str, maps: &Tensor) -> Result<(usize, usize, us
     }
     Ok((b, k, h, w))
 }
+
+/// Checks that a gradient has the shape and dtype of its maps.
+pub(crate) fn expect_like(heatmaps: &Tensor, gradient: &Tensor) -> Result<()> {
+    if gradient.dims() != heatmaps.dims() || gradient.dtype() != heatmaps.dtype() {
+        let (expected, got) = (heatmaps.dims(), gradient.dims());
+        bail!("gradient: expected {expected:?} {:?}, got {got:?} {:?}", heatmaps.dtype(), gradient.dtype())
+    }
+    Ok(())
+}

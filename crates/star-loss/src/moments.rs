@@ -75,7 +75,7 @@ pub fn covariance_from_cholesky(factors: &Tensor) -> Result<Tensor> {
 /// Which code computes the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// Sweeps on the CPU, candle ops elsewhere.
+    /// Sweeps on the CPU, kernels on CUDA cards, candle ops elsewhere.
     Fastest,
     /// Candle ops everywhere.
     Composed,
@@ -83,11 +83,12 @@ pub(crate) enum Path {
 
 impl Path {
     pub(crate) fn sweeps(self, tensor: &Tensor) -> bool {
-        self == Self::Fastest && tensor.device().is_cpu()
+        let device = tensor.device();
+        self == Self::Fastest && (device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda())
     }
 }
 
-/// `[B, K, 5]`: mean x, y and covariance xx, xy, yy; f64 from sweeps, the working dtype from candle ops.
+/// `[B, K, 5]`: mean x, y and covariance xx, xy, yy; f64 from sweeps and kernels, the working dtype from candle ops.
 pub(crate) fn packed(heatmaps: &Tensor, grid: Grid, activation: Activation, path: Path) -> Result<Tensor> {
     let (_, _, h, w) = map_dims(heatmaps)?;
     working_dtype(heatmaps.dtype())?;

@@ -42,4 +42,17 @@ impl Reduction {
             }
         }
     }
+
+    /// What multiplies each loss under weights.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn factors(self, weights: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Sum => Ok(weights.clone()),
+            Self::Mean => {
+                let mass = weights.sum_all()?;
+                let mass = mass.eq(0.0)?.where_cond(&mass.ones_like()?, &mass)?;
+                weights.broadcast_div(&mass)
+            }
+        }
+    }
 }

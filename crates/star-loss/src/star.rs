@@ -69,7 +69,7 @@ impl StarLoss {
         &self.config
     }
 
-    /// Uses candle ops on the CPU too, as on every other device: slower, for tests of the CPU path.
+    /// Uses candle ops on every device: slower, for tests of the CPU path and of the kernels on CUDA cards.
     #[must_use]
     pub fn composed(mut self) -> Self {
         self.path = Path::Composed;
@@ -110,10 +110,11 @@ impl StarLoss {
         self.terms(&moments, targets, dtype)
     }
 
-    /// Loss and its gradient by the heatmaps without candle's graph: each map is swept twice while it is in the cache.
+    /// Loss and its gradient by the heatmaps without candle's graph: each map is swept twice while it is in the cache, or in the shared
+    /// memory of a CUDA card.
     ///
     /// The scalar is what `forward(..)?.reduce(weights, how)` gives. candle's `backward` adds every gradient to a tensor of zeros,
-    /// which takes longer than the loss; this does not. On other devices than the CPU, and with softmax, it runs `backward`.
+    /// which takes longer than the loss; this does not. On Metal, and with softmax, it runs `backward`.
     ///
     /// # Errors
     /// As [`StarLoss::forward`] and [`StarTerms::reduce`].
@@ -125,6 +126,14 @@ impl StarLoss {
         how: Reduction,
     ) -> Result<(Tensor, Tensor)> {
         let heatmaps = heatmaps.detach().contiguous()?;
+        #[cfg(feature = "cuda")]
+        if self.is_kernel(&heatmaps) && heatmaps.device().is_cuda() {
+            #[expect(unsafe_code, reason = "the kernel writes every value")]
+            // SAFETY: memory of a card that is not written holds some numbers.
+            let gradient = unsafe { heatmaps.empty_like()? };
+            let loss = self.on_card(&heatmaps, targets, weights, how, &gradient)?;
+            return Ok((loss, gradient));
+        }
         if let Some(kernel) = self.kernel(&heatmaps, targets, weights, how)? {
             let (loss, gradient) = kernel.fresh(&heatmaps)?;
             return Ok((self.scalar(loss, &heatmaps)?, gradient));
@@ -150,9 +159,13 @@ impl StarLoss {
         gradient: &Tensor,
     ) -> Result<Tensor> {
         let heatmaps = heatmaps.detach().contiguous()?;
+        #[cfg(feature = "cuda")]
+        if self.is_kernel(&heatmaps) && heatmaps.device().is_cuda() {
+            return self.on_card(&heatmaps, targets, weights, how, gradient);
+        }
         let Some(kernel) = self.kernel(&heatmaps, targets, weights, how)? else {
             bail!(
-                "loss_and_gradient_into: expected the CPU path and no softmax, got {self:?} on {:?}",
+                "loss_and_gradient_into: expected a CPU or a CUDA card and no softmax, got {self:?} on {:?}",
                 heatmaps.device()
             )
         };
@@ -169,7 +182,7 @@ impl StarLoss {
     ) -> Result<Option<Kernel<'_>>> {
         let (b, k, h, w) = map_dims(heatmaps)?;
         working_dtype(heatmaps.dtype())?;
-        if !self.path.sweeps(heatmaps) || matches!(self.activation, Activation::Softmax { .. }) {
+        if !self.is_kernel(heatmaps) {
             return Ok(None);
         }
         expect_targets(targets, b, k)?;
@@ -182,6 +195,42 @@ impl StarLoss {
         };
         let grid = ([self.grid.axis(w), self.grid.axis(h)], self.activation == Activation::Relu);
         Kernel::new(&self.config, grid, [b, k, h, w], doubles(targets)?, weights, how).map(Some)
+    }
+
+    /// Whether loss and gradient come at once.
+    fn is_kernel(&self, heatmaps: &Tensor) -> bool {
+        self.path.sweeps(heatmaps) && !matches!(self.activation, Activation::Softmax { .. })
+    }
+
+    /// Loss and gradient by one kernel on a card.
+    #[cfg(feature = "cuda")]
+    fn on_card(
+        &self,
+        heatmaps: &Tensor,
+        targets: &Tensor,
+        weights: Option<&Tensor>,
+        how: Reduction,
+        gradient: &Tensor,
+    ) -> Result<Tensor> {
+        let (b, k, h, w) = map_dims(heatmaps)?;
+        let dtype = working_dtype(heatmaps.dtype())?;
+        expect_targets(targets, b, k)?;
+        crate::maps::expect_like(heatmaps, gradient)?;
+        let factors = match weights {
+            Some(weights) if weights.dims() != [b, k] => {
+                bail!("weights: expected [{b}, {k}], got {:?}", weights.shape())
+            }
+            Some(weights) => how.factors(&weights.to_dtype(DType::F64)?)?.contiguous()?,
+            None => {
+                let factor = if how == Reduction::Mean { 1.0 / (b * k) as f64 } else { 1.0 };
+                Tensor::full(factor, (b, k), heatmaps.device())?
+            }
+        };
+        let axes = [self.grid.axis(w), self.grid.axis(h)];
+        let geometry = crate::cuda::Geometry::new(axes, self.activation == Activation::Relu, h, w)?;
+        let targets = targets.to_dtype(DType::F64)?.contiguous()?;
+        crate::cuda::loss_and_gradient(heatmaps, &targets, &factors, gradient, &self.config, geometry)?
+            .to_dtype(dtype)
     }
 
     fn scalar(&self, loss: f64, heatmaps: &Tensor) -> Result<Tensor> {

@@ -26,9 +26,21 @@ const DISTANCES: [(&str, Distance); 4] = [
 ];
 const WEIGHTS: [(&str, f64); 2] = [("w1", 1.0), ("w0.25", 0.25)];
 
-fn golden() -> HashMap<String, Tensor> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/star_loss.safetensors");
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+/// The CPU, and a CUDA card where this build and this machine have one.
+fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::Cpu];
+    if cfg!(feature = "cuda") {
+        match Device::new_cuda_with_stream(0) {
+            Ok(card) => devices.push(card),
+            Err(error) => println!("skipped on a card: {error}"),
+        }
+    }
+    devices
+}
+
+fn golden(device: &Device) -> HashMap<String, Tensor> {
+    // Tests run in the folder of their crate.
+    candle_core::safetensors::load("tests/golden/star_loss.safetensors", device).unwrap()
 }
 
 fn scalar(t: &Tensor) -> f64 {
@@ -70,9 +82,14 @@ fn kernel(loss: &StarLoss, heatmaps: &Var, targets: &Tensor) -> (Tensor, Tensor)
     loss.loss_and_gradient(heatmaps, targets, None, Reduction::Mean).unwrap()
 }
 
-/// Every stored loss of the two forms against ours; how many there were.
+/// Every stored loss of the two forms against ours, on every device; how many there were.
 fn compare_all(run: Run, dtype: DType, tolerance: &Tolerance) -> usize {
-    let golden = golden();
+    let compared = devices().into_iter().map(|device| compare_on(&device, run, dtype, tolerance));
+    compared.reduce(|a, b| if a == b { a } else { 0 }).unwrap()
+}
+
+fn compare_on(device: &Device, run: Run, dtype: DType, tolerance: &Tolerance) -> usize {
+    let golden = golden(device);
     let mut compared = 0;
     for case in CASES {
         let heatmaps =
@@ -113,7 +130,7 @@ fn compare_all(run: Run, dtype: DType, tolerance: &Tolerance) -> usize {
 const STORED: usize = 42;
 
 #[test]
-fn the_cpu_path_is_the_reference() {
+fn sweeps_and_kernels_are_the_reference() {
     assert_eq!(compare_all(backward, DType::F64, &F64), STORED);
     assert_eq!(compare_all(backward, DType::F32, &F32), STORED);
 }
@@ -132,13 +149,16 @@ fn loss_and_gradient_at_once_is_the_reference() {
 
 #[test]
 fn awing_and_its_gradient_are_the_references() {
-    let golden = golden();
-    for (dtype, tolerance) in [(DType::F64, F64), (DType::F32, F32)] {
-        let output = Var::from_tensor(&golden["awing.output"].to_dtype(dtype).unwrap()).unwrap();
-        let target = golden["awing.target"].to_dtype(dtype).unwrap();
-        let loss = awing(&output, &target, &AwingConfig::default()).unwrap();
-        assert_near("awing", scalar(&loss), scalar(&golden["awing.loss"]), tolerance.loss);
-        let grads = loss.backward().unwrap();
-        assert_same_gradient("awing", grads.get(&output).unwrap(), &golden["awing.grad"], tolerance.gradient);
+    for device in devices() {
+        let golden = golden(&device);
+        for (dtype, tolerance) in [(DType::F64, F64), (DType::F32, F32)] {
+            let output = Var::from_tensor(&golden["awing.output"].to_dtype(dtype).unwrap()).unwrap();
+            let target = golden["awing.target"].to_dtype(dtype).unwrap();
+            let loss = awing(&output, &target, &AwingConfig::default()).unwrap();
+            assert_near("awing", scalar(&loss), scalar(&golden["awing.loss"]), tolerance.loss);
+            let grads = loss.backward().unwrap();
+            let gradient = grads.get(&output).unwrap();
+            assert_same_gradient("awing", gradient, &golden["awing.grad"], tolerance.gradient);
+        }
     }
 }

@@ -23,5 +23,9 @@ impl Activation {
 /// `max(x, 0)` whose gradient is 0 at exactly 0, as PyTorch's is: candle's own passes the gradient on there.
 /// NaN stays NaN.
 pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::pointwise::relu(x);
+    }
     x.le(0.0)?.where_cond(&x.zeros_like()?, x)
 }

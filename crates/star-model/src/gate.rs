@@ -44,6 +44,27 @@ impl Gating {
     }
 }
 
+#[cfg(feature = "cudnn")]
+impl Gating {
+    /// The gradients by heatmaps, point maps and edge maps from `by`, that by the gated maps; outside candle's graph.
+    pub(crate) fn gradients(
+        &self,
+        heatmaps: &Tensor,
+        pointmaps: &Tensor,
+        edgemaps: &Tensor,
+        by: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let (b, e, h, w) = edgemaps.dims4()?;
+        let k = pointmaps.dim(1)?;
+        let on_edges = self.matrix.broadcast_matmul(&edgemaps.reshape((b, e, h * w))?)?;
+        let on_edges = on_edges.reshape(pointmaps.shape())?.broadcast_add(&self.bias)?;
+        let (by_points, by_edges) = ((by * heatmaps)?, self.matrix.transpose(1, 2)?.contiguous()?);
+        let by_on_edges = (&by_points * pointmaps)?.reshape((b, k, h * w))?;
+        let by_edges = by_edges.broadcast_matmul(&by_on_edges)?.reshape((b, e, h, w))?;
+        Ok([((by * &on_edges)? * pointmaps)?, (by_points * on_edges)?, by_edges])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Var;

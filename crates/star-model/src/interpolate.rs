@@ -15,6 +15,10 @@ pub fn max_pool_2x2(x: &Tensor) -> Result<Tensor> {
     if h % 2 != 0 || w % 2 != 0 {
         bail!("max_pool_2x2: expected even height and width, got {:?}", x.shape())
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::pointwise::max_pool_2x2(x);
+    }
     let x = x.reshape((b, c, h / 2, 2, w / 2, 2))?;
     let corner = |dy: usize, dx: usize| x.narrow(3, dy, 1)?.narrow(5, dx, 1)?.reshape((b, c, h / 2, w / 2));
     let mut best = corner(0, 0)?;
@@ -30,6 +34,10 @@ pub fn max_pool_2x2(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the sizes do not fit.
 pub fn upsample_add(base: &Tensor, low: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if base.device().is_cuda() {
+        return crate::cuda::pointwise::upsample_add(base, low);
+    }
     let (b, c, h, w) = low.dims4()?;
     let low =
         low.reshape((b, c, h, 1, w, 1))?.broadcast_as((b, c, h, 2, w, 2))?.reshape((b, c, 2 * h, 2 * w))?;

@@ -12,6 +12,9 @@ pub(crate) struct Conv2d {
     stride: usize,
     padding: usize,
     depthwise: bool,
+    /// Whether the bias is a parameter; otherwise it is zeros.
+    #[cfg_attr(not(feature = "cudnn"), expect(dead_code, reason = "zeros are added on other devices"))]
+    has_bias: bool,
 }
 
 impl Conv2d {
@@ -24,7 +27,7 @@ impl Conv2d {
         vb: Builder,
     ) -> Result<Self> {
         let bias = vb.get_with_hints(output, "bias", uniform(input, kernel))?;
-        Self::with(bias, input, kernel, stride, vb)
+        Self::with(bias, true, input, kernel, stride, vb)
     }
 
     /// [`Conv2d::new`] without a bias parameter: for a convolution with a batch norm behind it.
@@ -36,25 +39,36 @@ impl Conv2d {
         vb: Builder,
     ) -> Result<Self> {
         let bias = Tensor::zeros(output, vb.dtype(), vb.device())?;
-        Self::with(bias, input, kernel, stride, vb)
+        Self::with(bias, false, input, kernel, stride, vb)
     }
 
-    fn with(bias: Tensor, input: usize, kernel: usize, stride: usize, vb: Builder) -> Result<Self> {
+    fn with(
+        bias: Tensor,
+        has_bias: bool,
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        vb: Builder,
+    ) -> Result<Self> {
         let shape = (bias.dim(0)?, input, kernel, kernel);
         let weight = vb.get_with_hints(shape, "weight", uniform(input, kernel))?;
-        Ok(Self { weight, bias, stride, padding: kernel / 2, depthwise: false })
+        Ok(Self { weight, bias, stride, padding: kernel / 2, depthwise: false, has_bias })
     }
 
     /// A convolution of each of `channels` by itself, without a bias parameter; sides that `stride` divides.
     pub(crate) fn depthwise(channels: usize, kernel: usize, stride: usize, vb: Builder) -> Result<Self> {
         let bias = Tensor::zeros(channels, vb.dtype(), vb.device())?;
         let weight = vb.get_with_hints((channels, 1, kernel, kernel), "weight", uniform(1, kernel))?;
-        Ok(Self { weight, bias, stride, padding: kernel / 2, depthwise: true })
+        Ok(Self { weight, bias, stride, padding: kernel / 2, depthwise: true, has_bias: false })
     }
 
     /// In the type of `x`, whatever that of the parameters.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+        #[cfg(feature = "cudnn")]
+        if x.device().is_cuda() {
+            return crate::cuda::conv::conv2d(x, &weight, &bias, self.on_card()?);
+        }
         if self.depthwise {
             return self.by_channels(x, &weight);
         }
@@ -81,6 +95,25 @@ impl Conv2d {
             });
         }
         sum.map_or_else(|| bail!("a convolution without a window"), Ok)
+    }
+
+    /// The op on a card.
+    #[cfg(feature = "cudnn")]
+    pub(crate) fn on_card(&self) -> Result<crate::cuda::conv::Conv> {
+        let groups = if self.depthwise { self.weight.dim(0)? } else { 1 };
+        Ok(crate::cuda::conv::Conv {
+            stride: self.stride,
+            padding: self.padding,
+            groups,
+            biased: self.has_bias,
+        })
+    }
+
+    /// Weight and bias outside candle's graph, in the type of the activations.
+    #[cfg(feature = "cudnn")]
+    pub(crate) fn parameters_in(&self, dtype: candle_core::DType) -> Result<[Tensor; 2]> {
+        let part = |tensor: &Tensor| tensor.detach().to_dtype(dtype)?.contiguous();
+        Ok([part(&self.weight)?, part(&self.bias)?])
     }
 
     /// Weight and bias.

@@ -5,6 +5,8 @@ mod builder;
 pub mod checkpoint;
 mod coord_conv;
 mod cost;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod gate;
 #[cfg(test)]
 mod gradient_check;

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, Var};
 use candle_nn::Init;
 
-use crate::activation::relu;
+use crate::activation::{Activation, relu};
 use crate::builder::Builder;
 use crate::process_group::{self, ProcessGroup};
 
@@ -61,11 +61,66 @@ impl BatchNorm {
         })
     }
 
-    /// Normalises by the batch's own statistics (`train`, which also moves the running ones) or by the running ones.
-    pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    /// Normalises by the batch's own statistics (`train`, which also moves the running ones) or by the running ones; cut at 0 where a
+    /// ReLU follows.
+    pub(crate) fn forward_t(&self, x: &Tensor, train: bool, behind: Activation) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Some(y) = self.on_card(x, train, behind)? {
+            return Ok(y);
+        }
+        let y = self.composed(x, train)?;
+        if behind.is_relu() { relu(&y) } else { Ok(y) }
+    }
+
+    /// By one op on a card; `None` elsewhere, over several ranks, and for types of maps and parameters that do not go together.
+    #[cfg(feature = "cuda")]
+    fn on_card(&self, x: &Tensor, train: bool, behind: Activation) -> Result<Option<Tensor>> {
+        use crate::cuda::norm::{Settings, norm, working_dtype};
+        if !x.device().is_cuda()
+            || self.group.is_some() && train
+            || self.weight.dtype() != working_dtype(x.dtype())
+        {
+            return Ok(None);
+        }
+        let statistics = if train { self.moving() } else { self.running() };
+        let settings = Settings { eps: EPS, relu: behind.is_relu() };
+        norm(x, [&self.weight, &self.bias], statistics, settings).map(Some)
+    }
+
+    /// The op of a training step on a card, and the parameters that it takes, outside candle's graph. Where `moving`, running
+    /// statistics move towards the batch's.
+    #[cfg(feature = "cudnn")]
+    pub(crate) fn op_on_card(
+        &self,
+        moving: bool,
+        relu: bool,
+    ) -> Result<(crate::cuda::norm::Norm, [Tensor; 2])> {
+        use crate::cuda::norm::{Norm, Settings, Statistics};
+        let statistics = if moving { self.moving() } else { Statistics::Batch };
+        let parameter = |tensor: &Tensor| tensor.detach().contiguous();
+        let op = Norm::new(statistics, Settings { eps: EPS, relu });
+        Ok((op, [parameter(&self.weight)?, parameter(&self.bias)?]))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn moving(&self) -> crate::cuda::norm::Statistics {
+        let (mean, variance) =
+            (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
+        crate::cuda::norm::Statistics::Moving { mean, variance, momentum: MOMENTUM }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn running(&self) -> crate::cuda::norm::Statistics {
+        let (mean, variance) =
+            (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
+        crate::cuda::norm::Statistics::Running { mean, variance }
+    }
+
+    /// By candle's operations.
+    fn composed(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         if x.dtype() != self.weight.dtype() {
             // Half-precision activations: sums over a batch need more digits than they have.
-            return self.forward_t(&x.to_dtype(self.weight.dtype())?, train)?.to_dtype(x.dtype());
+            return self.composed(&x.to_dtype(self.weight.dtype())?, train)?.to_dtype(x.dtype());
         }
         if train { self.forward_train(x) } else { self.forward_eval(x) }
     }
@@ -122,6 +177,11 @@ fn channels(vector: &Tensor) -> Result<Tensor> {
 
 /// Each map brought to zero mean and unit variance over its own pixels, then cut at 0: `[B, K, H, W]`, no learned scale.
 pub(crate) fn instance_norm_relu(x: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        let (maps, [weight, bias], op) = crate::cuda::norm::instance_norm(x, true)?;
+        return maps.apply_op3(&weight, &bias, op)?.reshape(x.shape());
+    }
     relu(&instance_norm(x)?)
 }
 
@@ -154,7 +214,7 @@ mod tests {
             let x = Var::from_tensor(&noise(&[2, 3, 3, 4], 5)).unwrap();
             let vars =
                 [&x, &parameters.get("weight").unwrap(), &parameters.get("bias").unwrap()].map(Clone::clone);
-            check_gradients(&vars, || norm.forward_t(&x, train));
+            check_gradients(&vars, || norm.forward_t(&x, train, Activation::None));
         }
     }
 
@@ -165,7 +225,7 @@ mod tests {
         // values 4096 + (0 or 1): mean 4096.5, variance 0.25, so +-1 after the norm
         let x: Vec<f32> = (0..64).map(|i| 4096.0 + (i % 2) as f32).collect();
         let x = Tensor::from_vec(x, (1, 1, 8, 8), &Device::Cpu).unwrap();
-        let y = norm.forward_t(&x, true).unwrap();
+        let y = norm.forward_t(&x, true, Activation::None).unwrap();
         let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((y[0] + 1.0).abs() < 1e-3 && (y[1] - 1.0).abs() < 1e-3, "{:?}", &y[..2]);
     }

@@ -92,6 +92,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::Parameters;
+    use crate::activation::Activation;
     use crate::builder::Builder;
     use crate::gradient_check::{assert_close, noise};
     use crate::norm::BatchNorm;
@@ -137,7 +138,7 @@ pub(crate) mod tests {
         get("weight").set(&noise(&[3], 1)).unwrap();
         get("bias").set(&noise(&[3], 2)).unwrap();
         let x = Var::from_tensor(&x.contiguous().unwrap()).unwrap();
-        let y = norm.forward_t(&x, true).unwrap();
+        let y = norm.forward_t(&x, true, Activation::None).unwrap();
         let loss = (y.sqr().unwrap() * c).unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();
         let gradient = |var: &Tensor| gradients.get(var).unwrap().clone();

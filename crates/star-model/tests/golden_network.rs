@@ -12,8 +12,11 @@ use star_model::checkpoint::{Folder, Which};
 /// Largest absolute difference allowed, for maps and landmarks alike.
 const TOLERANCE: f32 = 1e-4;
 
+mod devices;
+
+/// Tests run in the folder of their crate.
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new("tests/golden").join(name)
 }
 
 fn assert_close(name: &str, ours: &Tensor, theirs: &Tensor) {
@@ -25,11 +28,15 @@ fn assert_close(name: &str, ours: &Tensor, theirs: &Tensor) {
 
 #[test]
 fn every_stack_agrees_with_the_reference() {
+    devices::devices().iter().for_each(every_stack_agrees_on);
+}
+
+fn every_stack_agrees_on(device: &Device) {
     let folder =
         Folder::import(&golden("hourglass_cofw_small.pkl"), Which::Net, "cofw29", 64, "test").unwrap();
-    let model = folder.model(DType::F32, &Device::Cpu).unwrap();
+    let model = folder.model(DType::F32, device).unwrap();
     let io: HashMap<String, Tensor> =
-        candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), &Device::Cpu).unwrap();
+        candle_core::safetensors::load(golden("hourglass_cofw_small.io.safetensors"), device).unwrap();
     let stages = model.forward_t(&io["input"], false).unwrap();
     assert_eq!(stages.len(), 4);
     for (i, stage) in stages.iter().enumerate() {

@@ -13,15 +13,18 @@ use star_loss::{AwingConfig, awing, star};
 use star_model::checkpoint::{self, Which};
 use star_model::{LandmarkModel, Parameters, StackedHourglass, Stage};
 
+mod devices;
+
 /// Weight of each auxiliary term beside the STAR term.
 const AUX_WEIGHT: f64 = 10.0;
 
+/// Tests run in the folder of their crate.
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new("tests/golden").join(name)
 }
 
-fn tensors(name: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden(name), &Device::Cpu).unwrap()
+fn tensors(name: &str, device: &Device) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(golden(name), device).unwrap()
 }
 
 struct Step {
@@ -76,15 +79,15 @@ struct Run {
 }
 
 impl Run {
-    fn new(dtype: DType) -> Self {
+    fn new(dtype: DType, device: &Device) -> Self {
         let weights = checkpoint::read(&golden("hourglass_cofw_small.pkl"), Which::Net).unwrap();
         let config = checkpoint::infer(&weights, 64).unwrap();
         let used = checkpoint::expected(&config).unwrap();
         let weights: BTreeMap<_, _> =
             weights.into_iter().filter(|(name, _)| used.contains_key(name)).collect();
-        let parameters = Parameters::from_tensors(&weights, dtype, &Device::Cpu, 0).unwrap();
-        let model = StackedHourglass::new(&config, parameters.var_builder(dtype, &Device::Cpu)).unwrap();
-        let inputs = tensors("train_steps.inputs.safetensors");
+        let parameters = Parameters::from_tensors(&weights, dtype, device, 0).unwrap();
+        let model = StackedHourglass::new(&config, parameters.var_builder(dtype, device)).unwrap();
+        let inputs = tensors("train_steps.inputs.safetensors", device);
         let inputs = inputs.into_iter().map(|(name, t)| (name, t.to_dtype(dtype).unwrap())).collect();
         Self { parameters, model, inputs }
     }
@@ -111,7 +114,7 @@ fn flat(t: &Tensor) -> Vec<f64> {
 /// Norm of the difference over the norm of the reference's gradient, over all parameters that it has one for.
 fn gradient_error(run: &Run, total: &Tensor) -> f64 {
     let gradients = total.backward().unwrap();
-    let reference = tensors("train_steps.first_gradients.safetensors");
+    let reference = tensors("train_steps.first_gradients.safetensors", &Device::Cpu);
     let (mut difference, mut whole) = (Vec::new(), Vec::new());
     for (name, expected) in &reference {
         let var = run.parameters.get(name).unwrap_or_else(|| panic!("no parameter {name}"));
@@ -126,15 +129,21 @@ fn gradient_error(run: &Run, total: &Tensor) -> f64 {
 
 #[test]
 fn first_gradients_agree_in_f64() {
-    let run = Run::new(DType::F64);
-    let (total, _) = run.forward();
-    let error = gradient_error(&run, &total);
-    assert!(error <= 1e-6, "gradient off by {error:e} of its norm");
+    for device in devices::devices() {
+        let run = Run::new(DType::F64, &device);
+        let (total, _) = run.forward();
+        let error = gradient_error(&run, &total);
+        assert!(error <= 1e-6, "{device:?}: gradient off by {error:e} of its norm");
+    }
 }
 
 #[test]
 fn first_step_agrees_in_f32() {
-    let run = Run::new(DType::F32);
+    devices::devices().iter().for_each(first_step_in_f32);
+}
+
+fn first_step_in_f32(device: &Device) {
+    let run = Run::new(DType::F32, device);
     let expected = expected_steps();
     let (total, _) = run.forward();
     let error = gradient_error(&run, &total);
@@ -150,7 +159,11 @@ fn first_step_agrees_in_f32() {
 
 #[test]
 fn four_adam_steps_follow_the_reference_in_f64() {
-    let run = Run::new(DType::F64);
+    devices::devices().iter().for_each(four_adam_steps);
+}
+
+fn four_adam_steps(device: &Device) {
+    let run = Run::new(DType::F64, device);
     let mut optimizer = run.optimizer();
     for (i, expected) in expected_steps().iter().take(4).enumerate() {
         let (total, terms) = run.forward();
@@ -181,13 +194,13 @@ fn running_statistics_move_as_the_references_do() {
     // The golden statistics are those after 12 steps, when the trajectories have parted (see above), so they agree
     // only as far as the batches' own statistics do; a wrong momentum would be off by half their norm.
     const TOLERANCE: f64 = 6e-2;
-    let run = Run::new(DType::F64);
+    let run = Run::new(DType::F64, &Device::Cpu);
     let mut optimizer = run.optimizer();
     for _ in 0..12 {
         let (total, _) = run.forward();
         optimizer.backward_step(&total).unwrap();
     }
-    for (name, expected) in tensors("train_steps.final_bn.safetensors") {
+    for (name, expected) in tensors("train_steps.final_bn.safetensors", &Device::Cpu) {
         let (ours, theirs) = (flat(&run.parameters.get(&name).unwrap()), flat(&expected));
         let error = norm(ours.iter().zip(&theirs).map(|(a, b)| a - b)) / norm(theirs);
         assert!(error <= TOLERANCE, "{name}: off by {error:e} of its norm");

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check in one command, stopping at the first failure; the tests come last, so that their summary closes.
 
+mod cuda;
 mod examples;
 mod outside;
 
@@ -50,6 +51,8 @@ enum Step {
     Examples,
     /// Crates outside the workspace train a network of their own, and score data of their own
     Outside,
+    /// The code for CUDA cards computes what the CPU does, on a stand-in that runs kernels on the CPU; where g++ and python3 are installed
+    Cuda,
     /// Unit and integration tests; where an MPI with its headers, and libclang, are installed, also that processes train as one
     Tests,
 }
@@ -153,6 +156,7 @@ impl Step {
             ),
             Self::Examples => examples::run(workspace).map(|()| Outcome::Passed),
             Self::Outside => outside::run(workspace).map(|()| Outcome::Passed),
+            Self::Cuda => cuda::run(workspace),
             Self::Tests => tests(workspace),
         }
     }

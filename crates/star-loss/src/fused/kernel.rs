@@ -7,6 +7,7 @@ use super::access::{Access, Sweeper, for_dtype};
 use super::keypoint::{Terms, derivative, terms};
 use super::map::Axes;
 use super::op::{contiguous, zeros_like};
+use crate::maps::expect_like;
 use crate::{Reduction, StarLossConfig};
 
 /// The loss over one batch of maps, everything but the maps themselves.
@@ -81,14 +82,7 @@ impl<'a> Kernel<'a> {
 
     /// As [`Kernel::run`], into the storage of a tensor of the same shape and dtype.
     pub(crate) fn reused(mut self, heatmaps: &Tensor, gradient: &Tensor) -> Result<f64> {
-        if gradient.dims() != heatmaps.dims() || gradient.dtype() != heatmaps.dtype() {
-            let (expected, got) = (heatmaps.dims(), gradient.dims());
-            bail!(
-                "gradient: expected {expected:?} {:?}, got {got:?} {:?}",
-                heatmaps.dtype(),
-                gradient.dtype()
-            )
-        }
+        expect_like(heatmaps, gradient)?;
         let bytes = heatmaps.elem_count() * heatmaps.dtype().size_in_bytes();
         self.sweeper.streamed = bytes > CACHED_BYTES;
         let op = IntoOp { kernel: &self, loss: std::cell::Cell::new(0.0) };

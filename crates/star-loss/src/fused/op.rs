@@ -10,15 +10,22 @@ use super::access::{Access, Sweeper, for_dtype};
 use super::keypoint::{Terms, derivative, terms};
 use super::map::{Axes, MapMoments};
 use crate::StarLossConfig;
+#[cfg(feature = "cuda")]
+use crate::cuda;
 
 /// Numbers that describe one map: mean x, y and covariance a, b, c.
 pub(crate) const MOMENTS: usize = 5;
 
-/// Moments of `[B, K, H, W]` on the CPU: f64 `[B, K, 5]`, mean x, y and covariance xx, xy, yy.
+/// Moments of `[B, K, H, W]` on the CPU or a CUDA card: f64 `[B, K, 5]`, mean x, y and covariance xx, xy, yy.
 pub(crate) fn moments(heatmaps: &Tensor, axes: Axes, relu: bool) -> Result<Tensor> {
     let (_, _, h, w) = heatmaps.dims4()?;
     let sweeper = Sweeper::new(axes, relu, h, w);
-    heatmaps.contiguous()?.apply_op1(MomentsOp { sweeper, saved: OnceLock::new() })
+    heatmaps.contiguous()?.apply_op1(MomentsOp {
+        sweeper,
+        saved: OnceLock::new(),
+        #[cfg(feature = "cuda")]
+        on_card: (cuda::Geometry::new(axes, relu, h, w)?, OnceLock::new()),
+    })
 }
 
 /// The terms of the loss of moments `[B, K, 5]` against targets `[B, K, 2]`, both f64: `[B, K, 2]`, distance and restriction.
@@ -45,6 +52,9 @@ struct MomentsOp {
     sweeper: Sweeper,
     /// Of the forward pass, for the backward pass.
     saved: OnceLock<Vec<MapMoments>>,
+    /// The same on a card.
+    #[cfg(feature = "cuda")]
+    on_card: (cuda::Geometry, OnceLock<candle_core::CudaStorage>),
 }
 
 impl MomentsOp {
@@ -86,7 +96,29 @@ impl CustomOp1 for MomentsOp {
         Ok((CpuStorage::F64(flat), Shape::from((b, k, MOMENTS))))
     }
 
-    fn bwd(&self, arg: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        let (b, k, _, _) = layout.shape().dims4()?;
+        let [moments, saved] = cuda::moments(storage, layout, self.on_card.0)?;
+        let _ = self.on_card.1.set(saved);
+        Ok((moments, Shape::from((b, k, MOMENTS))))
+    }
+
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(unused_variables, reason = "the CPU keeps what it needs of the result")
+    )]
+    fn bwd(&self, arg: &Tensor, moments: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        #[cfg(feature = "cuda")]
+        if arg.device().is_cuda() {
+            let (geometry, saved) = &self.on_card;
+            let Some(saved) = saved.get() else { bail!("star-moments: backward before forward") };
+            return cuda::moments_backward(arg, moments, saved, grad, *geometry).map(Some);
+        }
         let by = doubles("gradient of the moments", grad)?;
         let Some(saved) = self.saved.get() else { bail!("star-moments: backward before forward") };
         let (storage, layout) = arg.storage_and_layout();
@@ -165,6 +197,18 @@ impl CustomOp2 for TermsOp {
         Ok((CpuStorage::F64(out), Shape::from((b, k, 2))))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        let (b, k, _) = l1.shape().dims3()?;
+        Ok((cuda::terms(s1, l1, s2, l2, &self.config)?, Shape::from((b, k, 2))))
+    }
+
     fn bwd(
         &self,
         moments: &Tensor,
@@ -172,6 +216,11 @@ impl CustomOp2 for TermsOp {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if moments.device().is_cuda() {
+            let [dm, dt] = cuda::terms_backward(moments, targets, grad, &self.config)?;
+            return Ok((Some(dm), Some(dt)));
+        }
         let (m, t) = (doubles("moments", moments)?, doubles("targets", targets)?);
         let by = doubles("gradient of the terms", grad)?;
         let (mut dm, mut dt) = (vec![0.0; m.len()], vec![0.0; t.len()]);

@@ -109,6 +109,17 @@ impl Graph {
         readers
     }
 
+    /// Batch norms that only a ReLU reads, which can be done with them; `readers` as [`Graph::readers`] has them.
+    pub(crate) fn cut(&self, readers: &[usize]) -> Vec<bool> {
+        let mut cut = vec![false; self.nodes.len()];
+        for node in self.nodes.iter().filter(|node| node.op == Op::Relu) {
+            for &input in &node.inputs {
+                cut[input] = self.nodes[input].op == Op::BatchNorm && readers[input] == 1;
+            }
+        }
+        cut
+    }
+
     /// Inputs of a convolution.
     pub(crate) fn input_channels(&self, node: &Node) -> usize {
         node.inputs.first().map_or(0, |&input| self.nodes[input].channels)

@@ -4,7 +4,7 @@ use candle_core::{Error, Result, Tensor, bail};
 
 use super::layers::Layers;
 use super::{Graph, Node, NodeId, Op};
-use crate::activation::relu;
+use crate::activation::{Activation, relu};
 use crate::coord_conv;
 use crate::interpolate::{max_pool_2x2, upsample_add, upsample_bilinear};
 use crate::model::{AuxMaps, Stage};
@@ -16,6 +16,8 @@ struct Values<'a> {
     values: Vec<Option<Tensor>>,
     /// How often each is still to be read.
     readers: Vec<usize>,
+    /// Batch norms that only a ReLU reads, which is done with them.
+    cut: Vec<bool>,
 }
 
 impl Graph {
@@ -44,7 +46,8 @@ impl Graph {
         let readers = self.readers(wanted);
         let needed: Vec<bool> = readers.iter().map(|&count| count > 0).collect();
         let values = vec![None; self.nodes.len()];
-        let mut values = Values { layers, train, values, readers };
+        let cut = self.cut(&readers);
+        let mut values = Values { layers, train, values, readers, cut };
         for (id, node) in self.nodes.iter().enumerate().filter(|(id, _)| needed[*id]) {
             let value = values.compute(id, node, images)?;
             values.values[id] = Some(value);
@@ -74,7 +77,11 @@ impl Values<'_> {
             Op::Conv2d { .. } | Op::Depthwise { .. } => {
                 self.layers.conv(id)?.forward(&x.to_dtype(images.dtype())?)
             }
-            Op::BatchNorm => self.layers.norm(id)?.forward_t(x, self.train),
+            Op::BatchNorm => {
+                self.layers.norm(id)?.forward_t(x, self.train, Activation::relu_if(self.cut[id]))
+            }
+            // Done by the norm in front of it.
+            Op::Relu if node.inputs.iter().all(|&input| self.cut[input]) => Ok(x.clone()),
             Op::Relu => relu(x),
             Op::MaxPool => max_pool_2x2(x),
             Op::UpsampleAdd => upsample_add(x, second()?),

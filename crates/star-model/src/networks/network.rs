@@ -1,5 +1,7 @@
 //! A graph with its parameters: what every network is.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor, bail};
 
 use crate::builder::Builder;
@@ -60,8 +62,8 @@ pub(super) use offers;
 
 /// A network in memory.
 pub(crate) struct Network {
-    pub(crate) graph: Graph,
-    pub(crate) layers: Layers,
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) layers: Arc<Layers>,
     pub(crate) input: InputSpec,
     pub(crate) training: training::Settings,
 }
@@ -71,7 +73,7 @@ impl Network {
     pub(crate) fn new(graph: Graph, input: InputSpec, vb: &Builder) -> Result<Self> {
         let layers = Layers::new(&graph, vb)?;
         let training = training::Settings::new(&graph, vb.group().cloned(), vb.bf16());
-        Ok(Self { graph, layers, input, training })
+        Ok(Self { graph: Arc::new(graph), layers: Arc::new(layers), input, training })
     }
 
     /// Refuses images that are not `[B, 3, S, S]`, or none.
@@ -91,6 +93,10 @@ impl Network {
     pub(super) fn stages(&self, images: &Tensor, train: bool) -> Result<Vec<Stage>> {
         self.check(images)?;
         if train && let Some(stages) = training::forward(self, images)? {
+            return Ok(stages);
+        }
+        #[cfg(feature = "cudnn")]
+        if train && let Some(stages) = crate::cuda::step::forward(self, images)? {
             return Ok(stages);
         }
         self.graph.stages(&self.layers, images, train)

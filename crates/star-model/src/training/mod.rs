@@ -71,6 +71,12 @@ impl Settings {
         let plan = Plan::new(graph).map(Arc::new);
         Self { memory: Memory::default(), group, bf16, recompute: false, plan }
     }
+
+    /// Whether the batch statistics are of several ranks.
+    #[cfg(feature = "cudnn")]
+    pub(crate) fn has_group(&self) -> bool {
+        self.group.is_some()
+    }
 }
 
 /// What both passes run on.

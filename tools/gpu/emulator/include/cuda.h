@@ -1,0 +1,3 @@
+// Nothing beyond the kernel language.
+#pragma once
+#include "emu_kernel.h"
