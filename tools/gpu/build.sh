@@ -12,6 +12,7 @@ if [ "${1:-}" = --stand-in ]; then
 else
   tools/gpu/toolkit.sh "$work/toolkit"
   source "$work/toolkit/env.sh"
+  python3 tools/gpu/kernels.py "$CUDA_HOME"
 fi
 
 # A thin LTO would take longer than it saves on a card.

@@ -8,7 +8,7 @@ use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaStream, CudaView, LaunchArgs, LaunchConfig,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
-use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
+use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
@@ -28,10 +28,26 @@ impl Kernel {
     }
 }
 
-/// A kernel of `star.cu` for maps of one type. Compiling takes about a second, once a process and type.
-pub(super) fn kernel(device: &CudaDevice, dtype: DType, name: &str) -> Result<Kernel> {
-    type Key = (i32, i32, DType);
-    static COMPILED: Mutex<Option<HashMap<Key, String>>> = Mutex::new(None);
+/// A kernel of `star.cu` for maps of one type. Compiling takes about a second, once a process, card and type.
+pub(super) fn kernel(device: &CudaDevice, dtype: DType, name: &'static str) -> Result<Kernel> {
+    type Functions = HashMap<(DeviceId, DType, &'static str), CudaFunction>;
+    static FUNCTIONS: Mutex<Option<Functions>> = Mutex::new(None);
+    let mut functions = FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let functions = functions.get_or_insert_default();
+    let function = match functions.get(&(device.id(), dtype, name)) {
+        Some(function) => function.clone(),
+        None => {
+            let loaded = load(device, dtype, name)?;
+            functions.insert((device.id(), dtype, name), loaded.clone());
+            loaded
+        }
+    };
+    Ok(Kernel { function, stream: device.cuda_stream() })
+}
+
+fn load(device: &CudaDevice, dtype: DType, name: &str) -> Result<CudaFunction> {
+    type Compiled = HashMap<(i32, i32, DType), String>;
+    static COMPILED: Mutex<Option<Compiled>> = Mutex::new(None);
     let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let compiled = compiled.get_or_insert_default();
@@ -48,7 +64,7 @@ pub(super) fn kernel(device: &CudaDevice, dtype: DType, name: &str) -> Result<Ke
         }
     };
     let function = device.get_or_load_custom_func(name, &format!("star-loss-{}", dtype.as_str()), ptx)?;
-    Ok(Kernel { function: function.into_cuda_function(), stream: device.cuda_stream() })
+    Ok(function.into_cuda_function())
 }
 
 /// One block a map.

@@ -8,7 +8,7 @@ use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaStream, CudaView, LaunchArgs, LaunchConfig, sys,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
-use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
+use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{
     CudaDevice, CudaStorage, DType, Device, Layout, Result, Shape, Storage, StorageRef, Tensor, bail,
@@ -64,13 +64,30 @@ pub struct Source {
 }
 
 impl Source {
-    /// A kernel for values of `dtype`. Compiling takes about a second, once a process and type.
+    /// A kernel for values of `dtype`. Compiling takes about a second, once a process, card and type.
     ///
     /// # Errors
     /// When the source does not compile, or has no such kernel.
-    pub fn kernel(self, device: &CudaDevice, dtype: DType, name: &str) -> Result<Kernel> {
-        type Key = (&'static str, i32, i32, DType);
-        static COMPILED: Mutex<Option<HashMap<Key, String>>> = Mutex::new(None);
+    pub fn kernel(self, device: &CudaDevice, dtype: DType, name: &'static str) -> Result<Kernel> {
+        type Functions = HashMap<(DeviceId, &'static str, DType, &'static str), CudaFunction>;
+        static FUNCTIONS: Mutex<Option<Functions>> = Mutex::new(None);
+        let mut functions = FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        let functions = functions.get_or_insert_default();
+        let key = (device.id(), self.name, dtype, name);
+        let function = match functions.get(&key) {
+            Some(function) => function.clone(),
+            None => {
+                let loaded = self.load(device, dtype, name)?;
+                functions.insert(key, loaded.clone());
+                loaded
+            }
+        };
+        Ok(Kernel { function, stream: device.cuda_stream() })
+    }
+
+    fn load(self, device: &CudaDevice, dtype: DType, name: &str) -> Result<CudaFunction> {
+        type Compiled = HashMap<(&'static str, i32, i32, DType), String>;
+        static COMPILED: Mutex<Option<Compiled>> = Mutex::new(None);
         let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
         let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
         let compiled = compiled.get_or_insert_default();
@@ -86,8 +103,7 @@ impl Source {
             }
         };
         let module = format!("{}-{}", self.name, dtype.as_str());
-        let function = device.get_or_load_custom_func(name, &module, ptx)?;
-        Ok(Kernel { function: function.into_cuda_function(), stream: device.cuda_stream() })
+        Ok(device.get_or_load_custom_func(name, &module, ptx)?.into_cuda_function())
     }
 }
 
