@@ -15,19 +15,25 @@ else
   python3 tools/gpu/kernels.py "$CUDA_HOME"
 fi
 
-# A thin LTO would take longer than it saves on a card.
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_INCREMENTAL=0
-# A folder of its own: what is built against one toolkit does not fit another.
-export CARGO_TARGET_DIR="$work/build${1:-}"
+export CARGO_INCREMENTAL=0
 crates=(star-loss star-model star-predict star-train)
 features=star-train/cuda,star-train/cudnn,star-train/nccl
+profile=()
+if [ "${1:-}" != --stand-in ]; then
+  # A thin LTO would take longer than it saves on a card. In a folder of its own: what is built against one toolkit does not fit another.
+  export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
+  export CARGO_TARGET_DIR="$work/build"
+  profile=(--release)
+fi
 
 rm -rf tools/gpu/bin tools/gpu/bin.tar.xz
 mkdir tools/gpu/bin
-cargo test --release --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=}" --features "$features" \
+cargo test "${profile[@]}" --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=}" --features "$features" \
   --lib --test card --test golden --test golden_network --test golden_training --test mixed_precision --bench gpu > "$work/artifacts.json"
-cargo build --release --message-format=json-render-diagnostics --package star-cli --bin star \
-  --features star-cli/cuda,star-cli/cudnn >> "$work/artifacts.json"
+if [ "${1:-}" != --stand-in ]; then
+  cargo build "${profile[@]}" --message-format=json-render-diagnostics --package star-cli --bin star \
+    --features star-cli/cuda,star-cli/cudnn >> "$work/artifacts.json"
+fi
 
 # Each executable under the name of its crate and target, such as star-loss-golden.
 python3 - "$work/artifacts.json" <<'PYTHON'
@@ -43,4 +49,4 @@ PYTHON
 if [ "${1:-}" != --stand-in ]; then
   tar --create --file - --directory tools/gpu bin | xz -T0 -3 > tools/gpu/bin.tar.xz
 fi
-du -sh tools/gpu/bin tools/gpu/bin.tar.xz 2>/dev/null
+du -sh tools/gpu/bin*

@@ -21,7 +21,7 @@ pub enum DeviceName {
 }
 
 impl DeviceName {
-    /// Opens the device.
+    /// Opens the device. A CUDA card is opened once in the life of a process and has one stream.
     ///
     /// # Errors
     /// When this build or this machine does not have it.
@@ -34,7 +34,7 @@ impl DeviceName {
             Self::Metal if !cfg!(feature = "metal") => {
                 bail!("device {self}: this build has no Metal: build it with --features metal")
             }
-            Self::Cuda(number) => Device::new_cuda(number).with_context(|| format!("device {self}")),
+            Self::Cuda(number) => open_cuda(number).with_context(|| format!("device {self}")),
             Self::Metal => Device::new_metal(0).with_context(|| format!("device {self}")),
         }
     }
@@ -50,6 +50,27 @@ impl DeviceName {
             other => other,
         }
     }
+}
+
+/// A card, the same device every time: what runs on it keeps to the order of one stream.
+#[cfg(feature = "cuda")]
+fn open_cuda(number: usize) -> candle_core::Result<Device> {
+    use std::collections::BTreeMap;
+    use std::sync::{Mutex, PoisonError};
+
+    static OPENED: Mutex<BTreeMap<usize, Device>> = Mutex::new(BTreeMap::new());
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(device) = opened.get(&number) {
+        return Ok(device.clone());
+    }
+    let device = star_model::cuda::open(number)?;
+    opened.insert(number, device.clone());
+    Ok(device)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(number: usize) -> candle_core::Result<Device> {
+    Device::new_cuda(number)
 }
 
 impl FromStr for DeviceName {

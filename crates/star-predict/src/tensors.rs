@@ -1,11 +1,20 @@
 //! The one place where images become tensors.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+mod on_a_card;
+mod upload;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use star_data::crop::Crop;
 use star_data::loader::Batch;
 use star_model::{ChannelOrder, InputSpec};
+
+pub use upload::{Sent, Uploader};
 
 /// A batch as a network and its loss want it.
 pub struct BatchTensors {
@@ -35,7 +44,7 @@ pub fn crop(input: &InputSpec) -> Crop {
 /// RGB bytes `[B, S, S, 3]` as the network's input `[B, 3, S, S]`.
 ///
 /// On a CPU one pass over the bytes does all of it. Elsewhere the bytes travel, a quarter of what `f32` would be, and the device
-/// normalises them; the arithmetic is the same.
+/// normalises them, on a CUDA card by one kernel; the arithmetic is the same.
 ///
 /// # Errors
 /// When the number of bytes does not fit.
@@ -50,12 +59,12 @@ pub fn images(
     if plane == 0 || !pixels.len().is_multiple_of(3 * plane) {
         bail!("images: expected a multiple of {size} * {size} * 3 bytes, got {}", pixels.len())
     }
-    let images = if device.is_cpu() {
-        normalize_on_host(pixels, size, input)
-    } else {
-        normalize_on_device(pixels, size, input, device)
-    };
-    images?.to_dtype(dtype)
+    match device {
+        Device::Cpu => normalize_on_host(pixels, size, input)?.to_dtype(dtype),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(card) => cuda::images(pixels, size, input, dtype, card),
+        _ => normalize_on_device(pixels, size, input, device)?.to_dtype(dtype),
+    }
 }
 
 /// The RGB channel that each of the network's channels is.
@@ -98,16 +107,35 @@ fn normalize_on_device(pixels: &[u8], size: usize, input: &InputSpec, device: &D
         .broadcast_div(&of_channels(&input.std)?)
 }
 
-/// A whole batch as tensors.
+/// What batches become.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What the network expects of its images.
+    pub input: InputSpec,
+    /// The type of images.
+    pub images: DType,
+    /// The type of everything else.
+    pub dtype: DType,
+    /// Where all of it lies.
+    pub device: Device,
+}
+
+/// A whole batch as tensors of one type.
 ///
 /// # Errors
 /// When the batch's image size is not the network's.
 pub fn batch(batch: &Batch, input: &InputSpec, dtype: DType, device: &Device) -> Result<BatchTensors> {
+    batch_as(batch, &Target { input: input.clone(), images: dtype, dtype, device: device.clone() })
+}
+
+fn batch_as(batch: &Batch, target: &Target) -> Result<BatchTensors> {
+    let Target { input, dtype, device, .. } = target;
     let (b, k, e, m) = (batch.batch, batch.keypoints, batch.edges, batch.map_size);
     if batch.size != input.image_size {
         bail!("batch: expected images of {} px, got {} px", input.image_size, batch.size)
     }
-    let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, device)?.to_dtype(dtype);
+    let tensor =
+        |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, device)?.to_dtype(*dtype);
     let maps = match (&batch.pointmaps, &batch.edgemaps) {
         (Some(points), Some(edges)) => Some(MapTargets {
             pointmaps: tensor(points, &[b, k, m, m])?,
@@ -116,7 +144,7 @@ pub fn batch(batch: &Batch, input: &InputSpec, dtype: DType, device: &Device) ->
         _ => None,
     };
     Ok(BatchTensors {
-        images: images(&batch.images, batch.size, input, dtype, device)?,
+        images: images(&batch.images, batch.size, input, target.images, device)?,
         points: tensor(&batch.points, &[b, k, 2])?,
         weights: tensor(&batch.weights, &[b, k])?,
         maps,

@@ -1,15 +1,22 @@
 //! The moving average of parameters and buffers.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "cuda")]
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use star_model::Parameters;
 
+#[cfg(feature = "cuda")]
+use crate::optimizer::cuda::Launches;
+
 /// `average = d * average + (1 - d) * value` after every step, over parameters *and* buffers such as running statistics.
 pub struct Ema {
     decay: f64,
     tensors: BTreeMap<String, Tensor>,
+    #[cfg(feature = "cuda")]
+    launches: Mutex<Launches>,
 }
 
 impl Ema {
@@ -21,7 +28,12 @@ impl Ema {
     pub fn new(parameters: &Parameters, batch: usize, half_life: f64) -> Result<Self> {
         let copy = |(name, tensor): (String, Tensor)| -> Result<_> { Ok((name, tensor.copy()?)) };
         let tensors = parameters.tensors().into_iter().map(copy).collect::<Result<_>>()?;
-        Ok(Self { decay: 0.5f64.powf(batch as f64 / half_life), tensors })
+        Ok(Self {
+            decay: 0.5f64.powf(batch as f64 / half_life),
+            tensors,
+            #[cfg(feature = "cuda")]
+            launches: Mutex::default(),
+        })
     }
 
     /// Moves the averages towards the current values.
@@ -29,13 +41,15 @@ impl Ema {
     /// # Errors
     /// When a variable has changed its shape.
     pub fn update(&self, parameters: &Parameters) -> Result<()> {
-        for (name, value) in parameters.tensors() {
-            if let Some(average) = self.tensors.get(&name) {
-                if average.device().is_cpu() {
-                    average.inplace_op2(&value, &Blend { decay: self.decay })?;
-                } else {
-                    average.slice_set(&((average * self.decay)? + (value * (1.0 - self.decay))?)?, 0, 0)?;
-                }
+        let pair = |(name, value): (String, Tensor)| Some((self.tensors.get(&name)?, value));
+        let pairs: Vec<(&Tensor, Tensor)> = parameters.tensors().into_iter().filter_map(pair).collect();
+        #[cfg(feature = "cuda")]
+        let pairs = self.launches.lock().unwrap_or_else(PoisonError::into_inner).blend(self.decay, pairs)?;
+        for (average, value) in pairs {
+            if average.device().is_cpu() {
+                average.inplace_op2(&value, &Blend { decay: self.decay })?;
+            } else {
+                average.slice_set(&((average * self.decay)? + (value * (1.0 - self.decay))?)?, 0, 0)?;
             }
         }
         Ok(())

@@ -16,7 +16,8 @@ pub enum Engine {
     None,
     /// MPI, over the host's memory (needs a build with the feature `mpi`).
     Mpi,
-    /// NCCL for gradients on CUDA cards, MPI for the rest (needs a build with the feature `nccl`).
+    /// NCCL for gradients on CUDA cards (needs a build with the feature `nccl`); for the rest MPI, which several processes need a build
+    /// with the feature `mpi` for.
     Nccl,
 }
 
@@ -33,7 +34,7 @@ pub fn open(engine: Engine) -> Result<Arc<dyn Collective>> {
         Engine::None => Ok(Arc::new(Alone)),
         Engine::Auto if started == 1 => Ok(Arc::new(Alone)),
         Engine::Auto | Engine::Mpi => mpi(started),
-        Engine::Nccl => nccl(),
+        Engine::Nccl => nccl(started),
     }
 }
 
@@ -60,15 +61,26 @@ fn mpi(started: usize) -> Result<Arc<dyn Collective>> {
     )
 }
 
-#[cfg(feature = "nccl")]
-fn nccl() -> Result<Arc<dyn Collective>> {
-    Ok(Arc::new(super::Nccl::start()?))
+#[cfg(all(feature = "nccl", feature = "mpi"))]
+fn nccl(_: usize) -> Result<Arc<dyn Collective>> {
+    Ok(Arc::new(super::Nccl::over(super::Mpi::start()?)))
+}
+
+#[cfg(all(feature = "nccl", not(feature = "mpi")))]
+fn nccl(started: usize) -> Result<Arc<dyn Collective>> {
+    anyhow::ensure!(
+        started == 1,
+        "engine nccl: started as one of {started} processes, which meet by MPI, and this program was built without it: build it with \
+         --features nccl,mpi, or train in this process alone with --engine none"
+    );
+    Ok(Arc::new(super::Nccl::over(Alone)))
 }
 
 #[cfg(not(feature = "nccl"))]
-fn nccl() -> Result<Arc<dyn Collective>> {
+fn nccl(_: usize) -> Result<Arc<dyn Collective>> {
     anyhow::bail!(
-        "engine nccl: this program was built without it: build it with --features nccl where CUDA and MPI are"
+        "engine nccl: this program was built without it: build it with --features nccl where CUDA is, and for several processes with \
+         --features nccl,mpi"
     )
 }
 

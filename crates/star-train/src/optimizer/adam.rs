@@ -8,16 +8,16 @@ use super::sweep::{Rule, sweep};
 
 /// One step of Adam, with decoupled weight decay where it is not 0.
 pub(super) struct AdamStep {
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
+    pub(super) beta1: f64,
+    pub(super) beta2: f64,
+    pub(super) eps: f64,
     /// What the weight is multiplied by first.
-    keep: f64,
+    pub(super) keep: f64,
     /// Learning rate over the bias correction of the first mean.
-    rate: f64,
+    pub(super) rate: f64,
     /// Root of the bias correction of the second.
-    root: f64,
-    scale: f64,
+    pub(super) root: f64,
+    pub(super) scale: f64,
 }
 
 impl AdamStep {

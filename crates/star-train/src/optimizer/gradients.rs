@@ -6,6 +6,8 @@ use anyhow::Result;
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::sweep;
 use crate::collective::{self, Collective};
 
@@ -46,13 +48,17 @@ impl Gradients {
         self.by_name.is_empty()
     }
 
-    /// Euclidean norm over all of them.
+    /// Euclidean norm over all of them. Those on a CUDA card are waited for once.
     ///
     /// # Errors
     /// When a gradient cannot be read.
     pub fn norm(&self) -> Result<f64> {
+        let gradients: Vec<&Tensor> = self.by_name.values().collect();
+        #[cfg(feature = "cuda")]
+        let (mut total, gradients) = cuda::sum_of_squares(gradients)?;
+        #[cfg(not(feature = "cuda"))]
         let mut total = 0.0;
-        for gradient in self.by_name.values() {
+        for gradient in gradients {
             total += sweep::sum_of_squares(gradient)?;
         }
         Ok(total.sqrt())

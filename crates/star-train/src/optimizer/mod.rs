@@ -2,8 +2,11 @@
 
 mod adam;
 mod config;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod gradients;
 mod sgd;
+mod step;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -11,8 +14,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
-use self::adam::AdamStep;
-use self::sgd::MomentumStep;
+use self::step::Step;
 
 pub use self::config::{Adam, AdamW, OptimizerConfig, Sgd};
 pub use self::gradients::Gradients;
@@ -22,6 +24,8 @@ pub struct Optimizer {
     config: OptimizerConfig,
     step: usize,
     slots: Vec<Slot>,
+    #[cfg(feature = "cuda")]
+    launches: cuda::Launches,
 }
 
 /// A variable and what is kept beside it: `[2, n]` for both of Adam's means, `[1, n]` for SGD's direction.
@@ -43,7 +47,13 @@ impl Optimizer {
             Ok(Slot { name, var, kept })
         };
         let slots = vars.into_iter().map(slot).collect::<Result<_>>()?;
-        Ok(Self { config: config.clone(), step: 0, slots })
+        Ok(Self {
+            config: config.clone(),
+            step: 0,
+            slots,
+            #[cfg(feature = "cuda")]
+            launches: cuda::Launches::default(),
+        })
     }
 
     /// Moves every variable that has a gradient by one step of learning rate `rate`; gradients count `scale` times.
@@ -52,23 +62,13 @@ impl Optimizer {
     /// When a gradient does not fit its variable.
     pub fn step(&mut self, gradients: &Gradients, rate: f64, scale: f64) -> Result<()> {
         self.step += 1;
-        for slot in &self.slots {
-            let Some(gradient) = gradients.by_name.get(&slot.name) else { continue };
-            match self.config {
-                OptimizerConfig::Adam(adam) => {
-                    let step = AdamStep::new(adam, 0.0, rate, scale, self.step);
-                    step.apply(&slot.var, &slot.kept, gradient)?;
-                }
-                OptimizerConfig::AdamW(AdamW { beta1, beta2, eps, weight_decay }) => {
-                    let adam = Adam { beta1, beta2, eps };
-                    let step = AdamStep::new(adam, weight_decay, rate, scale, self.step);
-                    step.apply(&slot.var, &slot.kept, gradient)?;
-                }
-                OptimizerConfig::Sgd(sgd) => {
-                    let first = self.step == 1;
-                    MomentumStep { sgd, rate, scale, first }.apply(&slot.var, &slot.kept, gradient)?;
-                }
-            }
+        let step = Step::new(&self.config, rate, scale, self.step);
+        let moved = self.slots.iter().filter_map(|slot| Some((slot, gradients.by_name.get(&slot.name)?)));
+        let moved: Vec<(&Slot, &Tensor)> = moved.collect();
+        #[cfg(feature = "cuda")]
+        let moved = self.launches.step(&step, moved)?;
+        for (slot, gradient) in moved {
+            step.apply(&slot.var, &slot.kept, gradient)?;
         }
         Ok(())
     }

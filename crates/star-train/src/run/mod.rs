@@ -2,7 +2,11 @@
 
 mod begin;
 mod checkpoint;
+mod feed;
 mod first_sample;
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+mod on_a_card;
 mod shares;
 mod steps;
 mod table;
@@ -21,6 +25,7 @@ use star_data::{Dataset, Scheme};
 use star_eval::Setting;
 use star_model::InputSpec;
 use star_predict::failure;
+use star_predict::tensors::{Target, Uploader};
 
 use crate::collective::{self, Collective, SharedError};
 use crate::ema::Ema;
@@ -56,6 +61,7 @@ pub(crate) struct Run<'a> {
     out: &'a Path,
     scheme: Scheme,
     pub(crate) network: Network,
+    uploader: Uploader,
     collective: Arc<dyn Collective>,
     objective: Objective,
     pub(crate) optimizer: Optimizer,
@@ -162,7 +168,14 @@ impl<'a> Run<'a> {
         };
         let scored = validation::measurable(validation, &setting, tell)?;
         let writes = collective.leads();
+        let target = Target {
+            input: network.model.input().clone(),
+            images: network.activations,
+            dtype: network.dtype,
+            device: network.device.clone(),
+        };
         Ok(Self {
+            uploader: Uploader::new(target)?,
             optimizer: Optimizer::new(&settings.optimizer, network.trainable.clone())?,
             ema: Ema::new(
                 &network.parameters,

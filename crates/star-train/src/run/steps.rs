@@ -7,9 +7,10 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use star_data::loader::Batch;
 use star_model::checkpoint;
-use star_predict::tensors;
+use star_predict::tensors::{self, Sent, Uploader};
 
 use super::Run;
+use super::feed::{Feed, Group};
 use super::shares::shares;
 use crate::objective::TERMS;
 use crate::optimizer::Gradients;
@@ -35,19 +36,18 @@ impl Run<'_> {
         let begun = Instant::now();
         let first = self.position.batch;
         let (mut since, mut saved) = (begun, begun);
-        let mut loaded = self.train.epoch(self.position.epoch as u64, self.position.batch);
+        let loaded = self.train.epoch(self.position.epoch as u64, self.position.batch);
+        let mut feed = Feed::new(loaded, self.settings.accumulate, batches);
         while self.position.batch < batches {
-            let count = self.settings.accumulate.min(batches - self.position.batch);
-            let group: Result<Vec<Batch>, _> = loaded.by_ref().take(count).collect();
-            let group = self.collective.agree(group.map_err(Into::into))?;
+            let Group { batches: group, sent, end } = self.collective.agree(feed.next())?;
             if group.is_empty() {
                 break;
             }
             let epoch = self.position.epoch;
             let done = epoch as f64 + self.position.batch as f64 / batches as f64;
             let rate = self.settings.schedule.rate(done, self.settings.epochs);
-            let figures = self.step(&group, rate)?;
-            self.position.batch = loaded.position();
+            let figures = self.step_and(&group, sent, rate, |uploader| feed.load_ahead(uploader))?;
+            self.position.batch = end;
             let Some(figures) = figures else { continue };
             self.position.step += 1;
             let steps = group.len() as f64;
@@ -75,8 +75,8 @@ impl Run<'_> {
                 return Ok(false);
             }
         }
-        let waited = loaded.waited();
-        drop(loaded);
+        let waited = feed.waited();
+        drop(feed);
         let images = (self.position.batch - first) * self.settings.batch_size;
         let seconds = begun.elapsed().as_secs_f64();
         self.pace = (images > 0 && seconds > 0.0).then(|| images as f64 / seconds);
@@ -104,31 +104,49 @@ impl Run<'_> {
     /// One step of the optimiser on the mean gradient of some batches, of each of which every rank has a part. `None` where there was
     /// nothing to learn from on some rank.
     pub(crate) fn step(&mut self, group: &[Batch], rate: f64) -> Result<Option<StepFigures>> {
+        self.step_and(group, None, rate, |_| ())
+    }
+
+    /// A step with batches of which the first may have been `sent`, see [`Uploader`]. `meanwhile` is called when the device has been
+    /// told of all passes, before it is waited for.
+    fn step_and(
+        &mut self,
+        group: &[Batch],
+        mut sent: Option<Sent>,
+        rate: f64,
+        meanwhile: impl FnOnce(&mut Uploader),
+    ) -> Result<Option<StepFigures>> {
         let mut gradients = Gradients::default();
-        let mut terms = vec![0.0; TERMS.len()];
+        let mut losses = Vec::new();
         let shares = shares(self.collective.as_ref(), group)?;
         let weight = 1.0 / shares.iter().flatten().count().max(1) as f64;
         if shares.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let network = &self.network;
-        for (batch, share) in group.iter().zip(shares) {
+        let (network, uploader) = (&self.network, &mut self.uploader);
+        for (i, (batch, share)) in group.iter().zip(shares).enumerate() {
+            let early = sent.take();
             let Some(share) = share else { continue };
-            let tensors = tensors::batch(batch, network.model.input(), network.dtype, &network.device)?;
-            let images = tensors.images.to_dtype(network.activations)?;
-            let stages = network.model.forward_t(&images, true)?;
+            let early = early.map_or_else(|| uploader.send(batch), Ok)?;
+            let tensors = uploader.receive(early, batch)?;
+            let stages = network.model.forward_t(&tensors.images, true)?;
             let loss = self.objective.loss(&stages, &tensors, share)?;
-            drop(stages);
-            // On the host: Metal has no f64.
-            let value =
-                |term: &Tensor| term.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_scalar::<f64>();
-            let mut values = loss.terms.iter().map(value).collect::<candle_core::Result<Vec<f64>>>()?;
-            self.collective.all_reduce(&mut values)?;
+            drop((stages, tensors));
+            losses.push((batch, loss.terms));
+            gradients.add(&network.trainable, loss.total.backward()?)?;
+            if let Some(next) = group.get(i + 1).filter(|_| uploader.is_ahead()) {
+                sent = Some(uploader.send(next)?);
+            }
+        }
+        meanwhile(uploader);
+        let mut values = read(losses.iter().flat_map(|(_, terms)| terms))?;
+        self.collective.all_reduce(&mut values)?;
+        let mut terms = vec![0.0; TERMS.len()];
+        for ((batch, _), values) in losses.iter().zip(values.chunks_exact(TERMS.len())) {
             terms.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
             if !terms[0].is_finite() {
                 return Err(self.not_finite("the loss", batch));
             }
-            gradients.add(&network.trainable, loss.total.backward()?)?;
         }
         if gradients.is_empty() {
             return Err(self.collective.shared_error(anyhow::anyhow!(NO_GRADIENT)));
@@ -140,7 +158,7 @@ impl Run<'_> {
         }
         let clip = self.settings.clip_norm.map_or(1.0, |most| (most / norm.max(f64::MIN_POSITIVE)).min(1.0));
         self.optimizer.step(&gradients, rate, weight * clip)?;
-        self.ema.update(&network.parameters)?;
+        self.ema.update(&self.network.parameters)?;
         Ok(Some(StepFigures { terms, gradient_norm: norm }))
     }
 
@@ -168,4 +186,12 @@ impl Run<'_> {
             sources.join(", ")
         ))
     }
+}
+
+/// Scalars of one type as numbers; a device is waited for once.
+fn read<'a>(scalars: impl Iterator<Item = &'a Tensor>) -> Result<Vec<f64>> {
+    let scalars: Vec<&Tensor> = scalars.collect();
+    // On the host: Metal has no f64.
+    let values = Tensor::stack(&scalars, 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+    Ok(values.to_vec1()?)
 }
