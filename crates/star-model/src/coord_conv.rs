@@ -19,6 +19,27 @@ pub(crate) fn coordinates(h: usize, w: usize, dtype: DType, device: &Device) -> 
     Tensor::from_vec(values(h, w), (1, 3, h, w), device)?.to_dtype(dtype)
 }
 
+/// [`coordinates`], on a CUDA card those made before: working them out on the host and sending them takes longer than a small network.
+fn kept(h: usize, w: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(card) = device {
+        use std::collections::HashMap;
+        use std::sync::{Mutex, PoisonError};
+        type Key = (usize, usize, DType, candle_core::cuda::DeviceId);
+        static KEPT: Mutex<Option<HashMap<Key, Tensor>>> = Mutex::new(None);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.get_or_insert_default();
+        let key = (h, w, dtype, card.id());
+        if let Some(grid) = kept.get(&key) {
+            return Ok(grid.clone());
+        }
+        let grid = coordinates(h, w, dtype, device)?;
+        kept.insert(key, grid.clone());
+        return Ok(grid);
+    }
+    coordinates(h, w, dtype, device)
+}
+
 /// [`coordinates`] in `f32`, one plane after the other.
 pub(crate) fn planes(h: usize, w: usize) -> Vec<f32> {
     values(h, w).into_iter().map(|value| value as f32).collect()
@@ -41,7 +62,7 @@ fn values(h: usize, w: usize) -> Vec<f64> {
 /// channels, zero where the boundary map, clamped to `[0, 1]`, is not above [`BOUNDARY`]. No gradient flows through the mask.
 pub(crate) fn channels(x: &Tensor, boundary: Option<&Tensor>) -> Result<Tensor> {
     let (b, _, h, w) = x.dims4()?;
-    let grid = coordinates(h, w, x.dtype(), x.device())?.broadcast_as((b, 3, h, w))?;
+    let grid = kept(h, w, x.dtype(), x.device())?.broadcast_as((b, 3, h, w))?;
     match boundary {
         None => Ok(grid),
         Some(maps) => {

@@ -1,7 +1,7 @@
 //! What a CUDA card takes for the loss, a training step, inference and a sum over ranks: `tools/gpu/check.sh` runs it beside PyTorch.
 //!
 //! `cargo bench -p star-train --features cuda,cudnn,nccl --bench gpu -- [--small] loss | step f32|tf32|bf16 |
-//! inference f32|tf32|bf16 | folder PHOTOGRAPHS | ranks`
+//! profile f32|tf32|bf16 | inference f32|tf32|bf16 | folder PHOTOGRAPHS | ranks`
 //! prints a line `NAME VALUE UNIT` a figure. `--small` takes sizes at which nothing is measured, to see that all of it runs.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop")]
@@ -68,12 +68,15 @@ fn main() {
     let card = star_model::cuda::open(0).unwrap();
     match words[..] {
         ["loss"] => loss(&card, &sizes),
-        ["step", precision] => step(&card, &sizes, precision),
+        ["step", precision] => step(&card, &sizes, precision, false),
+        ["profile", precision] => step(&card, &sizes, precision, true),
         ["inference", precision] => inference(&card, &sizes, precision),
         ["folder", photographs] => folder(&card, &sizes, Path::new(photographs)),
         ["ranks"] => ranks(&card, &sizes),
         _ => {
-            panic!("expected loss, step PRECISION, inference PRECISION, folder PATH or ranks, got {words:?}")
+            panic!(
+                "expected loss, step or profile PRECISION, inference PRECISION, folder PATH or ranks, got {words:?}"
+            )
         }
     }
 }
@@ -123,11 +126,10 @@ fn loss(card: &Device, sizes: &Sizes) {
     let sets: Vec<Tensor> = (0..6).map(|seed| bumps(sizes.maps, seed, card)).collect();
     let bytes = (b * k * h * w * 4) as f64;
     // Reads a set and writes it: the rate at which the card moves memory.
-    let copies: Vec<Tensor> = sets.iter().map(|set| set.copy().unwrap()).collect();
     let mut turn = 0;
     let copy = time(card, sizes, 24, || {
         turn += 1;
-        copies[turn % 6].slice_set(&sets[turn % 6], 0, 0).unwrap();
+        drop(sets[turn % 6].copy().unwrap());
     });
     println!("copy_rate {:.1} GB/s", 2.0 * bytes / copy / 1e6);
     // Reading the maps twice and writing once.
@@ -151,16 +153,19 @@ fn loss(card: &Device, sizes: &Sizes) {
     println!("loss_by_graph_f32 {by_graph:.4} ms");
 }
 
-/// Parameters, the network in training and the type of its activations.
-fn network(card: &Device, sizes: &Sizes, precision: &str) -> (Parameters, Box<dyn LandmarkModel>, DType) {
+fn architecture(sizes: &Sizes) -> Architecture {
     let edges = (0..9).map(|e| (11 * e..11 * e + 10).filter(|k| *k < 98).collect()).collect();
-    let config = StackedHourglassConfig {
+    Architecture::StackedHourglass(StackedHourglassConfig {
         stacks: sizes.stacks,
         levels: sizes.levels,
         channels: sizes.channels,
         image_size: sizes.image,
         ..StackedHourglassConfig::reference(98, edges)
-    };
+    })
+}
+
+/// Parameters, the network in training and the type of its activations.
+fn network(card: &Device, sizes: &Sizes, precision: &str) -> (Parameters, Box<dyn LandmarkModel>, DType) {
     let activations = match precision {
         "f32" | "tf32" => DType::F32,
         "bf16" => DType::BF16,
@@ -170,12 +175,20 @@ fn network(card: &Device, sizes: &Sizes, precision: &str) -> (Parameters, Box<dy
     let parameters = Parameters::new(0);
     let vb = parameters.var_builder(DType::F32, card);
     let options = TrainingOptions::default();
-    let model = Architecture::StackedHourglass(config).build_for_training(vb, &options).unwrap();
+    let model = architecture(sizes).build_for_training(vb, &options).unwrap();
     (parameters, model, activations)
 }
 
+/// The network for inference: its tensors are no variables, so that nothing is kept for a backward pass.
+fn trained(card: &Device, sizes: &Sizes, precision: &str) -> (Box<dyn LandmarkModel>, DType) {
+    let (parameters, _, dtype) = network(card, sizes, precision);
+    let tensors = parameters.tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
+    let vb = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, card);
+    (architecture(sizes).build(vb).unwrap(), dtype)
+}
+
 /// Forward, the mean square of every stage's maps, backward, and a step of Adam.
-fn step(card: &Device, sizes: &Sizes, precision: &str) {
+fn step(card: &Device, sizes: &Sizes, precision: &str, profiled: bool) {
     let (parameters, model, dtype) = network(card, sizes, precision);
     let images = values(&[sizes.batch, 3, sizes.image, sizes.image], dtype, card);
     let trainable = parameters.trainable();
@@ -185,26 +198,39 @@ fn step(card: &Device, sizes: &Sizes, precision: &str) {
         for stage in model.forward_t(&images, true).unwrap() {
             let aux = stage.aux.into_iter().flat_map(|aux| [aux.pointmaps, aux.edgemaps]);
             for maps in aux.chain([stage.heatmaps]) {
-                loss = (loss + maps.sqr().unwrap().mean_all().unwrap()).unwrap();
+                // Map by map first: candle sums a whole tensor by one block.
+                let squares = maps.sqr().unwrap().flatten_from(2).unwrap().mean(2).unwrap();
+                loss = (loss + squares.mean_all().unwrap()).unwrap();
             }
         }
         loss
     };
+    let whole = |adam: &mut Optimizer| {
+        let mut gradients = Gradients::default();
+        gradients.add(&trainable, forward().backward().unwrap()).unwrap();
+        adam.step(&gradients, 1e-4, 1.0).unwrap();
+    };
+    if profiled {
+        // One step, for a profiler that is told when.
+        whole(&mut adam);
+        card.synchronize().unwrap();
+        let profiler = candle_core::cuda::cudarc::driver::Profiler::new();
+        whole(&mut adam);
+        card.synchronize().unwrap();
+        drop(profiler);
+        return;
+    }
     let rounds = Sizes { rounds: sizes.rounds.min(8), ..*sizes };
     let only = time(card, &rounds, 1, || drop(forward()));
     println!("forward_{precision} {only:.2} ms");
     let both = time(card, &rounds, 1, || drop(forward().backward().unwrap()));
     println!("forward_backward_{precision} {both:.2} ms");
-    let whole = time(card, &rounds, 1, || {
-        let mut gradients = Gradients::default();
-        gradients.add(&trainable, forward().backward().unwrap()).unwrap();
-        adam.step(&gradients, 1e-4, 1.0).unwrap();
-    });
-    println!("step_{precision} {whole:.2} ms");
+    let took = time(card, &rounds, 1, || whole(&mut adam));
+    println!("step_{precision} {took:.2} ms");
 }
 
 fn inference(card: &Device, sizes: &Sizes, precision: &str) {
-    let (_, model, dtype) = network(card, sizes, precision);
+    let (model, dtype) = trained(card, sizes, precision);
     for batch in sizes.inference {
         let images = values(&[batch, 3, sizes.image, sizes.image], dtype, card);
         let calls = if batch == 1 { 10 } else { 2 };
@@ -219,7 +245,7 @@ fn inference(card: &Device, sizes: &Sizes, precision: &str) {
 /// Images a second from photographs in a folder to landmarks: decoded and cut out by threads, 16 at a time through the network.
 fn folder(card: &Device, sizes: &Sizes, photographs: &Path) {
     const BATCH: usize = 16;
-    let (_, model, dtype) = network(card, sizes, "tf32");
+    let (model, dtype) = trained(card, sizes, "tf32");
     let predictor = Predictor::new(model, dtype, card).with_batch_size(BATCH);
     let crop = tensors::crop(predictor.input());
     let paths = star_data::images::list(&[photographs.into()], Depth::Folder).unwrap().images;

@@ -103,6 +103,7 @@ impl Network {
             }
         };
         let process_group = (collective.ranks() > 1).then(|| Arc::new(Statistics(collective.clone())) as _);
+        precision.say(&device);
         let bf16 = precision == Precision::Bf16;
         let options = TrainingOptions { process_group, recompute: settings.recompute, bf16 };
         let model = architecture.build_for_training(parameters.var_builder(dtype, &device), &options)?;
@@ -198,6 +199,10 @@ pub(crate) fn check_architecture(settings: &Settings, architecture: &Architectur
     let on_cpu = settings.device.unwrap_or_default() == DeviceName::Cpu;
     let precision = settings.precision.unwrap_or_default();
     ensure!(
+        precision != Precision::Tf32 || matches!(settings.device, Some(DeviceName::Cuda(_))),
+        "precision \"tf32\": expected device \"cuda\", whose products it is about"
+    );
+    ensure!(
         !settings.recompute || (precision != Precision::F64 && on_cpu),
         "recompute: expected device \"cpu\" and precision \"f32\" or \"bf16\", which it is written for"
     );
@@ -220,6 +225,7 @@ fn check_built(settings: &Settings, dtype: DType, device: &Device) -> Result<DTy
         "precision: expected variables in {:?}, the network's are in {dtype:?}: build it so",
         precision.dtype()
     );
+    precision.say(device);
     Ok(precision.activations(device))
 }
 

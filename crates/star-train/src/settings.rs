@@ -98,6 +98,8 @@ pub enum Precision {
     /// 32 bits: the published models'.
     #[default]
     F32,
+    /// 32 bits whose products a CUDA card may round to TF32: faster.
+    Tf32,
     /// 64 bits, to check gradients and runs against each other.
     F64,
     /// Mixed: on GPUs activations of 16 bits on parameters of 32; on CPUs products of 16 bits, see
@@ -109,8 +111,15 @@ impl Precision {
     /// The type of parameters, maps and losses.
     pub fn dtype(self) -> DType {
         match self {
-            Self::F32 | Self::Bf16 => DType::F32,
+            Self::F32 | Self::Tf32 | Self::Bf16 => DType::F32,
             Self::F64 => DType::F64,
+        }
+    }
+
+    /// Says to CUDA cards how products of f32 are rounded in this process.
+    pub(crate) fn say(self, device: &Device) {
+        if device.is_cuda() {
+            candle_core::cuda::set_gemm_reduced_precision_f32(self == Self::Tf32);
         }
     }
 

@@ -90,12 +90,16 @@ impl Shapes {
     }
 }
 
-/// cuDNN on one card, and the algorithms that it has chosen, with bytes of workspace: asking takes longer than a small convolution.
+type Forward = sys::cudnnConvolutionFwdAlgo_t;
+type ByInput = sys::cudnnConvolutionBwdDataAlgo_t;
+type ByWeight = sys::cudnnConvolutionBwdFilterAlgo_t;
+
+/// cuDNN on one card, and the algorithms that were taken: asking takes longer than a small convolution.
 struct Library {
     cudnn: Arc<Cudnn>,
-    forward: RefCell<HashMap<Shapes, (sys::cudnnConvolutionFwdAlgo_t, usize)>>,
-    by_input: RefCell<HashMap<Shapes, (sys::cudnnConvolutionBwdDataAlgo_t, usize)>>,
-    by_weight: RefCell<HashMap<Shapes, (sys::cudnnConvolutionBwdFilterAlgo_t, usize)>>,
+    forward: RefCell<HashMap<Shapes, Forward>>,
+    by_input: RefCell<HashMap<Shapes, ByInput>>,
+    by_weight: RefCell<HashMap<Shapes, ByWeight>>,
 }
 
 thread_local! {
@@ -140,9 +144,9 @@ impl<T: CudnnDataType, C: CudnnDataType> Descriptors<T, C> {
         conv.set_group_count(groups as i32)?;
         conv.set_math_type(match shapes.dtype {
             DType::F16 | DType::BF16 => sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
-            DType::F32 if shapes.tf32 => sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
-            // The default rounds to TF32.
-            _ => sys::cudnnMathType_t::CUDNN_FMA_MATH,
+            // The default rounds f32 to TF32.
+            DType::F32 if !shapes.tf32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
+            _ => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
         })?;
         Ok(Self {
             x: cudnn.create_4d_tensor(format, shapes.x)?,
@@ -204,27 +208,48 @@ fn workspace(device: &CudaDevice, bytes: usize) -> Result<CudaSlice<u8>> {
     }
 }
 
-/// One of the three products: its algorithm is asked for once, then it runs.
+/// Bytes of workspace beyond which another algorithm is taken.
+const MOST_WORKSPACE: usize = 2 << 30;
+
+/// One of the three products. cuDNN is asked once which algorithm it takes; where that one fails or wants too much memory, the first of
+/// `$others` that works is taken.
 macro_rules! product {
-    ($T:ty, $device:expr, $shapes:expr, $chosen:ident, |$d:ident| $operation:expr, ($($argument:expr),+)) => {{
+    ($T:ty, $device:expr, $shapes:expr, $chosen:ident, $others:expr, |$d:ident| $operation:expr, ($($argument:expr),+)) => {{
         let library = Library::of($device)?;
         let $d = Descriptors::<$T, <$T as Value>::Sum>::new(&library, $shapes).map_err(Error::wrap)?;
         let operation = $operation;
-        let known = library.$chosen.borrow().get($shapes).copied();
-        let (algorithm, bytes) = match known {
-            Some(chosen) => chosen,
-            None => {
-                let algorithm = operation.pick_algorithm().map_err(Error::wrap)?;
-                let bytes = operation.get_workspace_size(algorithm).map_err(Error::wrap)?;
-                library.$chosen.borrow_mut().insert(*$shapes, (algorithm, bytes));
-                (algorithm, bytes)
-            }
-        };
-        let mut workspace = workspace($device, bytes)?;
         let (one, zero) = (<$T>::from_f64(1.0), <$T>::from_f64(0.0));
-        #[expect(unsafe_code, reason = "cuDNN takes addresses")]
-        // SAFETY: the descriptors are those of these tensors, whose sizes were checked against each other.
-        unsafe { operation.launch(algorithm, Some(&mut workspace), (one, zero), $($argument),+) }.map_err(Error::wrap)?;
+        let known = library.$chosen.borrow().get($shapes).copied();
+        let asked = if known.is_none() { operation.pick_algorithm().ok() } else { None };
+        let mut failure = None;
+        for algorithm in known.into_iter().chain(asked).chain($others) {
+            let bytes = match operation.get_workspace_size(algorithm) {
+                Ok(bytes) if bytes <= MOST_WORKSPACE => bytes,
+                Ok(_) => continue,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            let mut workspace = workspace($device, bytes)?;
+            #[expect(unsafe_code, reason = "cuDNN takes addresses")]
+            // SAFETY: the descriptors are those of these tensors, whose sizes were checked against each other.
+            let done = unsafe { operation.launch(algorithm, Some(&mut workspace), (one, zero), $($argument),+) };
+            match done {
+                Ok(()) => {
+                    library.$chosen.borrow_mut().insert(*$shapes, algorithm);
+                    failure = None;
+                    break;
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            bail!("cuDNN: {error:?} for a convolution {:?}", $shapes)
+        }
+        if !library.$chosen.borrow().contains_key($shapes) {
+            bail!("cuDNN: no algorithm for a convolution {:?} takes at most {MOST_WORKSPACE} bytes", $shapes)
+        }
     }};
 }
 
@@ -236,6 +261,10 @@ fn forward<T: Value>(x: Operand<'_>, weight: Operand<'_>, shapes: &Shapes) -> Re
         device,
         shapes,
         forward,
+        [
+            Forward::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM,
+            Forward::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM
+        ],
         |d| ConvForward { conv: &d.conv, x: &d.x, w: &d.weight, y: &d.y },
         (&x, &weight, &mut y)
     );
@@ -250,6 +279,7 @@ fn by_input<T: Value>(weight: Operand<'_>, by: Operand<'_>, shapes: &Shapes) -> 
         device,
         shapes,
         by_input,
+        [ByInput::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, ByInput::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0],
         |d| ConvBackwardData { conv: &d.conv, dx: &d.x, w: &d.weight, dy: &d.y },
         (&mut dx, &weight, &by)
     );
@@ -264,6 +294,11 @@ fn by_weight<T: Value>(x: Operand<'_>, by: Operand<'_>, shapes: &Shapes) -> Resu
         device,
         shapes,
         by_weight,
+        [
+            ByWeight::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+            ByWeight::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0,
+            ByWeight::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3,
+        ],
         |d| ConvBackwardFilter { conv: &d.conv, x: &d.x, dw: &d.weight, dy: &d.y },
         (&x, &mut dw, &by)
     );
@@ -278,7 +313,7 @@ fn add_bias(y: Operand<'_>, bias: Operand<'_>) -> Result<()> {
     let packed = packed(y, sizes.plane, &[&values]);
     launch!(
         LAYERS.kernel(y.device(), y.dtype(), "bias_add")?,
-        grid(sizes.count, packed)?,
+        grid(sizes.count, y.dtype(), packed)?,
         &values,
         &bias,
         &number(sizes.count)?,

@@ -1,7 +1,7 @@
 // Layers of networks, forward and backward, each in as few passes over memory as it takes. Maps are [B, C, H, W], contiguous; `plane`
-// is H * W. `packed` says that values may be read and written four at a time: sizes and addresses allow it.
+// is H * W. `packed` says that values may be read and written PACK at a time, 16 bytes of floats: sizes and addresses allow it.
 
-#define PACK 4
+constexpr int PACK = sizeof(VALUE) == 2 ? 8 : 4;
 
 struct __align__(PACK * sizeof(VALUE)) Pack {
   VALUE values[PACK];

@@ -86,8 +86,8 @@ pub(super) struct Channels {
     pub(super) slices: usize,
 }
 
-/// As many blocks as keep the largest cards busy, several on each multiprocessor.
-const BLOCKS: usize = 1056;
+/// About as many blocks as two rounds of the largest cards take, eight on each of 132 multiprocessors.
+const BLOCKS: usize = 2112;
 /// Values below which a block is not worth it.
 const VALUES_A_BLOCK: usize = 4096;
 
@@ -99,7 +99,7 @@ impl Channels {
         if count == 0 {
             bail!("norm: expected at least one value, got {shape:?}")
         }
-        let slices = BLOCKS.div_ceil(channels).min((batch * plane).div_ceil(VALUES_A_BLOCK)).max(1);
+        let slices = (BLOCKS / channels).min((batch * plane).div_ceil(VALUES_A_BLOCK)).max(1);
         Ok(Self { count, channels, batch, plane, slices })
     }
 
@@ -239,7 +239,7 @@ impl CustomOp3 for Norm {
             let [channels, _, plane, _] = sizes.numbers();
             launch!(
                 LAYERS.kernel(x.device(), x.dtype(), "norm_apply")?,
-                grid(sizes.count, packed)?,
+                grid(sizes.count, x.dtype(), packed)?,
                 &from,
                 &statistics,
                 &weight,
@@ -320,7 +320,7 @@ impl CustomOp3 for Norm {
             let packed = packed(operand, sizes.plane, &[&values, &by, &to]);
             launch!(
                 LAYERS.kernel(device, dtype, "norm_backward")?,
-                grid(sizes.count, packed)?,
+                grid(sizes.count, dtype, packed)?,
                 &values,
                 &by,
                 statistics,

@@ -2,7 +2,9 @@
 
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{CudaView, DevicePtr, LaunchConfig, PushKernelArg};
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, bail,
+};
 
 use super::card::{Held, Operand, Source, tensor, threads, unwritten};
 
@@ -10,7 +12,9 @@ use super::card::{Held, Operand, Source, tensor, threads, unwritten};
 pub(super) const LAYERS: Source = Source { name: "layers", text: include_str!("layers.cu") };
 
 /// Values that a thread takes at a time where it can.
-const PACK: usize = 4;
+fn pack(dtype: DType) -> usize {
+    if dtype.size_in_bytes() == 2 { 8 } else { 4 }
+}
 
 /// An op on the CPU: ops of this folder are reached on cards alone.
 pub(super) fn not_here<T>(name: &str) -> Result<T> {
@@ -25,16 +29,17 @@ pub(super) fn number(count: usize) -> Result<i32> {
     }
 }
 
-/// Whether values may be read and written [`PACK`] at a time: `plane` of them lie side by side in each of these tensors, like `like`.
+/// Whether values may be read and written [`pack`] at a time: `plane` of them lie side by side in each of these tensors, like `like`.
 pub(super) fn packed(like: Operand<'_>, plane: usize, views: &[&CudaView<'_, u8>]) -> bool {
     let stream = like.device().cuda_stream();
-    let bytes = (PACK * like.dtype().size_in_bytes()) as u64;
-    plane.is_multiple_of(PACK) && views.iter().all(|view| view.device_ptr(&stream).0.is_multiple_of(bytes))
+    let pack = pack(like.dtype());
+    let bytes = (pack * like.dtype().size_in_bytes()) as u64;
+    plane.is_multiple_of(pack) && views.iter().all(|view| view.device_ptr(&stream).0.is_multiple_of(bytes))
 }
 
 /// A grid over `count` values.
-pub(super) fn grid(count: usize, packed: bool) -> Result<LaunchConfig> {
-    threads(if packed { count / PACK } else { count })
+pub(super) fn grid(count: usize, dtype: DType, packed: bool) -> Result<LaunchConfig> {
+    threads(if packed { count / pack(dtype) } else { count })
 }
 
 /// What a kernel with one thread for each of some values makes of its inputs: `inputs.., out, count, numbers..` and, where `wide`,
@@ -73,7 +78,7 @@ fn map(
             reason = "a kernel is called by its name, with arguments that nothing compares"
         )]
         // SAFETY: the kernels called from this file have these parameters, and inputs and output are as large as `count` says.
-        unsafe { launch.launch(grid(count, packed)?) }.w()?;
+        unsafe { launch.launch(grid(count, dtype, packed)?) }.w()?;
     }
     Ok(out)
 }

@@ -9,7 +9,7 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail,
 };
 
-use super::card::{Held, Operand};
+use super::card::{Held, Operand, unwritten};
 use super::norm::working_dtype;
 use super::pass::{Kept, Pair, Pass};
 use super::pointwise::not_here;
@@ -114,8 +114,8 @@ struct Lend {
 
 /// A token where `storage` lies.
 fn token(storage: &CudaStorage) -> Result<(CudaStorage, Shape)> {
-    let zero = storage.device().alloc_zeros::<f32>(1)?;
-    Ok((CudaStorage::wrap_cuda_slice(zero, storage.device().clone()), 1.into()))
+    // Nobody reads its value.
+    Ok((unwritten(storage.device(), DType::F32, 1)?, 1.into()))
 }
 
 impl CustomOp3 for Lend {

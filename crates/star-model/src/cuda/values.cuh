@@ -27,14 +27,16 @@ __device__ __forceinline__ float value_of(f16 x) {
 __device__ __forceinline__ void store(float *to, float x) { *to = x; }
 __device__ __forceinline__ void store(double *to, double x) { *to = x; }
 __device__ __forceinline__ void store(bf16 *to, float x) {
-  word bits = __float_as_uint(fminf(fmaxf(x, -3.38e38f), 3.38e38f));
+  word bits = __float_as_uint(x);
   to->bits = x != x ? 0x7fc0 : (half_bits)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 __device__ __forceinline__ void store(f16 *to, float x) {
   word sign = __float_as_uint(x) >> 16 & 0x8000;
-  float magnitude = fminf(fabsf(x), 65504.f);
+  float magnitude = fabsf(x);
   word bits = __float_as_uint(magnitude), rounded;
-  if (magnitude < 6.103515625e-5f) {
+  if (magnitude >= 65520) {
+    rounded = 0x7c00;
+  } else if (magnitude < 6.103515625e-5f) {
     // Subnormal: a unit is 2^-24. The sum with 0.5 puts the units into the last bits, rounded to even.
     rounded = __float_as_uint(magnitude + 0.5f) - 0x3f000000;
   } else {

@@ -15,7 +15,7 @@ const COMMENTS: &[(&str, &str)] = &[
     ("batch_size", "samples a step"),
     ("accumulate", "batches whose gradients are averaged into one step"),
     ("device", "cpu, cuda, cuda:1 or metal"),
-    ("precision", "f32, f64, or bf16: faster on GPUs, with AMX, on AMD with AVX512-BF16"),
+    ("precision", "f32, tf32 on CUDA cards, f64, or bf16: faster on GPUs, with AMX, on AMD with AVX512-BF16"),
     ("tensorboard", "also write event files: tensorboard --logdir RUN/tensorboard"),
     ("ema_half_life", "images after which a value's weight in the averaged weights (EMA) has halved"),
     ("save_minutes", "between saved states inside an epoch; one is saved after every epoch, too"),

@@ -287,6 +287,9 @@ mod tests {
             (half.precision.dtype(), half.precision.activations(&Device::Cpu)),
             (DType::F32, DType::F32)
         );
+        let rounded = TrainConfig { precision: Precision::Tf32, ..example.clone() };
+        assert!(refused(&rounded).contains("expected device \"cuda\""));
+        checked(&TrainConfig { device: DeviceName::Cuda(0), ..rounded }).unwrap();
         let again = TrainConfig { recompute: true, ..example.clone() };
         checked(&again).unwrap();
         checked(&TrainConfig { model: ModelSection::preset(Preset::HrnetW18), ..again.clone() }).unwrap();
