@@ -31,9 +31,11 @@ def main():
     architecture = f"--gpu-architecture=compute_{os.environ.get('CUDA_COMPUTE_CAP', '90')}"
     head = (CRATES / "star-model" / "src" / "cuda" / "values.cuh").read_text()
     for source in sorted(CRATES.glob("*/src/**/*.cu")):
-        of_loss = source.name == "star.cu"
+        of_loss = source.is_relative_to(CRATES / "star-loss")
         for dtype in ("f32", "f64", "f16", "bf16"):
-            text = source.read_text() if of_loss else head + source.read_text()
+            # Adaptive Wing is compiled behind the loss.
+            before = (source.parent / "star.cu").read_text() if source.name == "awing.cu" else "" if of_loss else head
+            text = before + source.read_text()
             size = compiled(nvrtc, text, source.name, [architecture, f"-D{'MAP' if of_loss else 'VALUE'}={dtype}"])
             print(f"{source.relative_to(ROOT)} {dtype}: {size} bytes of PTX")
 

@@ -26,7 +26,8 @@ pub(crate) fn awing_means(output: &Tensor, target: &Tensor, config: &AwingConfig
     }
     let output = output.to_dtype(working_dtype(output.dtype())?)?;
     let target = target.detach().to_dtype(output.dtype())?;
-    if output.device().is_cpu() {
+    let device = output.device();
+    if device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda() {
         return crate::fused::awing_means(&output, &target, config)?.to_dtype(output.dtype());
     }
     composed(&output, &target, config)?

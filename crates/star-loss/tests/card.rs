@@ -6,7 +6,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use star_loss::moments::Moments;
-use star_loss::{Activation, Distance, Form, Grid, Reduction, Restriction, StarLoss, StarLossConfig};
+use star_loss::{
+    Activation, AwingConfig, Distance, Form, Grid, Reduction, Restriction, StarLoss, StarLossConfig, awing,
+};
 
 fn on_card() -> Option<Device> {
     match Device::new_cuda_with_stream(0) {
@@ -201,6 +203,27 @@ fn huge_and_broken_maps_are_read_as_on_the_cpu() {
         let (got, wanted) = (run(&card), run(&Device::Cpu));
         for (got, wanted) in got.iter().zip(&wanted) {
             compare(&format!("maps of {scale:e}"), [got, wanted], 1e-8);
+        }
+    }
+}
+
+#[test]
+fn adaptive_wing_and_its_gradient_are_those_of_the_cpu() {
+    let Some(card) = on_card() else { return };
+    let config = AwingConfig { epsilon: 0.7, theta: 0.3, ..Default::default() };
+    for (h, w) in SIZES {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let run = |device: &Device| {
+                let [maps, ..] = inputs(h, w, true, dtype, device);
+                let target = maps.clamp(0.0, 1.0).unwrap().flip(&[3]).unwrap();
+                let output = Var::from_tensor(&maps).unwrap();
+                let loss = awing(&output, &target, &config).unwrap();
+                let gradient = loss.backward().unwrap().get(&output).unwrap().clone();
+                [loss.detach(), gradient]
+            };
+            for (got, wanted) in run(&card).iter().zip(&run(&Device::Cpu)) {
+                compare(&format!("{h}x{w} {dtype:?}"), [got, wanted], tolerance);
+            }
         }
     }
 }

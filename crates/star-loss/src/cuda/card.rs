@@ -28,7 +28,7 @@ impl Kernel {
     }
 }
 
-/// A kernel of `star.cu` for maps of one type. Compiling takes about a second, once a process, card and type.
+/// A kernel of `star.cu` or `awing.cu` for maps of one type. Compiling takes about a second, once a process, card and type.
 pub(super) fn kernel(device: &CudaDevice, dtype: DType, name: &'static str) -> Result<Kernel> {
     type Functions = HashMap<(DeviceId, DType, &'static str), CudaFunction>;
     static FUNCTIONS: Mutex<Option<Functions>> = Mutex::new(None);
@@ -59,7 +59,9 @@ fn load(device: &CudaDevice, dtype: DType, name: &str) -> Result<CudaFunction> {
                 format!("-DMAP={}", dtype.as_str()),
             ];
             let options = CompileOptions { options, name: Some("star.cu".into()), ..Default::default() };
-            let ptx = compile_ptx_with_opts(include_str!("star.cu"), options).w()?;
+            let ptx =
+                compile_ptx_with_opts(concat!(include_str!("star.cu"), include_str!("awing.cu")), options)
+                    .w()?;
             compiled.entry((major, minor, dtype)).or_insert(ptx.to_src())
         }
     };
@@ -76,6 +78,18 @@ pub(super) fn blocks(maps: usize) -> Result<LaunchConfig> {
         _ => bail!("heatmaps: {maps} maps are more than a card takes at once"),
     }
 }
+
+/// A launch with all its arguments.
+macro_rules! launch {
+    ($kernel:expr, $config:expr, $($arg:expr),+ $(,)?) => {{
+        let (kernel, config) = ($kernel, $config);
+        #[expect(unsafe_code, reason = "a kernel is called by its name, with arguments that nothing compares")]
+        // SAFETY: these are the parameters of that kernel in its source, for as many maps or keypoints as the grid has.
+        unsafe { kernel.builder()$(.arg($arg))+.launch(config) }.w()?;
+    }};
+}
+
+pub(super) use launch;
 
 /// The values of a contiguous tensor.
 pub(super) fn bytes<'a>(name: &str, storage: &'a CudaStorage, layout: &Layout) -> Result<CudaView<'a, u8>> {

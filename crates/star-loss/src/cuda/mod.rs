@@ -1,5 +1,6 @@
 //! The CUDA path: the kernels of `star.cu` behind the operations of `fused`, and loss and gradient at once.
 
+pub(crate) mod awing;
 mod card;
 
 use candle_core::backend::BackendStorage;
@@ -9,7 +10,7 @@ use candle_core::{CudaStorage, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::fused::{Axes, MOMENTS};
 use crate::{Distance, Form, Restriction, StarLossConfig};
-use card::{Held, THREADS, blocks, bytes, kernel, tensor, unwritten};
+use card::{Held, THREADS, blocks, bytes, kernel, launch, tensor, unwritten};
 
 /// What a map's moments keep for their derivative, in numbers.
 const SAVED: usize = 6;
@@ -90,16 +91,6 @@ impl Settings {
         let form = i32::from(config.form == Form::Whitened);
         Self { form, distance, restriction, reserved: 0, p, q, weight, eps: config.eps }
     }
-}
-
-/// A launch with all its arguments.
-macro_rules! launch {
-    ($kernel:expr, $config:expr, $($arg:expr),+ $(,)?) => {{
-        let (kernel, config) = ($kernel, $config);
-        #[expect(unsafe_code, reason = "a kernel is called by its name, with arguments that nothing compares")]
-        // SAFETY: these are the parameters of that kernel in `star.cu`, for as many maps or keypoints as the grid has.
-        unsafe { kernel.builder()$(.arg($arg))+.launch(config) }.w()?;
-    }};
 }
 
 /// One thread a keypoint.

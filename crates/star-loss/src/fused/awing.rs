@@ -156,6 +156,18 @@ impl CustomOp2 for AwingOp {
         Ok((CpuStorage::F64(means), Shape::from((b, c))))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        let (b, c, _, _) = l1.shape().dims4()?;
+        Ok((crate::cuda::awing::means(s1, l1, s2, l2, &self.config)?, Shape::from((b, c))))
+    }
+
     fn bwd(
         &self,
         output: &Tensor,
@@ -163,6 +175,10 @@ impl CustomOp2 for AwingOp {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if output.device().is_cuda() {
+            return Ok((Some(crate::cuda::awing::gradient(output, target, grad, &self.config)?), None));
+        }
         let by = grad.flatten_all()?.to_vec1::<f64>()?;
         let ((so, lo), (st, lt)) = (output.storage_and_layout(), target.storage_and_layout());
         let gradient = match (&*so, &*st) {
