@@ -12,7 +12,7 @@ if [ "${1:-}" = --stand-in ]; then
 else
   tools/gpu/toolkit.sh "$work/toolkit"
   source "$work/toolkit/env.sh"
-  python3 tools/gpu/kernels.py "$CUDA_HOME"
+  LD_LIBRARY_PATH="$CUDA_HOME/lib" python3 tools/gpu/kernels.py "$CUDA_HOME"
 fi
 
 export CARGO_INCREMENTAL=0
