@@ -179,7 +179,7 @@ fn channels(vector: &Tensor) -> Result<Tensor> {
 pub(crate) fn instance_norm_relu(x: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
-        let (maps, [weight, bias], op) = crate::cuda::norm::instance_norm(x, true)?;
+        let (maps, [weight, bias], op) = crate::cuda::norm::instance_norm(x, EPS)?;
         return maps.apply_op3(&weight, &bias, op)?.reshape(x.shape());
     }
     relu(&instance_norm(x)?)

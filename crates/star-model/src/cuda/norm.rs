@@ -56,11 +56,11 @@ pub(crate) fn norm(
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Norm::new(statistics, settings))
 }
 
-/// Each map normalised by itself, `[B, K, H, W]`: the maps as channels of one image, scales and shifts that change nothing, and the op.
-pub(crate) fn instance_norm(x: &Tensor, relu: bool) -> Result<(Tensor, [Tensor; 2], Norm)> {
+/// Each map normalised by itself and cut at 0, `[B, K, H, W]`: the maps as channels of one image, scales and shifts that change nothing, and the op.
+pub(crate) fn instance_norm(x: &Tensor, eps: f64) -> Result<(Tensor, [Tensor; 2], Norm)> {
     let (b, k, h, w) = x.dims4()?;
     let vector = |value: f64| Tensor::full(value, b * k, x.device())?.to_dtype(working_dtype(x.dtype()));
-    let op = Norm::new(Statistics::Batch, Settings { eps: crate::norm::EPS, relu });
+    let op = Norm::new(Statistics::Batch, Settings { eps, relu: true });
     Ok((x.contiguous()?.reshape((1, b * k, h, w))?, [vector(1.0)?, vector(0.0)?], op))
 }
 

@@ -11,6 +11,7 @@ use super::norm::{Norm, instance_norm};
 use super::pointwise::{MaxPool, Relu, UpsampleAdd};
 use crate::graph::layers::Layers;
 use crate::graph::{Graph, Node, NodeId, Op};
+use crate::norm::EPS;
 use crate::{HeatmapActivation, coord_conv, interpolate};
 
 /// A network on a card.
@@ -147,7 +148,7 @@ impl Pass {
             Op::Coordinates => coord_conv::channels(x, inputs.get(1))?,
             Op::Heatmaps(HeatmapActivation::InstanceNormRelu) => {
                 let x = x.to_dtype(parameters)?;
-                let (maps, [weight, bias], norm) = instance_norm(&x, true)?;
+                let (maps, [weight, bias], norm) = instance_norm(&x, EPS)?;
                 let y = maps.apply_op3_no_bwd(&weight, &bias, &norm)?;
                 return Ok((y.reshape(x.shape())?, Some(norm)));
             }
@@ -238,7 +239,7 @@ impl Pass {
             }
             Op::Heatmaps(HeatmapActivation::InstanceNormRelu) => {
                 let x = input(0)?;
-                let (maps, [weight, bias], _) = instance_norm(&x.to_dtype(self.layers.dtype)?, true)?;
+                let (maps, [weight, bias], _) = instance_norm(&x.to_dtype(self.layers.dtype)?, EPS)?;
                 let by = by.reshape(maps.shape())?;
                 let (dx, ..) = forward.norm()?.bwd(&maps, &weight, &bias, &by, &by)?;
                 vec![in_type(dx, x.dtype())?.map(|dx| dx.reshape(x.shape())).transpose()?]
