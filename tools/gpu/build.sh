@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds, on a machine without a GPU, everything that check.sh runs on one: into tools/gpu/bin, packed as tools/gpu/bin.tar.xz.
-# Usage: build.sh [--stand-in]. With --stand-in it builds against the stand-in for CUDA in emulator/, whose programs run on the CPU.
+# Usage: build.sh [--star | --stand-in]. With --star it also builds `star`, for train.sh; with --stand-in it builds against the stand-in
+# for CUDA in emulator/, whose programs run on the CPU.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=${CARGO_TARGET_DIR:-target}/gpu
@@ -30,9 +31,9 @@ rm -rf tools/gpu/bin tools/gpu/bin.tar.xz
 mkdir tools/gpu/bin
 cargo test "${profile[@]}" --no-run --message-format=json-render-diagnostics "${crates[@]/#/--package=}" --features "$features" \
   --lib --test card --test golden --test golden_network --test golden_training --test mixed_precision --bench gpu > "$work/artifacts.json"
-if [ "${1:-}" != --stand-in ]; then
+if [ "${1:-}" = --star ]; then
   cargo build "${profile[@]}" --message-format=json-render-diagnostics --package star-cli --bin star \
-    --features star-cli/cuda,star-cli/cudnn >> "$work/artifacts.json"
+    --features star-cli/cudnn,star-train/nccl >> "$work/artifacts.json"
 fi
 
 # Each executable under the name of its crate and target, such as star-loss-golden.
